@@ -1,0 +1,85 @@
+//! Every number the relay lives by. Times in milliseconds. Tests scale them all by one factor.
+
+/// See the fields.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Told to publishers.
+    pub heartbeat: u64,
+    /// Without an authenticated request of its epoch for this long, a session is inactive.
+    pub lease: u64,
+    /// An inactive row is deleted after this long.
+    pub delete_after: u64,
+    /// A deleted row's name stays its owner's for this long.
+    pub tombstone: u64,
+    /// Interval of [`crate::Relay::sweep`].
+    pub sweep: u64,
+    /// After a start, a request waits for a missing publisher only while the server is this young.
+    pub grace: u64,
+    /// How long such a request waits.
+    pub grace_wait: u64,
+    /// After a start, nothing is deleted for this long.
+    pub grace_delete: u64,
+    /// Deletions stop for this long when one sweep would expire most publishers.
+    pub freeze: u64,
+    /// A dispatched task must be acknowledged within this time.
+    pub ack_wait: u64,
+    /// Requests that may wait for one LLM.
+    pub queue: usize,
+    /// How long one may wait.
+    pub queue_wait: u64,
+    /// Added to a recipe's own time before a wake is given up.
+    pub wake_margin: u64,
+    /// A caller that wants no stream is held this long while a backend wakes.
+    pub wake_hold: u64,
+    /// First pause after a failed wake; doubles up to `wake_cooldown_max`.
+    pub wake_cooldown: u64,
+    /// Longest pause after failed wakes.
+    pub wake_cooldown_max: u64,
+    /// From dispatch to the first byte of the answer.
+    pub first_byte: u64,
+    /// From dispatch to the end of the answer.
+    pub total: u64,
+    /// A running task that no request names for this long is lost.
+    pub lost: u64,
+    /// The same while its publisher's channel is down.
+    pub lost_disconnected: u64,
+    /// A waiting streaming caller gets its first notice after this long, and one at each interval.
+    pub notice: u64,
+    /// Dispatches of one task after its first, before its first byte.
+    pub redispatch: u32,
+    /// LLMs per owner.
+    pub llms_per_owner: usize,
+    /// The server's drain: told to publishers as the time to stay away.
+    pub reconnect_after: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            heartbeat: wire::limits::HEARTBEAT_MS,
+            lease: wire::limits::LEASE_MS,
+            delete_after: 4 * 3_600_000,
+            tombstone: 30 * 24 * 3_600_000,
+            sweep: 5_000,
+            grace: 60_000,
+            grace_wait: 10_000,
+            grace_delete: 90_000,
+            freeze: 15 * 60_000,
+            ack_wait: wire::limits::ACK_WAIT_MS,
+            queue: 100,
+            queue_wait: 60_000,
+            wake_margin: 10_000,
+            wake_hold: 60_000,
+            wake_cooldown: 30_000,
+            wake_cooldown_max: 600_000,
+            first_byte: 15 * 60_000,
+            total: 30 * 60_000,
+            lost: 45_000,
+            lost_disconnected: 15_000,
+            notice: 10_000,
+            redispatch: 2,
+            llms_per_owner: wire::limits::LLMS_PER_OWNER,
+            reconnect_after: 2_000,
+        }
+    }
+}

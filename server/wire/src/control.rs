@@ -1,0 +1,142 @@
+//! What travels down the control channel, and how it is framed.
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+/// `event:` names.
+pub mod event {
+    /// First event of a channel.
+    pub const HELLO: &str = "hello";
+    /// A task to run.
+    pub const TASK: &str = "task";
+    /// A task to stop.
+    pub const CANCEL: &str = "cancel";
+    /// The server goes down: finish, come back.
+    pub const DRAIN: &str = "drain";
+    /// A newer register or channel took this one's place.
+    pub const SUPERSEDED: &str = "superseded";
+    /// The token is no longer valid.
+    pub const REVOKED: &str = "revoked";
+    /// The first bytes of a probe upload arrived.
+    pub const PROBE: &str = "probe";
+}
+
+/// `hello`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Hello {
+    /// The protocol in force.
+    pub protocol: u32,
+    /// The session's epoch.
+    pub epoch: u64,
+    /// The session.
+    pub provider_session_id: String,
+    /// How often to send a heartbeat.
+    pub heartbeat_seconds: u64,
+}
+
+/// `task`, as it travels. `kind` tells which.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Task {
+    /// Run a request.
+    Infer(InferTask),
+    /// Run the wake recipe.
+    Wake(WakeTask),
+}
+
+/// A request to run.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InferTask {
+    /// 128 random bits in lower-case hex.
+    pub task_id: String,
+    /// Name in the catalogue.
+    pub llm_name: String,
+    /// The body, when it is JSON on one line and small enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Box<RawValue>>,
+    /// The caller asked for a stream.
+    #[serde(default)]
+    pub streaming: bool,
+    /// The epoch the task was dispatched in (protocol 2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// HTTP method (protocol 2); absent means POST.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The endpoint that the caller used (protocol 2); absent means `/v1/chat/completions`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Allow-listed request headers (protocol 2).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// Time left until the server gives up, in milliseconds (protocol 2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// The body must be fetched (protocol 2).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub body_ref: bool,
+}
+
+/// A backend to wake. It carries nothing that can influence what is run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WakeTask {
+    /// 128 random bits in lower-case hex.
+    pub task_id: String,
+    /// Name in the catalogue.
+    pub llm_name: String,
+    /// How long the server will wait.
+    #[serde(default)]
+    pub max_wait_seconds: u64,
+}
+
+/// `cancel`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Cancel {
+    /// The task.
+    pub task_id: String,
+    /// For the log.
+    pub reason: String,
+}
+
+/// `drain`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Drain {
+    /// Come back after this long, with jitter.
+    pub reconnect_after_ms: u64,
+}
+
+/// `revoked`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Revoked {
+    /// A sentence for the owner.
+    pub reason: String,
+}
+
+/// `probe`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Probe {
+    /// The id that the publisher put on its upload.
+    pub id: String,
+}
+
+/// One SSE event: `event: <name>`, then `data:` lines. A line break inside `data` becomes another
+/// `data:` line, as the event-stream format has it.
+#[must_use]
+pub fn sse_event(name: &str, data: &str) -> String {
+    let mut out = String::with_capacity(name.len() + data.len() + 24);
+    let _ = writeln!(out, "event: {name}");
+    for line in data.split('\n') {
+        let _ = writeln!(out, "data: {}", line.strip_suffix('\r').unwrap_or(line));
+    }
+    out.push('\n');
+    out
+}

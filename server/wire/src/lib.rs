@@ -1,0 +1,22 @@
+//! Every type that crosses the network between a publisher, mcpd and its callers: protocol
+//! versions, paths, header names, limits and bodies.
+//!
+//! What does not live here: behaviour. Nothing in this crate opens a socket, reads a clock or keeps
+//! state. Types only grow: unknown fields are ignored, new fields are optional, so that a peer of
+//! the seed system (protocol 1) still works.
+
+pub mod body;
+pub mod catalogue;
+pub mod control;
+pub mod error;
+pub mod headers;
+pub mod limits;
+pub mod names;
+pub mod paths;
+pub mod publisher;
+pub mod token;
+
+/// The seed system's protocol: register, stream, heartbeat, result.
+pub const PROTOCOL_1: u32 = 1;
+/// Adds acknowledgement, cancellation, body claims and one streamed response per task.
+pub const PROTOCOL_2: u32 = 2;

@@ -1,0 +1,39 @@
+//! The numbers that both sides of the protocol must agree on. Times are milliseconds, sizes bytes.
+//!
+//! What only one side needs stands in that side's own `limits`.
+
+/// A publisher's heartbeat while it is idle; jitter of 10 % is added.
+pub const HEARTBEAT_MS: u64 = 30_000;
+/// A publisher's heartbeat while it runs tasks.
+pub const HEARTBEAT_BUSY_MS: u64 = 10_000;
+/// A session without an authenticated request of its epoch for this long is inactive.
+pub const LEASE_MS: u64 = 90_000;
+/// The server sends a comment on the control channel at this interval.
+pub const CHANNEL_COMMENT_MS: u64 = 15_000;
+/// A control channel without a byte for this long is dead.
+pub const CHANNEL_DEAD_MS: u64 = 45_000;
+/// `hello` not seen within this time means that a buffering proxy sits between.
+pub const HELLO_WAIT_MS: u64 = 10_000;
+/// A server that does not confirm the first bytes of a probe upload within this time is behind a
+/// proxy that buffers request bodies.
+pub const PROBE_WAIT_MS: u64 = 2_000;
+/// A dispatched task must be acknowledged within this time.
+pub const ACK_WAIT_MS: u64 = 5_000;
+/// Request bodies up to this size, JSON and on one line, travel inside the task frame.
+pub const INLINE_BODY: usize = 64 * 1024;
+/// The largest request body a caller may send.
+pub const BODY: usize = 64 * 1024 * 1024;
+/// What mcpd buffers of one answer.
+pub const ANSWER_BUFFER: usize = 256 * 1024;
+/// One line of an event stream.
+pub const SSE_LINE: usize = 128 * 1024;
+/// One event of an event stream.
+pub const SSE_EVENT: usize = 1024 * 1024;
+/// LLMs per owner.
+pub const LLMS_PER_OWNER: usize = 20;
+/// How long a wake may take when its recipe does not say, in seconds.
+pub const WAKE_MAX_WAIT_SECS: u64 = 60;
+/// The longest a wake may be told to take, in seconds.
+pub const WAKE_MAX_WAIT_CAP_SECS: u64 = 900;
+/// A chunk of the seq'd result path.
+pub const RESULT_CHUNK: usize = 16 * 1024;

@@ -1,0 +1,64 @@
+//! Paths, each written once. Base path of the provider protocol: `/api/v1/llms`.
+
+/// Register the session's whole set of LLMs (POST).
+pub const REGISTER: &str = "/api/v1/llms/_provider-register";
+/// The control channel, an SSE response (GET; protocol 2 also POST).
+pub const STREAM: &str = "/api/v1/llms/_provider-stream";
+/// Long polling for networks that buffer an SSE answer (GET, protocol 2).
+pub const POLL: &str = "/api/v1/llms/_provider-poll";
+/// Heartbeat (POST).
+pub const HEARTBEAT: &str = "/api/v1/llms/_provider-heartbeat";
+/// Prefix of everything that names one task.
+pub const TASK_PREFIX: &str = "/api/v1/llms/_provider-task";
+/// The probe upload that shows whether a proxy buffers request bodies (POST, protocol 2).
+pub const PROBE: &str = "/api/v1/llms/_provider-probe";
+/// The catalogue (GET), and with a name one row of it.
+pub const LLMS: &str = "/api/v1/llms";
+/// Token administration (GET, POST; DELETE with an id).
+pub const TOKENS: &str = "/api/v1/tokens";
+/// The process is alive.
+pub const HEALTHZ: &str = "/healthz";
+/// The process takes work: false while it drains.
+pub const READYZ: &str = "/readyz";
+
+/// `POST` of a whole answer, a chunk, an error or a wake's outcome (protocol 1 and 2).
+#[must_use]
+pub fn task_result(task_id: &str) -> String {
+    format!("{TASK_PREFIX}/{task_id}/result")
+}
+
+/// `POST` whose body is the backend's response body, byte for byte (protocol 2).
+#[must_use]
+pub fn task_response(task_id: &str) -> String {
+    format!("{TASK_PREFIX}/{task_id}/response")
+}
+
+/// `GET` of the request body as the caller sent it (protocol 2).
+#[must_use]
+pub fn task_request(task_id: &str) -> String {
+    format!("{TASK_PREFIX}/{task_id}/request")
+}
+
+/// `POST`: the task has arrived (protocol 2).
+#[must_use]
+pub fn task_ack(task_id: &str) -> String {
+    format!("{TASK_PREFIX}/{task_id}/ack")
+}
+
+/// The endpoints that are relayed as bytes: one handler serves them all.
+pub const RELAYED: &[&str] = &[
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/embeddings",
+    "/v1/responses",
+    "/v1/rerank",
+    "/v1/audio/speech",
+    "/v1/messages",
+    "/v1/messages/count_tokens",
+];
+
+/// Whether errors on this path take the Anthropic shape.
+#[must_use]
+pub fn is_anthropic(path: &str) -> bool {
+    path.starts_with("/v1/messages")
+}

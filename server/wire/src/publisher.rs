@@ -1,0 +1,266 @@
+//! What a publisher sends and gets back: register, heartbeat, results.
+
+use crate::catalogue::LlmInfo;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+/// `POST _provider-register`: declares the session's whole set of LLMs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Register {
+    /// Highest protocol the publisher speaks; absent means 1.
+    #[serde(default = "protocol_1")]
+    pub protocol: u32,
+    /// The session of an earlier register, kept on the publisher's disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_session_id: Option<String>,
+    /// Tasks that are still running at the publisher.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inflight: Vec<String>,
+    /// The machine, for conflict detection and for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<Instance>,
+    /// Take the session over from another instance that holds it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub takeover: bool,
+    /// The whole set; rows not named any more leave the catalogue.
+    pub providers: Vec<Provider>,
+}
+
+fn protocol_1() -> u32 {
+    crate::PROTOCOL_1
+}
+
+/// The machine that publishes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Instance {
+    /// Random, one per machine.
+    pub id: String,
+    /// Host name, for people.
+    #[serde(default)]
+    pub name: String,
+    /// Version of the publishing program.
+    #[serde(default)]
+    pub version: String,
+    /// Operating system.
+    #[serde(default)]
+    pub os: String,
+}
+
+/// One LLM that a publisher offers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Provider {
+    /// Name in the catalogue, see [`crate::names`].
+    pub name: String,
+    /// Kind of backend: `openai`, `ollama`, `llamacpp`, `vllm`, `lmstudio`, …
+    #[serde(default, rename = "type", skip_serializing_if = "String::is_empty")]
+    pub kind: String,
+    /// The backend's own model id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// `fast` or `heavy`, for people and older tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+    /// One line for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// `active` (when absent) or `hibernating`. Kept as text so that a bad value can be refused by
+    /// name; see [`ReportedStatus::parse_initial`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub initial_status: Option<String>,
+    /// Several machines behind one name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool: Option<String>,
+    /// Requests that the backend takes at once; absent means 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_concurrency: Option<u32>,
+    /// Context length in tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context_length: Option<u64>,
+    /// `text`, `image`, `audio`, …
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub modalities: Vec<String>,
+    /// How long a wake may take, in seconds; absent when there is no recipe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wake_max_wait_seconds: Option<u64>,
+}
+
+/// What a publisher says of a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReportedStatus {
+    /// It answers.
+    Active,
+    /// It is down and a wake recipe exists.
+    Hibernating,
+    /// It is down and nothing can wake it.
+    Inactive,
+}
+
+impl ReportedStatus {
+    /// Reads `initialStatus`: absent means active; only `active` and `hibernating` are allowed.
+    ///
+    /// # Errors
+    /// A sentence naming the field.
+    pub fn parse_initial(text: Option<&str>) -> Result<Self, String> {
+        match text {
+            None | Some("active") => Ok(Self::Active),
+            Some("hibernating") => Ok(Self::Hibernating),
+            Some(other) => Err(format!(
+                "initialStatus must be \"active\" or \"hibernating\", not {other:?}"
+            )),
+        }
+    }
+}
+
+/// Answer 201 to [`Register`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Registered {
+    /// The highest protocol that both speak.
+    #[serde(default = "protocol_1")]
+    pub protocol: u32,
+    /// To be kept and sent with the next register.
+    pub provider_session_id: String,
+    /// Raised by every register; 0 from a protocol-1 server.
+    #[serde(default)]
+    pub epoch: u64,
+    /// How often to send a heartbeat.
+    #[serde(default = "heartbeat_secs")]
+    pub heartbeat_seconds: u64,
+    /// The session's rows.
+    #[serde(default)]
+    pub llms: Vec<LlmInfo>,
+    /// What was not registered, and why.
+    #[serde(default)]
+    pub rejected: Vec<Rejected>,
+    /// Tasks of `inflight` that nobody waits for any more.
+    #[serde(default)]
+    pub cancel: Vec<String>,
+}
+
+fn heartbeat_secs() -> u64 {
+    crate::limits::HEARTBEAT_MS / 1000
+}
+
+/// One provider that was not registered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Rejected {
+    /// As the publisher wrote it.
+    pub name: String,
+    /// `llm_name_taken`, `llm_name_invalid`, `llm_limit`.
+    pub code: String,
+    /// A sentence for the owner.
+    pub detail: String,
+}
+
+/// `POST _provider-heartbeat`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Heartbeat {
+    /// The session.
+    pub provider_session_id: String,
+    /// Absent from a protocol-1 publisher.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// What changed or all that is known of the backends.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub llms: Vec<LlmReport>,
+    /// Every task that the publisher has not finished; absent from a protocol-1 publisher.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inflight: Option<Vec<String>>,
+}
+
+/// One backend in a heartbeat.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LlmReport {
+    /// Name in the catalogue.
+    pub name: String,
+    /// The backend's state as the publisher sees it.
+    pub status: ReportedStatus,
+    /// Requests running at the backend.
+    #[serde(default)]
+    pub in_flight: u32,
+    /// Requests that wait at the publisher.
+    #[serde(default)]
+    pub queued: u32,
+}
+
+/// Answer 200 to [`Heartbeat`]. A protocol-1 server may answer with an empty body.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeartbeatReply {
+    /// Tasks to stop.
+    #[serde(default)]
+    pub cancel: Vec<String>,
+    /// Tasks of `inflight` that the server does not know.
+    #[serde(default)]
+    pub unknown: Vec<String>,
+}
+
+/// `POST _provider-task/:id/result`. Exactly one of the answers is set.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskResult {
+    /// Number of this post, from 0 (protocol 2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// HTTP status of a whole answer, with `body`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// A whole answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Box<RawValue>>,
+    /// A piece of a streamed answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk: Option<Chunk>,
+    /// The task failed, or was stopped (`cancelled`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<TaskFailure>,
+    /// A wake succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ok: Option<bool>,
+    /// How long the wake took, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ms: Option<u64>,
+}
+
+/// One SSE data payload of a streamed answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Chunk {
+    /// The payload of one `data:` field; `[DONE]` comes last.
+    #[serde(default)]
+    pub data: String,
+    /// Nothing follows.
+    #[serde(default)]
+    pub done: bool,
+}
+
+/// Why a task failed at the publisher.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskFailure {
+    /// For the caller; never prompt, answer, path or secret.
+    pub message: String,
+    /// `backend_unreachable`, `cancelled`, `recipe_exit`, `recipe_http_status`, `recipe_timeout`,
+    /// `not_ready`, `recipe_cooldown`, `unpublished`, `backend_aborted`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+}
+
+/// Answer to [`TaskResult`] when a `seq` was seen before or one is missing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeqReply {
+    /// This `seq` had arrived before.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub duplicate: bool,
+    /// The `seq` that the server waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<u64>,
+}

@@ -1,0 +1,62 @@
+//! Token administration: `/api/v1/tokens`. The token's text appears once, in [`CreatedToken`].
+
+use serde::{Deserialize, Serialize};
+
+/// `POST /api/v1/tokens`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreateToken {
+    /// The user that the token acts for; rows belong to the user, not to the token.
+    pub user: String,
+    /// `infer`, `infer:<name>`, `publish`, `admin`; apart from each other.
+    pub scopes: Vec<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Seconds until it expires; absent means never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_in_seconds: Option<u64>,
+}
+
+/// Answer 201 to [`CreateToken`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CreatedToken {
+    /// The token itself; shown once, stored as a hash.
+    pub token: String,
+    /// What was stored.
+    #[serde(flatten)]
+    pub info: TokenInfo,
+}
+
+/// `GET /api/v1/tokens`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenList {
+    /// The tokens, newest first.
+    pub tokens: Vec<TokenInfo>,
+}
+
+/// One stored token.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TokenInfo {
+    /// Names the token in `revoke`.
+    pub id: String,
+    /// The user that it acts for.
+    pub user: String,
+    /// For people.
+    pub label: String,
+    /// What it may do.
+    pub scopes: Vec<String>,
+    /// Unix milliseconds.
+    pub created: u64,
+    /// Unix milliseconds; absent means never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<u64>,
+    /// Unix milliseconds, to the minute; absent means never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_used: Option<u64>,
+    /// Unix milliseconds; absent while it is valid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<u64>,
+}

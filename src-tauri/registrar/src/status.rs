@@ -1,0 +1,119 @@
+//! What people are told: one value, made by the registrar, shown by tray, window and command line,
+//! written to `status.json` for whoever has no channel to this process.
+
+use crate::config::Problem;
+use serde::{Deserialize, Serialize};
+
+/// The registrar's state for people.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Status {
+    /// Process that publishes.
+    pub pid: u32,
+    /// `mcplocal-agent` or `mcplocal`.
+    pub program: String,
+    /// When this was written, unix milliseconds.
+    pub at: u64,
+    /// The server's origin, when configured.
+    pub server: Option<String>,
+    /// The connection.
+    pub connection: Connection,
+    /// How answers travel: `response` (streamed upload) or `chunks` (a proxy buffers uploads).
+    pub upload: Option<String>,
+    /// How control events arrive: `stream` or `poll`.
+    pub channel: Option<String>,
+    /// Where the bearer came from: `env`, `file`, `keychain`, `systemd`, `none`.
+    pub credentials: Option<String>,
+    /// The configuration file's problem; the last good one is in force.
+    pub config_problem: Option<Problem>,
+    /// Providers left out, and why.
+    pub warnings: Vec<Problem>,
+    /// Every provider that is published.
+    pub providers: Vec<ProviderStatus>,
+    /// Requests running now.
+    pub running: Vec<RunningTask>,
+}
+
+/// State of the connection to mcpd.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "state", rename_all = "camelCase", rename_all_fields = "camelCase")]
+pub enum Connection {
+    /// Nothing is published: no call is made.
+    #[default]
+    Idle,
+    /// Something is published but there is no server or no credentials; says which.
+    NotConfigured {
+        /// What is missing and what to do.
+        message: String,
+    },
+    /// The keyring is locked; tried again.
+    WaitingForKeyring,
+    /// Registering or opening the channel.
+    Connecting,
+    /// Registered and the channel is open.
+    Online {
+        /// Unix milliseconds.
+        since: u64,
+    },
+    /// An error; trying again at `retry_at`.
+    Reconnecting {
+        /// The cause.
+        message: String,
+        /// Unix milliseconds.
+        retry_at: u64,
+        /// Tries since the last success.
+        attempt: u32,
+    },
+    /// Only a person can help: bad token, revoked, session conflict.
+    Stopped {
+        /// The cause and what to do.
+        message: String,
+    },
+}
+
+/// One published provider.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ProviderStatus {
+    /// Name in the catalogue.
+    pub name: String,
+    /// State of the backend.
+    pub state: BackendState,
+    /// The server refused the name, the recipe failed, the backend is unreachable: why.
+    pub message: Option<String>,
+    /// Requests running.
+    pub running: u32,
+}
+
+/// State of a backend as its owner sees it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendState {
+    /// Not looked at yet.
+    #[default]
+    Unknown,
+    /// It answers.
+    Ready,
+    /// Down, and a wake recipe exists.
+    Asleep,
+    /// A wake is under way.
+    Waking,
+    /// Down, and nothing can wake it.
+    Down,
+    /// The server did not take it.
+    Rejected,
+}
+
+/// One running request; never its text.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RunningTask {
+    /// The task's id.
+    pub task_id: String,
+    /// Which model.
+    pub llm: String,
+    /// The endpoint.
+    pub path: String,
+    /// Unix milliseconds.
+    pub started: u64,
+}
