@@ -3,6 +3,8 @@
 /// See the fields.
 #[derive(Debug, Clone)]
 pub struct Limits {
+    /// One second of a publisher's declared wake time: 1000, less in tests.
+    pub second: u64,
     /// Told to publishers.
     pub heartbeat: u64,
     /// Without an authenticated request of its epoch for this long, a session is inactive.
@@ -56,6 +58,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            second: 1_000,
             heartbeat: wire::limits::HEARTBEAT_MS,
             lease: wire::limits::LEASE_MS,
             delete_after: 4 * 3_600_000,
@@ -81,5 +84,43 @@ impl Default for Limits {
             llms_per_owner: wire::limits::LLMS_PER_OWNER,
             reconnect_after: 2_000,
         }
+    }
+}
+
+impl Limits {
+    /// The same limits with every time multiplied by `factor` (tests use less than 1). Counts stay.
+    #[must_use]
+    pub fn scaled(mut self, factor: f64) -> Self {
+        let times = [
+            &mut self.second,
+            &mut self.heartbeat,
+            &mut self.lease,
+            &mut self.delete_after,
+            &mut self.tombstone,
+            &mut self.sweep,
+            &mut self.grace,
+            &mut self.grace_wait,
+            &mut self.grace_delete,
+            &mut self.freeze,
+            &mut self.ack_wait,
+            &mut self.queue_wait,
+            &mut self.wake_margin,
+            &mut self.wake_hold,
+            &mut self.wake_cooldown,
+            &mut self.wake_cooldown_max,
+            &mut self.first_byte,
+            &mut self.total,
+            &mut self.lost,
+            &mut self.lost_disconnected,
+            &mut self.notice,
+            &mut self.reconnect_after,
+        ];
+        for time in times {
+            *time = std::time::Duration::from_millis(*time)
+                .mul_f64(factor)
+                .as_millis()
+                .max(1) as u64;
+        }
+        self
     }
 }

@@ -203,9 +203,7 @@ impl Allowed {
     pub fn covers(&self, name: &str, pool: Option<&str>) -> bool {
         match self {
             Self::All => true,
-            Self::Names(names) => {
-                names.iter().any(|n| n == name || Some(n.as_str()) == pool)
-            }
+            Self::Names(names) => names.iter().any(|n| n == name || Some(n.as_str()) == pool),
         }
     }
 }
