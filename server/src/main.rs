@@ -1,2 +1,245 @@
-//! Skeleton.
-fn main() {}
+//! The `mcpd` binary: flags, logging, the listener, signals; and token administration on the
+//! database file itself.
+#![expect(clippy::print_stdout, reason = "a command line prints")]
+
+use anyhow::{Context as _, bail};
+use clap::{Parser, Subcommand, ValueEnum};
+use mcpd::config::{Config, Flags};
+use mcpd::driver::Driver;
+use mcpd::state::{App, Times};
+use mcpd::store::{Store, sqlite::SqliteStore};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+use wire::token::{CreateToken, TokenInfo};
+
+/// Lists the language models that people publish from their own machines, and relays calls to them.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    flags: Flags,
+    /// How log lines look
+    #[arg(long, env = "MCPD_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server (the default)
+    Serve,
+    /// Administer tokens on this machine's database
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum TokenCommand {
+    /// Make a token and print it, once
+    Create {
+        /// Whom it acts for; published models belong to the user, not to the token
+        #[arg(long)]
+        user: String,
+        /// infer, infer:<name>, publish or admin; may be given more than once
+        #[arg(long = "scope", required = true, value_delimiter = ',')]
+        scopes: Vec<String>,
+        /// For people
+        #[arg(long)]
+        label: Option<String>,
+        /// Days until it expires; never when absent
+        #[arg(long, value_name = "DAYS")]
+        expires_in_days: Option<u64>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List tokens, newest first; never their text
+    List {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a token by its id; a running server notices within a second
+    Revoke {
+        /// The id that `list` shows
+        id: String,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    log_to_stderr(cli.log_format);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    let config = cli.flags.resolve()?;
+    match cli.command {
+        None | Some(Command::Serve) => runtime.block_on(serve(&config)),
+        Some(Command::Token(command)) => runtime.block_on(token(&config, command)),
+    }
+}
+
+/// Libraries that print headers or statements at TRACE stay quiet whatever RUST_LOG says: a token
+/// or a prompt must not reach a log.
+fn log_to_stderr(format: LogFormat) {
+    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    for quiet in ["hyper=warn", "hyper_util=warn", "sqlx=warn", "axum=warn"] {
+        if let Ok(directive) = quiet.parse() {
+            filter = filter.add_directive(directive);
+        }
+    }
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
+}
+
+async fn serve(config: &Config) -> anyhow::Result<()> {
+    let store: Arc<dyn Store> = open(config).await?;
+    if config.dev {
+        let scopes = ["infer", "publish", "admin"].map(str::to_owned).to_vec();
+        let wish = CreateToken {
+            user: "dev".into(),
+            scopes,
+            label: Some("--dev".into()),
+            expires_in_seconds: Some(24 * 3600),
+        };
+        let made = mcpd::auth::create(store.as_ref(), &wish, unix_ms()).await?;
+        println!("mcpd dev token, for one day: {}", made.token);
+    } else if store.tokens().await?.is_empty() {
+        let dir = config.data_dir.display();
+        println!(
+            "No token exists yet. Make the first one:\n  \
+             mcpd --data-dir {dir} token create --user NAME --scope admin"
+        );
+    }
+    let limits = relay::Limits::default().scaled(config.time_scale);
+    let driver = Driver::new(Arc::clone(&store), limits).await?;
+    let app = App::new(Arc::clone(&driver), store, Times::scaled(config.time_scale));
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}; is it taken?", config.listen))?;
+    println!("mcpd listening on http://{}", listener.local_addr()?);
+    let (shutdown, stopped) = (CancellationToken::new(), CancellationToken::new());
+    let clock = tokio::spawn(driver.run(stopped.clone()));
+    let tokens = tokio::spawn(mcpd::watch_tokens(Arc::clone(&app), stopped.clone()));
+    let signals = tokio::spawn(on_signals(shutdown.clone()));
+    let router = mcpd::router(Arc::clone(&app));
+    mcpd::serve::serve(listener, router, app, shutdown).await;
+    stopped.cancel();
+    let _ = tokio::join!(clock, tokens);
+    signals.abort();
+    Ok(())
+}
+
+/// The first SIGTERM or SIGINT drains, the second ends the process now.
+async fn on_signals(shutdown: CancellationToken) {
+    let (Ok(mut term), Ok(mut int)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        if shutdown.is_cancelled() {
+            tracing::warn!("asked a second time: ending now");
+            std::process::exit(1);
+        }
+        shutdown.cancel();
+    }
+}
+
+async fn open(config: &Config) -> anyhow::Result<Arc<SqliteStore>> {
+    let file = config.database()?;
+    let store = SqliteStore::open(&file).await;
+    Ok(Arc::new(store.with_context(|| {
+        format!("cannot open {}", file.display())
+    })?))
+}
+
+async fn token(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
+    let store = open(config).await?;
+    match command {
+        TokenCommand::Create {
+            user,
+            scopes,
+            label,
+            expires_in_days,
+            json,
+        } => {
+            let expires_in_seconds = expires_in_days.map(|days| days.saturating_mul(86_400));
+            let wish = CreateToken {
+                user,
+                scopes,
+                label,
+                expires_in_seconds,
+            };
+            let made = mcpd::auth::create(store.as_ref(), &wish, unix_ms()).await;
+            let made = made.map_err(|error| anyhow::anyhow!(error.message))?;
+            if json {
+                println!("{}", serde_json::to_string_pretty(&made)?);
+            } else {
+                println!("{}", made.token);
+            }
+        }
+        TokenCommand::List { json } => {
+            let tokens = store.tokens().await?;
+            if json {
+                println!(
+                    "{}",
+                    serde_json::to_string_pretty(&wire::token::TokenList { tokens })?
+                );
+            } else {
+                tokens.iter().for_each(|token| println!("{}", line(token)));
+            }
+        }
+        TokenCommand::Revoke { id } => {
+            if !store.revoke_token(&id, unix_ms()).await? {
+                bail!("no token has the id {id}; see `mcpd token list`");
+            }
+            println!("revoked {id}");
+        }
+    }
+    Ok(())
+}
+
+fn line(token: &TokenInfo) -> String {
+    let state = match (token.revoked, token.expires) {
+        (Some(_), _) => "revoked",
+        (None, Some(at)) if at <= unix_ms() => "expired",
+        (None, _) => "valid",
+    };
+    format!(
+        "{}  {:8} {:16} {:24} {}",
+        token.id,
+        state,
+        token.user,
+        token.scopes.join(","),
+        token.label
+    )
+}
+
+fn unix_ms() -> u64 {
+    let unix: Duration = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)
+}

@@ -339,6 +339,19 @@ impl Relay {
         Ok(opened)
     }
 
+    /// The open channel of an own session.
+    ///
+    /// # Errors
+    /// [`SessionRefusal::Unknown`], for unknown and foreign sessions.
+    pub fn channel_of(
+        &self,
+        owner: &OwnerId,
+        session: &str,
+    ) -> Result<Option<ChannelId>, SessionRefusal> {
+        let key = self.own_session(owner, session)?;
+        Ok(self.sessions.get(&key).and_then(|s| s.channel))
+    }
+
     /// After the driver has sent `hello`: what waited for the channel may go.
     pub fn channel_ready(&mut self, channel: ChannelId, now: Millis, out: &mut Actions) {
         let Some(key) = self.channels.get(&channel).cloned() else {

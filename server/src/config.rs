@@ -1,0 +1,148 @@
+//! mcpd's settings: flags and environment, and one optional TOML file below them.
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Where mcpd listens when nobody says.
+const LISTEN: &str = "127.0.0.1:8787";
+/// The database's file name.
+const DATABASE: &str = "mcpd.db";
+
+/// Settings from flags and environment.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Flags {
+    /// TOML file with the same settings; flags and environment win over it
+    #[arg(long, env = "MCPD_CONFIG", value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Folder of the database, made when it is missing [default: ./mcpd-data]
+    #[arg(long, env = "MCPD_DATA_DIR", value_name = "DIR", global = true)]
+    data_dir: Option<PathBuf>,
+    /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8787]
+    #[arg(long, env = "MCPD_LISTEN", value_name = "ADDR")]
+    listen: Option<SocketAddr>,
+    /// Mint a token with every scope and print it; loopback only, for trying things out
+    #[arg(long)]
+    dev: bool,
+    /// Multiply every time limit, for tests
+    #[arg(long, env = "MCPD_TIME_SCALE", hide = true)]
+    time_scale: Option<f64>,
+}
+
+/// The TOML file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    data_dir: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+}
+
+/// Settings in force.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Folder of the database.
+    pub data_dir: PathBuf,
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Mint a token for trying things out.
+    pub dev: bool,
+    /// Factor on every time limit.
+    pub time_scale: f64,
+}
+
+impl Flags {
+    /// Flags over file over defaults.
+    ///
+    /// # Errors
+    /// An unreadable file, an unknown key (by name), `--dev` off loopback.
+    pub fn resolve(&self) -> anyhow::Result<Config> {
+        let file = match &self.config {
+            None => File::default(),
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                toml::from_str(&text).with_context(|| format!("in {}", path.display()))?
+            }
+        };
+        let listen = match self.listen.or(file.listen) {
+            Some(listen) => listen,
+            None => LISTEN.parse().context("the default address")?,
+        };
+        if self.dev && !listen.ip().is_loopback() {
+            bail!("--dev gives everything to whoever has its token: only on a loopback address");
+        }
+        let time_scale = self.time_scale.unwrap_or(1.0);
+        if !(time_scale.is_finite() && time_scale > 0.0) {
+            bail!("--time-scale must be greater than 0");
+        }
+        let data_dir = self
+            .data_dir
+            .clone()
+            .or(file.data_dir)
+            .unwrap_or("mcpd-data".into());
+        Ok(Config {
+            data_dir,
+            listen,
+            dev: self.dev,
+            time_scale,
+        })
+    }
+}
+
+impl Config {
+    /// The database's file; its folder is made when it is missing.
+    ///
+    /// # Errors
+    /// The folder cannot be made.
+    pub fn database(&self) -> anyhow::Result<PathBuf> {
+        std::fs::create_dir_all(&self.data_dir)
+            .with_context(|| format!("cannot make the folder {}", self.data_dir.display()))?;
+        Ok(self.data_dir.join(DATABASE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Flags;
+
+    #[test]
+    fn an_unknown_key_in_the_file_is_refused_by_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("mcpd.toml");
+        std::fs::write(&file, "listen = \"127.0.0.1:1\"\nlissten = 2\n").unwrap();
+        let flags = Flags {
+            config: Some(file.clone()),
+            ..Flags::default()
+        };
+        let why = format!("{:#}", flags.resolve().unwrap_err());
+        assert!(
+            why.contains("lissten") && why.contains("mcpd.toml"),
+            "{why}"
+        );
+        std::fs::write(&file, "listen = \"127.0.0.1:1\"\n").unwrap();
+        assert_eq!(flags.resolve().unwrap().listen.port(), 1);
+        let flags = Flags {
+            listen: "127.0.0.1:2".parse().ok(),
+            ..flags
+        };
+        assert_eq!(flags.resolve().unwrap().listen.port(), 2, "a flag wins");
+    }
+
+    #[test]
+    fn dev_mode_is_refused_off_loopback() {
+        let flags = Flags {
+            dev: true,
+            listen: "0.0.0.0:1".parse().ok(),
+            ..Flags::default()
+        };
+        assert!(
+            flags
+                .resolve()
+                .unwrap_err()
+                .to_string()
+                .contains("loopback")
+        );
+    }
+}

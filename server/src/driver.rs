@@ -1,0 +1,501 @@
+//! Feeds events to [`relay::Relay`] and performs its actions.
+//!
+//! One lock holds the relay, the open channels and the requests under way. Everything done under it
+//! is quick and never waits: frames go into bounded queues with `try_send`, and a queue that is full
+//! closes its channel. Actions leave in the order in which the relay made them.
+
+pub(crate) mod frames;
+
+use crate::limits;
+use crate::pipe;
+use crate::store::{Change, Store, StoreError};
+use bytes::Bytes;
+use http::HeaderMap;
+use parking_lot::Mutex;
+use relay::{
+    Action, Actions, ChannelId, Failure, GoneReason, Ids, LlmId, Millis, Notice, Relay, SessionId,
+    Submit, SubmitRefusal, TaskId, Tombstone,
+};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// A caller's request, as it will be sent.
+#[derive(Debug)]
+pub struct CallerRequest {
+    /// The endpoint that the caller used.
+    pub path: String,
+    /// Allow-listed headers.
+    pub headers: BTreeMap<String, String>,
+    /// As the caller sent it.
+    pub body: Bytes,
+    /// The caller asked for a stream.
+    pub streaming: bool,
+}
+
+/// What a waiting caller is told.
+pub enum CallerEvent {
+    /// How things stand.
+    Notice(Notice),
+    /// The answer begins: its head, and where its bytes come from.
+    Answer(AnswerHead, pipe::Reader),
+    /// It failed.
+    Fail(Failure),
+}
+
+/// Status and headers of a backend's answer.
+#[derive(Debug)]
+pub struct AnswerHead {
+    /// HTTP status.
+    pub status: http::StatusCode,
+    /// Allow-listed headers and content-type.
+    pub headers: HeaderMap,
+}
+
+/// One event on its way down a control channel.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// `event:`.
+    pub name: &'static str,
+    /// `data:`.
+    pub data: String,
+    /// The channel ends after it.
+    pub last: bool,
+}
+
+/// What the publisher's side needs of a task that it answers.
+#[derive(Clone)]
+pub struct Upload {
+    /// To the caller.
+    pub events: mpsc::Sender<CallerEvent>,
+    /// Cancelled when nobody waits for the answer any more.
+    pub stop: CancellationToken,
+    /// The answer's pipe, when it comes in several requests.
+    pub chunks: Arc<tokio::sync::Mutex<Option<ChunkedAnswer>>>,
+}
+
+/// An answer that comes in several requests.
+pub struct ChunkedAnswer {
+    /// Towards the caller.
+    pub writer: pipe::Writer,
+    /// The `seq` expected next.
+    pub next_seq: u64,
+}
+
+struct Kept {
+    request: Arc<CallerRequest>,
+    upload: Upload,
+}
+
+struct Inner {
+    relay: Relay,
+    channels: HashMap<ChannelId, mpsc::Sender<Frame>>,
+    kept: HashMap<TaskId, Kept>,
+    dirty_llms: HashSet<LlmId>,
+    dirty_sessions: HashSet<SessionId>,
+    tombstones: Vec<Tombstone>,
+}
+
+/// See the module's page.
+pub struct Driver {
+    inner: Mutex<Inner>,
+    store: Arc<dyn Store>,
+    saving: tokio::sync::Mutex<()>,
+    clock: Clock,
+    /// Something may be due earlier than the timer thinks, or waits to be stored.
+    changed: Notify,
+    sweep: Duration,
+}
+
+/// Unix milliseconds that never jump.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    origin: Instant,
+    unix_ms: u64,
+}
+
+impl Clock {
+    fn start() -> Self {
+        let unix = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        Self {
+            origin: Instant::now(),
+            unix_ms: to_ms(unix),
+        }
+    }
+
+    fn now(self) -> Millis {
+        self.unix_ms + to_ms(self.origin.elapsed())
+    }
+
+    fn instant(self, at: Millis) -> Instant {
+        self.origin + Duration::from_millis(at.saturating_sub(self.unix_ms))
+    }
+}
+
+fn to_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Ids that nobody can guess.
+pub struct RandomIds;
+
+impl Ids for RandomIds {
+    fn fresh(&mut self) -> u128 {
+        rand::random()
+    }
+}
+
+/// A submitted request: its events, and the guard that tells the relay when the caller leaves.
+pub struct Waiting {
+    /// What happens to it.
+    pub events: mpsc::Receiver<CallerEvent>,
+    /// Dropped when the caller is gone.
+    pub guard: CallerGuard,
+}
+
+/// Tells the relay that the caller is gone when it is dropped before the task's end.
+pub struct CallerGuard {
+    driver: Arc<Driver>,
+    task: TaskId,
+    reason: GoneReason,
+    armed: bool,
+}
+
+impl CallerGuard {
+    /// The caller got all it will get.
+    pub fn disarm(&mut self) {
+        self.armed = false;
+    }
+
+    /// Why the caller is gone, when it is not the connection.
+    pub fn because(&mut self, reason: GoneReason) {
+        self.reason = reason;
+    }
+}
+
+impl Drop for CallerGuard {
+    fn drop(&mut self) {
+        if self.armed {
+            let (task, reason) = (self.task, self.reason);
+            self.driver
+                .with(|relay, now, out| relay.caller_gone(task, reason, now, out));
+        }
+    }
+}
+
+impl Driver {
+    /// A driver for the rows that the store has.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn new(
+        store: Arc<dyn Store>,
+        limits: relay::Limits,
+    ) -> Result<Arc<Self>, StoreError> {
+        let clock = Clock::start();
+        let sweep = Duration::from_millis(limits.sweep);
+        let relay = Relay::new(
+            limits,
+            store.load().await?,
+            Box::new(RandomIds),
+            clock.now(),
+        );
+        let inner = Inner {
+            relay,
+            channels: HashMap::new(),
+            kept: HashMap::new(),
+            dirty_llms: HashSet::new(),
+            dirty_sessions: HashSet::new(),
+            tombstones: Vec::new(),
+        };
+        Ok(Arc::new(Self {
+            inner: Mutex::new(inner),
+            store,
+            saving: tokio::sync::Mutex::new(()),
+            clock,
+            changed: Notify::new(),
+            sweep,
+        }))
+    }
+
+    /// Unix milliseconds, monotonic.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    /// One event: runs it and performs what it asks for.
+    pub fn with<R>(&self, event: impl FnOnce(&mut Relay, Millis, &mut Actions) -> R) -> R {
+        let now = self.now();
+        let mut inner = self.inner.lock();
+        let before = inner.relay.next_tick();
+        let mut actions = Actions::new();
+        let reply = event(&mut inner.relay, now, &mut actions);
+        let saves = inner.perform(actions, now);
+        let earlier = match (before, inner.relay.next_tick()) {
+            (Some(before), Some(after)) => after < before,
+            (None, after) => after.is_some(),
+            (Some(_), None) => false,
+        };
+        drop(inner);
+        if earlier || saves {
+            self.changed.notify_one();
+        }
+        reply
+    }
+
+    /// Hands a caller's request in.
+    ///
+    /// # Errors
+    /// The relay's refusal, decided before anything is queued.
+    pub fn submit(
+        self: &Arc<Self>,
+        request: CallerRequest,
+        submit: &Submit,
+    ) -> Result<Waiting, SubmitRefusal> {
+        let task = TaskId(rand::random());
+        let (sender, events) = mpsc::channel(limits::CALLER_EVENTS);
+        let upload = Upload {
+            events: sender,
+            stop: CancellationToken::new(),
+            chunks: Arc::default(),
+        };
+        self.inner.lock().kept.insert(
+            task,
+            Kept {
+                request: Arc::new(request),
+                upload,
+            },
+        );
+        let accepted = self.with(|relay, now, out| relay.submit(submit, task, now, out));
+        if let Err(refusal) = accepted {
+            self.inner.lock().kept.remove(&task);
+            return Err(refusal);
+        }
+        let driver = Arc::clone(self);
+        let guard = CallerGuard {
+            driver,
+            task,
+            reason: GoneReason::Disconnected,
+            armed: true,
+        };
+        Ok(Waiting { events, guard })
+    }
+
+    /// Connects a channel's queue, says hello, and lets what waited go.
+    pub fn attach_channel(&self, channel: ChannelId, hello: Frame) -> mpsc::Receiver<Frame> {
+        let (sender, receiver) = mpsc::channel(limits::CHANNEL_FRAMES);
+        let _ = sender.try_send(hello);
+        self.inner.lock().channels.insert(channel, sender);
+        self.with(|relay, now, out| relay.channel_ready(channel, now, out));
+        receiver
+    }
+
+    /// The channel's response is gone.
+    pub fn detach_channel(&self, channel: ChannelId) {
+        self.inner.lock().channels.remove(&channel);
+        self.with(|relay, now, out| relay.channel_closed(channel, now, out));
+    }
+
+    /// Sends one event to the session's channel, if it has one.
+    pub fn send(&self, channel: ChannelId, frame: Frame) {
+        if let Some(sender) = self.inner.lock().channels.get(&channel) {
+            let _ = sender.try_send(frame);
+        }
+    }
+
+    /// What the publisher's side needs of a task.
+    #[must_use]
+    pub fn upload(&self, task: TaskId) -> Option<Upload> {
+        self.inner
+            .lock()
+            .kept
+            .get(&task)
+            .map(|kept| kept.upload.clone())
+    }
+
+    /// The body of a task, as the caller sent it.
+    #[must_use]
+    pub fn request(&self, task: TaskId) -> Option<Arc<CallerRequest>> {
+        self.inner
+            .lock()
+            .kept
+            .get(&task)
+            .map(|kept| Arc::clone(&kept.request))
+    }
+
+    /// Writes what has changed to the store. A failed write is tried again with the next one.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn save(&self) -> Result<(), StoreError> {
+        let _one_at_a_time = self.saving.lock().await;
+        let changes = self.inner.lock().take_changes();
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let saved = self.store.apply(&changes).await;
+        if saved.is_err() {
+            self.inner.lock().put_back(changes);
+        }
+        saved
+    }
+
+    /// Drives time: deadlines, sweeps, saves. Ends when `stop` is cancelled.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let mut sweep = tokio::time::interval(self.sweep);
+        sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let next = self.inner.lock().relay.next_tick();
+            let due = next.map(|at| self.clock.instant(at));
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = sleep_until(due) => self.with(|relay, now, out| relay.tick(now, out)),
+                _ = sweep.tick() => self.with(|relay, now, out| relay.sweep(now, out)),
+                () = self.changed.notified() => {}
+            }
+            if let Err(error) = self.save().await {
+                tracing::warn!(%error, "the catalogue could not be written down; trying again");
+            }
+        }
+        if let Err(error) = self.save().await {
+            tracing::warn!(%error, "the catalogue could not be written down");
+        }
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Inner {
+    /// Performs actions in order; true when something waits to be stored.
+    fn perform(&mut self, mut actions: Actions, now: Millis) -> bool {
+        let mut saves = false;
+        while !actions.is_empty() {
+            let mut broken = Vec::new();
+            for action in std::mem::take(&mut actions) {
+                saves |= self.perform_one(action, &mut broken);
+            }
+            for channel in broken {
+                tracing::warn!(
+                    channel = channel.0,
+                    "a publisher does not read its channel; closing"
+                );
+                self.channels.remove(&channel);
+                self.relay.channel_closed(channel, now, &mut actions);
+            }
+        }
+        saves
+    }
+
+    fn perform_one(&mut self, action: Action, broken: &mut Vec<ChannelId>) -> bool {
+        match action {
+            Action::Dispatch(dispatch) => {
+                let kept = self.kept.get(&dispatch.task);
+                if let Some(frame) = kept.and_then(|k| frames::infer(&dispatch, &k.request)) {
+                    self.send(dispatch.channel, frame, broken);
+                }
+            }
+            Action::Wake {
+                channel,
+                task,
+                llm_name,
+                max_wait_secs,
+            } => {
+                self.send(channel, frames::wake(task, llm_name, max_wait_secs), broken);
+            }
+            Action::Cancel {
+                channel,
+                task,
+                reason,
+            } => {
+                self.send(channel, frames::cancel(task, reason), broken);
+            }
+            Action::CloseChannel { channel, last } => {
+                if let Some(sender) = self.channels.remove(&channel)
+                    && let Some(frame) = frames::last(&last)
+                {
+                    let _ = sender.try_send(frame);
+                }
+            }
+            Action::Drain {
+                channel,
+                reconnect_after_ms,
+            } => {
+                self.send(channel, frames::drain(reconnect_after_ms), broken);
+            }
+            Action::Notice { task, notice } => {
+                if let Some(kept) = self.kept.get(&task)
+                    && kept.upload.events.capacity() > limits::CALLER_EVENTS / 2
+                {
+                    let _ = kept.upload.events.try_send(CallerEvent::Notice(notice));
+                }
+            }
+            Action::Fail { task, failure } => {
+                if let Some(kept) = self.kept.get(&task) {
+                    let _ = kept.upload.events.try_send(CallerEvent::Fail(failure));
+                }
+            }
+            Action::Complete { .. } => {}
+            Action::StopUpload { task } => {
+                if let Some(kept) = self.kept.get(&task) {
+                    kept.upload.stop.cancel();
+                }
+            }
+            Action::Forget { task } => drop(self.kept.remove(&task)),
+            Action::SaveLlm(id) => return self.dirty_llms.insert(id),
+            Action::SaveSession(id) => return self.dirty_sessions.insert(id),
+            Action::SaveTombstone(stone) => {
+                self.tombstones.push(stone);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn send(&mut self, channel: ChannelId, frame: Frame, broken: &mut Vec<ChannelId>) {
+        let Some(sender) = self.channels.get(&channel) else {
+            return;
+        };
+        if sender.try_send(frame).is_err() {
+            broken.push(channel);
+        }
+    }
+
+    fn take_changes(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for id in std::mem::take(&mut self.dirty_sessions) {
+            let saved = self.relay.saved_session(&id).map(Box::new);
+            changes.push(Change::Session(id, saved));
+        }
+        for id in std::mem::take(&mut self.dirty_llms) {
+            let saved = self.relay.saved_llm(&id).map(Box::new);
+            changes.push(Change::Llm(id, saved));
+        }
+        changes.extend(
+            std::mem::take(&mut self.tombstones)
+                .into_iter()
+                .map(Change::Tombstone),
+        );
+        changes
+    }
+
+    fn put_back(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Llm(id, _) => drop(self.dirty_llms.insert(id)),
+                Change::Session(id, _) => drop(self.dirty_sessions.insert(id)),
+                Change::Tombstone(stone) => self.tombstones.push(stone),
+            }
+        }
+    }
+}

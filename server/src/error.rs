@@ -1,0 +1,228 @@
+//! Errors of mcpd's HTTP surface.
+//!
+//! When to use what: a handler returns [`ApiError`] and says status, stable code and a sentence with
+//! what failed, why, and what to do. It does not choose the shape: the `dress` layer does, by the
+//! path. OpenAI's shape on `/v1/*` and `/infer`, Anthropic's on `/v1/messages*`, RFC 9457 problem
+//! details on management and publisher endpoints. Every answer gets an `x-request-id`. Failures of
+//! our own machinery are [`ApiError::internal`]: the cause goes to the log, not to the caller. A
+//! backend's own errors never pass here: they are answers.
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use relay::{Failure, SubmitRefusal};
+use serde_json::json;
+use wire::error::{ErrorBody, ErrorDetail, Problem, code};
+
+/// An error on its way to whoever asked.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct ApiError {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// One of [`code`].
+    pub code: &'static str,
+    /// What failed, why, and what to do.
+    pub message: String,
+    /// The field at fault.
+    pub param: Option<&'static str>,
+    /// `Retry-After`, in seconds.
+    pub retry_after: Option<u64>,
+}
+
+impl ApiError {
+    /// An error of this status, code and sentence.
+    #[must_use]
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            param: None,
+            retry_after: None,
+        }
+    }
+
+    /// 400.
+    #[must_use]
+    pub fn invalid(message: impl Into<String>, param: Option<&'static str>) -> Self {
+        let error = Self::new(StatusCode::BAD_REQUEST, code::INVALID_REQUEST, message);
+        Self { param, ..error }
+    }
+
+    /// 401.
+    #[must_use]
+    pub fn unauthorized(message: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, code::INVALID_API_KEY, message)
+    }
+
+    /// 403 for a missing scope.
+    #[must_use]
+    pub fn forbidden(scope: &str) -> Self {
+        let message =
+            format!("this key lacks the scope `{scope}`; ask an admin for one that has it");
+        Self::new(StatusCode::FORBIDDEN, code::FORBIDDEN, message)
+    }
+
+    /// 404.
+    #[must_use]
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code::NOT_FOUND, message)
+    }
+
+    /// 413.
+    #[must_use]
+    pub fn too_large(limit: usize) -> Self {
+        let message = format!("a request body may have at most {limit} bytes");
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            code::REQUEST_TOO_LARGE,
+            message,
+        )
+    }
+
+    /// 500; the cause goes to the log.
+    pub fn internal(cause: impl std::fmt::Display) -> Self {
+        tracing::error!(%cause, "a request failed inside mcpd");
+        let message = "mcpd failed inside; its log has the cause. Try again.";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+    }
+
+    /// The OpenAI `type` that goes with the status.
+    fn kind(&self) -> &'static str {
+        match self.status.as_u16() {
+            401 => "authentication_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            429 => "rate_limit_error",
+            status if status < 500 => "invalid_request_error",
+            _ => "server_error",
+        }
+    }
+
+    /// The body in OpenAI's shape.
+    #[must_use]
+    pub fn openai(&self) -> String {
+        let error = ErrorDetail {
+            message: self.message.clone(),
+            kind: self.kind().into(),
+            param: self.param.map(Into::into),
+            code: Some(self.code.into()),
+        };
+        to_text(&ErrorBody { error })
+    }
+
+    /// The body in Anthropic's shape.
+    #[must_use]
+    pub fn anthropic(&self) -> String {
+        let kind = match (self.status.as_u16(), self.kind()) {
+            (413, _) => "request_too_large",
+            (503, _) => "overloaded_error",
+            (_, "server_error") => "api_error",
+            (_, kind) => kind,
+        };
+        let error = json!({"type": kind, "message": self.message, "code": self.code});
+        to_text(&json!({"type": "error", "error": error}))
+    }
+
+    fn problem(&self) -> String {
+        to_text(&Problem {
+            kind: "about:blank".into(),
+            title: self.status.canonical_reason().unwrap_or("Error").into(),
+            status: self.status.as_u16(),
+            detail: self.message.clone(),
+            code: self.code.into(),
+        })
+    }
+}
+
+fn to_text<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
+}
+
+impl From<Failure> for ApiError {
+    fn from(failure: Failure) -> Self {
+        let status =
+            StatusCode::from_u16(failure.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let error = Self::new(status, failure.code, failure.message);
+        Self {
+            retry_after: failure.retry_after_secs,
+            ..error
+        }
+    }
+}
+
+impl From<SubmitRefusal> for ApiError {
+    fn from(refusal: SubmitRefusal) -> Self {
+        match refusal {
+            SubmitRefusal::Failure(failure) => failure.into(),
+            SubmitRefusal::NotFound { usable } => Self::no_such_model(&usable),
+        }
+    }
+}
+
+impl ApiError {
+    /// 404 that lists what the key could use; the same for forbidden names.
+    #[must_use]
+    pub fn no_such_model(usable: &[String]) -> Self {
+        let message = if usable.is_empty() {
+            "no such model; nothing is published that this key may use".to_owned()
+        } else {
+            format!("no such model; this key may use: {}", usable.join(", "))
+        };
+        let error = Self::new(StatusCode::NOT_FOUND, code::LLM_NOT_FOUND, message);
+        Self {
+            param: Some("model"),
+            ..error
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        if let Some(secs) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, secs.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            let bearer = HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, bearer);
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The outermost layer: gives errors the shape of their path, and every answer a request id.
+pub async fn dress(mut request: Request, next: Next) -> Response {
+    let path = request.uri().path().to_owned();
+    let given = request.headers().get(wire::headers::REQUEST_ID).cloned();
+    let id = given.filter(|id| id.len() <= 128).unwrap_or_else(|| {
+        let id = uuid::Uuid::new_v4().simple().to_string();
+        HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("none"))
+    });
+    request
+        .headers_mut()
+        .insert(wire::headers::REQUEST_ID, id.clone());
+    let mut response = next.run(request).await;
+    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+        let (kind, body) = if wire::paths::is_anthropic(&path) {
+            ("application/json", error.anthropic())
+        } else if path.starts_with("/v1/") || path.ends_with("/infer") {
+            ("application/json", error.openai())
+        } else {
+            ("application/problem+json", error.problem())
+        };
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        *response.body_mut() = body.into();
+    }
+    response.headers_mut().insert(wire::headers::REQUEST_ID, id);
+    response
+}

@@ -1,0 +1,170 @@
+//! The caller's side: one handler relays every inference endpoint as bytes.
+
+mod stream;
+
+use crate::auth::Principal;
+use crate::body;
+use crate::driver::{AnswerHead, CallerEvent, CallerRequest, Waiting};
+use crate::error::ApiError;
+use crate::state::App;
+use axum::body::Body;
+use axum::extract::{OriginalUri, Path, State};
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use relay::Submit;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use stream::{Dialect, Relayed};
+
+/// `POST` of one of [`wire::paths::RELAYED`]: `model` in the body selects the LLM.
+pub(crate) async fn relayed(
+    State(app): State<Arc<App>>,
+    principal: Principal,
+    OriginalUri(uri): OriginalUri,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let body = read(&app, &principal, body).await?;
+    let head = wire::body::head(&body).map_err(|why| ApiError::invalid(why, None))?;
+    let Some(model) = head.model else {
+        let message = "`model` is missing; it names the LLM to call, see /v1/models";
+        return Err(ApiError::invalid(message, Some("model")));
+    };
+    relay(
+        &app,
+        principal,
+        uri.path(),
+        model,
+        head.stream,
+        &headers,
+        body,
+    )
+    .await
+}
+
+/// `POST /api/v1/llms/:name/infer`: an OpenAI chat body for the LLM that the path names.
+pub(crate) async fn infer(
+    State(app): State<Arc<App>>,
+    principal: Principal,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let body = read(&app, &principal, body).await?;
+    let head = wire::body::head(&body).map_err(|why| ApiError::invalid(why, None))?;
+    relay(
+        &app,
+        principal,
+        "/v1/chat/completions",
+        name,
+        head.stream,
+        &headers,
+        body,
+    )
+    .await
+}
+
+/// The body, after the key's right to call anything at all has been checked.
+async fn read(app: &App, principal: &Principal, body: Body) -> Result<Bytes, ApiError> {
+    if principal.allowed().is_none() {
+        return Err(ApiError::forbidden("infer"));
+    }
+    body::read(body, wire::limits::BODY, app.times.body_idle).await
+}
+
+async fn relay(
+    app: &Arc<App>,
+    principal: Principal,
+    path: &str,
+    name: String,
+    streaming: bool,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let Some(allowed) = principal.allowed() else {
+        return Err(ApiError::forbidden("infer"));
+    };
+    let keepalive = headers
+        .get(wire::headers::KEEPALIVE)
+        .is_none_or(|v| v != "off");
+    let submit = Submit {
+        name,
+        allowed,
+        streaming,
+        notices: keepalive,
+    };
+    let request = CallerRequest {
+        path: path.to_owned(),
+        headers: to_backend(headers),
+        body,
+        streaming,
+    };
+    let waiting = app.driver.submit(request, &submit)?;
+    answer(waiting, principal, Dialect::of(path)).await
+}
+
+/// Waits for the first thing that the caller must be told.
+async fn answer(
+    mut waiting: Waiting,
+    principal: Principal,
+    dialect: Dialect,
+) -> Result<Response, ApiError> {
+    let event = tokio::select! {
+        event = waiting.events.recv() => event,
+        () = principal.alive.cancelled() => {
+            waiting.guard.because(relay::GoneReason::Revoked);
+            return Err(ApiError::unauthorized("this key was revoked while the request waited"));
+        }
+    };
+    match event {
+        Some(CallerEvent::Answer(head, reader)) => {
+            let body = Relayed::answering(waiting, principal, dialect, &head, reader).into_body();
+            Ok(with_head(head, body))
+        }
+        Some(CallerEvent::Notice(notice)) => {
+            let body = Relayed::noticed(waiting, principal, dialect, notice).into_body();
+            Ok(with_head(event_stream(), body))
+        }
+        Some(CallerEvent::Fail(failure)) => {
+            waiting.guard.disarm();
+            Err(failure.into())
+        }
+        None => Err(ApiError::internal("a task was forgotten before its end")),
+    }
+}
+
+fn with_head(head: AnswerHead, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = head.status;
+    *response.headers_mut() = head.headers;
+    // A proxy in front must pass tokens on as they come.
+    let buffering = http::HeaderName::from_static("x-accel-buffering");
+    response
+        .headers_mut()
+        .insert(buffering, HeaderValue::from_static("no"));
+    response
+}
+
+fn event_stream() -> AnswerHead {
+    let kind = HeaderValue::from_static("text/event-stream");
+    let headers = HeaderMap::from_iter([
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+    ]);
+    AnswerHead {
+        status: StatusCode::OK,
+        headers,
+    }
+}
+
+fn to_backend(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let listed = wire::headers::TO_BACKEND.iter();
+    let present = listed.filter_map(|name| {
+        Some((
+            (*name).to_owned(),
+            headers.get(*name)?.to_str().ok()?.to_owned(),
+        ))
+    });
+    present.collect()
+}

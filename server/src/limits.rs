@@ -1,0 +1,39 @@
+//! Every number that is mcpd's alone. What both sides of the protocol share stands in
+//! [`wire::limits`], what the relay decides in [`relay::Limits`].
+
+use std::time::Duration;
+
+/// Request line and headers must arrive within this time.
+pub const HEADER_WAIT: Duration = Duration::from_secs(10);
+/// Request line and headers together, in bytes; also what one read takes.
+pub const HEADER_BYTES: usize = 64 * 1024;
+/// A caller's body may pause for so long.
+pub const BODY_IDLE: Duration = Duration::from_secs(15);
+/// Connections at once; further ones wait in the kernel's queue.
+pub const CONNECTIONS: usize = 20_000;
+/// A peer that acknowledges nothing for this long is gone.
+pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
+/// Frames that may wait in one control channel; one more and the channel is closed.
+pub const CHANNEL_FRAMES: usize = 256;
+/// Events that may wait for one caller; notices are left out when they would fill it.
+pub const CALLER_EVENTS: usize = 8;
+/// A caller that takes nothing for this long is cut.
+pub const SLOW_CALLER: Duration = Duration::from_secs(30);
+/// A backend that sends nothing for this long is given up.
+pub const BACKEND_SILENCE: Duration = Duration::from_secs(300);
+/// How long the end of an upload waits for the relay's verdict.
+pub const VERDICT_WAIT: Duration = Duration::from_secs(5);
+/// Longest wait of a long poll.
+pub const POLL_WAIT: Duration = Duration::from_secs(25);
+/// A register, heartbeat, ack or error result.
+pub const CONTROL_BODY: usize = 1024 * 1024;
+/// What is kept of a backend's error that arrives after a notice was sent.
+pub const LATE_ERROR_BODY: usize = 64 * 1024;
+/// Running answers get so long at the server's end.
+pub const DRAIN: Duration = Duration::from_secs(30);
+/// Connections get so long to close after that.
+pub const CLOSE: Duration = Duration::from_secs(3);
+/// How often revoked tokens are looked for.
+pub const TOKEN_CHECK: Duration = Duration::from_millis(500);
+/// How often uses of tokens are written down.
+pub const TOKEN_SAVE: Duration = Duration::from_secs(30);

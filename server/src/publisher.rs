@@ -1,0 +1,280 @@
+//! The publisher's side: register, control channel, heartbeat, probe. Tasks: [`answer`].
+
+pub(crate) mod answer;
+
+use crate::auth::Principal;
+use crate::body;
+use crate::driver::frames::frame;
+use crate::driver::{Driver, Frame};
+use crate::error::ApiError;
+use crate::limits;
+use crate::state::App;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::BodyExt as _;
+use relay::{ChannelId, RegisterRefusal, SessionRefusal};
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use wire::control::{Hello, Probe, Revoked, event, sse_event};
+use wire::error::code;
+use wire::publisher::{Heartbeat, Register};
+
+/// Header of the probe upload.
+const PROBE_ID: &str = "x-mcpctl-probe-id";
+
+/// `POST _provider-register`.
+pub(crate) async fn register(
+    State(app): State<Arc<App>>,
+    principal: Principal,
+    body: Body,
+) -> Result<Response, ApiError> {
+    principal.require("publish")?;
+    let request: Register = body::json(body, app.times.body_idle).await?;
+    let owner = principal.owner();
+    let registered = app
+        .driver
+        .with(|relay, now, out| relay.register(&owner, &request, now, out))?;
+    // The rows must survive a crash that follows the answer.
+    app.driver.save().await.map_err(ApiError::internal)?;
+    tracing::info!(
+        owner = %owner.id,
+        session = %short(&registered.provider_session_id),
+        llms = registered.llms.len(),
+        rejected = registered.rejected.len(),
+        "a publisher registered"
+    );
+    Ok((StatusCode::CREATED, Json(registered)).into_response())
+}
+
+/// Session ids are bearer-like: logs get their beginning only.
+fn short(id: &str) -> &str {
+    id.get(..8).unwrap_or(id)
+}
+
+/// `POST _provider-heartbeat`.
+pub(crate) async fn heartbeat(
+    State(app): State<Arc<App>>,
+    principal: Principal,
+    body: Body,
+) -> Result<Response, ApiError> {
+    principal.require("publish")?;
+    let beat: Heartbeat = body::json(body, app.times.body_idle).await?;
+    let owner = principal.owner().id;
+    let reply = app
+        .driver
+        .with(|relay, now, out| relay.heartbeat(&owner, &beat, now, out))?;
+    Ok(Json(reply).into_response())
+}
+
+/// `GET` and `POST _provider-stream`.
+pub(crate) async fn stream(
+    State(app): State<Arc<App>>,
+    principal: Principal,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    principal.require("publish")?;
+    let channel = Channel::open(&app, &principal, &headers)?;
+    let comment = app.times.channel_comment;
+    let events = stream::unfold(channel, move |mut channel| async move {
+        let text = channel.next(comment).await?;
+        Some((
+            Ok::<_, std::convert::Infallible>(Bytes::from(text)),
+            channel,
+        ))
+    });
+    let head = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store, no-transform"),
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((head, Body::from_stream(events)).into_response())
+}
+
+/// An open control channel; dropping it closes it.
+struct Channel {
+    driver: Arc<Driver>,
+    id: ChannelId,
+    frames: mpsc::Receiver<Frame>,
+    principal: Principal,
+    closing: CancellationToken,
+    over: bool,
+}
+
+impl Channel {
+    fn open(app: &App, principal: &Principal, headers: &HeaderMap) -> Result<Self, ApiError> {
+        let session = session_header(headers)?;
+        let owner = principal.owner().id;
+        let driver = Arc::clone(&app.driver);
+        let opened =
+            driver.with(|relay, now, out| relay.open_channel(&owner, session, now, out))?;
+        let hello = Hello {
+            protocol: opened.protocol,
+            epoch: opened.epoch,
+            provider_session_id: session.to_owned(),
+            heartbeat_seconds: driver
+                .with(|relay, _, _| relay.limits().heartbeat)
+                .div_ceil(1000),
+        };
+        let frames = driver.attach_channel(opened.channel, frame(event::HELLO, &hello));
+        Ok(Self {
+            driver,
+            id: opened.channel,
+            frames,
+            principal: principal.clone(),
+            closing: app.closing.clone(),
+            over: false,
+        })
+    }
+
+    /// The next event or comment as text; `None` ends the channel.
+    async fn next(&mut self, comment: Duration) -> Option<String> {
+        if self.over {
+            return None;
+        }
+        tokio::select! {
+            biased;
+            () = self.principal.alive.cancelled() => {
+                self.over = true;
+                let owner = self.principal.owner().id;
+                let reason = "the token was revoked or has expired";
+                self.driver.with(|relay, now, out| relay.revoke_owner(&owner, reason, now, out));
+                let revoked = frame(event::REVOKED, &Revoked { reason: reason.into() });
+                Some(sse_event(revoked.name, &revoked.data))
+            }
+            frame = self.frames.recv() => {
+                let frame = frame?;
+                self.over = frame.last;
+                Some(sse_event(frame.name, &frame.data))
+            }
+            () = self.closing.cancelled() => None,
+            () = tokio::time::sleep(comment) => Some(": ka\n\n".to_owned()),
+        }
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        self.driver.detach_channel(self.id);
+    }
+}
+
+/// Query of the long poll.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PollQuery {
+    /// Seconds.
+    #[serde(default)]
+    wait: Option<u64>,
+}
+
+/// `GET _provider-poll`: the frames of one channel that lives as long as this request. For networks
+/// that buffer an event stream.
+pub(crate) async fn poll(
+    State(app): State<Arc<App>>,
+    principal: Principal,
+    Query(query): Query<PollQuery>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    principal.require("publish")?;
+    let mut channel = Channel::open(&app, &principal, &headers)?;
+    let wait = query
+        .wait
+        .map_or(limits::POLL_WAIT, Duration::from_secs)
+        .min(limits::POLL_WAIT);
+    let mut frames = Vec::new();
+    let first_task = async {
+        while let Some(frame) = channel.frames.recv().await {
+            let hello = frame.name == event::HELLO;
+            frames.push(serde_json::json!({"event": frame.name, "data": frame.data}));
+            if !hello && channel.frames.is_empty() {
+                break;
+            }
+        }
+    };
+    tokio::select! {
+        () = first_task => {}
+        () = tokio::time::sleep(wait) => {}
+        () = principal.alive.cancelled() => {}
+        () = app.closing.cancelled() => {}
+    }
+    Ok(Json(frames).into_response())
+}
+
+/// `POST _provider-probe`: says through the channel that the upload's first bytes have arrived.
+pub(crate) async fn probe(
+    State(app): State<Arc<App>>,
+    principal: Principal,
+    headers: HeaderMap,
+    mut body: Body,
+) -> Result<Response, ApiError> {
+    principal.require("publish")?;
+    let session = session_header(&headers)?;
+    let owner = principal.owner().id;
+    let id = headers
+        .get(PROBE_ID)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
+    let first = tokio::time::timeout(app.times.body_idle, body.frame()).await;
+    if matches!(first, Ok(Some(Ok(_)))) {
+        let channel = app
+            .driver
+            .with(|relay, _, _| relay.channel_of(&owner, session))?;
+        if let Some(channel) = channel {
+            app.driver.send(channel, frame(event::PROBE, &Probe { id }));
+        }
+    }
+    body::read(body, limits::CONTROL_BODY, app.times.body_idle).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+fn session_header(headers: &HeaderMap) -> Result<&str, ApiError> {
+    let value = headers
+        .get(wire::headers::SESSION)
+        .and_then(|v| v.to_str().ok());
+    value.ok_or_else(|| {
+        let message = format!("the header {} is missing", wire::headers::SESSION);
+        ApiError::invalid(message, None)
+    })
+}
+
+impl From<RegisterRefusal> for ApiError {
+    fn from(refusal: RegisterRefusal) -> Self {
+        let message = refusal.to_string();
+        match refusal {
+            RegisterRefusal::Invalid(_) => Self::invalid(message, Some("initialStatus")),
+            RegisterRefusal::SessionConflict => {
+                Self::new(StatusCode::CONFLICT, code::SESSION_CONFLICT, message)
+            }
+            RegisterRefusal::Draining => {
+                let error = Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    code::SERVER_SHUTDOWN,
+                    message,
+                );
+                Self {
+                    retry_after: Some(5),
+                    ..error
+                }
+            }
+        }
+    }
+}
+
+impl From<SessionRefusal> for ApiError {
+    fn from(refusal: SessionRefusal) -> Self {
+        match refusal {
+            SessionRefusal::Unknown => Self::not_found(refusal.to_string()),
+            SessionRefusal::StaleEpoch => {
+                Self::new(StatusCode::CONFLICT, code::STALE_EPOCH, refusal.to_string())
+            }
+        }
+    }
+}

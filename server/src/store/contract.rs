@@ -1,0 +1,107 @@
+//! The story that every store must pass, told once for all of them.
+
+use super::{Change, Store, StoreError, StoredToken};
+use relay::{LlmId, Owner, OwnerId, SavedLlm, SavedSession, SessionId, Tombstone};
+use wire::publisher::{Instance, Provider};
+use wire::token::TokenInfo;
+
+/// Runs the story on an empty store.
+///
+/// # Errors
+/// The store's own. A broken promise is a panic of `assert_eq!`: this is for tests.
+pub async fn check(store: &dyn Store) -> Result<(), StoreError> {
+    rows_and_sessions_come_back_as_they_were(store).await?;
+    tokens_are_found_by_hash_and_die_when_revoked_or_expired(store).await?;
+    store.ping().await
+}
+
+async fn rows_and_sessions_come_back_as_they_were(store: &dyn Store) -> Result<(), StoreError> {
+    let owner = Owner {
+        id: OwnerId("mia".into()),
+        label: "Mia".into(),
+    };
+    let session = SavedSession {
+        id: SessionId("s".into()),
+        owner: owner.clone(),
+        instance: Some(Instance {
+            id: "i".into(),
+            name: "laptop".into(),
+            ..Instance::default()
+        }),
+        epoch: 3,
+        last_seen: 4,
+    };
+    let mut llm = SavedLlm {
+        id: LlmId("l".into()),
+        owner: owner.clone(),
+        session: session.id.clone(),
+        provider: Provider {
+            name: "qwen".into(),
+            pool: Some("p".into()),
+            ..Provider::default()
+        },
+        created: 1,
+        last_seen: 2,
+        wake_ms: None,
+    };
+    let stone = Tombstone {
+        name: "old".into(),
+        owner: owner.id,
+        until: 9,
+    };
+    let (s, l) = (session.id.clone(), llm.id.clone());
+    let first = [
+        Change::Session(s.clone(), Some(Box::new(session.clone()))),
+        Change::Llm(l.clone(), Some(Box::new(llm.clone()))),
+        Change::Tombstone(stone.clone()),
+    ];
+    store.apply(&first).await?;
+    llm.wake_ms = Some(1200);
+    store
+        .apply(&[Change::Llm(l.clone(), Some(Box::new(llm.clone())))])
+        .await?;
+    let saved = store.load().await?;
+    assert_eq!((saved.llms, saved.sessions), (vec![llm], vec![session]));
+    assert_eq!(saved.tombstones, vec![stone]);
+    store
+        .apply(&[Change::Llm(l, None), Change::Session(s, None)])
+        .await?;
+    let saved = store.load().await?;
+    assert!(saved.llms.is_empty() && saved.sessions.is_empty());
+    Ok(())
+}
+
+async fn tokens_are_found_by_hash_and_die_when_revoked_or_expired(
+    store: &dyn Store,
+) -> Result<(), StoreError> {
+    let token = |id: &str, byte: u8, created: u64, expires: Option<u64>| StoredToken {
+        hash: [byte; 32],
+        info: TokenInfo {
+            id: id.into(),
+            user: "mia".into(),
+            scopes: vec!["infer".into(), "publish".into()],
+            created,
+            expires,
+            ..TokenInfo::default()
+        },
+    };
+    let (first, second) = (token("a", 1, 10, None), token("b", 2, 20, Some(500)));
+    store.add_token(&first).await?;
+    store.add_token(&second).await?;
+    assert_eq!(store.token(&[1; 32]).await?, Some(first.info.clone()));
+    assert_eq!(store.token(&[9; 32]).await?, None);
+    assert_eq!(store.tokens().await?, vec![second.info, first.info]);
+    store.touch_tokens(&[("a".into(), 77)]).await?;
+    assert!(store.revoke_token("a", 100).await?);
+    assert!(
+        store.revoke_token("a", 200).await?,
+        "a second revoke is fine"
+    );
+    assert!(!store.revoke_token("nobody", 100).await?);
+    let found = store.token(&[1; 32]).await?.unwrap_or_default();
+    assert_eq!((found.revoked, found.last_used), (Some(100), Some(77)));
+    assert_eq!(store.dead_tokens(90, 110).await?, vec!["a".to_owned()]);
+    assert_eq!(store.dead_tokens(450, 500).await?, vec!["b".to_owned()]);
+    assert!(store.dead_tokens(600, 700).await?.is_empty());
+    Ok(())
+}
