@@ -9,7 +9,6 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use http::StatusCode;
 use std::sync::Arc;
-use wire::error::code;
 use wire::token::{CreateToken, CreatedToken, TokenList};
 
 /// `POST /api/v1/tokens`.
@@ -53,10 +52,7 @@ pub(crate) async fn revoke(
             "no token has this id; see the list of tokens",
         ));
     }
-    app.tokens
-        .settle(now, now)
-        .await
-        .map_err(ApiError::internal)?;
+    app.settle_tokens().await.map_err(ApiError::internal)?;
     tracing::info!(by = %principal.info.user, %id, "a token was revoked");
     Ok(StatusCode::NO_CONTENT)
 }
@@ -70,12 +66,7 @@ pub(crate) async fn healthz(State(app): State<Arc<App>>) -> Result<&'static str,
 /// `GET /readyz`: the process takes work.
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, ApiError> {
     if app.is_draining() {
-        let status = StatusCode::SERVICE_UNAVAILABLE;
-        return Err(ApiError::new(
-            status,
-            code::SERVER_SHUTDOWN,
-            "mcpd is shutting down",
-        ));
+        return Err(ApiError::shutting_down());
     }
     Ok("ready")
 }

@@ -27,17 +27,17 @@ const LAST_USED_STEP_MS: u64 = 60_000;
 
 /// Who makes a request.
 #[derive(Debug, Clone)]
-pub struct Principal {
+pub(crate) struct Principal {
     /// The stored token.
-    pub info: Arc<TokenInfo>,
+    pub(crate) info: Arc<TokenInfo>,
     /// Cancelled when the token is revoked or expires: open streams end then.
-    pub alive: CancellationToken,
+    pub(crate) alive: CancellationToken,
 }
 
 impl Principal {
     /// As the relay knows owners.
     #[must_use]
-    pub fn owner(&self) -> Owner {
+    pub(crate) fn owner(&self) -> Owner {
         Owner {
             id: OwnerId(self.info.user.clone()),
             label: self.info.user.clone(),
@@ -46,13 +46,13 @@ impl Principal {
 
     /// Whether the token has this very scope.
     #[must_use]
-    pub fn has(&self, scope: &str) -> bool {
+    pub(crate) fn has(&self, scope: &str) -> bool {
         self.info.scopes.iter().any(|s| s == scope)
     }
 
     /// Which LLMs the token may use; `None` when it may use none.
     #[must_use]
-    pub fn allowed(&self) -> Option<Allowed> {
+    pub(crate) fn allowed(&self) -> Option<Allowed> {
         if self.has("infer") {
             return Some(Allowed::All);
         }
@@ -67,7 +67,7 @@ impl Principal {
 
     /// # Errors
     /// 403 naming the scope.
-    pub fn require(&self, scope: &str) -> Result<(), ApiError> {
+    pub(crate) fn require(&self, scope: &str) -> Result<(), ApiError> {
         if self.has(scope) {
             Ok(())
         } else {
@@ -102,7 +102,7 @@ impl FromRequestParts<Arc<App>> for Principal {
 }
 
 /// The tokens in use, in front of the store.
-pub struct Tokens {
+pub(crate) struct Tokens {
     store: Arc<dyn Store>,
     cache: Mutex<HashMap<[u8; 32], Principal>>,
     used: Mutex<HashMap<String, u64>>,
@@ -111,7 +111,7 @@ pub struct Tokens {
 impl Tokens {
     /// Tokens of this store.
     #[must_use]
-    pub fn new(store: Arc<dyn Store>) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
         Self {
             store,
             cache: Mutex::default(),
@@ -164,29 +164,40 @@ impl Tokens {
         Ok(cache.entry(hash).or_insert(principal).clone())
     }
 
-    /// Ends what tokens that died since `since` hold open, and writes down which were used.
+    /// Ends what the tokens that have died hold open, and returns those of their users who have no
+    /// other token to publish with.
     ///
     /// # Errors
     /// The store's.
-    pub async fn settle(&self, since: u64, now: u64) -> Result<(), StoreError> {
-        let dead = self.store.dead_tokens(since, now).await?;
-        if !dead.is_empty() {
-            self.cache.lock().retain(|_, principal| {
-                let dies = dead.contains(&principal.info.id);
-                if dies {
-                    principal.alive.cancel();
-                }
-                !dies
-            });
+    pub(crate) async fn settle(&self, now: u64) -> Result<Vec<OwnerId>, StoreError> {
+        let dead = self.store.dead_tokens(now).await?;
+        let mut died = Vec::new();
+        self.cache.lock().retain(|_, principal| {
+            let dies = dead.contains(&principal.info.id);
+            if dies {
+                principal.alive.cancel();
+                died.push(Arc::clone(&principal.info));
+            }
+            !dies
+        });
+        died.retain(|info| may_publish(info));
+        if died.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(())
+        let all = self.store.tokens().await?;
+        let left = |user: &str| {
+            all.iter()
+                .any(|t| t.user == user && may_publish(t) && !dead.contains(&t.id))
+        };
+        died.retain(|info| !left(&info.user));
+        Ok(died.iter().map(|info| OwnerId(info.user.clone())).collect())
     }
 
     /// Writes down which tokens were used.
     ///
     /// # Errors
     /// The store's.
-    pub async fn save_used(&self) -> Result<(), StoreError> {
+    pub(crate) async fn save_used(&self) -> Result<(), StoreError> {
         let used: Vec<(String, u64)> = self.used.lock().drain().collect();
         if used.is_empty() {
             Ok(())
@@ -194,6 +205,10 @@ impl Tokens {
             self.store.touch_tokens(&used).await
         }
     }
+}
+
+fn may_publish(token: &TokenInfo) -> bool {
+    token.scopes.iter().any(|scope| scope == "publish")
 }
 
 /// Checks a wish for a token, makes it and stores its hash.

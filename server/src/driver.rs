@@ -8,13 +8,14 @@ pub(crate) mod frames;
 
 use crate::limits;
 use crate::pipe;
+use crate::publisher::answer::ChunkedAnswer;
 use crate::store::{Change, Store, StoreError};
 use bytes::Bytes;
 use http::HeaderMap;
 use parking_lot::Mutex;
 use relay::{
-    Action, Actions, ChannelId, Failure, GoneReason, Ids, LlmId, Millis, Notice, Relay, SessionId,
-    Submit, SubmitRefusal, TaskId, Tombstone,
+    Action, Actions, AnswerEnd, ChannelId, Failure, GoneReason, Ids, LlmId, Millis, Notice,
+    OwnerId, Relay, SessionId, SessionRefusal, Submit, SubmitRefusal, TaskId, Tombstone,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -25,19 +26,19 @@ use tokio_util::sync::CancellationToken;
 
 /// A caller's request, as it will be sent.
 #[derive(Debug)]
-pub struct CallerRequest {
+pub(crate) struct CallerRequest {
     /// The endpoint that the caller used.
-    pub path: String,
+    pub(crate) path: String,
     /// Allow-listed headers.
-    pub headers: BTreeMap<String, String>,
+    pub(crate) headers: BTreeMap<String, String>,
     /// As the caller sent it.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
     /// The caller asked for a stream.
-    pub streaming: bool,
+    pub(crate) streaming: bool,
 }
 
 /// What a waiting caller is told.
-pub enum CallerEvent {
+pub(crate) enum CallerEvent {
     /// How things stand.
     Notice(Notice),
     /// The answer begins: its head, and where its bytes come from.
@@ -48,45 +49,37 @@ pub enum CallerEvent {
 
 /// Status and headers of a backend's answer.
 #[derive(Debug)]
-pub struct AnswerHead {
+pub(crate) struct AnswerHead {
     /// HTTP status.
-    pub status: http::StatusCode,
+    pub(crate) status: http::StatusCode,
     /// Allow-listed headers and content-type.
-    pub headers: HeaderMap,
+    pub(crate) headers: HeaderMap,
 }
 
 /// One event on its way down a control channel.
 #[derive(Debug, Clone)]
-pub struct Frame {
+pub(crate) struct Frame {
     /// `event:`.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// `data:`.
-    pub data: String,
+    pub(crate) data: String,
     /// The channel ends after it.
-    pub last: bool,
+    pub(crate) last: bool,
 }
 
 /// What the publisher's side needs of a task that it answers.
 #[derive(Clone)]
-pub struct Upload {
-    /// To the caller.
-    pub events: mpsc::Sender<CallerEvent>,
+pub(crate) struct Upload {
+    events: mpsc::Sender<CallerEvent>,
     /// Cancelled when nobody waits for the answer any more.
-    pub stop: CancellationToken,
+    pub(crate) stop: CancellationToken,
     /// The answer's pipe, when it comes in several requests.
-    pub chunks: Arc<tokio::sync::Mutex<Option<ChunkedAnswer>>>,
-}
-
-/// An answer that comes in several requests.
-pub struct ChunkedAnswer {
-    /// Towards the caller.
-    pub writer: pipe::Writer,
-    /// The `seq` expected next.
-    pub next_seq: u64,
+    pub(crate) chunks: Arc<tokio::sync::Mutex<Option<ChunkedAnswer>>>,
 }
 
 struct Kept {
-    request: Arc<CallerRequest>,
+    /// Until the answer's first byte.
+    request: Option<Arc<CallerRequest>>,
     upload: Upload,
 }
 
@@ -100,7 +93,7 @@ struct Inner {
 }
 
 /// See the module's page.
-pub struct Driver {
+pub(crate) struct Driver {
     inner: Mutex<Inner>,
     store: Arc<dyn Store>,
     saving: tokio::sync::Mutex<()>,
@@ -142,7 +135,7 @@ fn to_ms(duration: Duration) -> u64 {
 }
 
 /// Ids that nobody can guess.
-pub struct RandomIds;
+pub(crate) struct RandomIds;
 
 impl Ids for RandomIds {
     fn fresh(&mut self) -> u128 {
@@ -151,15 +144,15 @@ impl Ids for RandomIds {
 }
 
 /// A submitted request: its events, and the guard that tells the relay when the caller leaves.
-pub struct Waiting {
+pub(crate) struct Waiting {
     /// What happens to it.
-    pub events: mpsc::Receiver<CallerEvent>,
+    pub(crate) events: mpsc::Receiver<CallerEvent>,
     /// Dropped when the caller is gone.
-    pub guard: CallerGuard,
+    pub(crate) guard: CallerGuard,
 }
 
 /// Tells the relay that the caller is gone when it is dropped before the task's end.
-pub struct CallerGuard {
+pub(crate) struct CallerGuard {
     driver: Arc<Driver>,
     task: TaskId,
     reason: GoneReason,
@@ -168,23 +161,35 @@ pub struct CallerGuard {
 
 impl CallerGuard {
     /// The caller got all it will get.
-    pub fn disarm(&mut self) {
+    pub(crate) fn disarm(&mut self) {
         self.armed = false;
     }
 
-    /// Why the caller is gone, when it is not the connection.
-    pub fn because(&mut self, reason: GoneReason) {
+    /// The backend has said nothing for too long; the relay's verdict comes as an event.
+    pub(crate) fn answer_is_silent(&self) {
+        let task = self.task;
+        self.driver
+            .with(|relay, now, out| relay.answer_ended(task, AnswerEnd::Silent, now, out));
+    }
+
+    /// Why the caller will be gone, when it is not the connection.
+    pub(crate) fn because(&mut self, reason: GoneReason) {
         self.reason = reason;
+    }
+
+    /// The caller must go: its work stops now.
+    pub(crate) fn leave(&mut self, reason: GoneReason) {
+        if std::mem::take(&mut self.armed) {
+            let task = self.task;
+            self.driver
+                .with(|relay, now, out| relay.caller_gone(task, reason, now, out));
+        }
     }
 }
 
 impl Drop for CallerGuard {
     fn drop(&mut self) {
-        if self.armed {
-            let (task, reason) = (self.task, self.reason);
-            self.driver
-                .with(|relay, now, out| relay.caller_gone(task, reason, now, out));
-        }
+        self.leave(self.reason);
     }
 }
 
@@ -193,7 +198,7 @@ impl Driver {
     ///
     /// # Errors
     /// The store's.
-    pub async fn new(
+    pub(crate) async fn new(
         store: Arc<dyn Store>,
         limits: relay::Limits,
     ) -> Result<Arc<Self>, StoreError> {
@@ -225,17 +230,22 @@ impl Driver {
 
     /// Unix milliseconds, monotonic.
     #[must_use]
-    pub fn now(&self) -> Millis {
+    pub(crate) fn now(&self) -> Millis {
         self.clock.now()
     }
 
     /// One event: runs it and performs what it asks for.
-    pub fn with<R>(&self, event: impl FnOnce(&mut Relay, Millis, &mut Actions) -> R) -> R {
+    pub(crate) fn with<R>(&self, event: impl FnOnce(&mut Relay, Millis, &mut Actions) -> R) -> R {
+        self.event(|inner, now, out| event(&mut inner.relay, now, out))
+    }
+
+    /// As [`Self::with`], for events that touch what is kept beside the relay too.
+    fn event<R>(&self, event: impl FnOnce(&mut Inner, Millis, &mut Actions) -> R) -> R {
         let now = self.now();
         let mut inner = self.inner.lock();
         let before = inner.relay.next_tick();
         let mut actions = Actions::new();
-        let reply = event(&mut inner.relay, now, &mut actions);
+        let reply = event(&mut inner, now, &mut actions);
         let saves = inner.perform(actions, now);
         let earlier = match (before, inner.relay.next_tick()) {
             (Some(before), Some(after)) => after < before,
@@ -253,7 +263,7 @@ impl Driver {
     ///
     /// # Errors
     /// The relay's refusal, decided before anything is queued.
-    pub fn submit(
+    pub(crate) fn submit(
         self: &Arc<Self>,
         request: CallerRequest,
         submit: &Submit,
@@ -265,18 +275,15 @@ impl Driver {
             stop: CancellationToken::new(),
             chunks: Arc::default(),
         };
-        self.inner.lock().kept.insert(
-            task,
-            Kept {
-                request: Arc::new(request),
-                upload,
-            },
-        );
-        let accepted = self.with(|relay, now, out| relay.submit(submit, task, now, out));
-        if let Err(refusal) = accepted {
-            self.inner.lock().kept.remove(&task);
-            return Err(refusal);
-        }
+        let request = Some(Arc::new(request));
+        self.event(|inner, now, out| {
+            inner.kept.insert(task, Kept { request, upload });
+            let accepted = inner.relay.submit(submit, task, now, out);
+            if accepted.is_err() {
+                inner.kept.remove(&task);
+            }
+            accepted
+        })?;
         let driver = Arc::clone(self);
         let guard = CallerGuard {
             driver,
@@ -287,31 +294,78 @@ impl Driver {
         Ok(Waiting { events, guard })
     }
 
-    /// Connects a channel's queue, says hello, and lets what waited go.
-    pub fn attach_channel(&self, channel: ChannelId, hello: Frame) -> mpsc::Receiver<Frame> {
-        let (sender, receiver) = mpsc::channel(limits::CHANNEL_FRAMES);
-        let _ = sender.try_send(hello);
-        self.inner.lock().channels.insert(channel, sender);
-        self.with(|relay, now, out| relay.channel_ready(channel, now, out));
-        receiver
+    /// Opens a session's control channel: its queue begins with `hello`, then comes what waited.
+    ///
+    /// # Errors
+    /// [`SessionRefusal`].
+    pub(crate) fn open_channel(
+        &self,
+        owner: &OwnerId,
+        session: &str,
+    ) -> Result<(ChannelId, mpsc::Receiver<Frame>), SessionRefusal> {
+        self.event(|inner, now, out| {
+            let opened = inner.relay.open_channel(owner, session, now, out)?;
+            let heartbeat = inner.relay.limits().heartbeat;
+            let (sender, receiver) = mpsc::channel(limits::CHANNEL_FRAMES);
+            let _ = sender.try_send(frames::hello(&opened, session, heartbeat));
+            inner.channels.insert(opened.channel, sender);
+            inner.relay.channel_ready(opened.channel, now, out);
+            Ok((opened.channel, receiver))
+        })
     }
 
     /// The channel's response is gone.
-    pub fn detach_channel(&self, channel: ChannelId) {
-        self.inner.lock().channels.remove(&channel);
-        self.with(|relay, now, out| relay.channel_closed(channel, now, out));
+    pub(crate) fn detach_channel(&self, channel: ChannelId) {
+        self.event(|inner, now, out| {
+            inner.channels.remove(&channel);
+            inner.relay.channel_closed(channel, now, out);
+        });
     }
 
-    /// Sends one event to the session's channel, if it has one.
-    pub fn send(&self, channel: ChannelId, frame: Frame) {
-        if let Some(sender) = self.inner.lock().channels.get(&channel) {
-            let _ = sender.try_send(frame);
-        }
+    /// Sends one event down the session's channel, if it is open.
+    ///
+    /// # Errors
+    /// [`SessionRefusal::Unknown`], for unknown and foreign sessions.
+    pub(crate) fn send(
+        &self,
+        owner: &OwnerId,
+        session: &str,
+        frame: Frame,
+    ) -> Result<(), SessionRefusal> {
+        self.event(|inner, _, _| {
+            let channel = inner.relay.channel_of(owner, session)?;
+            if let Some(sender) = channel.and_then(|channel| inner.channels.get(&channel)) {
+                let _ = sender.try_send(frame);
+            }
+            Ok(())
+        })
+    }
+
+    /// The answer's first byte is there: the point of no return. Its head goes to the caller, and
+    /// the request's body is not needed any more.
+    pub(crate) fn begin_answer(&self, task: TaskId, head: AnswerHead, reader: pipe::Reader) {
+        self.event(|inner, now, _| {
+            inner.relay.first_byte(task, now);
+            if let Some(kept) = inner.kept.get_mut(&task) {
+                kept.request = None;
+                let _ = kept
+                    .upload
+                    .events
+                    .try_send(CallerEvent::Answer(head, reader));
+            }
+        });
+    }
+
+    /// Whether a caller still waits for an answer.
+    #[must_use]
+    pub(crate) fn is_busy(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.kept.keys().any(|task| inner.relay.is_open(*task))
     }
 
     /// What the publisher's side needs of a task.
     #[must_use]
-    pub fn upload(&self, task: TaskId) -> Option<Upload> {
+    pub(crate) fn upload(&self, task: TaskId) -> Option<Upload> {
         self.inner
             .lock()
             .kept
@@ -319,21 +373,17 @@ impl Driver {
             .map(|kept| kept.upload.clone())
     }
 
-    /// The body of a task, as the caller sent it.
+    /// The body of a task, as the caller sent it; `None` once its answer has begun.
     #[must_use]
-    pub fn request(&self, task: TaskId) -> Option<Arc<CallerRequest>> {
-        self.inner
-            .lock()
-            .kept
-            .get(&task)
-            .map(|kept| Arc::clone(&kept.request))
+    pub(crate) fn request(&self, task: TaskId) -> Option<Arc<CallerRequest>> {
+        self.inner.lock().kept.get(&task)?.request.clone()
     }
 
     /// Writes what has changed to the store. A failed write is tried again with the next one.
     ///
     /// # Errors
     /// The store's.
-    pub async fn save(&self) -> Result<(), StoreError> {
+    pub(crate) async fn save(&self) -> Result<(), StoreError> {
         let _one_at_a_time = self.saving.lock().await;
         let changes = self.inner.lock().take_changes();
         if changes.is_empty() {
@@ -347,7 +397,7 @@ impl Driver {
     }
 
     /// Drives time: deadlines, sweeps, saves. Ends when `stop` is cancelled.
-    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut sweep = tokio::time::interval(self.sweep);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -400,8 +450,11 @@ impl Inner {
     fn perform_one(&mut self, action: Action, broken: &mut Vec<ChannelId>) -> bool {
         match action {
             Action::Dispatch(dispatch) => {
-                let kept = self.kept.get(&dispatch.task);
-                if let Some(frame) = kept.and_then(|k| frames::infer(&dispatch, &k.request)) {
+                let request = self
+                    .kept
+                    .get(&dispatch.task)
+                    .and_then(|k| k.request.clone());
+                if let Some(frame) = request.and_then(|r| frames::infer(&dispatch, &r)) {
                     self.send(dispatch.channel, frame, broken);
                 }
             }

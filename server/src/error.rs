@@ -71,6 +71,18 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, code::NOT_FOUND, message)
     }
 
+    /// 503 while the server drains.
+    #[must_use]
+    pub fn shutting_down() -> Self {
+        let message = "mcpd is shutting down; try again in a moment";
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        let error = Self::new(status, code::SERVER_SHUTDOWN, message);
+        Self {
+            retry_after: Some(5),
+            ..error
+        }
+    }
+
     /// 413.
     #[must_use]
     pub fn too_large(limit: usize) -> Self {

@@ -1,21 +1,23 @@
 //! The caller's side: one handler relays every inference endpoint as bytes.
 
+mod dialect;
 mod stream;
 
 use crate::auth::Principal;
 use crate::body;
 use crate::driver::{AnswerHead, CallerEvent, CallerRequest, Waiting};
 use crate::error::ApiError;
-use crate::state::App;
+use crate::state::{App, Times};
 use axum::body::Body;
 use axum::extract::{OriginalUri, Path, State};
 use axum::response::Response;
 use bytes::Bytes;
+use dialect::Dialect;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use relay::Submit;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use stream::{Dialect, Relayed};
+use stream::Relayed;
 
 /// `POST` of one of [`wire::paths::RELAYED`]: `model` in the body selects the LLM.
 pub(crate) async fn relayed(
@@ -47,17 +49,20 @@ pub(crate) async fn relayed(
 pub(crate) async fn infer(
     State(app): State<Arc<App>>,
     principal: Principal,
-    Path(name): Path<String>,
+    Path(path): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
+    let Some(name) = path.strip_suffix("/infer") else {
+        return Err(ApiError::not_found("there is no such endpoint"));
+    };
     let body = read(&app, &principal, body).await?;
     let head = wire::body::head(&body).map_err(|why| ApiError::invalid(why, None))?;
     relay(
         &app,
         principal,
         "/v1/chat/completions",
-        name,
+        name.to_owned(),
         head.stream,
         &headers,
         body,
@@ -70,7 +75,14 @@ async fn read(app: &App, principal: &Principal, body: Body) -> Result<Bytes, Api
     if principal.allowed().is_none() {
         return Err(ApiError::forbidden("infer"));
     }
-    body::read(body, wire::limits::BODY, app.times.body_idle).await
+    if app.is_draining() {
+        return Err(ApiError::shutting_down());
+    }
+    let body = body::read(body, wire::limits::BODY, app.times.body_idle).await?;
+    if std::str::from_utf8(&body).is_err() {
+        return Err(ApiError::invalid("the body is not UTF-8", None));
+    }
+    Ok(body)
 }
 
 async fn relay(
@@ -101,7 +113,7 @@ async fn relay(
         streaming,
     };
     let waiting = app.driver.submit(request, &submit)?;
-    answer(waiting, principal, Dialect::of(path)).await
+    answer(waiting, principal, Dialect::of(path), app.times).await
 }
 
 /// Waits for the first thing that the caller must be told.
@@ -109,22 +121,24 @@ async fn answer(
     mut waiting: Waiting,
     principal: Principal,
     dialect: Dialect,
+    times: Times,
 ) -> Result<Response, ApiError> {
     let event = tokio::select! {
         event = waiting.events.recv() => event,
         () = principal.alive.cancelled() => {
-            waiting.guard.because(relay::GoneReason::Revoked);
+            waiting.guard.leave(relay::GoneReason::Revoked);
             return Err(ApiError::unauthorized("this key was revoked while the request waited"));
         }
     };
     match event {
         Some(CallerEvent::Answer(head, reader)) => {
-            let body = Relayed::answering(waiting, principal, dialect, &head, reader).into_body();
+            let relayed = Relayed::new(waiting, principal, dialect, times);
+            let body = relayed.answering(&head, reader);
             Ok(with_head(head, body))
         }
         Some(CallerEvent::Notice(notice)) => {
-            let body = Relayed::noticed(waiting, principal, dialect, notice).into_body();
-            Ok(with_head(event_stream(), body))
+            let relayed = Relayed::new(waiting, principal, dialect, times);
+            Ok(with_head(event_stream(), relayed.noticed(notice)))
         }
         Some(CallerEvent::Fail(failure)) => {
             waiting.guard.disarm();

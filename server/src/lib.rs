@@ -7,26 +7,31 @@ pub mod auth;
 mod body;
 mod catalogue;
 pub mod config;
-pub mod driver;
+mod driver;
 pub mod error;
 mod inference;
 pub mod limits;
-pub mod pipe;
+mod pipe;
 mod publisher;
-pub mod serve;
-pub mod state;
+mod serve;
+mod state;
 pub mod store;
 
 use axum::Router;
 use axum::routing::{delete, get, post};
+use driver::Driver;
 use error::ApiError;
 use publisher::answer;
-use state::App;
+use state::{App, Times};
 use std::sync::Arc;
+use store::{Store, StoreError};
+use tokio::net::TcpListener;
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 use wire::paths;
 
 /// Every route, on one page.
-pub fn router(app: Arc<App>) -> Router {
+fn router(app: Arc<App>) -> Router {
     let task = |end: &str| format!("{}/{{id}}/{end}", paths::TASK_PREFIX);
     let mut router = Router::new()
         // publishers
@@ -46,8 +51,11 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/models", get(catalogue::models))
         .route("/v1/models/{*id}", get(catalogue::model))
         .route(paths::LLMS, get(catalogue::llms))
-        .route("/api/v1/llms/{name}", get(catalogue::llm))
-        .route("/api/v1/llms/{name}/infer", post(inference::infer))
+        // names may contain slashes: the end `/infer` is looked for in the handler
+        .route(
+            "/api/v1/llms/{*name}",
+            get(catalogue::llm).post(inference::infer),
+        )
         // admins
         .route(paths::TOKENS, get(admin::list).post(admin::create))
         .route("/api/v1/tokens/{id}", delete(admin::revoke))
@@ -67,27 +75,48 @@ pub fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
+/// Serves on `listener` until `shutdown` and the drain that follows it. Every time limit is
+/// multiplied by `time_scale`.
+///
+/// # Errors
+/// The store's, while the rows of an earlier run are read.
+pub async fn serve(
+    listener: TcpListener,
+    store: Arc<dyn Store>,
+    time_scale: f64,
+    shutdown: &CancellationToken,
+) -> Result<(), StoreError> {
+    let limits = relay::Limits::default().scaled(time_scale);
+    let driver = Driver::new(Arc::clone(&store), limits).await?;
+    let app = App::new(Arc::clone(&driver), store, Times::scaled(time_scale));
+    let stop = CancellationToken::new();
+    let clock = tokio::spawn(driver.run(stop.clone()));
+    let tokens = tokio::spawn(watch_tokens(Arc::clone(&app), stop.clone()));
+    serve::accept(listener, router(Arc::clone(&app)), &app, shutdown).await;
+    stop.cancel();
+    let _ = tokio::join!(clock, tokens);
+    Ok(())
+}
+
 /// Looks for tokens that died, and writes down which were used, until `stop`.
-pub async fn watch_tokens(app: Arc<App>, stop: tokio_util::sync::CancellationToken) {
-    let mut looked = app.driver.now();
-    let mut saved = looked;
-    loop {
+async fn watch_tokens(app: Arc<App>, stop: CancellationToken) {
+    let mut look = tokio::time::interval(limits::TOKEN_CHECK);
+    let mut save = tokio::time::interval(limits::TOKEN_SAVE);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stopped = false;
+    while !stopped {
         tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(limits::TOKEN_CHECK) => {}
-        }
-        let now = app.driver.now();
-        // Another process may write a moment later than its own clock said.
-        let since = looked.saturating_sub(5_000);
-        match app.tokens.settle(since, now).await {
-            Ok(()) => looked = now,
-            Err(error) => tracing::warn!(%error, "revoked tokens could not be looked for"),
-        }
-        if now - saved >= u64::try_from(limits::TOKEN_SAVE.as_millis()).unwrap_or(u64::MAX) {
-            saved = now;
-            if let Err(error) = app.tokens.save_used().await {
-                tracing::warn!(%error, "uses of tokens could not be written down");
+            () = stop.cancelled() => stopped = true,
+            _ = save.tick() => {}
+            _ = look.tick() => {
+                if let Err(error) = app.settle_tokens().await {
+                    tracing::warn!(%error, "revoked tokens could not be looked for");
+                }
+                continue;
             }
+        }
+        if let Err(error) = app.tokens.save_used().await {
+            tracing::warn!(%error, "uses of tokens could not be written down");
         }
     }
 }

@@ -17,18 +17,18 @@ pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
 pub const CHANNEL_FRAMES: usize = 256;
 /// Events that may wait for one caller; notices are left out when they would fill it.
 pub const CALLER_EVENTS: usize = 8;
-/// A caller that takes nothing for this long is cut.
+/// A peer whose socket takes nothing for this long is cut.
 pub const SLOW_CALLER: Duration = Duration::from_secs(30);
 /// A backend that sends nothing for this long is given up.
 pub const BACKEND_SILENCE: Duration = Duration::from_secs(300);
-/// How long the end of an upload waits for the relay's verdict.
+/// How long a broken answer waits for the relay's verdict.
 pub const VERDICT_WAIT: Duration = Duration::from_secs(5);
 /// Longest wait of a long poll.
 pub const POLL_WAIT: Duration = Duration::from_secs(25);
 /// A register, heartbeat, ack or error result.
 pub const CONTROL_BODY: usize = 1024 * 1024;
-/// What is kept of a backend's error that arrives after a notice was sent.
-pub const LATE_ERROR_BODY: usize = 64 * 1024;
+/// A whole answer that becomes one event, because a notice was sent before it.
+pub const LATE_ANSWER: usize = 1024 * 1024;
 /// Running answers get so long at the server's end.
 pub const DRAIN: Duration = Duration::from_secs(30);
 /// Connections get so long to close after that.

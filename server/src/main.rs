@@ -5,8 +5,6 @@
 use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use mcpd::config::{Config, Flags};
-use mcpd::driver::Driver;
-use mcpd::state::{App, Times};
 use mcpd::store::{Store, sqlite::SqliteStore};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -14,6 +12,9 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 use wire::token::{CreateToken, TokenInfo};
 
 /// Lists the language models that people publish from their own machines, and relays calls to them.
@@ -90,21 +91,20 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// Libraries that print headers or statements at TRACE stay quiet whatever RUST_LOG says: a token
-/// or a prompt must not reach a log.
+/// Other people's code may print headers, statements or bytes at DEBUG and TRACE: whatever RUST_LOG
+/// says, it is heard from INFO up only. A token or a prompt must not reach a log.
 fn log_to_stderr(format: LogFormat) {
-    let mut filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    for quiet in ["hyper=warn", "hyper_util=warn", "sqlx=warn", "axum=warn"] {
-        if let Ok(directive) = quiet.parse() {
-            filter = filter.add_directive(directive);
-        }
-    }
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let wanted = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let ours = filter_fn(|line| {
+        let own =
+            ["mcpd", "relay", "wire"].contains(&line.target().split(':').next().unwrap_or(""));
+        own || *line.level() <= tracing::Level::INFO
+    });
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let log = tracing_subscriber::registry().with(wanted).with(ours);
     match format {
-        LogFormat::Text => lines.init(),
-        LogFormat::Json => lines.json().init(),
+        LogFormat::Text => log.with(lines).init(),
+        LogFormat::Json => log.with(lines.json()).init(),
     }
 }
 
@@ -127,21 +127,13 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
              mcpd --data-dir {dir} token create --user NAME --scope admin"
         );
     }
-    let limits = relay::Limits::default().scaled(config.time_scale);
-    let driver = Driver::new(Arc::clone(&store), limits).await?;
-    let app = App::new(Arc::clone(&driver), store, Times::scaled(config.time_scale));
     let listener = TcpListener::bind(config.listen)
         .await
         .with_context(|| format!("cannot listen on {}; is it taken?", config.listen))?;
     println!("mcpd listening on http://{}", listener.local_addr()?);
-    let (shutdown, stopped) = (CancellationToken::new(), CancellationToken::new());
-    let clock = tokio::spawn(driver.run(stopped.clone()));
-    let tokens = tokio::spawn(mcpd::watch_tokens(Arc::clone(&app), stopped.clone()));
+    let shutdown = CancellationToken::new();
     let signals = tokio::spawn(on_signals(shutdown.clone()));
-    let router = mcpd::router(Arc::clone(&app));
-    mcpd::serve::serve(listener, router, app, shutdown).await;
-    stopped.cancel();
-    let _ = tokio::join!(clock, tokens);
+    mcpd::serve(listener, store, config.time_scale, &shutdown).await?;
     signals.abort();
     Ok(())
 }

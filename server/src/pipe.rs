@@ -17,19 +17,19 @@ enum Item {
 }
 
 /// The upload's end.
-pub struct Writer {
+pub(crate) struct Writer {
     items: mpsc::Sender<Item>,
     room: Arc<Semaphore>,
 }
 
 /// The caller's end.
-pub struct Reader {
+pub(crate) struct Reader {
     items: mpsc::Receiver<Item>,
 }
 
 /// What the reader got.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Piece {
+pub(crate) enum Piece {
     /// Bytes of the answer.
     Data(Bytes),
     /// The answer is complete.
@@ -40,11 +40,11 @@ pub enum Piece {
 
 /// The reader is gone.
 #[derive(Debug, PartialEq, Eq)]
-pub struct ReaderGone;
+pub(crate) struct ReaderGone;
 
 /// A new pipe.
 #[must_use]
-pub fn pipe() -> (Writer, Reader) {
+pub(crate) fn pipe() -> (Writer, Reader) {
     let (sender, receiver) = mpsc::channel(PIECES);
     let room = Arc::new(Semaphore::new(wire::limits::ANSWER_BUFFER));
     (
@@ -61,7 +61,7 @@ impl Writer {
     ///
     /// # Errors
     /// [`ReaderGone`].
-    pub async fn write(&self, mut bytes: Bytes) -> Result<(), ReaderGone> {
+    pub(crate) async fn write(&self, mut bytes: Bytes) -> Result<(), ReaderGone> {
         while !bytes.is_empty() {
             let piece = bytes.split_to(bytes.len().min(wire::limits::ANSWER_BUFFER));
             let size = u32::try_from(piece.len()).unwrap_or(u32::MAX);
@@ -82,14 +82,14 @@ impl Writer {
     ///
     /// # Errors
     /// [`ReaderGone`].
-    pub async fn finish(self) -> Result<(), ReaderGone> {
+    pub(crate) async fn finish(&self) -> Result<(), ReaderGone> {
         self.items.send(Item::End).await.map_err(|_| ReaderGone)
     }
 }
 
 impl Reader {
     /// The next piece. After `End` and `Broken` nothing follows.
-    pub async fn read(&mut self) -> Piece {
+    pub(crate) async fn read(&mut self) -> Piece {
         match self.items.recv().await {
             Some(Item::Data(bytes, _room_again)) => Piece::Data(bytes),
             Some(Item::End) => Piece::End,

@@ -23,10 +23,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use wire::control::{Hello, Probe, Revoked, event, sse_event};
+use wire::control::{Probe, Revoked, event, sse_event};
 use wire::error::code;
 use wire::publisher::{Heartbeat, Register};
 
+/// What a publisher is told whose token died.
+pub(crate) const REVOKED: &str = "the token was revoked or has expired";
 /// Header of the probe upload.
 const PROBE_ID: &str = "x-mcpctl-probe-id";
 
@@ -110,23 +112,11 @@ struct Channel {
 
 impl Channel {
     fn open(app: &App, principal: &Principal, headers: &HeaderMap) -> Result<Self, ApiError> {
-        let session = session_header(headers)?;
         let owner = principal.owner().id;
-        let driver = Arc::clone(&app.driver);
-        let opened =
-            driver.with(|relay, now, out| relay.open_channel(&owner, session, now, out))?;
-        let hello = Hello {
-            protocol: opened.protocol,
-            epoch: opened.epoch,
-            provider_session_id: session.to_owned(),
-            heartbeat_seconds: driver
-                .with(|relay, _, _| relay.limits().heartbeat)
-                .div_ceil(1000),
-        };
-        let frames = driver.attach_channel(opened.channel, frame(event::HELLO, &hello));
+        let (id, frames) = app.driver.open_channel(&owner, session_header(headers)?)?;
         Ok(Self {
-            driver,
-            id: opened.channel,
+            driver: Arc::clone(&app.driver),
+            id,
             frames,
             principal: principal.clone(),
             closing: app.closing.clone(),
@@ -143,10 +133,7 @@ impl Channel {
             biased;
             () = self.principal.alive.cancelled() => {
                 self.over = true;
-                let owner = self.principal.owner().id;
-                let reason = "the token was revoked or has expired";
-                self.driver.with(|relay, now, out| relay.revoke_owner(&owner, reason, now, out));
-                let revoked = frame(event::REVOKED, &Revoked { reason: reason.into() });
+                let revoked = frame(event::REVOKED, &Revoked { reason: REVOKED.into() });
                 Some(sse_event(revoked.name, &revoked.data))
             }
             frame = self.frames.recv() => {
@@ -189,22 +176,28 @@ pub(crate) async fn poll(
         .map_or(limits::POLL_WAIT, Duration::from_secs)
         .min(limits::POLL_WAIT);
     let mut frames = Vec::new();
-    let first_task = async {
+    let until_news = async {
         while let Some(frame) = channel.frames.recv().await {
-            let hello = frame.name == event::HELLO;
-            frames.push(serde_json::json!({"event": frame.name, "data": frame.data}));
-            if !hello && channel.frames.is_empty() {
+            let news = frame.name != event::HELLO;
+            frames.push(frame);
+            if news {
                 break;
             }
         }
     };
     tokio::select! {
-        () = first_task => {}
+        () = until_news => {}
         () = tokio::time::sleep(wait) => {}
-        () = principal.alive.cancelled() => {}
+        () = principal.alive.cancelled() => {
+            frames.push(frame(event::REVOKED, &Revoked { reason: REVOKED.into() }));
+        }
         () = app.closing.cancelled() => {}
     }
-    Ok(Json(frames).into_response())
+    while let Ok(frame) = channel.frames.try_recv() {
+        frames.push(frame);
+    }
+    let entry = |frame: &Frame| serde_json::json!({"event": frame.name, "data": frame.data});
+    Ok(Json(frames.iter().map(entry).collect::<Vec<_>>()).into_response())
 }
 
 /// `POST _provider-probe`: says through the channel that the upload's first bytes have arrived.
@@ -224,12 +217,8 @@ pub(crate) async fn probe(
         .to_owned();
     let first = tokio::time::timeout(app.times.body_idle, body.frame()).await;
     if matches!(first, Ok(Some(Ok(_)))) {
-        let channel = app
-            .driver
-            .with(|relay, _, _| relay.channel_of(&owner, session))?;
-        if let Some(channel) = channel {
-            app.driver.send(channel, frame(event::PROBE, &Probe { id }));
-        }
+        let confirmed = frame(event::PROBE, &Probe { id });
+        app.driver.send(&owner, session, confirmed)?;
     }
     body::read(body, limits::CONTROL_BODY, app.times.body_idle).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
@@ -253,17 +242,7 @@ impl From<RegisterRefusal> for ApiError {
             RegisterRefusal::SessionConflict => {
                 Self::new(StatusCode::CONFLICT, code::SESSION_CONFLICT, message)
             }
-            RegisterRefusal::Draining => {
-                let error = Self::new(
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    code::SERVER_SHUTDOWN,
-                    message,
-                );
-                Self {
-                    retry_after: Some(5),
-                    ..error
-                }
-            }
+            RegisterRefusal::Draining => Self::shutting_down(),
         }
     }
 }

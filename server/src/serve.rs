@@ -1,108 +1,130 @@
 //! The accept loop: HTTP/1.1 only, with the timeouts and bounds that a server on the internet
 //! needs, and its orderly end.
 
+mod stall;
+
 use crate::limits;
-use crate::state::App;
+use crate::state::{App, Times};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
+use stall::Stall;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 /// Pause after `accept` failed (out of file descriptors, say): a busy loop helps nobody.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How often the end looks whether the running answers have ended.
 const DRAIN_LOOK: Duration = Duration::from_millis(50);
 
-/// Serves until `shutdown`, then lets running answers end for [`limits::DRAIN`], and returns.
-pub async fn serve(
+/// Accepts until `shutdown`, lets running answers end for [`limits::DRAIN`], and returns when every
+/// connection is closed.
+pub(crate) async fn accept(
     listener: TcpListener,
     router: Router,
-    app: Arc<App>,
-    shutdown: CancellationToken,
+    app: &App,
+    shutdown: &CancellationToken,
 ) {
-    let connections = GracefulShutdown::new();
-    let accepting = CancellationToken::new();
-    let room = Arc::new(Semaphore::new(limits::CONNECTIONS));
-    let accept = accept_loop(&listener, &router, &connections, &room, &accepting);
-    let end = async {
-        shutdown.cancelled().await;
-        drain(&app).await;
-        accepting.cancel();
+    let connections = Connections {
+        router,
+        times: app.times,
+        room: Arc::new(Semaphore::new(limits::CONNECTIONS)),
+        open: TaskTracker::new(),
+        close: CancellationToken::new(),
+        cut: CancellationToken::new(),
     };
-    tokio::join!(accept, end);
-    drop(listener);
-    if tokio::time::timeout(limits::CLOSE, connections.shutdown())
-        .await
-        .is_err()
-    {
-        tracing::info!("connections that did not close in time are cut");
+    tokio::select! {
+        () = connections.accept(&listener) => {}
+        () = drain(app, shutdown) => {}
     }
+    drop(listener);
+    connections.end().await;
 }
 
 /// Refuses new work, waits for running answers, closes the channels.
-async fn drain(app: &App) {
+async fn drain(app: &App, shutdown: &CancellationToken) {
+    shutdown.cancelled().await;
     app.drain();
-    let running = app.driver.with(|relay, _, _| relay.gauges().running);
-    tracing::info!(
-        running,
-        "shutting down: new work is refused, running answers may end"
-    );
+    tracing::info!("shutting down: new work is refused, running answers may end");
     let ended = async {
-        while app.driver.with(|relay, _, _| relay.gauges().running) > 0 {
+        while app.driver.is_busy() {
             tokio::time::sleep(DRAIN_LOOK).await;
         }
     };
-    if tokio::time::timeout(limits::DRAIN, ended).await.is_err() {
-        let running = app.driver.with(|relay, _, _| relay.gauges().running);
-        tracing::warn!(running, "answers that did not end in time are cut");
+    if tokio::time::timeout(app.times.drain, ended).await.is_err() {
+        tracing::warn!("answers that did not end in time are cut");
     }
     app.closing.cancel();
 }
 
-async fn accept_loop(
-    listener: &TcpListener,
-    router: &Router,
-    connections: &GracefulShutdown,
-    room: &Arc<Semaphore>,
-    stop: &CancellationToken,
-) {
-    loop {
-        let permit = tokio::select! {
-            () = stop.cancelled() => return,
-            permit = Arc::clone(room).acquire_owned() => permit,
-        };
-        let accepted = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        let stream = match accepted {
-            Ok((stream, _peer)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
+struct Connections {
+    router: Router,
+    times: Times,
+    room: Arc<Semaphore>,
+    open: TaskTracker,
+    /// Connections finish what they are at.
+    close: CancellationToken,
+    /// Connections end now.
+    cut: CancellationToken,
+}
+
+impl Connections {
+    async fn accept(&self, listener: &TcpListener) {
+        loop {
+            let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else {
+                return;
+            };
+            match listener.accept().await {
+                Ok((stream, _peer)) => self.serve(stream, permit),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
-        };
+        }
+    }
+
+    fn serve(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
         tune(&stream);
-        let service = TowerToHyperService::new(router.clone());
+        let socket = TokioIo::new(Stall::new(stream, self.times.slow_caller));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(limits::HEADER_WAIT)
+            .header_read_timeout(self.times.header_wait)
             .max_buf_size(limits::HEADER_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
-        let watched = connections.watch(connection);
-        tokio::spawn(async move {
+            .serve_connection(socket, TowerToHyperService::new(self.router.clone()));
+        let (close, cut) = (self.close.clone(), self.cut.clone());
+        self.open.spawn(async move {
+            let mut connection = std::pin::pin!(connection);
             // A peer that breaks the protocol or leaves is everyday life, not worth a line.
-            let _ = watched.await;
+            tokio::select! {
+                _ = connection.as_mut() => {}
+                () = close.cancelled() => {
+                    connection.as_mut().graceful_shutdown();
+                    tokio::select! {
+                        _ = connection => {}
+                        () = cut.cancelled() => {}
+                    }
+                }
+            }
             drop(permit);
         });
+    }
+
+    async fn end(&self) {
+        self.open.close();
+        self.close.cancel();
+        let closed = tokio::time::timeout(limits::CLOSE, self.open.wait()).await;
+        if closed.is_err() {
+            tracing::info!("connections that did not close in time are cut");
+            self.cut.cancel();
+            self.open.wait().await;
+        }
     }
 }
 

@@ -2,50 +2,56 @@
 
 use crate::auth::Tokens;
 use crate::driver::Driver;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// The server's state.
-pub struct App {
+pub(crate) struct App {
     /// The relay at work.
-    pub driver: Arc<Driver>,
+    pub(crate) driver: Arc<Driver>,
     /// Tokens.
-    pub tokens: Tokens,
+    pub(crate) tokens: Tokens,
     /// The database.
-    pub store: Arc<dyn Store>,
+    pub(crate) store: Arc<dyn Store>,
     /// The server's own times.
-    pub times: Times,
+    pub(crate) times: Times,
     /// Set at the server's end: channels close.
-    pub closing: CancellationToken,
+    pub(crate) closing: CancellationToken,
     draining: AtomicBool,
 }
 
 /// Times that tests scale.
 #[derive(Debug, Clone, Copy)]
-pub struct Times {
+pub(crate) struct Times {
     /// Between comments on a control channel.
-    pub channel_comment: Duration,
-    /// A caller that takes nothing for this long is cut.
-    pub slow_caller: Duration,
+    pub(crate) channel_comment: Duration,
+    /// A peer whose socket takes nothing for this long is cut.
+    pub(crate) slow_caller: Duration,
     /// A backend that sends nothing for this long is given up.
-    pub backend_silence: Duration,
+    pub(crate) backend_silence: Duration,
     /// A caller's body may pause for so long.
-    pub body_idle: Duration,
+    pub(crate) body_idle: Duration,
+    /// Request line and headers must arrive within this time.
+    pub(crate) header_wait: Duration,
+    /// Running answers get so long at the server's end.
+    pub(crate) drain: Duration,
 }
 
 impl Times {
     /// The documented times, multiplied.
     #[must_use]
-    pub fn scaled(factor: f64) -> Self {
+    pub(crate) fn scaled(factor: f64) -> Self {
         let comment = Duration::from_millis(wire::limits::CHANNEL_COMMENT_MS);
         Self {
             channel_comment: comment.mul_f64(factor),
             slow_caller: crate::limits::SLOW_CALLER.mul_f64(factor),
             backend_silence: crate::limits::BACKEND_SILENCE.mul_f64(factor),
             body_idle: crate::limits::BODY_IDLE.mul_f64(factor),
+            header_wait: crate::limits::HEADER_WAIT.mul_f64(factor),
+            drain: crate::limits::DRAIN.mul_f64(factor),
         }
     }
 }
@@ -53,7 +59,7 @@ impl Times {
 impl App {
     /// The state around a driver and its store.
     #[must_use]
-    pub fn new(driver: Arc<Driver>, store: Arc<dyn Store>, times: Times) -> Arc<Self> {
+    pub(crate) fn new(driver: Arc<Driver>, store: Arc<dyn Store>, times: Times) -> Arc<Self> {
         Arc::new(Self {
             driver,
             tokens: Tokens::new(Arc::clone(&store)),
@@ -66,12 +72,26 @@ impl App {
 
     /// Whether the server takes new work.
     #[must_use]
-    pub fn is_draining(&self) -> bool {
+    pub(crate) fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
+    /// Ends what tokens that have died hold open.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn settle_tokens(&self) -> Result<(), StoreError> {
+        let now = self.driver.now();
+        for owner in self.tokens.settle(now).await? {
+            let reason = crate::publisher::REVOKED;
+            self.driver
+                .with(|relay, now, out| relay.revoke_owner(&owner, reason, now, out));
+        }
+        Ok(())
+    }
+
     /// Refuses new work from now on and tells the publishers.
-    pub fn drain(&self) {
+    pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
         self.driver.with(|relay, now, out| relay.drain(now, out));
     }

@@ -9,6 +9,7 @@ pub mod sqlite;
 
 use async_trait::async_trait;
 use relay::{LlmId, Saved, SavedLlm, SavedSession, SessionId, Tombstone};
+use std::collections::HashSet;
 use wire::token::TokenInfo;
 
 /// A failure of the database, with its cause.
@@ -53,8 +54,9 @@ pub trait Store: Send + Sync + 'static {
     async fn revoke_token(&self, id: &str, now: u64) -> Result<bool, StoreError>;
     /// Notes when tokens were last used.
     async fn touch_tokens(&self, used: &[(String, u64)]) -> Result<(), StoreError>;
-    /// Tokens that were revoked or expired in `since..=now`.
-    async fn dead_tokens(&self, since: u64, now: u64) -> Result<Vec<String>, StoreError>;
+    /// Ids of the tokens that were revoked at any time or have expired by `now`. No window of time:
+    /// another process revokes by its own clock.
+    async fn dead_tokens(&self, now: u64) -> Result<HashSet<String>, StoreError>;
     /// The database answers.
     async fn ping(&self) -> Result<(), StoreError>;
 }

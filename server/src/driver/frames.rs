@@ -1,18 +1,20 @@
 //! The relay's actions as frames of the control channel.
 
 use super::{CallerRequest, Frame};
-use relay::{Dispatch, LastEvent, TaskId};
+use bytes::Bytes;
+use relay::{Dispatch, LastEvent, Opened, TaskId};
 use serde::Serialize;
 use serde_json::value::RawValue;
-use wire::control::{Cancel, Drain, InferTask, Revoked, Task, WakeTask, event};
+use wire::control::{Cancel, Drain, Hello, InferTask, Revoked, Task, WakeTask, event};
 
 /// A task frame. A protocol-1 publisher gets the body in the frame, with the model's id put in; a
 /// protocol-2 publisher gets it only when it is small and survives an event stream unchanged.
 pub(super) fn infer(dispatch: &Dispatch, request: &CallerRequest) -> Option<Frame> {
     let modern = dispatch.protocol >= wire::PROTOCOL_2;
-    let body = match (&dispatch.model, modern) {
-        (Some(model), false) => wire::body::with_model(&request.body, model).ok()?,
-        (Some(_) | None, _) => request.body.clone(),
+    let body = if modern {
+        request.body.clone()
+    } else {
+        old_body(dispatch, request)?
     };
     let inline = !modern
         || (body.len() <= wire::limits::INLINE_BODY
@@ -39,6 +41,32 @@ pub(super) fn infer(dispatch: &Dispatch, request: &CallerRequest) -> Option<Fram
         request: raw,
     };
     Some(frame(event::TASK, &Task::Infer(task)))
+}
+
+/// The body for a protocol-1 publisher. An event stream takes a lone CR for the end of a line; in
+/// JSON it stands between tokens only, where a space means the same.
+fn old_body(dispatch: &Dispatch, request: &CallerRequest) -> Option<Bytes> {
+    let body = match &dispatch.model {
+        Some(model) => wire::body::with_model(&request.body, model).ok()?,
+        None => request.body.clone(),
+    };
+    if !body.contains(&b'\r') {
+        return Some(body);
+    }
+    let spaced = body
+        .iter()
+        .map(|byte| if *byte == b'\r' { b' ' } else { *byte });
+    Some(spaced.collect())
+}
+
+pub(super) fn hello(opened: &Opened, session: &str, heartbeat_ms: u64) -> Frame {
+    let hello = Hello {
+        protocol: opened.protocol,
+        epoch: opened.epoch,
+        provider_session_id: session.to_owned(),
+        heartbeat_seconds: heartbeat_ms.div_ceil(1000),
+    };
+    frame(event::HELLO, &hello)
 }
 
 pub(super) fn wake(task: TaskId, llm_name: String, max_wait_seconds: u64) -> Frame {

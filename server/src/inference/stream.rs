@@ -1,60 +1,20 @@
 //! The body of an answer on its way to the caller: notices while it waits, bytes as they come, and
 //! an explicit error when it breaks.
 
+use super::dialect::Dialect;
 use crate::auth::Principal;
 use crate::driver::{AnswerHead, CallerEvent, Waiting};
 use crate::error::ApiError;
 use crate::limits;
 use crate::pipe::{Piece, Reader};
+use crate::state::Times;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
 use http::header;
 use relay::{Failure, GoneReason, Notice};
+use tokio::time::Instant;
 use wire::error::code;
-
-/// How notices and errors are said inside a stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dialect {
-    /// Comments; `data: {"error": …}`.
-    OpenAi,
-    /// `event: ping`; `event: error`.
-    Anthropic,
-}
-
-impl Dialect {
-    pub(super) fn of(path: &str) -> Self {
-        if wire::paths::is_anthropic(path) {
-            Self::Anthropic
-        } else {
-            Self::OpenAi
-        }
-    }
-
-    fn notice(self, notice: Notice) -> String {
-        match (self, notice) {
-            (Self::Anthropic, _) => "event: ping\ndata: {\"type\": \"ping\"}\n\n".to_owned(),
-            (Self::OpenAi, Notice::Queued(at)) => format!(": queued {at}\n\n"),
-            (
-                Self::OpenAi,
-                Notice::Waking {
-                    elapsed_secs,
-                    expected_secs,
-                },
-            ) => {
-                format!(": waking {elapsed_secs}s of ~{expected_secs}s\n\n")
-            }
-            (Self::OpenAi, Notice::Running) => ": running\n\n".to_owned(),
-        }
-    }
-
-    fn error(self, error: &ApiError) -> String {
-        match self {
-            Self::OpenAi => format!("data: {}\n\n", error.openai()),
-            Self::Anthropic => format!("event: error\ndata: {}\n\n", error.anthropic()),
-        }
-    }
-}
 
 /// Why the response's connection is cut: the answer is broken and its format cannot say so.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +28,7 @@ enum Stage {
     Waiting,
     /// Bytes pass. False: the format cannot carry an error.
     Passing(Reader, bool),
-    /// An error of the backend came after the head was sent.
+    /// The answer is no stream, but a stream's head has been sent.
     Late(Reader, AnswerHead),
     Over,
 }
@@ -78,46 +38,60 @@ pub(super) struct Relayed {
     waiting: Waiting,
     principal: Principal,
     dialect: Dialect,
+    times: Times,
     stage: Stage,
+    /// The last bytes that went out: an error event must not begin inside another event.
+    tail: Vec<u8>,
+    /// Since when the caller's socket has not asked for more.
+    unread_since: Option<Instant>,
+}
+
+impl Drop for Relayed {
+    fn drop(&mut self) {
+        if self
+            .unread_since
+            .is_some_and(|since| since.elapsed() >= self.times.slow_caller)
+        {
+            self.waiting.guard.because(GoneReason::SlowConsumer);
+        }
+    }
 }
 
 impl Relayed {
-    /// The answer has begun, and its own head is sent.
-    pub(super) fn answering(
+    pub(super) fn new(
         waiting: Waiting,
         principal: Principal,
         dialect: Dialect,
-        head: &AnswerHead,
-        reader: Reader,
+        times: Times,
     ) -> Self {
-        let stage = Stage::Passing(reader, is_event_stream(head));
         Self {
             waiting,
             principal,
             dialect,
-            stage,
+            times,
+            stage: Stage::Waiting,
+            tail: Vec::new(),
+            unread_since: None,
         }
     }
 
-    /// A notice goes first: the head is an event stream's.
-    pub(super) fn noticed(
-        waiting: Waiting,
-        principal: Principal,
-        dialect: Dialect,
-        notice: Notice,
-    ) -> Self {
-        let stage = Stage::Say(dialect.notice(notice), Box::new(Stage::Waiting));
-        Self {
-            waiting,
-            principal,
-            dialect,
-            stage,
-        }
+    /// The body when the answer has begun and its own head is sent.
+    pub(super) fn answering(mut self, head: &AnswerHead, reader: Reader) -> Body {
+        self.stage = Stage::Passing(reader, is_event_stream(head));
+        self.into_body()
     }
 
-    pub(super) fn into_body(self) -> Body {
+    /// The body when a notice goes first and an event stream's head is sent.
+    pub(super) fn noticed(mut self, notice: Notice) -> Body {
+        self.stage = Stage::Say(self.dialect.notice(notice), Box::new(Stage::Waiting));
+        self.into_body()
+    }
+
+    fn into_body(self) -> Body {
         Body::from_stream(stream::unfold(self, |mut relayed| async move {
+            relayed.unread_since = None;
             let piece = relayed.next().await?;
+            relayed.unread_since = Some(Instant::now());
             Some((piece, relayed))
         }))
     }
@@ -125,109 +99,132 @@ impl Relayed {
     async fn next(&mut self) -> Option<Result<Bytes, Broken>> {
         loop {
             match std::mem::replace(&mut self.stage, Stage::Over) {
-                Stage::Over => return None,
+                Stage::Over => {
+                    self.waiting.guard.disarm();
+                    return None;
+                }
                 Stage::Say(text, then) => {
                     self.stage = *then;
                     return Some(Ok(text.into()));
                 }
                 Stage::Waiting => self.stage = self.wait().await,
-                Stage::Late(reader, head) => self.stage = self.late_error(reader, &head).await,
-                Stage::Passing(mut reader, carries_errors) => {
-                    let alive = self.principal.alive.clone();
-                    let piece = tokio::select! {
-                        piece = reader.read() => piece,
-                        () = alive.cancelled() => {
-                            self.waiting.guard.because(GoneReason::Revoked);
-                            return Some(Err(Broken));
-                        }
-                    };
-                    match piece {
-                        Piece::Data(bytes) => {
-                            self.stage = Stage::Passing(reader, carries_errors);
-                            return Some(Ok(bytes));
-                        }
-                        Piece::End => self.waiting.guard.disarm(),
-                        Piece::Broken => {
-                            let error = self.verdict().await;
-                            if !carries_errors {
-                                return Some(Err(Broken));
-                            }
-                            self.stage = self.say_error(&error);
-                        }
+                Stage::Late(reader, head) => self.stage = self.late(reader, &head).await,
+                Stage::Passing(mut reader, carries_errors) => match self.read(&mut reader).await {
+                    Ok(Some(bytes)) => {
+                        self.remember(&bytes);
+                        self.stage = Stage::Passing(reader, carries_errors);
+                        return Some(Ok(bytes));
                     }
-                }
+                    Ok(None) => {}
+                    Err(error) if carries_errors => self.stage = self.say_error(&error),
+                    Err(_) => return Some(Err(Broken)),
+                },
             }
         }
     }
 
+    /// The next bytes; `None` at the announced end; the error when there is no such end.
+    async fn read(&mut self, reader: &mut Reader) -> Result<Option<Bytes>, ApiError> {
+        let silence = tokio::time::sleep(self.times.backend_silence);
+        tokio::select! {
+            biased;
+            () = self.principal.alive.cancelled() => return Err(self.revoked()),
+            piece = reader.read() => match piece {
+                Piece::Data(bytes) => return Ok(Some(bytes)),
+                Piece::End => return Ok(None),
+                Piece::Broken => {}
+            },
+            // An answer that comes in several requests has a pipe that outlives its failure.
+            Some(failure) = failed(&mut self.waiting) => return Err(failure.into()),
+            () = silence => self.waiting.guard.answer_is_silent(),
+        }
+        Err(self.verdict().await)
+    }
+
     async fn wait(&mut self) -> Stage {
         let event = tokio::select! {
-            event = self.waiting.events.recv() => event,
+            biased;
             () = self.principal.alive.cancelled() => {
-                self.waiting.guard.because(GoneReason::Revoked);
-                let error = ApiError::unauthorized("this key was revoked");
-                return Stage::Say(self.dialect.error(&error), Box::new(Stage::Over));
+                let error = self.revoked();
+                return self.say_error(&error);
             }
+            event = self.waiting.events.recv() => event,
         };
         match event {
             Some(CallerEvent::Notice(notice)) => {
                 Stage::Say(self.dialect.notice(notice), Box::new(Stage::Waiting))
             }
-            Some(CallerEvent::Answer(head, reader))
-                if head.status.is_success() && is_event_stream(&head) =>
-            {
-                Stage::Passing(reader, true)
+            Some(CallerEvent::Answer(head, reader)) => {
+                if head.status.is_success() && is_event_stream(&head) {
+                    Stage::Passing(reader, true)
+                } else {
+                    Stage::Late(reader, head)
+                }
             }
-            Some(CallerEvent::Answer(head, reader)) => Stage::Late(reader, head),
             Some(CallerEvent::Fail(failure)) => self.say_error(&failure.into()),
-            None => self.say_error(&ApiError::internal("a task was forgotten before its end")),
+            None => self.say_error(&unexplained().into()),
         }
     }
 
-    /// The backend refused after we had promised a stream: its body becomes an error event.
-    async fn late_error(&mut self, mut reader: Reader, head: &AnswerHead) -> Stage {
+    /// The answer is no stream (an error of the backend, most likely): it becomes one event.
+    async fn late(&mut self, mut reader: Reader, head: &AnswerHead) -> Stage {
         let mut body = Vec::new();
-        while let Piece::Data(bytes) = reader.read().await {
-            let room = limits::LATE_ERROR_BODY.saturating_sub(body.len());
-            body.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        }
-        self.waiting.guard.disarm();
-        let text = String::from_utf8_lossy(&body);
-        // One JSON object on one line is passed on as it is; anything else is quoted.
-        let json: Option<serde_json::Value> = serde_json::from_str(&text).ok();
-        let text = match (json, self.dialect) {
-            (Some(json), Dialect::OpenAi) => format!("data: {json}\n\n"),
-            (Some(json), Dialect::Anthropic) => format!("event: error\ndata: {json}\n\n"),
-            (None, dialect) => {
-                let message = format!("the backend answered {}: {text}", head.status);
-                dialect.error(&ApiError::new(head.status, "backend_error", message))
+        loop {
+            match self.read(&mut reader).await {
+                Ok(Some(bytes)) if body.len() + bytes.len() <= limits::LATE_ANSWER => {
+                    body.extend_from_slice(&bytes);
+                }
+                Ok(Some(_too_much)) => return self.say_error(&unexplained().into()),
+                Ok(None) => break,
+                Err(error) => return self.say_error(&error),
             }
-        };
+        }
+        let text = self
+            .dialect
+            .whole_answer(head.status, &String::from_utf8_lossy(&body));
         Stage::Say(text, Box::new(Stage::Over))
     }
 
     /// Why the pipe broke: the relay's verdict is on its way.
     async fn verdict(&mut self) -> ApiError {
-        let verdict = async {
-            loop {
-                match self.waiting.events.recv().await {
-                    Some(CallerEvent::Fail(failure)) => return Some(failure),
-                    Some(CallerEvent::Notice(_) | CallerEvent::Answer(..)) => {}
-                    None => return None,
-                }
-            }
-        };
-        let failure = tokio::time::timeout(limits::VERDICT_WAIT, verdict)
-            .await
-            .ok()
-            .flatten();
-        failure.unwrap_or_else(unexplained).into()
+        let verdict = tokio::time::timeout(limits::VERDICT_WAIT, failed(&mut self.waiting)).await;
+        verdict.ok().flatten().unwrap_or_else(unexplained).into()
     }
 
-    fn say_error(&mut self, error: &ApiError) -> Stage {
-        self.waiting.guard.disarm();
-        Stage::Say(self.dialect.error(error), Box::new(Stage::Over))
+    fn revoked(&mut self) -> ApiError {
+        self.waiting.guard.leave(GoneReason::Revoked);
+        ApiError::unauthorized("this key was revoked or has expired")
     }
+
+    /// One error event, after which the response ends.
+    fn say_error(&self, error: &ApiError) -> Stage {
+        let close = if ends_event(&self.tail) { "" } else { "\n\n" };
+        let text = format!("{close}{}", self.dialect.error(error));
+        Stage::Say(text, Box::new(Stage::Over))
+    }
+
+    fn remember(&mut self, bytes: &[u8]) {
+        const END: usize = "\r\n\r\n".len();
+        self.tail
+            .extend_from_slice(&bytes[bytes.len().saturating_sub(END)..]);
+        let surplus = self.tail.len().saturating_sub(END);
+        self.tail.drain(..surplus);
+    }
+}
+
+/// The relay's word that the task has failed; `None` when no word will come.
+async fn failed(waiting: &mut Waiting) -> Option<Failure> {
+    loop {
+        match waiting.events.recv().await? {
+            CallerEvent::Fail(failure) => return Some(failure),
+            CallerEvent::Notice(_) | CallerEvent::Answer(..) => {}
+        }
+    }
+}
+
+fn ends_event(tail: &[u8]) -> bool {
+    let breaks = tail.iter().rev().filter(|byte| **byte != b'\r').take(2);
+    tail.is_empty() || breaks.filter(|byte| **byte == b'\n').count() == 2
 }
 
 fn unexplained() -> Failure {
@@ -245,4 +242,19 @@ fn is_event_stream(head: &AnswerHead) -> bool {
         .get(header::CONTENT_TYPE)
         .and_then(|v| v.to_str().ok());
     kind.is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ends_event;
+
+    #[test]
+    fn an_event_ends_with_an_empty_line_in_either_line_ending() {
+        for whole in [&b""[..], b"x\n\n", b"\r\n\r\n"] {
+            assert!(ends_event(whole), "{whole:?}");
+        }
+        for part in [&b"\n"[..], b"ab\n", b"\nab", b"x\r\n"] {
+            assert!(!ends_event(part), "{part:?}");
+        }
+    }
 }

@@ -3,9 +3,9 @@
 
 use crate::auth::Principal;
 use crate::body;
-use crate::driver::{AnswerHead, CallerEvent, ChunkedAnswer, Upload};
+use crate::driver::{AnswerHead, Upload};
 use crate::error::ApiError;
-use crate::pipe::{Writer, pipe};
+use crate::pipe::{Reader, Writer, pipe};
 use crate::state::App;
 use axum::Json;
 use axum::body::Body;
@@ -14,10 +14,10 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt as _;
-use relay::{AnswerEnd, From as Publisher, GoneReason, SessionId, TaskId, TaskRefusal};
+use relay::{AnswerEnd, From as Publisher, SessionId, TaskId, TaskRefusal};
 use std::sync::Arc;
 use wire::error::code;
-use wire::publisher::{SeqReply, TaskFailure, TaskResult};
+use wire::publisher::{Chunk, SeqReply, TaskFailure, TaskResult};
 
 /// `GET _provider-task/:id/request`: the body, which is also the acknowledgement.
 pub(crate) async fn request(
@@ -70,7 +70,8 @@ pub(crate) async fn response(
         task,
         end: AnswerEnd::Aborted,
     };
-    forward(&app, task, head, body, upload, guard).await
+    let answer = Answer::new(task, head, upload);
+    forward(&app, &principal, answer, body, guard).await
 }
 
 /// Reports how the upload ended; when the publisher's connection dies, this handler is dropped and
@@ -90,87 +91,82 @@ impl Drop for EndGuard {
     }
 }
 
+/// An answer on its way: nothing goes to the caller before its first byte is there.
+struct Answer {
+    task: TaskId,
+    writer: Writer,
+    /// Until the first byte.
+    start: Option<(AnswerHead, Reader)>,
+    upload: Upload,
+}
+
+impl Answer {
+    fn new(task: TaskId, head: AnswerHead, upload: Upload) -> Self {
+        let (writer, reader) = pipe();
+        Self {
+            task,
+            writer,
+            start: Some((head, reader)),
+            upload,
+        }
+    }
+
+    /// Puts one piece into the pipe, or with `None` the end, as soon as the caller has room.
+    async fn push(&mut self, app: &App, data: Option<Bytes>) -> Result<(), TaskRefusal> {
+        if let Some((head, reader)) = self.start.take() {
+            app.driver.begin_answer(self.task, head, reader);
+        }
+        let put = async {
+            match data {
+                Some(data) => self.writer.write(data).await,
+                None => self.writer.finish().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.upload.stop.cancelled() => Err(TaskRefusal::Gone),
+            put = put => put.map_err(|_caller_gone| TaskRefusal::Gone),
+        }
+    }
+}
+
+/// Forwards a body, piece by piece.
 async fn forward(
     app: &App,
-    task: TaskId,
-    head: AnswerHead,
+    principal: &Principal,
+    mut answer: Answer,
     mut body: Body,
-    upload: Upload,
     mut guard: EndGuard,
 ) -> Result<StatusCode, ApiError> {
-    let (writer, reader) = pipe();
-    let mut start = Some((head, reader));
     loop {
         let frame = tokio::select! {
             biased;
-            () = upload.stop.cancelled() => {
+            () = answer.upload.stop.cancelled() => {
                 guard.end = AnswerEnd::Stopped;
                 return Err(TaskRefusal::Gone.into());
             }
-            frame = tokio::time::timeout(app.times.backend_silence, body.frame()) => frame,
-        };
-        let data = match frame {
-            Err(_silent) => {
-                guard.end = AnswerEnd::Silent;
-                return Err(TaskRefusal::Gone.into());
+            () = principal.alive.cancelled() => {
+                return Err(ApiError::unauthorized(super::REVOKED));
             }
-            Ok(Some(Err(_broken))) => return Err(ApiError::invalid("the upload broke off", None)),
-            Ok(Some(Ok(frame))) => match frame.into_data() {
-                Ok(data) if data.is_empty() => continue,
-                Ok(data) => Some(data),
-                Err(_trailers) => continue,
-            },
-            Ok(None) => None,
+            frame = body.frame() => frame,
         };
-        if let Some((head, reader)) = start.take() {
-            app.driver.with(|relay, now, _| relay.first_byte(task, now));
-            let _ = upload.events.try_send(CallerEvent::Answer(head, reader));
+        let data = match frame.map(|frame| frame.map(http_body::Frame::into_data)) {
+            Some(Err(_broken)) => return Err(ApiError::invalid("the upload broke off", None)),
+            Some(Ok(Err(_trailers))) => continue,
+            Some(Ok(Ok(data))) if data.is_empty() => continue,
+            Some(Ok(Ok(data))) => Some(data),
+            None => None,
+        };
+        let ends = data.is_none();
+        if let Err(gone) = answer.push(app, data).await {
+            guard.end = AnswerEnd::Stopped;
+            return Err(gone.into());
         }
-        match data {
-            Some(data) => {
-                if let Some(end) = push(app, task, &writer, data, &upload).await {
-                    guard.end = end;
-                    return Err(TaskRefusal::Gone.into());
-                }
-            }
-            None => {
-                // The pipe says "complete" to the caller, the guard to the relay.
-                let _ = writer.finish().await;
-                guard.end = AnswerEnd::Complete;
-                return Ok(StatusCode::NO_CONTENT);
-            }
+        if ends {
+            guard.end = AnswerEnd::Complete;
+            return Ok(StatusCode::NO_CONTENT);
         }
     }
-}
-
-/// Puts one piece into the pipe; `Some` when the answer is over.
-async fn push(
-    app: &App,
-    task: TaskId,
-    writer: &Writer,
-    data: Bytes,
-    upload: &Upload,
-) -> Option<AnswerEnd> {
-    tokio::select! {
-        biased;
-        () = upload.stop.cancelled() => Some(AnswerEnd::Stopped),
-        written = tokio::time::timeout(app.times.slow_caller, writer.write(data)) => match written {
-            Ok(Ok(())) => None,
-            Ok(Err(_reader_gone)) => {
-                caller_gone(app, task, GoneReason::Disconnected);
-                Some(AnswerEnd::Stopped)
-            }
-            Err(_slow) => {
-                caller_gone(app, task, GoneReason::SlowConsumer);
-                Some(AnswerEnd::Stopped)
-            }
-        }
-    }
-}
-
-fn caller_gone(app: &App, task: TaskId, reason: GoneReason) {
-    app.driver
-        .with(|relay, now, out| relay.caller_gone(task, reason, now, out));
 }
 
 /// `POST _provider-task/:id/result`: a whole answer, a chunk, an error, or a wake's outcome.
@@ -194,8 +190,8 @@ pub(crate) async fn result(
             .with(|relay, now, out| relay.wake_succeeded(&from, task, ms, now, out))?;
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    if result.chunk.is_some() {
-        return chunk(&app, &from, task, result).await;
+    if let Some(piece) = &result.chunk {
+        return chunk(&app, &from, task, result.seq, piece).await;
     }
     let Some(whole) = result.body else {
         let message = "a result has one of body, chunk, error, ok";
@@ -211,7 +207,8 @@ pub(crate) async fn result(
         end: AnswerEnd::Aborted,
     };
     let body = Body::from(String::from(Box::<str>::from(whole)));
-    let sent = forward(&app, task, json_head(status), body, upload, guard).await?;
+    let answer = Answer::new(task, json_head(status), upload);
+    let sent = forward(&app, &principal, answer, body, guard).await?;
     Ok(sent.into_response())
 }
 
@@ -229,66 +226,69 @@ async fn failed(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-/// One SSE data payload. A repeated `seq` is confirmed again, a gap is refused.
+/// An answer that comes in several requests.
+pub(crate) struct ChunkedAnswer {
+    answer: Answer,
+    /// The `seq` expected next.
+    next_seq: u64,
+}
+
+/// One SSE data payload.
 async fn chunk(
-    app: &Arc<App>,
+    app: &App,
     from: &Publisher,
     task: TaskId,
-    result: TaskResult,
+    seq: Option<u64>,
+    chunk: &Chunk,
 ) -> Result<Response, ApiError> {
     let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
-    let mut answer = upload.chunks.lock().await;
-    if answer.is_none() {
+    let chunks = Arc::clone(&upload.chunks);
+    let mut open = chunks.lock().await;
+    let expected = open.as_ref().map_or(0, |open| open.next_seq);
+    let seq = seq.unwrap_or(expected);
+    if seq != expected {
+        return Ok(out_of_turn(seq, expected));
+    }
+    if open.is_none() {
         app.driver
             .with(|relay, now, out| relay.answer_begins(from, task, now, out))?;
-        let (writer, reader) = pipe();
-        app.driver.with(|relay, now, _| relay.first_byte(task, now));
-        let _ = upload
-            .events
-            .try_send(CallerEvent::Answer(event_stream_head(), reader));
-        *answer = Some(ChunkedAnswer {
-            writer,
-            next_seq: 0,
-        });
     } else {
         app.driver
             .with(|relay, now, _| relay.answer_continues(from, task, now))?;
     }
-    let (Some(open), Some(chunk)) = (answer.as_mut(), result.chunk) else {
-        return Err(TaskRefusal::Gone.into());
-    };
-    if let Some(seq) = result.seq {
-        if seq < open.next_seq {
-            return Ok(Json(SeqReply {
-                duplicate: true,
-                expected: None,
-            })
-            .into_response());
-        }
-        if seq > open.next_seq {
-            let reply = SeqReply {
-                duplicate: false,
-                expected: Some(open.next_seq),
-            };
-            return Ok((StatusCode::CONFLICT, Json(reply)).into_response());
-        }
-    }
-    open.next_seq += 1;
+    let ChunkedAnswer { answer, next_seq } = open.get_or_insert_with(|| ChunkedAnswer {
+        answer: Answer::new(task, event_stream_head(), upload),
+        next_seq: 0,
+    });
     if !chunk.data.is_empty() {
-        let text = Bytes::from(data_lines(&chunk.data));
-        if push(app, task, &open.writer, text, &upload).await.is_some() {
-            return Err(TaskRefusal::Gone.into());
-        }
+        answer
+            .push(app, Some(data_lines(&chunk.data).into()))
+            .await?;
     }
-    if chunk.done
-        && let Some(done) = answer.take()
-    {
-        let _ = done.writer.finish().await;
+    *next_seq += 1;
+    if chunk.done {
+        answer.push(app, None).await?;
+        *open = None;
         let end = AnswerEnd::Complete;
         app.driver
             .with(|relay, now, out| relay.answer_ended(task, end, now, out));
     }
     Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// A repeated `seq` is confirmed again, a gap is refused.
+fn out_of_turn(seq: u64, expected: u64) -> Response {
+    let duplicate = seq < expected;
+    let reply = SeqReply {
+        duplicate,
+        expected: (!duplicate).then_some(expected),
+    };
+    let status = if duplicate {
+        StatusCode::OK
+    } else {
+        StatusCode::CONFLICT
+    };
+    (status, Json(reply)).into_response()
 }
 
 fn data_lines(data: &str) -> String {
@@ -343,7 +343,7 @@ fn answer_head(headers: &HeaderMap) -> Result<AnswerHead, ApiError> {
 fn status_of(status: u16) -> Result<StatusCode, ApiError> {
     let valid = StatusCode::from_u16(status)
         .ok()
-        .filter(|s| s.as_u16() >= 200);
+        .filter(|s| (200..600).contains(&s.as_u16()));
     valid.ok_or_else(bad_status)
 }
 

@@ -8,6 +8,7 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, Row, Sqlite, Transaction};
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 use wire::token::TokenInfo;
@@ -151,14 +152,11 @@ impl Store for SqliteStore {
         Ok(tx.commit().await?)
     }
 
-    async fn dead_tokens(&self, since: u64, now: u64) -> Result<Vec<String>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT id FROM tokens WHERE revoked BETWEEN ?1 AND ?2 OR expires BETWEEN ?1 AND ?2",
-        )
-        .bind(signed(since))
-        .bind(signed(now))
-        .fetch_all(&self.pool)
-        .await?;
+    async fn dead_tokens(&self, now: u64) -> Result<HashSet<String>, StoreError> {
+        let rows = sqlx::query("SELECT id FROM tokens WHERE revoked IS NOT NULL OR expires <= ?")
+            .bind(signed(now))
+            .fetch_all(&self.pool)
+            .await?;
         Ok(rows
             .iter()
             .map(|row| row.try_get("id"))
