@@ -1,6 +1,8 @@
 //! What people are told: one value, made by the registrar, shown by tray, window and command line,
 //! written to `status.json` for whoever has no channel to this process.
 
+pub mod file;
+
 use crate::config::Problem;
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +38,11 @@ pub struct Status {
 
 /// State of the connection to mcpd.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "state", rename_all = "camelCase", rename_all_fields = "camelCase")]
+#[serde(
+    tag = "state",
+    rename_all = "camelCase",
+    rename_all_fields = "camelCase"
+)]
 pub enum Connection {
     /// Nothing is published: no call is made.
     #[default]

@@ -1,0 +1,10 @@
+//! mcpd over real sockets: a server with a real database, a small publisher of our own, plain HTTP
+//! clients. What the real agent does with it is told in the e2e tests.
+
+mod answers;
+mod limits;
+mod lives;
+mod publisher;
+mod registers;
+mod server;
+mod tokens;

@@ -1,0 +1,144 @@
+//! A running mcpd for one test.
+
+use mcpd::store::{Store, sqlite::SqliteStore};
+use reqwest::{Client, RequestBuilder};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use wire::token::{CreateToken, CreatedToken};
+
+/// Longest that any test waits for anything.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A server on a port of its own. Dropping it ends it without a drain.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) client: Client,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) running: JoinHandle<()>,
+    pub(crate) dir: TempDir,
+    store: Arc<SqliteStore>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::start_scaled(1.0).await
+    }
+
+    /// With every time limit multiplied.
+    pub(crate) async fn start_scaled(time_scale: f64) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), time_scale).await
+    }
+
+    /// On the database that an earlier server left.
+    pub(crate) async fn start_in(dir: TempDir, time_scale: f64) -> Self {
+        let store = SqliteStore::open(&dir.path().join("mcpd.db"))
+            .await
+            .unwrap();
+        let store = Arc::new(store);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let shutdown = CancellationToken::new();
+        let (kept, stop) = (Arc::clone(&store), shutdown.clone());
+        let running = tokio::spawn(async move {
+            mcpd::serve(listener, kept, time_scale, &stop)
+                .await
+                .unwrap();
+        });
+        let client = Client::builder().no_proxy().build().unwrap();
+        Self {
+            url,
+            client,
+            shutdown,
+            running,
+            dir,
+            store,
+        }
+    }
+
+    /// Drains it and gives its folder back.
+    pub(crate) async fn stop(mut self) -> TempDir {
+        self.shutdown.cancel();
+        let ended = tokio::time::timeout(PATIENCE, &mut self.running).await;
+        ended.expect("the server ends").unwrap();
+        std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) async fn token(&self, user: &str, scopes: &[&str]) -> String {
+        self.make_token(user, scopes).await.token
+    }
+
+    pub(crate) async fn make_token(&self, user: &str, scopes: &[&str]) -> CreatedToken {
+        let wish = CreateToken {
+            user: user.into(),
+            scopes: scopes.iter().map(|s| (*s).to_owned()).collect(),
+            ..CreateToken::default()
+        };
+        mcpd::auth::create(self.store.as_ref(), &wish, unix_ms())
+            .await
+            .unwrap()
+    }
+
+    /// As `mcpd token revoke` does it: in the database, behind the server's back.
+    pub(crate) async fn revoke_behind_its_back(&self, id: &str) {
+        assert!(self.store.revoke_token(id, unix_ms()).await.unwrap());
+    }
+
+    pub(crate) fn post(&self, path: &str, token: &str) -> RequestBuilder {
+        self.client
+            .post(format!("{}{path}", self.url))
+            .bearer_auth(token)
+    }
+
+    pub(crate) fn get(&self, path: &str, token: &str) -> RequestBuilder {
+        self.client
+            .get(format!("{}{path}", self.url))
+            .bearer_auth(token)
+    }
+
+    /// A streamed chat with this model.
+    pub(crate) fn chat(&self, token: &str, model: &str) -> RequestBuilder {
+        let body = json!({"model": model, "stream": true, "messages": []});
+        self.post("/v1/chat/completions", token).json(&body)
+    }
+
+    /// The catalogue's row of this name, as soon as it says this.
+    pub(crate) async fn row_where(
+        &self,
+        token: &str,
+        name: &str,
+        says: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let look = async {
+            loop {
+                let answer = self
+                    .get(&format!("/api/v1/llms/{name}"), token)
+                    .send()
+                    .await;
+                let row: Value = answer.unwrap().json().await.unwrap();
+                if says(&row) {
+                    return row;
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, look)
+            .await
+            .expect("the row says so in time")
+    }
+}
+
+pub(crate) fn unix_ms() -> u64 {
+    let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    u64::try_from(unix.as_millis()).unwrap()
+}

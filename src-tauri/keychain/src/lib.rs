@@ -1,0 +1,322 @@
+//! The OS keychain behind a deadline.
+//!
+//! Its calls block, for ever when a locked keyring waits for a person, and panic inside an async
+//! runtime on some systems. So one thread of our own makes them, one at a time, and whoever asks
+//! waits at most [`DEADLINE`]. A store that could not be opened is tried again at the next call.
+//!
+//! What does not live here: which secret is kept under which name.
+
+use secrecy::{ExposeSecret as _, SecretString};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// How long a call may take.
+pub const DEADLINE: Duration = Duration::from_secs(3);
+/// Calls that may wait for the thread.
+const WAITING: usize = 8;
+/// Environment variable that turns the keychain off, for servers and tests.
+const SWITCH: &str = "MCPCTL_KEYCHAIN";
+
+/// Why a secret could not be read or written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum KeychainError {
+    /// It is there, but a person must unlock it.
+    #[error("the keyring is locked; unlock it and try again")]
+    Locked,
+    /// This machine or session has none.
+    #[error("this session has no keychain: {0}")]
+    Unavailable(String),
+    /// No answer in time: a prompt waits for a person somewhere.
+    #[error("the keychain did not answer within {} s; is it asking for a password?", DEADLINE.as_secs())]
+    Timeout,
+    /// It answered with an error.
+    #[error("the keychain refused: {0}")]
+    Refused(String),
+}
+
+/// What the thread can do. Implemented by the OS's store, and by doubles in tests.
+pub trait Store: Send + 'static {
+    /// The secret, if there is one.
+    ///
+    /// # Errors
+    /// [`KeychainError`].
+    fn get(&mut self, service: &str, user: &str) -> Result<Option<String>, KeychainError>;
+    /// Keeps a secret.
+    ///
+    /// # Errors
+    /// [`KeychainError`].
+    fn set(&mut self, service: &str, user: &str, secret: &str) -> Result<(), KeychainError>;
+    /// Forgets a secret; none being there is fine.
+    ///
+    /// # Errors
+    /// [`KeychainError`].
+    fn delete(&mut self, service: &str, user: &str) -> Result<(), KeychainError>;
+}
+
+enum Call {
+    Get(oneshot::Sender<Result<Option<SecretString>, KeychainError>>),
+    Set(SecretString, oneshot::Sender<Result<(), KeychainError>>),
+    Delete(oneshot::Sender<Result<(), KeychainError>>),
+}
+
+struct Request {
+    service: String,
+    user: String,
+    call: Call,
+}
+
+/// A handle on the keychain's thread. Cheap to clone.
+#[derive(Clone)]
+pub struct Keychain {
+    requests: Option<SyncSender<Request>>,
+    deadline: Duration,
+}
+
+impl Keychain {
+    /// The OS's keychain, or none when `MCPCTL_KEYCHAIN=off`.
+    #[must_use]
+    pub fn os() -> Self {
+        if std::env::var_os(SWITCH).is_some_and(|value| value == "off") {
+            return Self::none();
+        }
+        Self::with_store(Box::new(OsStore::default()), DEADLINE)
+    }
+
+    /// No keychain at all.
+    #[must_use]
+    pub fn none() -> Self {
+        Self {
+            requests: None,
+            deadline: DEADLINE,
+        }
+    }
+
+    /// A keychain on this store.
+    #[must_use]
+    pub fn with_store(store: Box<dyn Store>, deadline: Duration) -> Self {
+        let (sender, receiver) = sync_channel(WAITING);
+        // Not joined: a call that hangs for ever must not keep the process from ending.
+        let thread = std::thread::Builder::new().name("keychain".into());
+        let started = thread.spawn(move || serve(&receiver, store));
+        Self {
+            requests: started.is_ok().then_some(sender),
+            deadline,
+        }
+    }
+
+    /// The secret, if there is one.
+    ///
+    /// # Errors
+    /// [`KeychainError`].
+    pub async fn get(
+        &self,
+        service: &str,
+        user: &str,
+    ) -> Result<Option<SecretString>, KeychainError> {
+        let (sender, receiver) = oneshot::channel();
+        self.ask(service, user, Call::Get(sender), receiver).await
+    }
+
+    /// Keeps a secret.
+    ///
+    /// # Errors
+    /// [`KeychainError`].
+    pub async fn set(
+        &self,
+        service: &str,
+        user: &str,
+        secret: SecretString,
+    ) -> Result<(), KeychainError> {
+        let (sender, receiver) = oneshot::channel();
+        self.ask(service, user, Call::Set(secret, sender), receiver)
+            .await
+    }
+
+    /// Forgets a secret; none being there is fine.
+    ///
+    /// # Errors
+    /// [`KeychainError`].
+    pub async fn delete(&self, service: &str, user: &str) -> Result<(), KeychainError> {
+        let (sender, receiver) = oneshot::channel();
+        self.ask(service, user, Call::Delete(sender), receiver)
+            .await
+    }
+
+    async fn ask<T>(
+        &self,
+        service: &str,
+        user: &str,
+        call: Call,
+        reply: oneshot::Receiver<Result<T, KeychainError>>,
+    ) -> Result<T, KeychainError> {
+        let Some(requests) = &self.requests else {
+            return Err(KeychainError::Unavailable(format!("{SWITCH}=off")));
+        };
+        let request = Request {
+            service: service.into(),
+            user: user.into(),
+            call,
+        };
+        // A full queue means that an earlier call hangs.
+        requests
+            .try_send(request)
+            .map_err(|_| KeychainError::Timeout)?;
+        match tokio::time::timeout(self.deadline, reply).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(KeychainError::Refused("its thread has ended".into())),
+            Err(_) => Err(KeychainError::Timeout),
+        }
+    }
+}
+
+fn serve(requests: &Receiver<Request>, mut store: Box<dyn Store>) {
+    while let Ok(Request {
+        service,
+        user,
+        call,
+    }) = requests.recv()
+    {
+        match call {
+            Call::Get(reply) => {
+                let found = store.get(&service, &user);
+                let _ = reply.send(found.map(|secret| secret.map(SecretString::from)));
+            }
+            Call::Set(secret, reply) => {
+                let _ = reply.send(store.set(&service, &user, secret.expose_secret()));
+            }
+            Call::Delete(reply) => {
+                let _ = reply.send(store.delete(&service, &user));
+            }
+        }
+    }
+}
+
+/// The OS's store, opened when it is first needed and again after a failure.
+#[derive(Default)]
+struct OsStore {
+    open: Option<Arc<keyring_core::CredentialStore>>,
+}
+
+impl OsStore {
+    fn entry(&mut self, service: &str, user: &str) -> Result<keyring_core::Entry, KeychainError> {
+        let store = match &self.open {
+            Some(store) => Arc::clone(store),
+            None => self.open.insert(open()?).clone(),
+        };
+        store
+            .build(service, user, None)
+            .map_err(|e| self.failed(&e))
+    }
+
+    fn failed(&mut self, error: &keyring_core::Error) -> KeychainError {
+        self.open = None;
+        told(error)
+    }
+}
+
+impl Store for OsStore {
+    fn get(&mut self, service: &str, user: &str) -> Result<Option<String>, KeychainError> {
+        match self.entry(service, user)?.get_password() {
+            Ok(secret) => Ok(Some(secret)),
+            Err(keyring_core::Error::NoEntry) => Ok(None),
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+
+    fn set(&mut self, service: &str, user: &str, secret: &str) -> Result<(), KeychainError> {
+        self.entry(service, user)?
+            .set_password(secret)
+            .map_err(|e| self.failed(&e))
+    }
+
+    fn delete(&mut self, service: &str, user: &str) -> Result<(), KeychainError> {
+        match self.entry(service, user)?.delete_credential() {
+            Ok(()) | Err(keyring_core::Error::NoEntry) => Ok(()),
+            Err(error) => Err(self.failed(&error)),
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn open() -> Result<Arc<keyring_core::CredentialStore>, KeychainError> {
+    let store = zbus_secret_service_keyring_store::Store::new();
+    store
+        .map(|s| s as Arc<_>)
+        .map_err(|e| KeychainError::Unavailable(e.to_string()))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open() -> Result<Arc<keyring_core::CredentialStore>, KeychainError> {
+    // The first entry makes the platform's own store the default one.
+    keyring::Entry::new("dev.mcpctl", "probe").map_err(|e| told(&e))?;
+    keyring_core::get_default_store()
+        .ok_or_else(|| KeychainError::Unavailable("the platform has no store".into()))
+}
+
+/// No variant's payload is printed that could hold a secret.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the library's enum is non-exhaustive"
+)]
+fn told(error: &keyring_core::Error) -> KeychainError {
+    use keyring_core::Error;
+    match error {
+        Error::NoStorageAccess(_) => KeychainError::Locked,
+        Error::NoDefaultStore => KeychainError::Unavailable("it cannot be reached".into()),
+        Error::PlatformFailure(cause) => KeychainError::Refused(cause.to_string()),
+        Error::TooLong(what, most) => {
+            KeychainError::Refused(format!("{what} has over {most} bytes"))
+        }
+        Error::BadEncoding(_) | Error::BadDataFormat(..) => {
+            KeychainError::Refused("what is stored there is not text".into())
+        }
+        _ => KeychainError::Refused("it cannot do this".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Keychain, KeychainError, Store};
+    use secrecy::SecretString;
+    use std::time::Duration;
+
+    struct Hanging;
+
+    impl Store for Hanging {
+        fn get(&mut self, _: &str, _: &str) -> Result<Option<String>, KeychainError> {
+            loop {
+                std::thread::park();
+            }
+        }
+        fn set(&mut self, _: &str, _: &str, _: &str) -> Result<(), KeychainError> {
+            Ok(())
+        }
+        fn delete(&mut self, _: &str, _: &str) -> Result<(), KeychainError> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_hangs_for_ever_costs_each_caller_the_deadline_and_no_more() {
+        let keychain = Keychain::with_store(Box::new(Hanging), Duration::from_millis(50));
+        assert_eq!(
+            keychain.get("s", "u").await.unwrap_err(),
+            KeychainError::Timeout
+        );
+        let set = keychain.set("s", "u", SecretString::from("x")).await;
+        assert_eq!(
+            set.unwrap_err(),
+            KeychainError::Timeout,
+            "the thread still hangs"
+        );
+    }
+
+    #[tokio::test]
+    async fn without_a_keychain_every_call_says_so() {
+        let none = Keychain::none();
+        let said = none.get("s", "u").await.unwrap_err();
+        assert!(matches!(said, KeychainError::Unavailable(_)), "{said}");
+    }
+}

@@ -1,0 +1,315 @@
+//! The two HTTP clients: one towards mcpd, one towards local backends. They share nothing, so that
+//! the bearer can never go to a backend and a backend's key never to mcpd.
+
+use crate::credentials::Credentials;
+use crate::limits;
+use reqwest::{Body, Client, RequestBuilder, Response, StatusCode, header, redirect};
+use secrecy::ExposeSecret as _;
+use std::time::Duration;
+use url::Url;
+use wire::publisher::{Heartbeat, HeartbeatReply, Register, Registered, TaskResult};
+use wire::{headers, paths};
+
+/// File with further CA certificates (PEM).
+const CA_FILE: &str = "MCPCTL_CA_FILE";
+
+/// Why a request to mcpd failed, by what to do next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The session is unknown there: register again, at once.
+    #[error("the server does not know this session any more")]
+    UnknownSession,
+    /// Only a person can help.
+    #[error("{0}")]
+    Denied(String),
+    /// Another machine holds the session, for now.
+    #[error("{0}")]
+    Conflict(String),
+    /// Try again; not before the time that the server named.
+    #[error("{message}")]
+    Failed {
+        /// For people.
+        message: String,
+        /// `Retry-After`.
+        retry_after: Option<Duration>,
+    },
+}
+
+impl Fault {
+    fn network(error: &reqwest::Error) -> Self {
+        Self::Failed {
+            message: network_cause(error),
+            retry_after: None,
+        }
+    }
+}
+
+/// The innermost cause, which says what happened ("Connection refused"), without the URL.
+pub(crate) fn network_cause(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let kind = if error.is_timeout() {
+        "no answer in time"
+    } else {
+        "cannot be reached"
+    };
+    if std::ptr::eq(cause, error as &dyn std::error::Error) {
+        kind.to_owned()
+    } else {
+        format!("{kind}: {cause}")
+    }
+}
+
+/// What an upload's answer means for the task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// It arrived.
+    Delivered,
+    /// Nobody waits for it: stop the backend.
+    Unwanted,
+    /// The connection broke.
+    Broken,
+}
+
+/// The session on whose behalf a request is made.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ticket {
+    /// Session id.
+    pub session: String,
+    /// Epoch, for a protocol-2 server.
+    pub epoch: Option<u64>,
+}
+
+/// mcpd, as seen from here. Cheap to clone.
+#[derive(Clone)]
+pub struct Mcpd {
+    http: Client,
+    credentials: Credentials,
+}
+
+impl Mcpd {
+    /// A client for this server.
+    ///
+    /// # Errors
+    /// The CA file cannot be used, or TLS cannot be set up.
+    pub fn new(credentials: Credentials) -> Result<Self, String> {
+        let mut builder = Client::builder()
+            .user_agent(concat!("mcplocal/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .connect_timeout(limits::CONNECT)
+            .tcp_nodelay(true)
+            .tcp_keepalive(limits::CONNECT)
+            .http1_only();
+        if let Some(path) = std::env::var_os(CA_FILE) {
+            let pem = std::fs::read(&path).map_err(|e| format!("{CA_FILE}: {e}"))?;
+            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+                .map_err(|e| format!("{CA_FILE} has no usable certificate: {e}"))?;
+            builder = builder.tls_certs_merge(certificates);
+        }
+        let http = builder
+            .build()
+            .map_err(|e| format!("TLS cannot be set up: {e}"))?;
+        Ok(Self { http, credentials })
+    }
+
+    /// The credentials in use.
+    #[must_use]
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// `POST _provider-register`.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn register(&self, register: &Register) -> Result<Registered, Fault> {
+        let request = self
+            .post(paths::REGISTER)
+            .json(register)
+            .timeout(limits::REQUEST);
+        let response = request.send().await.map_err(|e| Fault::network(&e))?;
+        let response = checked(response).await?;
+        response.json().await.map_err(|_| Fault::Failed {
+            message: "the server's answer to register is not usable; is it mcpd?".into(),
+            retry_after: None,
+        })
+    }
+
+    /// Opens the control channel.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn stream(&self, ticket: &Ticket) -> Result<Response, Fault> {
+        let request = self
+            .get(paths::STREAM)
+            .header(header::ACCEPT, "text/event-stream");
+        let send = self.on_behalf(request, ticket).send();
+        let response = tokio::time::timeout(limits::REQUEST, send).await;
+        let timeout = || Fault::Failed {
+            message: "no answer in time".into(),
+            retry_after: None,
+        };
+        checked(
+            response
+                .map_err(|_| timeout())?
+                .map_err(|e| Fault::network(&e))?,
+        )
+        .await
+    }
+
+    /// `POST _provider-heartbeat`.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn heartbeat(&self, beat: &Heartbeat) -> Result<HeartbeatReply, Fault> {
+        let request = self
+            .post(paths::HEARTBEAT)
+            .json(beat)
+            .timeout(limits::REQUEST);
+        let response = checked(request.send().await.map_err(|e| Fault::network(&e))?).await?;
+        // A protocol-1 server may answer with nothing.
+        let bytes = response.bytes().await.map_err(|e| Fault::network(&e))?;
+        Ok(serde_json::from_slice(&bytes).unwrap_or_default())
+    }
+
+    /// Says that the task has arrived.
+    pub async fn acknowledge(&self, ticket: &Ticket, task: &str) -> Delivery {
+        let request = self.post(&paths::task_ack(task)).timeout(limits::REQUEST);
+        delivery(self.on_behalf(request, ticket).send().await)
+    }
+
+    /// Fetches the task's body.
+    ///
+    /// # Errors
+    /// Whether it is not wanted any more, or the connection broke.
+    pub async fn claim(&self, ticket: &Ticket, task: &str) -> Result<bytes::Bytes, Delivery> {
+        let request = self.on_behalf(self.get(&paths::task_request(task)), ticket);
+        let response = request.send().await.map_err(|_| Delivery::Broken)?;
+        if !response.status().is_success() {
+            return Err(Delivery::Unwanted);
+        }
+        response.bytes().await.map_err(|_| Delivery::Broken)
+    }
+
+    /// Posts a result.
+    pub async fn result(&self, ticket: &Ticket, task: &str, result: &TaskResult) -> Delivery {
+        let request = self
+            .post(&paths::task_result(task))
+            .json(result)
+            .timeout(limits::REQUEST);
+        delivery(self.on_behalf(request, ticket).send().await)
+    }
+
+    /// Streams the backend's answer up.
+    pub async fn respond(
+        &self,
+        ticket: &Ticket,
+        task: &str,
+        head: header::HeaderMap,
+        body: Body,
+    ) -> Delivery {
+        let request = self
+            .post(&paths::task_response(task))
+            .headers(head)
+            .body(body);
+        delivery(self.on_behalf(request, ticket).send().await)
+    }
+
+    fn on_behalf(&self, request: RequestBuilder, ticket: &Ticket) -> RequestBuilder {
+        let request = request.header(headers::SESSION, &ticket.session);
+        match ticket.epoch {
+            Some(epoch) => request.header(headers::EPOCH, epoch),
+            None => request,
+        }
+    }
+
+    fn post(&self, path: &str) -> RequestBuilder {
+        self.authorized(self.http.post(self.at(path)))
+    }
+
+    fn get(&self, path: &str) -> RequestBuilder {
+        self.authorized(self.http.get(self.at(path)))
+    }
+
+    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
+        request.bearer_auth(self.credentials.bearer.expose_secret())
+    }
+
+    /// Below the configured URL, which may have a path of its own.
+    fn at(&self, path: &str) -> Url {
+        let mut url = self.credentials.url.clone();
+        let base = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&format!("{base}{path}"));
+        url.set_query(None);
+        url
+    }
+}
+
+fn delivery(sent: reqwest::Result<Response>) -> Delivery {
+    match sent.map(|response| response.status()) {
+        Ok(status) if status.is_success() => Delivery::Delivered,
+        Ok(StatusCode::GONE | StatusCode::NOT_FOUND | StatusCode::CONFLICT) => Delivery::Unwanted,
+        Ok(_) | Err(_) => Delivery::Broken,
+    }
+}
+
+/// A good response, or the fault that a bad one means.
+async fn checked(response: Response) -> Result<Response, Fault> {
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let retry_after = response.headers().get(header::RETRY_AFTER);
+    let retry_after = retry_after.and_then(|v| v.to_str().ok()?.parse().ok());
+    let detail = detail_of(response).await;
+    let said = if detail.is_empty() {
+        String::new()
+    } else {
+        format!(": {detail}")
+    };
+    Err(match status {
+        StatusCode::NOT_FOUND => Fault::UnknownSession,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            Fault::Denied(format!("the server refused the token ({status}){said}"))
+        }
+        StatusCode::CONFLICT => Fault::Conflict(format!("the server refused ({status}){said}")),
+        _ => Fault::Failed {
+            message: format!("the server answered {status}{said}"),
+            retry_after: retry_after.map(Duration::from_secs),
+        },
+    })
+}
+
+/// The sentence of an error body, in any of the shapes that servers use; bounded.
+async fn detail_of(response: Response) -> String {
+    const MOST: usize = 300;
+    let bytes = tokio::time::timeout(limits::CONNECT, response.bytes()).await;
+    let Ok(Ok(bytes)) = bytes else {
+        return String::new();
+    };
+    let Ok(json) = serde_json::from_slice::<serde_json::Value>(&bytes) else {
+        return String::new();
+    };
+    let places = ["/detail", "/error/message", "/message", "/error"];
+    let found = places
+        .iter()
+        .find_map(|at| json.pointer(at).and_then(|v| v.as_str()));
+    found.unwrap_or_default().chars().take(MOST).collect()
+}
+
+/// The client towards local backends: never through a proxy, which would see the prompts.
+///
+/// # Errors
+/// TLS cannot be set up.
+pub fn backend_client() -> Result<Client, String> {
+    Client::builder()
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .connect_timeout(limits::BACKEND_CONNECT)
+        .tcp_nodelay(true)
+        .http1_only()
+        .build()
+        .map_err(|e| format!("TLS cannot be set up: {e}"))
+}

@@ -1,0 +1,91 @@
+//! Backends: where their endpoints are, when they are ready, and what is put into a request.
+//!
+//! All of them speak the OpenAI dialect and get the caller's bytes; they differ in how one learns
+//! that the model can answer. An open port is no readiness: llama.cpp answers 503 while it loads.
+
+use crate::config::{ProviderConfig, ProviderKind};
+use crate::{client, limits};
+use reqwest::{Client, RequestBuilder};
+use url::Url;
+
+/// The URL for a relayed endpoint (`/v1/…`). The configured URL may end in `/v1` or not.
+#[must_use]
+pub fn endpoint(provider: &ProviderConfig, path: &str) -> Url {
+    let mut url = provider.url.clone();
+    let base = url.path().trim_end_matches('/');
+    let base = base.strip_suffix("/v1").unwrap_or(base).to_owned();
+    url.set_path(&format!("{base}{path}"));
+    url
+}
+
+/// The model id that the backend knows.
+#[must_use]
+pub fn model(provider: &ProviderConfig) -> &str {
+    provider.model.as_deref().unwrap_or(&provider.name)
+}
+
+/// Puts the backend's own key in, when one is configured.
+#[must_use]
+pub fn authorize(provider: &ProviderConfig, request: RequestBuilder) -> RequestBuilder {
+    let key = provider
+        .api_key_env
+        .as_ref()
+        .and_then(|name| std::env::var(name).ok());
+    match key {
+        Some(key) => request.bearer_auth(key),
+        None => request,
+    }
+}
+
+/// Whether the backend can answer now.
+///
+/// # Errors
+/// Why not, for the owner.
+pub async fn ready(http: &Client, provider: &ProviderConfig) -> Result<(), String> {
+    let path = match &provider.kind {
+        ProviderKind::LlamaCpp | ProviderKind::Vllm => "/health",
+        ProviderKind::Ollama => "/api/tags",
+        ProviderKind::OpenAi | ProviderKind::LmStudio => "/v1/models",
+        ProviderKind::Other(kind) => {
+            return Err(format!(
+                "backends of type {kind} cannot be published by this version"
+            ));
+        }
+    };
+    let url = endpoint(provider, path);
+    let request = authorize(provider, http.get(url)).timeout(limits::READY);
+    let response = request
+        .send()
+        .await
+        .map_err(|e| client::network_cause(&e))?;
+    match response.status() {
+        status if status.is_success() => Ok(()),
+        status => Err(format!("{path} answered {status}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::endpoint;
+    use crate::config::{ProviderConfig, parse};
+
+    fn provider(url: &str) -> ProviderConfig {
+        let text = format!(r#"{{"llm": {{"providers": [{{"name": "a", "url": "{url}"}}]}}}}"#);
+        parse(&text).unwrap().config.providers.remove(0)
+    }
+
+    #[test]
+    fn an_endpoint_is_the_same_with_and_without_v1_in_the_url() {
+        for url in [
+            "http://h:1",
+            "http://h:1/",
+            "http://h:1/v1",
+            "http://h:1/v1/",
+        ] {
+            let at = endpoint(&provider(url), "/v1/chat/completions");
+            assert_eq!(at.as_str(), "http://h:1/v1/chat/completions");
+        }
+        let at = endpoint(&provider("http://h:1/llm/v1"), "/v1/embeddings");
+        assert_eq!(at.as_str(), "http://h:1/llm/v1/embeddings");
+    }
+}

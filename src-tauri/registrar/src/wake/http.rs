@@ -1,0 +1,78 @@
+//! The `http` recipe: one request, no redirects, bounded in time.
+
+use super::WakeError;
+use crate::config::HttpRecipe;
+use crate::{client, limits};
+use reqwest::{Client, Method, redirect};
+use std::time::Duration;
+
+pub(super) async fn run(recipe: &HttpRecipe, max_wait: Duration) -> Result<String, WakeError> {
+    let failed = |detail: String| WakeError::new("recipe_http_status", detail);
+    let http = Client::builder()
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .connect_timeout(limits::RECIPE_CONNECT)
+        .timeout(limits::RECIPE_HTTP.min(max_wait))
+        .build()
+        .map_err(|e| failed(e.to_string()))?;
+    let method = Method::from_bytes(recipe.method.to_ascii_uppercase().as_bytes())
+        .map_err(|_| failed(format!("{:?} is no HTTP method", recipe.method)))?;
+    let mut request = http.request(method, recipe.url.clone());
+    for (name, value) in &recipe.headers {
+        request = request.header(name, expand(value).map_err(failed)?);
+    }
+    if let Some(body) = &recipe.body {
+        request = request.body(body.clone());
+    }
+    let response = request.send().await.map_err(|error| {
+        let code = if error.is_timeout() {
+            "recipe_timeout"
+        } else {
+            "recipe_http_status"
+        };
+        WakeError::new(
+            code,
+            format!("the wake URL {}", client::network_cause(&error)),
+        )
+    })?;
+    let status = response.status();
+    // The body is not read: a wake says what it has to say with its status.
+    if status.is_success() {
+        return Ok(format!("{status}"));
+    }
+    Err(failed(format!("the wake URL answered {status}")))
+}
+
+/// `${NAME}` becomes the environment variable's value.
+fn expand(text: &str) -> Result<String, String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let Some((name, tail)) = after.split_once('}') else {
+            return Err("a ${ in a header has no }".into());
+        };
+        let value = std::env::var(name);
+        out.push_str(before);
+        out.push_str(&value.map_err(|_| format!("the environment has no {name}"))?);
+        rest = tail;
+    }
+    out.push_str(rest);
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::expand;
+
+    #[test]
+    fn a_variable_is_taken_from_the_environment_and_a_missing_one_is_named() {
+        let home = std::env::var("PATH").unwrap();
+        assert_eq!(expand("a ${PATH} b").unwrap(), format!("a {home} b"));
+        assert!(
+            expand("${NO_SUCH_VARIABLE}")
+                .unwrap_err()
+                .contains("NO_SUCH_VARIABLE")
+        );
+        assert!(expand("${PATH").is_err());
+    }
+}

@@ -1,0 +1,252 @@
+//! Follows `config.json`, whoever writes it and however: in place, by rename, through a link, or
+//! with the folder itself made anew.
+//!
+//! File notifications are a hint to look sooner; a poll every [`POLL`] is what is relied on, since
+//! notifications stay silent on network file systems, bind mounts and exhausted limits. What was
+//! read is compared by content, so that a hint too many costs nothing.
+
+use crate::config::{self, Config, Problem, file};
+use crate::home::Home;
+use notify::{RecursiveMode, Watcher as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// The safety net.
+const POLL: Duration = Duration::from_secs(1);
+/// Editors write in several steps: look when they have been quiet for so long.
+const QUIET: Duration = Duration::from_millis(150);
+
+/// The file as it was last understood.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Snapshot {
+    /// The last good configuration.
+    pub config: Arc<Config>,
+    /// Providers of it that were left out.
+    pub warnings: Vec<Problem>,
+    /// Why the file as it is now is not in force.
+    pub problem: Option<Problem>,
+}
+
+/// Reads the file now and follows it until `stop`.
+#[must_use]
+pub fn start(
+    home: &Home,
+    stop: CancellationToken,
+) -> (watch::Receiver<Arc<Snapshot>>, JoinHandle<()>) {
+    let path = home.config();
+    let mut state = State {
+        path,
+        text: None,
+        snapshot: Snapshot::default(),
+    };
+    state.look();
+    let (sender, receiver) = watch::channel(Arc::new(state.snapshot.clone()));
+    (receiver, tokio::spawn(follow(state, sender, stop)))
+}
+
+struct State {
+    path: PathBuf,
+    /// What was read last; `None` before the first look and after a failed one.
+    text: Option<String>,
+    snapshot: Snapshot,
+}
+
+impl State {
+    /// Reads the file; true when something is different.
+    fn look(&mut self) -> bool {
+        let text = match file::read(&self.path) {
+            Ok(text) => text,
+            Err(error) => {
+                self.text = None;
+                let message = format!("config.json cannot be read: {error}");
+                return self.is_broken(Problem {
+                    message,
+                    line: None,
+                    column: None,
+                });
+            }
+        };
+        if self.text.as_ref() == Some(&text) {
+            return false;
+        }
+        let parsed = config::parse(&text);
+        self.text = Some(text);
+        match parsed {
+            Err(problem) => self.is_broken(problem),
+            Ok(parsed) => {
+                let snapshot = Snapshot {
+                    config: Arc::new(parsed.config),
+                    warnings: parsed.warnings,
+                    problem: None,
+                };
+                let changed = snapshot != self.snapshot;
+                self.snapshot = snapshot;
+                changed
+            }
+        }
+    }
+
+    fn is_broken(&mut self, problem: Problem) -> bool {
+        let changed = self.snapshot.problem.as_ref() != Some(&problem);
+        self.snapshot.problem = Some(problem);
+        changed
+    }
+}
+
+async fn follow(mut state: State, sender: watch::Sender<Arc<Snapshot>>, stop: CancellationToken) {
+    let hint = Arc::new(Notify::new());
+    let mut hints = Hints::new(Arc::clone(&hint));
+    loop {
+        hints.aim(&state.path);
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(POLL) => {}
+            () = hint.notified() => tokio::time::sleep(QUIET).await,
+        }
+        if state.look() {
+            if let Some(problem) = &state.snapshot.problem {
+                tracing::warn!(%problem, "config.json is not in force");
+            }
+            sender.send_replace(Arc::new(state.snapshot.clone()));
+        }
+    }
+}
+
+/// Watches the folders that matter: the file's own and the one of what it links to.
+struct Hints {
+    watcher: Option<notify::RecommendedWatcher>,
+    watched: Vec<(PathBuf, Option<u64>)>,
+}
+
+impl Hints {
+    fn new(hint: Arc<Notify>) -> Self {
+        let watcher = notify::recommended_watcher(move |_event| hint.notify_one());
+        Self {
+            watcher: watcher.ok(),
+            watched: Vec::new(),
+        }
+    }
+
+    /// Watches anew when a folder has become another one.
+    fn aim(&mut self, path: &Path) {
+        let Some(watcher) = &mut self.watcher else {
+            return;
+        };
+        let target = file::target_of(path);
+        let mut dirs: Vec<(PathBuf, Option<u64>)> = [path, target.as_path()]
+            .iter()
+            .filter_map(|p| p.parent())
+            .map(|dir| (dir.to_owned(), identity(dir)))
+            .collect();
+        dirs.dedup();
+        if dirs == self.watched {
+            return;
+        }
+        for (dir, _) in &self.watched {
+            let _ = watcher.unwatch(dir);
+        }
+        for (dir, _) in &dirs {
+            let _ = watcher.watch(dir, RecursiveMode::NonRecursive);
+        }
+        self.watched = dirs;
+    }
+}
+
+#[cfg(unix)]
+fn identity(dir: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(dir).ok().map(|m| m.ino())
+}
+
+#[cfg(not(unix))]
+fn identity(dir: &Path) -> Option<u64> {
+    dir.exists().then_some(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Snapshot, start};
+    use crate::home::Home;
+    use std::sync::Arc;
+    use std::time::Duration;
+    use tokio::sync::watch::Receiver;
+    use tokio_util::sync::CancellationToken;
+
+    async fn until(seen: &mut Receiver<Arc<Snapshot>>, good: impl Fn(&Snapshot) -> bool) {
+        let wait = seen.wait_for(|snapshot| good(snapshot));
+        tokio::time::timeout(Duration::from_secs(2), wait)
+            .await
+            .expect("within 2 s")
+            .unwrap();
+    }
+
+    fn text(name: &str) -> String {
+        format!("{{\"llm\": {{\"providers\": [{{\"name\": \"{name}\", \"type\": \"vllm\"}}]}}}}")
+    }
+
+    fn has(name: &'static str) -> impl Fn(&Snapshot) -> bool {
+        move |snapshot| snapshot.config.provider(name).is_some()
+    }
+
+    #[tokio::test]
+    async fn every_way_to_write_the_file_is_seen_within_two_seconds() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path().join("h")).unwrap();
+        let stop = CancellationToken::new();
+        let (mut seen, task) = start(&home, stop.clone());
+        assert!(
+            seen.borrow().config.providers.is_empty(),
+            "no file is an empty configuration"
+        );
+
+        std::fs::write(home.config(), text("in-place")).unwrap();
+        until(&mut seen, has("in-place")).await;
+        for name in ["rename-1", "rename-2"] {
+            let new = home.dir().join("new");
+            std::fs::write(&new, text(name)).unwrap();
+            std::fs::rename(&new, home.config()).unwrap();
+            until(&mut seen, has(name)).await;
+        }
+        std::fs::remove_dir_all(home.dir()).unwrap();
+        until(&mut seen, |s| s.config.providers.is_empty()).await;
+        std::fs::create_dir(home.dir()).unwrap();
+        std::fs::write(home.config(), text("again")).unwrap();
+        until(&mut seen, has("again")).await;
+        stop.cancel();
+        task.await.unwrap();
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_write_behind_a_symbolic_link_is_seen() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let home = Home::at(dir.path()).unwrap();
+        let real = other.path().join("c.json");
+        std::fs::write(&real, text("one")).unwrap();
+        std::os::unix::fs::symlink(&real, home.config()).unwrap();
+        let (mut seen, _task) = start(&home, CancellationToken::new());
+        std::fs::write(&real, text("two")).unwrap();
+        until(&mut seen, has("two")).await;
+    }
+
+    #[tokio::test]
+    async fn a_half_written_file_leaves_the_last_good_one_in_force() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        std::fs::write(home.config(), text("good")).unwrap();
+        let (mut seen, _task) = start(&home, CancellationToken::new());
+        std::fs::write(home.config(), &text("bad")[..20]).unwrap();
+        until(&mut seen, |s| s.problem.is_some()).await;
+        assert!(seen.borrow().config.provider("good").is_some());
+        assert_eq!(seen.borrow().problem.as_ref().unwrap().line, Some(1));
+        std::fs::write(home.config(), text("mended")).unwrap();
+        until(&mut seen, |s| {
+            s.problem.is_none() && s.config.provider("mended").is_some()
+        })
+        .await;
+    }
+}
