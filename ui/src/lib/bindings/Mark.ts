@@ -1,0 +1,1 @@
+export type Mark = "off" | "connecting" | "online" | "busy" | "partial" | "error";

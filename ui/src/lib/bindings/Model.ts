@@ -1,0 +1,1 @@
+export type Model = { name: string, publish: boolean, state: string, trouble: string | null };
