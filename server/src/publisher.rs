@@ -29,8 +29,6 @@ use wire::publisher::{Heartbeat, Register};
 
 /// What a publisher is told whose token died.
 pub(crate) const REVOKED: &str = "the token was revoked or has expired";
-/// Header of the probe upload.
-const PROBE_ID: &str = "x-mcpctl-probe-id";
 
 /// `POST _provider-register`.
 pub(crate) async fn register(
@@ -211,7 +209,7 @@ pub(crate) async fn probe(
     let session = session_header(&headers)?;
     let owner = principal.owner().id;
     let id = headers
-        .get(PROBE_ID)
+        .get(wire::headers::PROBE_ID)
         .and_then(|v| v.to_str().ok())
         .unwrap_or_default()
         .to_owned();

@@ -1,2 +1,215 @@
-//! Skeleton.
-fn main() {}
+//! `mcpctl`: mcpd from the command line. Arguments and exit codes live here; each command is a room
+//! of its own.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line talks to people"
+)]
+
+mod chat;
+mod client;
+mod events;
+mod llms;
+mod settings;
+mod table;
+mod tokens;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use client::Client;
+use settings::Settings;
+use std::process::ExitCode;
+
+/// Exit code after Ctrl-C, as shells have it.
+const INTERRUPTED: u8 = 130;
+
+/// Looks at the catalogue of an mcpd server, chats with a model, administers keys.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    /// The server; else the configured one
+    #[arg(long, global = true, env = "MCPCTL_URL")]
+    url: Option<String>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List resources
+    #[command(subcommand)]
+    Get(Get),
+    /// Show everything that is known of one resource
+    #[command(subcommand)]
+    Describe(Describe),
+    /// Ask a model; the answer streams
+    Chat(chat::Chat),
+    /// Administer keys (needs the scope admin)
+    #[command(subcommand)]
+    Token(Token),
+    /// The server and the token that are used
+    #[command(subcommand)]
+    Config(Config),
+}
+
+#[derive(Debug, Subcommand)]
+enum Get {
+    /// The models of the catalogue
+    #[command(alias = "llms")]
+    Llm {
+        /// Only this one
+        name: Option<String>,
+        /// How to print
+        #[arg(short, long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+        /// Print again whenever something changes
+        #[arg(short, long)]
+        watch: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum Describe {
+    /// One model of the catalogue
+    Llm {
+        /// Its name
+        name: String,
+    },
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// Columns
+    Table,
+    /// More columns
+    Wide,
+    /// JSON
+    Json,
+    /// YAML
+    Yaml,
+}
+
+#[derive(Debug, Subcommand)]
+enum Token {
+    /// Make a key; it is shown once
+    Create(CreateToken),
+    /// List keys, never their text
+    List {
+        /// How to print
+        #[arg(short, long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// Make a key useless, within a second
+    Revoke {
+        /// Its id, as `mcpctl token list` shows it
+        id: String,
+    },
+}
+
+/// A key to make.
+#[derive(Debug, Args)]
+pub(crate) struct CreateToken {
+    /// The user that it acts for
+    #[arg(long)]
+    pub(crate) user: String,
+    /// infer, infer:NAME, publish or admin; several with commas
+    #[arg(long, value_delimiter = ',', required = true)]
+    pub(crate) scope: Vec<String>,
+    /// What it is for
+    #[arg(long)]
+    pub(crate) label: Option<String>,
+    /// Days until it expires
+    #[arg(long)]
+    pub(crate) expires_in_days: Option<u32>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Config {
+    /// Use this server
+    SetUrl {
+        /// As https://mcpd.example.com
+        url: String,
+    },
+    /// Keep a token for the server; it is read from stdin or asked for, never an argument
+    SetToken {
+        /// Keep it in a private file (0600) instead of the keychain
+        #[arg(long)]
+        insecure_storage: bool,
+    },
+    /// Show what is used, never the token
+    Show,
+    /// Forget server and token
+    Unset,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match perform(arguments).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn perform(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let settings = Settings::load(arguments.url)?;
+    match arguments.command {
+        Command::Get(Get::Llm {
+            name,
+            output,
+            watch,
+        }) => {
+            let client = Client::new(&settings).await?;
+            llms::get(&client, name.as_deref(), output, watch).await?;
+        }
+        Command::Describe(Describe::Llm { name }) => {
+            llms::describe(&Client::new(&settings).await?, &name).await?;
+        }
+        Command::Chat(chat) => {
+            let client = Client::new(&settings).await?;
+            tokio::select! {
+                // Dropping the request tells the server, and it stops the backend.
+                _ = tokio::signal::ctrl_c() => {
+                    println!();
+                    return Ok(ExitCode::from(INTERRUPTED));
+                }
+                chatted = chat::chat(&client, &chat) => chatted?,
+            }
+        }
+        Command::Token(token) => {
+            let client = Client::new(&settings).await?;
+            match token {
+                Token::Create(wish) => tokens::create(&client, &wish).await?,
+                Token::List { output } => tokens::list(&client, output).await?,
+                Token::Revoke { id } => tokens::revoke(&client, &id).await?,
+            }
+        }
+        Command::Config(Config::SetUrl { url }) => settings.set_url(&url)?,
+        Command::Config(Config::SetToken { insecure_storage }) => {
+            settings.set_token(insecure_storage).await?;
+        }
+        Command::Config(Config::Show) => settings.show().await,
+        Command::Config(Config::Unset) => settings.unset().await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Arguments;
+    use clap::{CommandFactory as _, Parser as _};
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_token_can_never_be_an_argument() {
+        let given = ["mcpctl", "config", "set-token", "mcp_inf_secret"];
+        assert!(Arguments::try_parse_from(given).is_err());
+    }
+}

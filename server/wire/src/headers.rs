@@ -4,6 +4,8 @@
 pub const SESSION: &str = "x-mcpctl-provider-session";
 /// The session's epoch, on publisher requests that name a task (protocol 2).
 pub const EPOCH: &str = "x-mcpctl-epoch";
+/// The id of a probe upload, which comes back in the event `probe` (protocol 2).
+pub const PROBE_ID: &str = "x-mcpctl-probe-id";
 /// The backend's HTTP status, on the response upload.
 pub const STATUS: &str = "x-mcpctl-status";
 /// Prefix of a backend's response header on the response upload.

@@ -3,6 +3,7 @@
 
 use crate::credentials::Credentials;
 use crate::limits;
+use crate::sse::Event;
 use reqwest::{Body, Client, RequestBuilder, Response, StatusCode, header, redirect};
 use secrecy::ExposeSecret as _;
 use std::time::Duration;
@@ -114,10 +115,10 @@ impl Mcpd {
         Ok(Self { http, credentials })
     }
 
-    /// The credentials in use.
+    /// The server, as configured.
     #[must_use]
-    pub fn credentials(&self) -> &Credentials {
-        &self.credentials
+    pub fn url(&self) -> &Url {
+        &self.credentials.url
     }
 
     /// `POST _provider-register`.
@@ -157,6 +158,36 @@ impl Mcpd {
                 .map_err(|e| Fault::network(&e))?,
         )
         .await
+    }
+
+    /// The events that came since the last poll; waits a while for the first.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn poll(&self, ticket: &Ticket) -> Result<Vec<Event>, Fault> {
+        #[derive(serde::Deserialize)]
+        struct Entry {
+            event: String,
+            data: String,
+        }
+        let request = self.get(paths::POLL).timeout(limits::POLL);
+        let response = self.on_behalf(request, ticket).send().await;
+        let response = checked(response.map_err(|e| Fault::network(&e))?).await?;
+        let entries: Vec<Entry> = response.json().await.map_err(|e| Fault::network(&e))?;
+        let event = |entry: Entry| Event {
+            name: entry.event,
+            data: entry.data,
+        };
+        Ok(entries.into_iter().map(event).collect())
+    }
+
+    /// An upload that stays open, to learn whether its first bytes arrive. Ends with `body`.
+    pub async fn probe(&self, ticket: &Ticket, id: &str, body: Body) -> Delivery {
+        let request = self
+            .post(paths::PROBE)
+            .header(headers::PROBE_ID, id)
+            .body(body);
+        delivery(self.on_behalf(request, ticket).send().await)
     }
 
     /// `POST _provider-heartbeat`.
@@ -244,6 +275,31 @@ impl Mcpd {
         url.set_path(&format!("{base}{path}"));
         url.set_query(None);
         url
+    }
+}
+
+/// Asks the server for its catalogue and for a session that it cannot know: learns whether it is
+/// there, and whether it lets this token publish.
+///
+/// # Errors
+/// What is wrong, for people.
+pub async fn check(credentials: Credentials) -> Result<(), String> {
+    let mcpd = Mcpd::new(credentials)?;
+    let sent = mcpd.get(paths::LLMS).timeout(limits::REQUEST).send().await;
+    let response = sent.map_err(|error| format!("the server {}", network_cause(&error)))?;
+    match checked(response).await {
+        // Whether it may publish is asked next.
+        Ok(_) | Err(Fault::Denied(_)) => {}
+        Err(Fault::UnknownSession) => return Err("there is no mcpd at this URL".into()),
+        Err(fault) => return Err(fault.to_string()),
+    }
+    let nobody = Heartbeat {
+        provider_session_id: "check".into(),
+        ..Heartbeat::default()
+    };
+    match mcpd.heartbeat(&nobody).await {
+        Ok(_) | Err(Fault::UnknownSession) => Ok(()),
+        Err(fault) => Err(fault.to_string()),
     }
 }
 

@@ -2,14 +2,24 @@
 //! mcpd, runs the requests that come down the control channel at a local backend, and wakes that
 //! backend first when it sleeps. No desktop, no listening socket.
 
+mod backends;
+mod channel;
 pub mod client;
 pub mod config;
 pub mod credentials;
+pub mod doctor;
+mod driver;
 pub mod home;
+pub mod host;
+mod identity;
 pub mod limits;
 pub mod lock;
 pub mod provider;
+pub mod registrar;
+mod session;
 pub mod sse;
 pub mod status;
+mod task;
+mod tasks;
 pub mod wake;
 pub mod watch;

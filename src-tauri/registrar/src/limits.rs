@@ -11,22 +11,8 @@ pub const REQUEST: Duration = Duration::from_secs(30);
 pub const BACKEND_CONNECT: Duration = Duration::from_secs(5);
 /// A readiness check from start to end.
 pub const READY: Duration = Duration::from_secs(3);
-/// Between readiness checks of a published backend.
-pub const READY_EVERY: Duration = Duration::from_secs(5);
 /// Between readiness checks while it wakes.
 pub const WAKE_EVERY: Duration = Duration::from_secs(1);
-/// Shortest reconnect delay.
-pub const BACKOFF_MIN: Duration = Duration::from_millis(500);
-/// The bound of the first delay; doubles with each try.
-pub const BACKOFF_STEP: Duration = Duration::from_secs(5);
-/// Longest reconnect delay.
-pub const BACKOFF_MAX: Duration = Duration::from_secs(60);
-/// A connection that held for so long starts over with short delays.
-pub const HEALTHY: Duration = Duration::from_secs(60);
-/// Another machine's hold on the session is waited out for so long.
-pub const CONFLICT: Duration = Duration::from_secs(240);
-/// Missing or locked credentials are looked for again this often.
-pub const CREDENTIALS_EVERY: Duration = Duration::from_secs(5);
 /// Control events that may wait for the driver.
 pub const EVENTS: usize = 64;
 /// Tasks at once, over all providers; mcpd's slots keep it far lower.
@@ -51,3 +37,96 @@ pub const WHOLE_ANSWER: usize = 64 * 1024 * 1024;
 pub const LOCK_EVERY: Duration = Duration::from_secs(1);
 /// Between writes of `status.json`.
 pub const STATUS_EVERY: Duration = Duration::from_secs(1);
+/// A long poll from start to end, with room for a slow network.
+pub const POLL: Duration = Duration::from_secs(60);
+
+/// Environment variable that shortens [`Times`], for tests.
+const TIME_SCALE: &str = "MCPCTL_TIME_SCALE";
+
+/// Waits between one thing and the next. Tests shorten all of them by one factor.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Times {
+    /// Longest time between heartbeats; the server may ask for less.
+    pub heartbeat: Duration,
+    /// Between heartbeats while tasks run.
+    pub heartbeat_busy: Duration,
+    /// A control channel without a byte for so long is dead.
+    pub silence: Duration,
+    /// Without `hello` for so long, a proxy holds the channel's bytes back: poll instead.
+    pub hello: Duration,
+    /// While polling, the channel is tried again this often.
+    pub stream_again: Duration,
+    /// A probe upload that is not confirmed within this time is held back by a proxy.
+    pub probe: Duration,
+    /// Between readiness checks of a published backend.
+    pub ready_every: Duration,
+    /// Shortest reconnect delay.
+    pub backoff_min: Duration,
+    /// The bound of the first delay; doubles with each try.
+    pub backoff_step: Duration,
+    /// Longest reconnect delay.
+    pub backoff_max: Duration,
+    /// A connection that held for so long starts over with short delays.
+    pub healthy: Duration,
+    /// Another machine's hold on the session is waited out for so long.
+    pub conflict: Duration,
+    /// Missing, locked or refused credentials are looked for again this often.
+    pub credentials_every: Duration,
+    /// Between looks at the wall clock, which jumps when the machine was suspended.
+    pub clock_every: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_millis(wire::limits::HEARTBEAT_MS),
+            heartbeat_busy: Duration::from_millis(wire::limits::HEARTBEAT_BUSY_MS),
+            silence: Duration::from_millis(wire::limits::CHANNEL_DEAD_MS),
+            hello: Duration::from_millis(wire::limits::HELLO_WAIT_MS),
+            stream_again: Duration::from_secs(600),
+            probe: Duration::from_millis(wire::limits::PROBE_WAIT_MS),
+            ready_every: Duration::from_secs(5),
+            backoff_min: Duration::from_millis(500),
+            backoff_step: Duration::from_secs(5),
+            backoff_max: Duration::from_secs(60),
+            healthy: Duration::from_secs(60),
+            conflict: Duration::from_secs(240),
+            credentials_every: Duration::from_secs(5),
+            clock_every: Duration::from_secs(5),
+        }
+    }
+}
+
+impl Times {
+    /// The usual times, shortened when the environment says so.
+    #[must_use]
+    pub fn from_env() -> Self {
+        let factor = std::env::var(TIME_SCALE)
+            .ok()
+            .and_then(|text| text.parse().ok());
+        Self::default().scaled(factor.filter(|f| (0.001..=1.0).contains(f)).unwrap_or(1.0))
+    }
+
+    fn scaled(mut self, factor: f64) -> Self {
+        let times = [
+            &mut self.heartbeat,
+            &mut self.heartbeat_busy,
+            &mut self.silence,
+            &mut self.hello,
+            &mut self.stream_again,
+            &mut self.probe,
+            &mut self.ready_every,
+            &mut self.backoff_min,
+            &mut self.backoff_step,
+            &mut self.backoff_max,
+            &mut self.healthy,
+            &mut self.conflict,
+            &mut self.credentials_every,
+            &mut self.clock_every,
+        ];
+        for time in times {
+            *time = time.mul_f64(factor);
+        }
+        self
+    }
+}

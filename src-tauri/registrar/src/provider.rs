@@ -25,7 +25,6 @@ pub fn model(provider: &ProviderConfig) -> &str {
 }
 
 /// Puts the backend's own key in, when one is configured.
-#[must_use]
 pub fn authorize(provider: &ProviderConfig, request: RequestBuilder) -> RequestBuilder {
     let key = provider
         .api_key_env

@@ -5,6 +5,11 @@ pub mod file;
 
 use crate::config::Problem;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Where the rooms of the registrar write what people see; each keeps to its own fields.
+pub(crate) type Board = Arc<watch::Sender<Status>>;
 
 /// The registrar's state for people.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

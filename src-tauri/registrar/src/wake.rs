@@ -45,6 +45,14 @@ impl WakeError {
             detail: detail.into(),
         }
     }
+
+    pub(crate) fn too_often() -> Self {
+        let most = limits::RECIPE_RUNS_PER_HOUR;
+        Self::new(
+            "recipe_limit",
+            format!("the recipe ran {most} times within an hour; wait"),
+        )
+    }
 }
 
 /// Runs the recipe and waits until the backend is ready. An awake backend is left alone.

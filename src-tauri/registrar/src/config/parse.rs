@@ -248,7 +248,7 @@ mod tests {
     fn the_documented_example_is_read_as_it_is_meant() {
         let parsed = parse(
             r#"{ "mcpdUrl": "https://mcpd.example.com", // ours
-               "other": {"x": 1e400},
+               "other": {"x": 12345678901234567890123},
                "llm": { "providers": [
                  { "name": "Qwen3-8B", "url": "http://127.0.0.1:8080/v1", "model": "q4",
                    "publish": true, "maxConcurrency": 2,

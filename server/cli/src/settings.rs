@@ -1,0 +1,185 @@
+//! Which server, which token: the environment first, then `~/.mcpctl/cli.json` and the keychain.
+
+use anyhow::{Context as _, bail};
+use keychain::{Keychain, KeychainError};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::{Deserialize, Serialize};
+use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::path::PathBuf;
+use url::Url;
+
+/// The service under which the keychain keeps the token; the user is the server's origin.
+const SERVICE: &str = "dev.mcpctl.cli";
+/// The token itself, for scripts.
+const TOKEN: &str = "MCPCTL_TOKEN";
+/// The longest token that is read from a pipe.
+const MAX_TOKEN: u64 = 4096;
+
+/// What `cli.json` holds.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct File {
+    url: Option<String>,
+    /// Only where a person asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<String>,
+}
+
+/// The settings in force.
+pub(crate) struct Settings {
+    path: PathBuf,
+    file: File,
+    url: Option<String>,
+    keychain: Keychain,
+}
+
+impl Settings {
+    /// Reads them; `url` is the one of the command line.
+    pub(crate) fn load(url: Option<String>) -> anyhow::Result<Self> {
+        let folder = std::env::var_os("MCPCTL_HOME").map(PathBuf::from);
+        let folder = folder.or_else(|| std::env::home_dir().map(|home| home.join(".mcpctl")));
+        let path = folder
+            .context("no home directory; set MCPCTL_HOME")?
+            .join("cli.json");
+        let file = match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
+                // The parser's own words could quote the token.
+                anyhow::anyhow!(
+                    "{} is broken, line {}; mend or remove it",
+                    path.display(),
+                    e.line()
+                )
+            })?,
+            Err(_) => File::default(),
+        };
+        let url = url.or_else(|| file.url.clone());
+        Ok(Self {
+            path,
+            file,
+            url,
+            keychain: Keychain::os(),
+        })
+    }
+
+    /// The server.
+    pub(crate) fn server(&self) -> anyhow::Result<Url> {
+        let text = self.url.as_deref().context(
+            "no server is set; run `mcpctl config set-url https://…`, or set MCPCTL_URL",
+        )?;
+        check(text)
+    }
+
+    /// The token for the server.
+    pub(crate) async fn token(&self) -> anyhow::Result<SecretString> {
+        let (token, _) = self.find_token().await?;
+        token.context("no token; run `mcpctl config set-token`, or set MCPCTL_TOKEN")
+    }
+
+    async fn find_token(&self) -> anyhow::Result<(Option<SecretString>, &'static str)> {
+        if let Ok(token) = std::env::var(TOKEN) {
+            return Ok((Some(token.trim().to_owned().into()), "environment"));
+        }
+        if let Some(token) = &self.file.token {
+            return Ok((Some(token.clone().into()), "cli.json"));
+        }
+        match self.keychain.get(SERVICE, &self.user()?).await {
+            Ok(token) => Ok((token, "keychain")),
+            Err(KeychainError::Unavailable(_)) => Ok((None, "nowhere")),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn user(&self) -> anyhow::Result<String> {
+        Ok(self.server()?.origin().ascii_serialization())
+    }
+
+    pub(crate) fn set_url(mut self, url: &str) -> anyhow::Result<()> {
+        let url = check(url)?;
+        self.file.url = Some(url.as_str().trim_end_matches('/').to_owned());
+        self.write()?;
+        println!("The server is {url} now.");
+        Ok(())
+    }
+
+    pub(crate) async fn set_token(mut self, in_file: bool) -> anyhow::Result<()> {
+        let server = self.server()?;
+        let mut text = String::new();
+        if std::io::stdin().is_terminal() {
+            text = rpassword::prompt_password(format!("Token for {server}: "))?;
+        } else {
+            std::io::stdin().take(MAX_TOKEN).read_to_string(&mut text)?;
+        }
+        let token = SecretString::from(text.trim().to_owned());
+        if token.expose_secret().is_empty() {
+            bail!("the token is empty; nothing was changed");
+        }
+        if in_file {
+            self.file.token = Some(token.expose_secret().to_owned());
+            self.write()?;
+            println!(
+                "The token is in {}, readable by you only.",
+                self.path.display()
+            );
+            return Ok(());
+        }
+        self.keychain
+            .set(SERVICE, &self.user()?, token)
+            .await
+            .context(
+                "the token was not kept; without a keychain, --insecure-storage keeps it in a file",
+            )?;
+        self.file.token = None;
+        self.write()?;
+        println!("The token is in the keychain.");
+        Ok(())
+    }
+
+    pub(crate) async fn show(&self) {
+        println!("server  {}", self.url.as_deref().unwrap_or("not set"));
+        let found = match self.find_token().await {
+            Ok((Some(_), place)) => format!("from {place}"),
+            Ok((None, _)) => "not set".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        println!("token   {found}");
+        println!("file    {}", self.path.display());
+    }
+
+    pub(crate) async fn unset(mut self) -> anyhow::Result<()> {
+        if let Ok(user) = self.user() {
+            match self.keychain.delete(SERVICE, &user).await {
+                Ok(()) | Err(KeychainError::Unavailable(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.file = File::default();
+        self.write()?;
+        println!("Server and token are forgotten here.");
+        Ok(())
+    }
+
+    fn write(&self) -> anyhow::Result<()> {
+        let folder = self.path.parent().context("cli.json has no folder")?;
+        std::fs::create_dir_all(folder)?;
+        // A temporary file is private from its first byte on.
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&serde_json::to_vec_pretty(&self.file)?)?;
+        file.persist(&self.path)?;
+        Ok(())
+    }
+}
+
+fn check(text: &str) -> anyhow::Result<Url> {
+    let url = Url::parse(text.trim()).with_context(|| format!("{text:?} is no URL"))?;
+    let loopback = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if loopback => Ok(url),
+        _ => bail!("{text:?} must start with https:// (http:// only on this machine)"),
+    }
+}

@@ -1,0 +1,81 @@
+//! `token create`, `token list` and `token revoke`.
+
+use crate::client::Client;
+use crate::table::{age, moment, print, table};
+use crate::{CreateToken, Output};
+use anyhow::bail;
+use reqwest::Method;
+use wire::paths::TOKENS;
+use wire::token::{CreateToken as Wish, CreatedToken, TokenInfo, TokenList};
+
+const DAY: u64 = 24 * 3600;
+
+pub(crate) async fn create(client: &Client, wish: &CreateToken) -> anyhow::Result<()> {
+    let body = Wish {
+        user: wish.user.clone(),
+        scopes: wish.scope.clone(),
+        label: wish.label.clone(),
+        expires_in_seconds: wish.expires_in_days.map(|days| u64::from(days) * DAY),
+    };
+    let created: CreatedToken = client
+        .json(client.request(Method::POST, TOKENS).json(&body))
+        .await?;
+    // The token alone goes to stdout, so that a script can take it.
+    println!("{}", created.token);
+    eprintln!(
+        "Keep it now: it is not shown again. Its id is {}.",
+        created.info.id
+    );
+    Ok(())
+}
+
+pub(crate) async fn list(client: &Client, output: Output) -> anyhow::Result<()> {
+    let list: TokenList = client.json(client.request(Method::GET, TOKENS)).await?;
+    match output {
+        Output::Json => println!("{}", serde_json::to_string_pretty(&list.tokens)?),
+        Output::Yaml => print!("{}", serde_yaml_ng::to_string(&list.tokens)?),
+        Output::Table | Output::Wide => {
+            let mut rows = table(&["ID", "USER", "SCOPES", "LABEL", "AGE", "USED", "STATE"]);
+            for token in &list.tokens {
+                rows.add_row(row(token));
+            }
+            print(&rows);
+        }
+    }
+    Ok(())
+}
+
+fn row(token: &TokenInfo) -> Vec<String> {
+    let state = match (token.revoked, token.expires) {
+        (Some(_), _) => "revoked".to_owned(),
+        (None, Some(at)) => format!("until {}", moment(at)),
+        (None, None) => "valid".to_owned(),
+    };
+    let label = if token.label.is_empty() {
+        "-"
+    } else {
+        &token.label
+    };
+    vec![
+        token.id.clone(),
+        token.user.clone(),
+        token.scopes.join(","),
+        label.to_owned(),
+        age(token.created),
+        token
+            .last_used
+            .map_or_else(|| "never".into(), |at| format!("{} ago", age(at))),
+        state,
+    ]
+}
+
+pub(crate) async fn revoke(client: &Client, id: &str) -> anyhow::Result<()> {
+    if !id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+        bail!("{id:?} is no token id; `mcpctl token list` shows them");
+    }
+    client
+        .send(client.request(Method::DELETE, &format!("{TOKENS}/{id}")))
+        .await?;
+    println!("{id} is revoked.");
+    Ok(())
+}

@@ -1,0 +1,292 @@
+//! The published backends: whether they can answer, who wakes them, and when they may sleep.
+//!
+//! Each has a keeper, a task of its own, that looks at it every few seconds. A change of one
+//! provider in the file reaches that provider only; requests that run go on with what they began.
+
+mod backend;
+
+pub(crate) use backend::{Backend, Running};
+
+use crate::config::{Config, ProviderConfig, ProviderKind};
+use crate::limits::Times;
+use crate::provider;
+use crate::status::{BackendState, Board};
+use crate::wake::{self, Step, WakeError};
+use parking_lot::Mutex;
+use reqwest::Client;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+use wire::publisher::{LlmReport, Provider, Rejected, ReportedStatus};
+
+/// All of them. One value for the whole registrar.
+pub(crate) struct Backends {
+    http: Client,
+    times: Times,
+    board: Board,
+    /// Tells the driver to send a heartbeat now.
+    beat: Arc<Notify>,
+    /// In the file's order.
+    kept: Mutex<Vec<Kept>>,
+}
+
+struct Kept {
+    backend: Arc<Backend>,
+    _keeper: AbortOnDropHandle<()>,
+}
+
+impl Backends {
+    pub(crate) fn new(http: Client, times: Times, board: Board, beat: Arc<Notify>) -> Arc<Self> {
+        Arc::new(Self {
+            http,
+            times,
+            board,
+            beat,
+            kept: Mutex::default(),
+        })
+    }
+
+    /// The client towards backends.
+    pub(crate) fn http(&self) -> &Client {
+        &self.http
+    }
+
+    /// Takes over what the file says now.
+    pub(crate) fn update(self: &Arc<Self>, config: &Config) {
+        {
+            let mut kept = self.kept.lock();
+            let mut before = std::mem::take(&mut *kept);
+            for provider in config.published() {
+                let at = before
+                    .iter()
+                    .position(|k| k.backend.name() == provider.name);
+                kept.push(match at {
+                    Some(at) => {
+                        let kept = before.swap_remove(at);
+                        kept.backend.change(provider);
+                        kept
+                    }
+                    None => self.keep(provider),
+                });
+            }
+        }
+        self.show();
+    }
+
+    fn keep(self: &Arc<Self>, provider: &ProviderConfig) -> Kept {
+        let backend = Arc::new(Backend::new(provider.clone()));
+        let keeper = Arc::clone(self).watch_over(Arc::clone(&backend));
+        Kept {
+            backend,
+            _keeper: AbortOnDropHandle::new(tokio::spawn(keeper)),
+        }
+    }
+
+    async fn watch_over(self: Arc<Self>, backend: Arc<Backend>) {
+        loop {
+            self.look(&backend).await;
+            if let Some(sleep) = backend.may_sleep(Instant::now()) {
+                self.put_to_sleep(&backend, &sleep.recipe).await;
+            }
+            backend.until_poked(self.times.ready_every).await;
+        }
+    }
+
+    /// The published backend of that name.
+    pub(crate) fn find(&self, name: &str) -> Option<Arc<Backend>> {
+        let kept = self.kept.lock();
+        kept.iter()
+            .find(|k| k.backend.name() == name)
+            .map(|k| Arc::clone(&k.backend))
+    }
+
+    fn all(&self) -> Vec<Arc<Backend>> {
+        self.kept
+            .lock()
+            .iter()
+            .map(|k| Arc::clone(&k.backend))
+            .collect()
+    }
+
+    /// What a register says. Waits until each backend has been looked at once.
+    pub(crate) async fn declaration(&self) -> Vec<Provider> {
+        let mut declared = Vec::new();
+        for backend in self.all() {
+            backend.until_known().await;
+            let provider = backend.provider();
+            if !matches!(provider.kind, ProviderKind::Other(_)) {
+                declared.push(declare(&provider, backend.state()));
+            }
+        }
+        declared
+    }
+
+    /// What a heartbeat says.
+    pub(crate) fn reports(&self) -> Vec<LlmReport> {
+        let report = |backend: &Arc<Backend>| LlmReport {
+            name: backend.name().to_owned(),
+            status: reported(backend.state()),
+            in_flight: backend.running(),
+            queued: 0,
+        };
+        self.all()
+            .iter()
+            .filter(|b| b.state() != BackendState::Unknown)
+            .map(report)
+            .collect()
+    }
+
+    /// Marks those that the server did not take, and no others.
+    pub(crate) fn rejected(&self, rejected: &[Rejected]) {
+        for backend in self.all() {
+            let why = rejected
+                .iter()
+                .find(|r| r.name.eq_ignore_ascii_case(backend.name()));
+            backend.set_rejected(why.map(|r| r.detail.clone()));
+        }
+        self.show();
+    }
+
+    /// A request begins at this backend; it ends with the value's drop.
+    pub(crate) fn begin(self: &Arc<Self>, backend: &Arc<Backend>) -> Running {
+        let running = Running::new(Arc::clone(self), Arc::clone(backend));
+        self.show();
+        running
+    }
+
+    /// Looks whether the backend answers, unless a recipe is at work on it.
+    async fn look(&self, backend: &Backend) {
+        let Ok(_alone) = backend.recipe.try_lock() else {
+            return;
+        };
+        let provider = backend.provider();
+        let seen = provider::ready(&self.http, &provider).await;
+        self.see(backend, &provider, seen);
+    }
+
+    fn see(&self, backend: &Backend, provider: &ProviderConfig, seen: Result<(), String>) {
+        let (state, message) = match seen {
+            Ok(()) => (BackendState::Ready, None),
+            // Asleep is no trouble; why the last wake failed stays in sight.
+            Err(_) if provider.wake.is_some() => (BackendState::Asleep, backend.wake_failure()),
+            Err(why) => (BackendState::Down, Some(why)),
+        };
+        self.set(backend, state, message);
+    }
+
+    fn set(&self, backend: &Backend, state: BackendState, message: Option<String>) {
+        if backend.set(state, message) {
+            tracing::info!(llm = backend.name(), ?state, "the backend's state changed");
+            self.show();
+            self.beat.notify_one();
+        }
+    }
+
+    /// Wakes it, once for all who ask at the same time. An awake one is left alone.
+    pub(crate) async fn wake(&self, backend: &Backend) -> Result<Duration, WakeError> {
+        let asked = Instant::now();
+        let mut last = backend.recipe.lock().await;
+        if let Some((ended, result)) = &*last
+            && *ended >= asked
+        {
+            return result.clone();
+        }
+        let provider = backend.provider();
+        let result = match provider::ready(&self.http, &provider).await {
+            Ok(()) => Ok(asked.elapsed()),
+            Err(_) if !backend.may_run_recipe(Instant::now()) => Err(WakeError::too_often()),
+            Err(_) => self.run_wake(backend, &provider).await,
+        };
+        let failure = result.as_ref().err().map(ToString::to_string);
+        backend.set_wake_failure(failure);
+        let seen = result.as_ref().map(|_| ()).map_err(ToString::to_string);
+        self.see(backend, &provider, seen);
+        *last = Some((Instant::now(), result.clone()));
+        result
+    }
+
+    async fn run_wake(
+        &self,
+        backend: &Backend,
+        provider: &ProviderConfig,
+    ) -> Result<Duration, WakeError> {
+        self.set(backend, BackendState::Waking, None);
+        let name = backend.name();
+        let result = wake::wake(&self.http, provider, |step| {
+            if matches!(step, Step::NotReady(_)) {
+                self.beat.notify_one();
+            }
+        })
+        .await;
+        match &result {
+            Ok(took) => tracing::info!(llm = name, ms = took.as_millis(), "awake"),
+            // The cause may quote the recipe's output: for the owner's screen, not for a log file.
+            Err(error) => tracing::warn!(llm = name, code = error.code, "the wake failed"),
+        }
+        result
+    }
+
+    async fn put_to_sleep(&self, backend: &Backend, recipe: &crate::config::Recipe) {
+        let _alone = backend.recipe.lock().await;
+        let now = Instant::now();
+        if backend.running() > 0 || !backend.may_run_recipe(now) {
+            return;
+        }
+        backend.used(now);
+        match wake::run(recipe, crate::limits::RECIPE_HTTP).await {
+            Ok(_) => tracing::info!(llm = backend.name(), "idle: the sleep recipe ran"),
+            Err(error) => {
+                tracing::warn!(
+                    llm = backend.name(),
+                    code = error.code,
+                    "the sleep recipe failed"
+                );
+            }
+        }
+    }
+
+    /// Looks again now: a request could not reach it.
+    pub(crate) fn suspect(&self, backend: &Backend) {
+        backend.poke();
+    }
+
+    fn show(&self) {
+        let providers: Vec<_> = self.all().iter().map(|backend| backend.status()).collect();
+        self.board.send_if_modified(|status| {
+            let modified = status.providers != providers;
+            status.providers = providers;
+            modified
+        });
+    }
+}
+
+fn reported(state: BackendState) -> ReportedStatus {
+    match state {
+        BackendState::Ready => ReportedStatus::Active,
+        BackendState::Asleep | BackendState::Waking => ReportedStatus::Hibernating,
+        BackendState::Unknown | BackendState::Down | BackendState::Rejected => {
+            ReportedStatus::Inactive
+        }
+    }
+}
+
+/// `initialStatus` knows no `inactive`: a backend that is down for good is corrected by the
+/// heartbeat that follows every register.
+fn declare(provider: &ProviderConfig, state: BackendState) -> Provider {
+    let hibernating = reported(state) == ReportedStatus::Hibernating;
+    Provider {
+        name: provider.name.clone(),
+        kind: provider.kind.as_str().to_owned(),
+        model: provider.model.clone(),
+        tier: provider.tier.clone(),
+        description: provider.description.clone(),
+        initial_status: Some(if hibernating { "hibernating" } else { "active" }.into()),
+        pool: provider.pool.clone(),
+        max_concurrency: Some(provider.max_concurrency),
+        context_length: provider.context_length,
+        modalities: Vec::new(),
+        wake_max_wait_seconds: provider.wake.as_ref().map(|wake| wake.max_wait.as_secs()),
+    }
+}

@@ -1,0 +1,202 @@
+//! One published backend: what its owner wrote, what was seen of it, what runs there.
+
+use super::Backends;
+use crate::config::{ProviderConfig, Sleep};
+use crate::limits;
+use crate::status::{BackendState, ProviderStatus};
+use crate::wake::WakeError;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+/// Recipes run within this time count against their limit.
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// How the last wake ended, and when.
+type LastWake = Option<(Instant, Result<Duration, WakeError>)>;
+
+/// One backend.
+pub(crate) struct Backend {
+    name: String,
+    provider: Mutex<Arc<ProviderConfig>>,
+    facts: Mutex<Facts>,
+    state: watch::Sender<BackendState>,
+    poked: Notify,
+    /// Held while a recipe is at work.
+    pub(super) recipe: tokio::sync::Mutex<LastWake>,
+}
+
+struct Facts {
+    message: Option<String>,
+    rejected: Option<String>,
+    wake_failure: Option<String>,
+    running: u32,
+    /// Since the last sleep recipe.
+    used: bool,
+    last_used: Instant,
+    /// When recipes ran within the last hour.
+    recipes: VecDeque<Instant>,
+}
+
+impl Backend {
+    pub(super) fn new(provider: ProviderConfig) -> Self {
+        let facts = Facts {
+            message: None,
+            rejected: None,
+            wake_failure: None,
+            running: 0,
+            used: true,
+            last_used: Instant::now(),
+            recipes: VecDeque::new(),
+        };
+        Self {
+            name: provider.name.clone(),
+            provider: Mutex::new(Arc::new(provider)),
+            facts: Mutex::new(facts),
+            state: watch::Sender::new(BackendState::Unknown),
+            poked: Notify::new(),
+            recipe: tokio::sync::Mutex::new(None),
+        }
+    }
+
+    /// Name in the catalogue.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What its owner wrote last.
+    pub(crate) fn provider(&self) -> Arc<ProviderConfig> {
+        Arc::clone(&self.provider.lock())
+    }
+
+    /// Takes a changed entry over, and looks again when there is one.
+    pub(super) fn change(&self, provider: &ProviderConfig) {
+        let mut current = self.provider.lock();
+        if **current != *provider {
+            *current = Arc::new(provider.clone());
+            drop(current);
+            self.facts.lock().wake_failure = None;
+            self.poke();
+        }
+    }
+
+    /// What was seen last.
+    pub(crate) fn state(&self) -> BackendState {
+        *self.state.borrow()
+    }
+
+    /// Requests running.
+    pub(super) fn running(&self) -> u32 {
+        self.facts.lock().running
+    }
+
+    /// Waits until it has been looked at; bounded by the time of one look.
+    pub(super) async fn until_known(&self) {
+        let mut seen = self.state.subscribe();
+        let known = seen.wait_for(|state| *state != BackendState::Unknown);
+        let _ = tokio::time::timeout(limits::READY * 2, known).await;
+    }
+
+    /// True when something is different now.
+    pub(super) fn set(&self, state: BackendState, message: Option<String>) -> bool {
+        let mut facts = self.facts.lock();
+        let other = self
+            .state
+            .send_if_modified(|now| std::mem::replace(now, state) != state);
+        other | (std::mem::replace(&mut facts.message, message.clone()) != message)
+    }
+
+    pub(super) fn set_rejected(&self, why: Option<String>) {
+        self.facts.lock().rejected = why;
+    }
+
+    pub(super) fn set_wake_failure(&self, why: Option<String>) {
+        self.facts.lock().wake_failure = why;
+    }
+
+    pub(super) fn wake_failure(&self) -> Option<String> {
+        self.facts.lock().wake_failure.clone()
+    }
+
+    /// Counts a run of a recipe, unless there were too many within the hour.
+    pub(super) fn may_run_recipe(&self, now: Instant) -> bool {
+        let recipes = &mut self.facts.lock().recipes;
+        while recipes.front().is_some_and(|ran| now - *ran >= HOUR) {
+            recipes.pop_front();
+        }
+        let may = recipes.len() < limits::RECIPE_RUNS_PER_HOUR;
+        if may {
+            recipes.push_back(now);
+        }
+        may
+    }
+
+    /// Its sleep recipe, when it has been idle for long enough.
+    pub(super) fn may_sleep(&self, now: Instant) -> Option<Sleep> {
+        let sleep = self.provider().sleep.clone()?;
+        let facts = self.facts.lock();
+        let idle = facts.running == 0 && now - facts.last_used >= sleep.idle;
+        (idle && facts.used && self.state() == BackendState::Ready).then_some(sleep)
+    }
+
+    /// The sleep recipe runs: once per time of use.
+    pub(super) fn used(&self, now: Instant) {
+        let mut facts = self.facts.lock();
+        facts.used = false;
+        facts.last_used = now;
+    }
+
+    pub(super) fn poke(&self) {
+        self.poked.notify_one();
+    }
+
+    pub(super) async fn until_poked(&self, at_most: Duration) {
+        let _ = tokio::time::timeout(at_most, self.poked.notified()).await;
+    }
+
+    /// For people.
+    pub(super) fn status(&self) -> ProviderStatus {
+        let facts = self.facts.lock();
+        let (state, message) = match &facts.rejected {
+            Some(why) => (BackendState::Rejected, Some(why.clone())),
+            None => (self.state(), facts.message.clone()),
+        };
+        ProviderStatus {
+            name: self.name.clone(),
+            state,
+            message,
+            running: facts.running,
+        }
+    }
+}
+
+/// A request that runs at a backend.
+pub(crate) struct Running {
+    backends: Arc<Backends>,
+    backend: Arc<Backend>,
+}
+
+impl Running {
+    pub(super) fn new(backends: Arc<Backends>, backend: Arc<Backend>) -> Self {
+        {
+            let mut facts = backend.facts.lock();
+            facts.running += 1;
+            facts.used = true;
+        }
+        Self { backends, backend }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        {
+            let mut facts = self.backend.facts.lock();
+            facts.running = facts.running.saturating_sub(1);
+            facts.last_used = Instant::now();
+        }
+        self.backends.show();
+    }
+}

@@ -1,0 +1,122 @@
+//! `mcplocal-agent`: publishes from machines without a desktop, and does by hand what the tray does
+//! by click. Arguments and exit codes live here; each command is a room of its own.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command line talks to people"
+)]
+
+mod install;
+mod login;
+mod publish;
+mod run;
+mod show;
+mod wake;
+
+use clap::{Parser, Subcommand};
+use keychain::Keychain;
+use registrar::doctor;
+use registrar::home::Home;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// Publishes the language models of this machine at mcpd, as ~/.mcpctl/config.json says.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Publish in the foreground until told to stop
+    Run,
+    /// Show what is published and how it is
+    Status {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Switch a provider's publishing on
+    Publish {
+        /// Name of the provider in config.json
+        name: String,
+    },
+    /// Switch a provider's publishing off
+    Unpublish {
+        /// Name of the provider in config.json
+        name: String,
+    },
+    /// Keep a server and its token; the token is read from stdin or asked for, never an argument
+    Login {
+        /// The server, as https://mcpd.example.com
+        #[arg(long)]
+        url: String,
+        /// Keep the token in a private file (0600) instead of the keychain
+        #[arg(long)]
+        insecure_storage: bool,
+    },
+    /// Forget the token
+    Logout,
+    /// Wake a provider's backend by its recipe
+    Wake {
+        /// Name of the provider in config.json
+        name: String,
+        /// Show each step; run the recipe here and now, without mcpd
+        #[arg(long, required = true)]
+        test: bool,
+    },
+    /// Look for what is wrong and say how to fix it
+    Doctor {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Start with the session (a systemd user unit, a LaunchAgent, or the Run key)
+    Install,
+    /// Take back what install did
+    Uninstall,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match perform(arguments.command).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn perform(command: Command) -> anyhow::Result<ExitCode> {
+    let home = Home::from_env()?;
+    match command {
+        Command::Run => run::run(home).await?,
+        Command::Status { json } => return show::status(&home, json),
+        Command::Publish { name } => publish::switch(&home, name, true)?,
+        Command::Unpublish { name } => publish::switch(&home, name, false)?,
+        Command::Login {
+            url,
+            insecure_storage,
+        } => {
+            login::login(&home, &url, insecure_storage, &Keychain::os()).await?;
+        }
+        Command::Logout => login::logout(&home, &Keychain::os()).await?,
+        Command::Wake { name, test: _ } => wake::test(&home, &name).await?,
+        Command::Doctor { json } => {
+            let findings = doctor::examine(&home, &Keychain::os()).await;
+            return show::findings(&findings, json);
+        }
+        Command::Install => install::install()?,
+        Command::Uninstall => install::uninstall()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,82 @@
+//! `run`: the registrar in the foreground, with word to systemd where that waits for it.
+
+use keychain::Keychain;
+use registrar::home::Home;
+use registrar::host;
+use registrar::status::{Connection, Status};
+use sd_notify::NotifyState;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) async fn run(home: Home) -> anyhow::Result<()> {
+    let stop = CancellationToken::new();
+    // Before anything starts: a signal that comes early must not be lost.
+    let signal = signal()?;
+    let (mut status, mut host) =
+        host::run(home, Keychain::os(), env!("CARGO_BIN_NAME"), stop.clone());
+    tell(&[NotifyState::Ready]);
+    let mut signal = std::pin::pin!(signal);
+    loop {
+        tokio::select! {
+            () = &mut signal => break,
+            // Without a host there is nothing to wait for.
+            _ = &mut host => return Ok(()),
+            changed = status.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                let words = words(&status.borrow_and_update());
+                tell(&[NotifyState::Status(&words)]);
+            }
+        }
+    }
+    tracing::info!("stopping");
+    tell(&[NotifyState::Stopping]);
+    stop.cancel();
+    let _ = host.await;
+    Ok(())
+}
+
+fn tell(news: &[NotifyState<'_>]) {
+    // Without systemd nobody listens, and that is fine.
+    let _ = sd_notify::notify(news);
+}
+
+/// The connection in words.
+pub(crate) fn words(status: &Status) -> String {
+    let server = status.server.as_deref().unwrap_or("the server");
+    match &status.connection {
+        Connection::Idle => "nothing is published".into(),
+        Connection::NotConfigured { message } => format!("not set up: {message}"),
+        Connection::WaitingForKeyring => "waiting for the keyring to be unlocked".into(),
+        Connection::Connecting => format!("connecting to {server}"),
+        Connection::Online { .. } => format!("online at {server}"),
+        Connection::Reconnecting {
+            message, attempt, ..
+        } => {
+            format!("reconnecting to {server} (attempt {attempt}): {message}")
+        }
+        Connection::Stopped { message } => format!("stopped: {message}"),
+    }
+}
+
+#[cfg(unix)]
+fn signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = hang_up.recv() => {}
+        }
+    })
+}
+
+#[cfg(not(unix))]
+fn signal() -> std::io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        let _ = tokio::signal::ctrl_c().await;
+    })
+}

@@ -1,0 +1,40 @@
+//! `wake NAME --test`: the recipe, step by step, as the registrar would run it.
+
+use anyhow::{Context as _, bail};
+use registrar::home::Home;
+use registrar::wake::{self, Step};
+use registrar::{client, config};
+use std::time::Instant;
+
+pub(crate) async fn test(home: &Home, name: &str) -> anyhow::Result<()> {
+    let text = config::file::read(&home.config())?;
+    let parsed = config::parse(&text)?;
+    let provider = parsed.config.provider(name).with_context(|| {
+        let left_out: Vec<_> = parsed.warnings.iter().map(ToString::to_string).collect();
+        format!(
+            "config.json has no usable provider {name} {}",
+            left_out.join("; ")
+        )
+    })?;
+    let http = client::backend_client().map_err(anyhow::Error::msg)?;
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the clock of the person who watches"
+    )]
+    let began = Instant::now();
+    let woken = wake::wake(&http, provider, |step| {
+        let at = began.elapsed().as_secs_f64();
+        match step {
+            Step::Recipe(what) => println!("{at:6.1} s  running: {what}"),
+            Step::Done(said) if said.is_empty() => println!("{at:6.1} s  the recipe is done"),
+            Step::Done(said) => println!("{at:6.1} s  the recipe is done; it said: {said}"),
+            Step::NotReady(why) => println!("{at:6.1} s  not ready yet: {why}"),
+            Step::Ready => println!("{at:6.1} s  the backend answers"),
+        }
+    })
+    .await;
+    match woken {
+        Ok(_) => Ok(()),
+        Err(error) => bail!("the wake failed ({}): {}", error.code, error.detail),
+    }
+}

@@ -1,0 +1,231 @@
+//! Looks for what could be wrong, and says for each finding what to do about it.
+
+use crate::client::{self, backend_client};
+use crate::config::{self, Config, ProviderConfig};
+use crate::credentials::{self, CredentialsError, Source};
+use crate::home::Home;
+use crate::status::file as status_file;
+use crate::{lock, provider};
+use keychain::{Keychain, KeychainError};
+use serde::Serialize;
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// What was looked at.
+    pub about: String,
+    /// How it is.
+    pub verdict: Verdict,
+    /// What was found.
+    pub found: String,
+    /// What to do, where something is to be done.
+    pub fix: Option<String>,
+}
+
+/// How a thing is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// As it should be.
+    Good,
+    /// Worth knowing.
+    Notice,
+    /// Publishing does not work like this.
+    Broken,
+}
+
+fn good(about: &str, found: impl Into<String>) -> Finding {
+    Finding {
+        about: about.into(),
+        verdict: Verdict::Good,
+        found: found.into(),
+        fix: None,
+    }
+}
+
+fn bad(verdict: Verdict, about: &str, found: impl Into<String>, fix: impl Into<String>) -> Finding {
+    Finding {
+        about: about.into(),
+        verdict,
+        found: found.into(),
+        fix: Some(fix.into()),
+    }
+}
+
+/// Looks at everything, in the order in which things depend on each other.
+pub async fn examine(home: &Home, keychain: &Keychain) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let config = configuration(home, &mut findings);
+    findings.push(publishing(home));
+    findings.push(keyring(keychain).await);
+    findings.extend(server(home, &config, keychain).await);
+    findings.extend(backends(&config).await);
+    #[cfg(target_os = "linux")]
+    findings.extend(file_watches());
+    findings
+}
+
+fn configuration(home: &Home, findings: &mut Vec<Finding>) -> Config {
+    let about = "config.json";
+    let place = home.config().display().to_string();
+    let parsed = match config::file::read(&home.config()) {
+        Ok(text) => config::parse(&text),
+        Err(error) => {
+            let fix = format!("make {place} readable, UTF-8, and smaller than 8 MiB");
+            findings.push(bad(Verdict::Broken, about, error.to_string(), fix));
+            return Config::default();
+        }
+    };
+    match parsed {
+        Err(problem) => {
+            let fix =
+                format!("mend {place}; config.json.bak beside it is the last one we replaced");
+            findings.push(bad(Verdict::Broken, about, problem.to_string(), fix));
+            Config::default()
+        }
+        Ok(parsed) => {
+            let published = parsed.config.published().count();
+            let all = parsed.config.providers.len();
+            let found = format!("{place}: {all} providers, {published} to be published");
+            findings.push(if published > 0 {
+                good(about, found)
+            } else {
+                let fix = "switch one on: `mcplocal-agent publish NAME`";
+                bad(Verdict::Notice, about, found, fix)
+            });
+            findings.extend(parsed.warnings.iter().map(|warning| {
+                bad(
+                    Verdict::Broken,
+                    about,
+                    warning.to_string(),
+                    format!("mend it in {place}"),
+                )
+            }));
+            parsed.config
+        }
+    }
+}
+
+fn publishing(home: &Home) -> Finding {
+    let about = "publishing";
+    match lock::try_acquire(home) {
+        Ok(None) => {
+            let who = status_file::read(home);
+            let who = who.map(|status| format!("{}, process {}", status.program, status.pid));
+            good(
+                about,
+                format!("by {}", who.unwrap_or_else(|| "another process".into())),
+            )
+        }
+        Ok(Some(_)) => bad(
+            Verdict::Notice,
+            about,
+            "nothing publishes from this folder now",
+            "start the tray, or `mcplocal-agent run`, or `mcplocal-agent install`",
+        ),
+        Err(error) => {
+            let fix = format!("make {} writable", home.dir().display());
+            bad(Verdict::Broken, about, error.to_string(), fix)
+        }
+    }
+}
+
+async fn keyring(keychain: &Keychain) -> Finding {
+    let about = "keychain";
+    let fix = match keychain.get(credentials::SERVICE, "doctor").await {
+        Ok(_) => return good(about, "it answers"),
+        Err(KeychainError::Locked | KeychainError::Timeout) => "unlock it".to_owned(),
+        Err(KeychainError::Unavailable(_)) => {
+            "on a machine without one, set MCPCTL_TOKEN_FILE or sign in with --insecure-storage"
+                .to_owned()
+        }
+        Err(KeychainError::Refused(why)) => format!("it said: {why}"),
+    };
+    bad(Verdict::Notice, about, "it cannot be used now", fix)
+}
+
+async fn server(home: &Home, config: &Config, keychain: &Keychain) -> Vec<Finding> {
+    let sign_in = "sign in: `mcplocal-agent login --url URL`";
+    let loaded = credentials::load(home, config.mcpd_url.as_ref(), keychain).await;
+    let credentials = match loaded {
+        Ok(credentials) => credentials,
+        Err(error) => {
+            let fix = match error {
+                CredentialsError::Locked => "unlock the keyring",
+                CredentialsError::File(..) => "mend or remove that file, then sign in again",
+                CredentialsError::NoServer
+                | CredentialsError::NoToken(_)
+                | CredentialsError::Keychain(_) => sign_in,
+            };
+            return vec![bad(Verdict::Broken, "token", error.to_string(), fix)];
+        }
+    };
+    let source = format!("from {}", credentials.source.as_str());
+    let token = match credentials.source {
+        Source::File => bad(
+            Verdict::Notice,
+            "token",
+            format!("{source}: every program of yours can read it"),
+            "where there is a keychain, sign in again without --insecure-storage",
+        ),
+        Source::Environment | Source::Systemd | Source::Keychain => good("token", source),
+    };
+    let origin = credentials::origin(&credentials.url);
+    let reached = match client::check(credentials).await {
+        Ok(()) => good("server", format!("{origin} answers and takes the token")),
+        Err(why) => {
+            let fix = "check the URL, the network, proxy variables, and MCPCTL_CA_FILE for a \
+                       private CA; if the token was refused, sign in again";
+            bad(Verdict::Broken, "server", format!("{origin}: {why}"), fix)
+        }
+    };
+    vec![token, reached]
+}
+
+async fn backends(config: &Config) -> Vec<Finding> {
+    let Ok(http) = backend_client() else {
+        return Vec::new();
+    };
+    let mut findings = Vec::new();
+    for published in config.published() {
+        findings.push(backend(&http, published).await);
+    }
+    findings
+}
+
+async fn backend(http: &reqwest::Client, published: &ProviderConfig) -> Finding {
+    let about = format!("backend {}", published.name);
+    match provider::ready(http, published).await {
+        Ok(()) => good(&about, format!("{} answers", published.url)),
+        Err(why) if published.wake.is_some() => {
+            good(&about, format!("asleep ({why}); it has a wake recipe"))
+        }
+        Err(why) => {
+            let fix = "start it, correct its url, or give it a wake recipe";
+            bad(
+                Verdict::Broken,
+                &about,
+                format!("{}: {why}", published.url),
+                fix,
+            )
+        }
+    }
+}
+
+/// Too few watches make editors' changes arrive by polling, a second later: worth knowing.
+#[cfg(target_os = "linux")]
+fn file_watches() -> Option<Finding> {
+    const FEW: u64 = 128;
+    let text = std::fs::read_to_string("/proc/sys/fs/inotify/max_user_instances").ok()?;
+    let most: u64 = text.trim().parse().ok()?;
+    (most < FEW).then(|| {
+        let fix = "raise it: sysctl fs.inotify.max_user_instances=512";
+        bad(
+            Verdict::Notice,
+            "file watches",
+            format!("at most {most} per person"),
+            fix,
+        )
+    })
+}

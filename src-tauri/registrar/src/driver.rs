@@ -1,0 +1,294 @@
+//! Keeps one session with mcpd: registers what is published, follows the control channel, beats,
+//! and comes back after errors. What comes after an error is [`crate::session`]'s decision.
+
+mod link;
+mod probe;
+
+use crate::backends::Backends;
+use crate::client::Mcpd;
+use crate::credentials::{self, Credentials, CredentialsError};
+use crate::home::Home;
+use crate::identity;
+use crate::limits::{self, Times};
+use crate::session::{Next, Session};
+use crate::status::{Board, Connection, Status};
+use crate::tasks::Tasks;
+use crate::watch::Snapshot;
+use keychain::Keychain;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use wire::publisher::{Instance, Provider, Register, Registered};
+
+/// Everything that outlives a connection.
+pub(crate) struct Driver {
+    pub(crate) home: Home,
+    pub(crate) keychain: Keychain,
+    pub(crate) config: watch::Receiver<Arc<Snapshot>>,
+    pub(crate) backends: Arc<Backends>,
+    pub(crate) tasks: Arc<Tasks>,
+    pub(crate) board: Board,
+    pub(crate) times: Times,
+    pub(crate) stop: CancellationToken,
+    /// A person wants a connection now.
+    pub(crate) reconnect: Arc<Notify>,
+    /// A backend changed: the server should know now.
+    pub(crate) beat: Arc<Notify>,
+}
+
+/// What is known while something is published.
+struct Account {
+    mcpd: Mcpd,
+    credentials: Credentials,
+    instance: Instance,
+    /// The session that the server gave, once registered.
+    session: Option<String>,
+}
+
+/// Why a wait ended.
+enum Woken {
+    Time,
+    Changed,
+    Stop,
+}
+
+impl Driver {
+    /// Publishes until it is told to stop; then says goodbye.
+    pub(crate) async fn run(mut self) {
+        let mut session = Session::new(self.times);
+        let mut account: Option<Account> = None;
+        while !self.stop.is_cancelled() {
+            self.take_config();
+            if self.nothing_published() {
+                if let Some(account) = account.take() {
+                    self.withdraw(&account).await;
+                }
+                self.say(Connection::Idle);
+                self.wait(None).await;
+                continue;
+            }
+            if let Err(waiting) = self.sign_in(&mut account).await {
+                self.say(waiting);
+                self.wait(Some(self.times.credentials_every)).await;
+                continue;
+            }
+            let Some(account) = &mut account else {
+                continue;
+            };
+            match self.connect(account, &mut session).await {
+                Next::Register => {}
+                Next::Wait {
+                    delay,
+                    message,
+                    attempt,
+                } => {
+                    self.pause(delay, message, attempt).await;
+                }
+                Next::Stop(message) => self.until_credentials_change(account, message).await,
+            }
+        }
+        if let Some(account) = &account {
+            self.withdraw(account).await;
+        }
+        self.tasks.finish(limits::GOODBYE).await;
+        self.say(Connection::Idle);
+    }
+
+    /// Takes over what the file says now.
+    fn take_config(&mut self) {
+        let snapshot = Arc::clone(&self.config.borrow_and_update());
+        self.backends.update(&snapshot.config);
+        self.board.send_modify(|status| {
+            status.config_problem = snapshot.problem.clone();
+            status.warnings = snapshot.warnings.clone();
+        });
+    }
+
+    fn nothing_published(&self) -> bool {
+        self.config.borrow().config.published().next().is_none()
+    }
+
+    async fn load_credentials(&self) -> Result<Credentials, CredentialsError> {
+        let url = self.config.borrow().config.mcpd_url.clone();
+        credentials::load(&self.home, url.as_ref(), &self.keychain).await
+    }
+
+    /// Makes the account fit the credentials, or says what is missing. A changed server gets a
+    /// goodbye first.
+    async fn sign_in(&self, account: &mut Option<Account>) -> Result<(), Connection> {
+        let loaded = match self.load_credentials().await {
+            Ok(loaded) => loaded,
+            Err(CredentialsError::Locked) => return Err(Connection::WaitingForKeyring),
+            Err(error) => {
+                return Err(Connection::NotConfigured {
+                    message: error.to_string(),
+                });
+            }
+        };
+        if account
+            .as_ref()
+            .is_some_and(|account| account.credentials == loaded)
+        {
+            return Ok(());
+        }
+        if let Some(old) = account.take()
+            && credentials::origin(old.mcpd.url()) != credentials::origin(&loaded.url)
+        {
+            self.withdraw(&old).await;
+        }
+        let mcpd = Mcpd::new(loaded.clone());
+        let mcpd = mcpd.map_err(|message| Connection::NotConfigured { message })?;
+        self.board.send_modify(|status| {
+            status.server = Some(credentials::origin(&loaded.url));
+            status.credentials = Some(loaded.source.as_str().into());
+        });
+        *account = Some(Account {
+            mcpd,
+            session: identity::session(&self.home, &loaded.url),
+            credentials: loaded,
+            instance: identity::instance(&self.home),
+        });
+        Ok(())
+    }
+
+    /// Registers, and holds the session for as long as it goes.
+    async fn connect(&mut self, account: &mut Account, session: &mut Session) -> Next {
+        if !matches!(self.board.borrow().connection, Connection::Online { .. }) {
+            self.say(Connection::Connecting);
+        }
+        let declared = self.backends.declaration().await;
+        let registered = match self.register(account, declared.clone()).await {
+            Ok(registered) => registered,
+            Err(fault) => {
+                return session.ended(fault.into(), Instant::now(), rand::random());
+            }
+        };
+        let ending = link::hold(self, account, registered, &declared, session).await;
+        match ending {
+            None => Next::Register,
+            Some(ending) => session.ended(ending, Instant::now(), rand::random()),
+        }
+    }
+
+    async fn register(
+        &self,
+        account: &mut Account,
+        providers: Vec<Provider>,
+    ) -> Result<Registered, crate::client::Fault> {
+        let register = Register {
+            protocol: wire::PROTOCOL_2,
+            provider_session_id: account.session.clone(),
+            inflight: self.tasks.ids(),
+            instance: Some(account.instance.clone()),
+            takeover: false,
+            providers,
+        };
+        // An unpublish or a quit while the server does not answer must not wait for it.
+        let registered = account.mcpd.register(&register).await?;
+        let id = &registered.provider_session_id;
+        if account.session.as_ref() != Some(id) {
+            if let Err(error) = identity::keep_session(&self.home, account.mcpd.url(), id) {
+                tracing::warn!(%error, "the session cannot be kept; a restart gets new rows");
+            }
+            account.session = Some(id.clone());
+        }
+        self.backends.rejected(&registered.rejected);
+        for refused in &registered.rejected {
+            tracing::warn!(
+                llm = refused.name,
+                code = refused.code,
+                "{}",
+                refused.detail
+            );
+        }
+        for id in &registered.cancel {
+            self.tasks.cancel(id);
+        }
+        tracing::info!(
+            llms = registered.llms.len(),
+            protocol = registered.protocol,
+            "registered"
+        );
+        Ok(registered)
+    }
+
+    /// The goodbye: an empty set. What runs may run on.
+    async fn withdraw(&self, account: &Account) {
+        let Some(id) = &account.session else { return };
+        let register = Register {
+            protocol: wire::PROTOCOL_2,
+            provider_session_id: Some(id.clone()),
+            inflight: self.tasks.ids(),
+            instance: Some(account.instance.clone()),
+            ..Register::default()
+        };
+        match tokio::time::timeout(limits::GOODBYE, account.mcpd.register(&register)).await {
+            Ok(Ok(_)) => tracing::info!("withdrawn"),
+            Ok(Err(fault)) => tracing::info!(%fault, "the goodbye did not arrive"),
+            Err(_) => tracing::info!("the goodbye was not answered in time"),
+        }
+    }
+
+    async fn pause(&mut self, delay: Duration, message: String, attempt: u32) {
+        tracing::warn!(
+            attempt,
+            seconds = delay.as_secs_f64(),
+            "{message}; trying again"
+        );
+        let retry_at = unix_ms() + u64::try_from(delay.as_millis()).unwrap_or_default();
+        self.say(Connection::Reconnecting {
+            message,
+            retry_at,
+            attempt,
+        });
+        self.wait(Some(delay)).await;
+    }
+
+    /// Only a person can help: by a new token, another server, or a click.
+    async fn until_credentials_change(&mut self, account: &Account, message: String) {
+        tracing::error!("{message}; stopped until the credentials change");
+        self.say(Connection::Stopped { message });
+        while let Woken::Time = self.wait(Some(self.times.credentials_every)).await {
+            let now = self.load_credentials().await;
+            if now.is_ok_and(|now| now != account.credentials) {
+                return;
+            }
+        }
+    }
+
+    async fn wait(&mut self, at_most: Option<Duration>) -> Woken {
+        let time = async {
+            match at_most {
+                Some(time) => tokio::time::sleep(time).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => Woken::Stop,
+            changed = self.config.changed() => {
+                // Without a watcher nothing can change any more; only the stop is left.
+                if changed.is_err() { self.stop.cancelled().await }
+                Woken::Changed
+            }
+            () = self.reconnect.notified() => Woken::Changed,
+            () = time => Woken::Time,
+        }
+    }
+
+    fn say(&self, connection: Connection) {
+        self.board.send_if_modified(|status: &mut Status| {
+            let other = status.connection != connection;
+            status.connection = connection;
+            other
+        });
+    }
+}
+
+pub(crate) fn unix_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

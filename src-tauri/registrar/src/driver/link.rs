@@ -1,0 +1,310 @@
+//! One registration while it holds: events come down, heartbeats go up.
+
+use super::probe::Probe;
+use super::{Account, Driver, unix_ms};
+use crate::channel::{Channel, Mode, Signal};
+use crate::client::{Fault, Ticket};
+use crate::session::{Ending, Session, beat_after, slept};
+use crate::sse::Event;
+use crate::status::{Connection, RunningTask};
+use crate::task::{self, Road};
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+use wire::control::{Cancel, Drain, Hello, InferTask, Probe as Confirmed, Revoked, Task, event};
+use wire::publisher::{Heartbeat, HeartbeatReply, Provider, Registered};
+
+/// Follows the channel until it ends, which gives the ending, or until something else must be
+/// registered, which gives none.
+pub(super) async fn hold(
+    driver: &mut Driver,
+    account: &Account,
+    registered: Registered,
+    declared: &[Provider],
+    session: &mut Session,
+) -> Option<Ending> {
+    let current = registered.protocol >= wire::PROTOCOL_2;
+    let ticket = Ticket {
+        session: registered.provider_session_id,
+        epoch: current.then_some(registered.epoch),
+    };
+    let road = Road {
+        mcpd: account.mcpd.clone(),
+        ticket: ticket.clone(),
+        chunks: AtomicBool::new(false),
+    };
+    let mut link = Link {
+        road: Arc::new(road),
+        heartbeat: Duration::from_secs(registered.heartbeat_seconds.max(1)),
+        channel: Channel::open(account.mcpd.clone(), ticket, Mode::Stream, driver.times),
+        mode: Mode::Stream,
+        beating: None,
+        probe: None,
+        driver,
+        session,
+    };
+    link.heartbeat = link.heartbeat.min(link.driver.times.heartbeat);
+    link.follow(declared).await
+}
+
+type Beating = Option<BoxFuture<'static, Result<HeartbeatReply, Fault>>>;
+
+struct Link<'a> {
+    driver: &'a mut Driver,
+    session: &'a mut Session,
+    road: Arc<Road>,
+    heartbeat: Duration,
+    channel: Channel,
+    mode: Mode,
+    /// At most one heartbeat is under way.
+    beating: Beating,
+    probe: Option<Probe>,
+}
+
+impl Link<'_> {
+    async fn follow(&mut self, declared: &[Provider]) -> Option<Ending> {
+        let times = self.driver.times;
+        let mut beat_at = Instant::now();
+        let mut clock = Clock::now();
+        let mut clock_tick = tokio::time::interval(times.clock_every);
+        let stream_again = tokio::time::sleep(times.stream_again);
+        tokio::pin!(stream_again);
+        loop {
+            tokio::select! {
+                () = self.driver.stop.cancelled() => return None,
+                () = self.driver.reconnect.notified() => return Some(Ending::Resume),
+                changed = self.driver.config.changed() => {
+                    changed.ok()?;
+                    if self.must_register(declared).await {
+                        return None;
+                    }
+                }
+                signal = self.channel.next() => {
+                    if let Some(ending) = self.hear(signal) {
+                        return Some(ending);
+                    }
+                }
+                reply = answer(&mut self.beating), if self.beating.is_some() => {
+                    self.beating = None;
+                    match reply {
+                        Ok(reply) => self.stop_tasks(&reply),
+                        Err(fault) => return Some(fault.into()),
+                    }
+                }
+                () = tokio::time::sleep_until(beat_at), if self.beating.is_none() => {
+                    beat_at = self.beat();
+                }
+                () = self.driver.beat.notified(), if self.beating.is_none() => beat_at = self.beat(),
+                Some(held_back) = Probe::verdict(&mut self.probe) => self.choose_upload(held_back),
+                _ = clock_tick.tick() => {
+                    if clock.slept(&times) {
+                        return Some(Ending::Resume);
+                    }
+                }
+                () = &mut stream_again, if self.mode == Mode::Poll => return Some(Ending::Resume),
+            }
+        }
+    }
+
+    /// After a change of the file: whether the server has to hear of it.
+    async fn must_register(&mut self, declared: &[Provider]) -> bool {
+        self.driver.take_config();
+        if self.driver.nothing_published() {
+            return true;
+        }
+        let url = self.driver.config.borrow().config.mcpd_url.clone();
+        if url.is_some_and(|url| url != *self.road.mcpd.url()) {
+            return true;
+        }
+        let now = self.driver.backends.declaration().await;
+        let same = |a: &Provider, b: &Provider| {
+            // The state travels by heartbeat.
+            let a = Provider {
+                initial_status: b.initial_status.clone(),
+                ..a.clone()
+            };
+            a == *b
+        };
+        now.len() != declared.len() || !now.iter().zip(declared).all(|(a, b)| same(a, b))
+    }
+
+    /// Sends a heartbeat; gives the time of the next.
+    fn beat(&mut self) -> Instant {
+        let current = self.road.ticket.epoch.is_some();
+        let beat = Heartbeat {
+            provider_session_id: self.road.ticket.session.clone(),
+            epoch: self.road.ticket.epoch,
+            llms: self.driver.backends.reports(),
+            inflight: current.then(|| self.driver.tasks.ids()),
+        };
+        let mcpd = self.road.mcpd.clone();
+        let send: BoxFuture<'static, _> = Box::pin(async move { mcpd.heartbeat(&beat).await });
+        self.beating = Some(send);
+        let busy = self.driver.tasks.is_busy();
+        let times = &self.driver.times;
+        Instant::now() + beat_after(times, self.heartbeat, busy, rand::random())
+    }
+
+    fn stop_tasks(&self, reply: &HeartbeatReply) {
+        for id in reply.cancel.iter().chain(&reply.unknown) {
+            self.driver.tasks.cancel(id);
+        }
+    }
+
+    fn hear(&mut self, signal: Signal) -> Option<Ending> {
+        match signal {
+            Signal::Open => {
+                // A protocol-1 server says nothing more, and a poll is only asked when all is well.
+                if self.road.ticket.epoch.is_none() || self.mode == Mode::Poll {
+                    self.online();
+                }
+                None
+            }
+            Signal::Buffered => {
+                tracing::warn!("a proxy holds the control channel back: polling instead");
+                self.mode = Mode::Poll;
+                let (mcpd, ticket) = (self.road.mcpd.clone(), self.road.ticket.clone());
+                self.channel = Channel::open(mcpd, ticket, Mode::Poll, self.driver.times);
+                None
+            }
+            Signal::Ended(ending) => Some(ending),
+            Signal::Event(event) => self.obey(&event),
+        }
+    }
+
+    fn obey(&mut self, heard: &Event) -> Option<Ending> {
+        let data = heard.data.as_str();
+        match heard.name.as_str() {
+            event::HELLO => self.greet(&read::<Hello>(data)?),
+            event::TASK => self.start(read(data)?),
+            // The seed's frames are nameless; what they are stands in them.
+            "message" => self.start(read(data)?),
+            event::CANCEL => {
+                let cancel = read::<Cancel>(data)?;
+                self.driver.tasks.cancel(&cancel.task_id);
+            }
+            event::PROBE => {
+                let confirmed = read::<Confirmed>(data)?;
+                if let Some(probe) = &mut self.probe {
+                    probe.confirm(&confirmed.id);
+                }
+            }
+            event::DRAIN => {
+                let drain = read::<Drain>(data)?;
+                return Some(Ending::Drain(Duration::from_millis(
+                    drain.reconnect_after_ms,
+                )));
+            }
+            event::SUPERSEDED => return Some(Ending::Superseded),
+            event::REVOKED => {
+                return Some(Ending::Revoked(
+                    read::<Revoked>(data).unwrap_or_default().reason,
+                ));
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn greet(&mut self, hello: &Hello) {
+        if hello.heartbeat_seconds > 0 {
+            let asked = Duration::from_secs(hello.heartbeat_seconds);
+            self.heartbeat = asked.min(self.driver.times.heartbeat);
+        }
+        if self.mode == Mode::Stream && self.road.ticket.epoch.is_some() {
+            self.probe = Some(Probe::start(&self.road, self.driver.times.probe));
+        }
+        self.online();
+    }
+
+    fn online(&mut self) {
+        self.session.online(Instant::now());
+        let mode = if self.mode == Mode::Stream {
+            "stream"
+        } else {
+            "poll"
+        };
+        let chunks = self.road.ticket.epoch.is_none() || self.mode == Mode::Poll;
+        self.road.chunks.store(chunks, Ordering::Relaxed);
+        self.driver.board.send_modify(|status| {
+            status.channel = Some(mode.into());
+            status.upload = Some(if chunks { "chunks" } else { "response" }.into());
+            if !matches!(status.connection, Connection::Online { .. }) {
+                status.connection = Connection::Online { since: unix_ms() };
+                tracing::info!(channel = mode, "online");
+            }
+        });
+    }
+
+    fn choose_upload(&mut self, held_back: bool) {
+        self.probe = None;
+        self.road.chunks.store(held_back, Ordering::Relaxed);
+        if held_back {
+            tracing::warn!("a proxy holds uploads back: answers go up in pieces");
+            self.driver
+                .board
+                .send_modify(|status| status.upload = Some("chunks".into()));
+        }
+    }
+
+    fn start(&self, task: Task) {
+        let (road, backends) = (Arc::clone(&self.road), Arc::clone(&self.driver.backends));
+        match task {
+            Task::Wake(task) => self.driver.tasks.attach(task::wake(road, backends, task)),
+            Task::Infer(task) => {
+                let started = self.driver.tasks.start(shown(&task), |cancel| {
+                    task::infer(road, backends, task, cancel)
+                });
+                if !started {
+                    tracing::warn!("a task was not taken: it runs already, or too many do");
+                }
+            }
+        }
+    }
+}
+
+async fn answer(beating: &mut Beating) -> Result<HeartbeatReply, Fault> {
+    match beating {
+        Some(beating) => beating.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn shown(task: &InferTask) -> RunningTask {
+    RunningTask {
+        task_id: task.task_id.clone(),
+        llm: task.llm_name.clone(),
+        path: task.path.clone().unwrap_or_default(),
+        started: unix_ms(),
+    }
+}
+
+/// An event that cannot be read is left out, without a word of what is in it.
+fn read<T: serde::de::DeserializeOwned>(data: &str) -> Option<T> {
+    let read = serde_json::from_str(data);
+    read.inspect_err(|e| tracing::warn!(column = e.column(), "an event is not usable"))
+        .ok()
+}
+
+/// The two clocks: one of them stops while the machine is suspended.
+struct Clock {
+    wall: SystemTime,
+    ours: Instant,
+}
+
+impl Clock {
+    fn now() -> Self {
+        Self {
+            wall: SystemTime::now(),
+            ours: Instant::now(),
+        }
+    }
+
+    fn slept(&mut self, times: &crate::limits::Times) -> bool {
+        let before = std::mem::replace(self, Self::now());
+        let wall = self.wall.duration_since(before.wall).unwrap_or_default();
+        slept(times, wall, self.ours - before.ours)
+    }
+}

@@ -1,0 +1,130 @@
+//! One registrar per folder. The first process that asks gets the lock and publishes; every other
+//! one shows the first one's status and takes over when that one ends.
+
+use crate::driver::unix_ms;
+use crate::home::Home;
+use crate::limits::{LOCK_EVERY, STATUS_EVERY};
+use crate::lock::{self, Lock};
+use crate::registrar::Registrar;
+use crate::status::{Connection, Status, file};
+use keychain::Keychain;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Publishes, or shows who does, until `stop`. The handle ends after the goodbye.
+#[must_use]
+pub fn run(
+    home: Home,
+    keychain: Keychain,
+    program: &str,
+    stop: CancellationToken,
+) -> (watch::Receiver<Status>, JoinHandle<()>) {
+    let (sender, receiver) = watch::channel(Status::default());
+    let host = Host {
+        home,
+        keychain,
+        program: program.to_owned(),
+        shown: sender,
+        stop,
+    };
+    (receiver, tokio::spawn(host.run()))
+}
+
+struct Host {
+    home: Home,
+    keychain: Keychain,
+    program: String,
+    shown: watch::Sender<Status>,
+    stop: CancellationToken,
+}
+
+impl Host {
+    async fn run(self) {
+        let Some(lock) = self.until_ours().await else {
+            return;
+        };
+        let started = Registrar::start(self.home.clone(), self.keychain.clone(), &self.program);
+        match started {
+            Ok(registrar) => self.publish(registrar, lock).await,
+            Err(message) => {
+                tracing::error!("{message}");
+                self.shown
+                    .send_modify(|status| status.connection = Connection::Stopped { message });
+            }
+        }
+    }
+
+    /// Shows the other one's status until the lock is free; `None` when told to stop before.
+    async fn until_ours(&self) -> Option<Lock> {
+        let mut told = false;
+        loop {
+            match lock::try_acquire(&self.home) {
+                Ok(Some(lock)) => return Some(lock),
+                Ok(None) if !told => {
+                    told = true;
+                    tracing::info!(
+                        "another process publishes from this folder; showing its status"
+                    );
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "the lock cannot be asked for"),
+            }
+            if let Some(status) = file::read(&self.home) {
+                self.show(status);
+            }
+            let wait = tokio::time::sleep(LOCK_EVERY);
+            self.stop.run_until_cancelled(wait).await?;
+        }
+    }
+
+    async fn publish(&self, registrar: Registrar, lock: Lock) {
+        let mut status = registrar.status();
+        let mut write_at = Instant::now();
+        let mut written = false;
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                () = tokio::time::sleep_until(write_at), if !written => {
+                    self.write(&status.borrow());
+                    (written, write_at) = (true, Instant::now() + STATUS_EVERY);
+                }
+                changed = status.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                    written = false;
+                    self.show(status.borrow_and_update().clone());
+                }
+            }
+        }
+        registrar.stop().await;
+        file::remove(&self.home);
+        drop(lock);
+    }
+
+    fn write(&self, status: &Status) {
+        let now = Status {
+            at: unix_ms(),
+            ..status.clone()
+        };
+        if let Err(error) = file::write(&self.home, &now) {
+            tracing::debug!(%error, "status.json cannot be written");
+        }
+    }
+
+    fn show(&self, status: Status) {
+        self.shown.send_if_modified(|shown| {
+            let other = Status {
+                at: 0,
+                ..shown.clone()
+            } != Status {
+                at: 0,
+                ..status.clone()
+            };
+            *shown = status;
+            other
+        });
+    }
+}

@@ -1,0 +1,115 @@
+//! Who this machine is towards mcpd: its random instance id, and the session that it got.
+
+use crate::credentials::origin;
+use crate::home::{Home, write_private};
+use serde::{Deserialize, Serialize};
+use std::io;
+use url::Url;
+use wire::publisher::Instance;
+
+/// A session belongs to one server: a token may not be asked for with another's id.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    origin: String,
+    id: String,
+}
+
+/// The session of an earlier run. The seed system kept the bare id in this file.
+pub(crate) fn session(home: &Home, server: &Url) -> Option<String> {
+    let text = std::fs::read_to_string(home.session()).ok()?;
+    match serde_json::from_str::<Kept>(&text) {
+        Ok(kept) => (kept.origin == origin(server)).then_some(kept.id),
+        Err(_) => {
+            let id = text.trim();
+            let plausible = !id.is_empty() && id.len() <= 128 && id.chars().all(is_id);
+            plausible.then(|| id.to_owned())
+        }
+    }
+}
+
+fn is_id(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
+}
+
+/// Keeps the session for the next run (0600).
+pub(crate) fn keep_session(home: &Home, server: &Url, id: &str) -> io::Result<()> {
+    let kept = Kept {
+        origin: origin(server),
+        id: id.to_owned(),
+    };
+    write_private(&home.session(), &serde_json::to_vec(&kept)?)
+}
+
+/// This machine, for conflict detection and for people.
+pub(crate) fn instance(home: &Home) -> Instance {
+    Instance {
+        id: instance_id(home),
+        name: gethostname::gethostname().to_string_lossy().into_owned(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        os: std::env::consts::OS.into(),
+    }
+}
+
+fn instance_id(home: &Home) -> String {
+    let path = home.instance();
+    if let Ok(text) = std::fs::read_to_string(&path)
+        && let Ok(id) = text.trim().parse::<uuid::Uuid>()
+    {
+        return id.to_string();
+    }
+    let id = uuid::Uuid::new_v4().to_string();
+    if let Err(error) = write_private(&path, id.as_bytes()) {
+        tracing::warn!(%error, "the instance id cannot be kept; it changes with the next start");
+    }
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{instance, keep_session, session};
+    use crate::home::Home;
+    use url::Url;
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        (dir, home)
+    }
+
+    #[test]
+    fn a_session_is_kept_for_its_own_server_and_the_seeds_bare_id_is_understood() {
+        let (_dir, home) = home();
+        let (ours, other) = (
+            "https://a/x".parse::<Url>().unwrap(),
+            "https://b".parse().unwrap(),
+        );
+        keep_session(&home, &ours, "s-1").unwrap();
+        assert_eq!(session(&home, &ours).as_deref(), Some("s-1"));
+        assert_eq!(session(&home, &other), None);
+        std::fs::write(home.session(), "bare-1\n").unwrap();
+        assert_eq!(session(&home, &other).as_deref(), Some("bare-1"));
+        std::fs::write(home.session(), "{\"half").unwrap();
+        assert_eq!(session(&home, &ours), None);
+    }
+
+    #[test]
+    fn the_instance_id_is_random_and_stays() {
+        let (_dir, home) = home();
+        let first = instance(&home);
+        assert_eq!(instance(&home), first);
+        assert_ne!(instance(&self::home().1).id, first.id);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_session_file_is_private() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (_dir, home) = home();
+        keep_session(&home, &"https://a".parse().unwrap(), "s").unwrap();
+        let mode = std::fs::metadata(home.session())
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

@@ -1,0 +1,229 @@
+//! One task, from its frame to its last byte: the request goes to the backend with the backend's
+//! own model id, the answer goes up as it arrives, byte for byte. Whoever stops waiting, the
+//! backend's connection is dropped at once.
+
+mod results;
+mod upload;
+
+use crate::backends::{Backend, Backends};
+use crate::client::{self, Delivery, Mcpd, Ticket};
+use crate::config::ProviderConfig;
+use crate::provider;
+use bytes::Bytes;
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, Response};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio_util::sync::CancellationToken;
+use wire::control::{InferTask, WakeTask};
+use wire::error::code;
+use wire::publisher::{TaskFailure, TaskResult};
+use wire::{headers, paths};
+
+/// The way back to mcpd for the tasks of one registration.
+pub(crate) struct Road {
+    pub(crate) mcpd: Mcpd,
+    pub(crate) ticket: Ticket,
+    /// A proxy holds uploads back: send results instead.
+    pub(crate) chunks: AtomicBool,
+}
+
+impl Road {
+    /// Whether the server speaks protocol 2.
+    fn is_current(&self) -> bool {
+        self.ticket.epoch.is_some()
+    }
+
+    async fn fail(&self, task: &str, failure: TaskFailure) {
+        let result = TaskResult {
+            error: Some(failure),
+            ..TaskResult::default()
+        };
+        self.mcpd.result(&self.ticket, task, &result).await;
+    }
+}
+
+/// Runs a request and reports how it ended.
+pub(crate) async fn infer(
+    road: Arc<Road>,
+    backends: Arc<Backends>,
+    task: InferTask,
+    cancel: CancellationToken,
+) {
+    let work = async {
+        let backend = backends.find(&task.llm_name).ok_or_else(unpublished)?;
+        let _running = backends.begin(&backend);
+        let ack = async {
+            if road.is_current() {
+                arrived(&road, &task).await
+            } else {
+                Ok(())
+            }
+        };
+        tokio::try_join!(ack, relay(&road, &backends, &backend, &task)).map(|_| ())
+    };
+    // Dropping the work drops the backend's connection: that comes before any report.
+    let failure = match cancel.run_until_cancelled(work).await {
+        Some(Ok(())) => return,
+        Some(Err(failure)) => failure,
+        None => cancelled(),
+    };
+    let code = failure.code.as_deref().unwrap_or_default();
+    tracing::debug!(
+        task = task.task_id,
+        llm = task.llm_name,
+        code,
+        "the task did not complete"
+    );
+    road.fail(&task.task_id, failure).await;
+}
+
+/// Says that the task is here. A body that must be fetched says it by being fetched.
+async fn arrived(road: &Road, task: &InferTask) -> Result<(), TaskFailure> {
+    if task.body_ref {
+        return Ok(());
+    }
+    match road.mcpd.acknowledge(&road.ticket, &task.task_id).await {
+        Delivery::Unwanted => Err(cancelled()),
+        Delivery::Delivered | Delivery::Broken => Ok(()),
+    }
+}
+
+async fn relay(
+    road: &Road,
+    backends: &Backends,
+    backend: &Backend,
+    task: &InferTask,
+) -> Result<(), TaskFailure> {
+    let body = body(road, task).await?;
+    let provider = backend.provider();
+    let request = request(backends, &provider, task, body)?;
+    let response = request.send().await.map_err(|error| {
+        backends.suspect(backend);
+        failure(
+            code::BACKEND_UNREACHABLE,
+            format!("the backend {}", client::network_cause(&error)),
+        )
+    })?;
+    if road.is_current() && !road.chunks.load(Ordering::Relaxed) {
+        return upload::deliver(road, &task.task_id, head(&response), response).await;
+    }
+    results::deliver(road, &task.task_id, response).await
+}
+
+async fn body(road: &Road, task: &InferTask) -> Result<Bytes, TaskFailure> {
+    if let Some(request) = &task.request {
+        return Ok(Bytes::copy_from_slice(request.get().as_bytes()));
+    }
+    if !task.body_ref {
+        return Ok(Bytes::new());
+    }
+    let claimed = road.mcpd.claim(&road.ticket, &task.task_id).await;
+    claimed.map_err(|delivery| match delivery {
+        Delivery::Unwanted => cancelled(),
+        Delivery::Delivered | Delivery::Broken => failure(
+            code::PUBLISHER_LOST,
+            "the request could not be fetched".into(),
+        ),
+    })
+}
+
+/// The caller's request as the backend gets it. Of the headers only the listed ones pass, so that
+/// no credentials of a caller ever reach a backend.
+fn request(
+    backends: &Backends,
+    provider: &ProviderConfig,
+    task: &InferTask,
+    body: Bytes,
+) -> Result<reqwest::RequestBuilder, TaskFailure> {
+    let path = task.path.as_deref().unwrap_or(paths::RELAYED[0]);
+    if !paths::RELAYED.contains(&path) {
+        return Err(failure(
+            code::INVALID_REQUEST,
+            format!("{path} is not relayed"),
+        ));
+    }
+    let method = task.method.as_deref().unwrap_or("POST").parse::<Method>();
+    let method = method.map_err(|_| failure(code::INVALID_REQUEST, "no HTTP method".into()))?;
+    let mut out = HeaderMap::new();
+    for name in headers::TO_BACKEND {
+        let value = task
+            .headers
+            .get(*name)
+            .and_then(|v| HeaderValue::from_str(v).ok());
+        if let Some(value) = value {
+            out.insert(HeaderName::from_static(name), value);
+        }
+    }
+    out.entry(header::CONTENT_TYPE)
+        .or_insert(HeaderValue::from_static("application/json"));
+    // A body that is no JSON object has no model to rewrite.
+    let body = wire::body::with_model(&body, provider::model(provider)).unwrap_or(body);
+    let request = backends
+        .http()
+        .request(method, provider::endpoint(provider, path));
+    Ok(provider::authorize(
+        provider,
+        request.headers(out).body(body),
+    ))
+}
+
+/// Status and headers of the backend's answer, as they travel on the upload.
+fn head(response: &Response) -> HeaderMap {
+    let mut head = HeaderMap::new();
+    head.insert(
+        HeaderName::from_static(headers::STATUS),
+        response.status().as_u16().into(),
+    );
+    if let Some(kind) = response.headers().get(header::CONTENT_TYPE) {
+        head.insert(header::CONTENT_TYPE, kind.clone());
+    }
+    for name in headers::TO_CALLER {
+        let prefixed = HeaderName::try_from(format!("{}{name}", headers::BACKEND_PREFIX));
+        if let (Some(value), Ok(prefixed)) = (response.headers().get(*name), prefixed) {
+            head.insert(prefixed, value.clone());
+        }
+    }
+    head
+}
+
+/// Runs a wake and reports how it ended.
+pub(crate) async fn wake(road: Arc<Road>, backends: Arc<Backends>, task: WakeTask) {
+    let woken = match backends.find(&task.llm_name) {
+        Some(backend) => backends.wake(&backend).await.map_err(|error| {
+            // The full cause quotes the owner's recipe: it stays on this machine.
+            failure(error.code, "the backend could not be woken".into())
+        }),
+        None => Err(unpublished()),
+    };
+    match woken {
+        Err(failure) => road.fail(&task.task_id, failure).await,
+        Ok(took) => {
+            let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+            let result = TaskResult {
+                ok: Some(true),
+                ms: Some(ms),
+                ..TaskResult::default()
+            };
+            road.mcpd.result(&road.ticket, &task.task_id, &result).await;
+        }
+    }
+}
+
+fn failure(code: &str, message: String) -> TaskFailure {
+    TaskFailure {
+        message,
+        code: Some(code.into()),
+    }
+}
+
+fn cancelled() -> TaskFailure {
+    failure("cancelled", "the request was stopped".into())
+}
+
+fn unpublished() -> TaskFailure {
+    failure(
+        "unpublished",
+        "its owner does not publish this model any more".into(),
+    )
+}

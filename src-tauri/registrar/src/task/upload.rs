@@ -1,0 +1,100 @@
+//! The fast path: the backend's body becomes the body of one request to mcpd.
+
+use super::{Road, cancelled, failure};
+use crate::client::Delivery;
+use bytes::Bytes;
+use futures_util::Stream;
+use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
+use reqwest::header::HeaderMap;
+use reqwest::{Body, Response};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+use wire::error::code;
+use wire::publisher::TaskFailure;
+
+/// Streams the answer up. A broken answer breaks the upload, so that nobody takes it for complete.
+pub(super) async fn deliver(
+    road: &Road,
+    task: &str,
+    head: HeaderMap,
+    response: Response,
+) -> Result<(), TaskFailure> {
+    let tap = Tap::new(response);
+    let body = Body::wrap_stream(Flow(Arc::clone(&tap.shared)));
+    let delivery = road.mcpd.respond(&road.ticket, task, head, body).await;
+    match delivery {
+        Delivery::Delivered => Ok(()),
+        Delivery::Unwanted => Err(cancelled()),
+        Delivery::Broken if tap.shared.broken.load(Ordering::Relaxed) => Err(failure(
+            code::BACKEND_ABORTED,
+            "the backend broke off".into(),
+        )),
+        Delivery::Broken => Err(failure(
+            code::PUBLISHER_LOST,
+            "the connection to the server broke".into(),
+        )),
+    }
+}
+
+type Source = Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>;
+
+/// The backend's body, with a way to drop it that does not wait for whoever reads it: the upload's
+/// connection may be stuck in a write.
+struct Shared {
+    source: Mutex<Option<Source>>,
+    broken: AtomicBool,
+    reader: AtomicWaker,
+}
+
+struct Tap {
+    shared: Arc<Shared>,
+}
+
+impl Tap {
+    fn new(response: Response) -> Self {
+        let source: Source = Box::pin(response.bytes_stream());
+        let source = Mutex::new(Some(source));
+        let shared = Shared {
+            source,
+            broken: AtomicBool::new(false),
+            reader: AtomicWaker::new(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        self.shared.source.lock().take();
+        self.shared.reader.wake();
+    }
+}
+
+/// The upload's end of it.
+struct Flow(Arc<Shared>);
+
+impl Stream for Flow {
+    type Item = Result<Bytes, std::io::Error>;
+
+    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.reader.register(context.waker());
+        let mut source = self.0.source.lock();
+        let Some(open) = source.as_mut() else {
+            return Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionAborted.into())));
+        };
+        match ready!(open.as_mut().poll_next(context)) {
+            Some(Ok(bytes)) => Poll::Ready(Some(Ok(bytes))),
+            Some(Err(_)) => {
+                self.0.broken.store(true, Ordering::Relaxed);
+                *source = None;
+                Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionAborted.into())))
+            }
+            None => Poll::Ready(None),
+        }
+    }
+}
