@@ -38,13 +38,37 @@ pub struct Hello {
 }
 
 /// `task`, as it travels. `kind` tells which.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Task {
     /// Run a request.
     Infer(InferTask),
     /// Run the wake recipe.
     Wake(WakeTask),
+}
+
+impl Task {
+    /// Reads a frame. By hand: a derived reader of a tagged enum cannot keep the request's bytes as
+    /// they are.
+    ///
+    /// # Errors
+    /// The parser's, also for an unknown kind.
+    pub fn read(frame: &str) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Kind {
+            Infer,
+            Wake,
+        }
+        #[derive(Deserialize)]
+        struct Tag {
+            kind: Kind,
+        }
+        match serde_json::from_str::<Tag>(frame)?.kind {
+            Kind::Infer => serde_json::from_str(frame).map(Self::Infer),
+            Kind::Wake => serde_json::from_str(frame).map(Self::Wake),
+        }
+    }
 }
 
 /// A request to run.
@@ -139,4 +163,23 @@ pub fn sse_event(name: &str, data: &str) -> String {
     }
     out.push('\n');
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Task;
+
+    #[test]
+    fn a_task_keeps_the_bytes_of_its_request() {
+        let frame =
+            r#"{"kind":"infer","taskId":"1","llmName":"a","request":{"n": 1.50, "x":"\u0041"}}"#;
+        let Task::Infer(task) = Task::read(frame).unwrap() else {
+            panic!("an infer task")
+        };
+        assert_eq!(task.request.unwrap().get(), r#"{"n": 1.50, "x":"\u0041"}"#);
+        let written = r#"{"kind":"wake","taskId":"2","llmName":"a","maxWaitSeconds":60}"#;
+        let wake = Task::read(written).unwrap();
+        assert_eq!(serde_json::to_string(&wake).unwrap(), written);
+        assert!(Task::read(r#"{"kind":"other","taskId":"3"}"#).is_err());
+    }
 }

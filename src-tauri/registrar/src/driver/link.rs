@@ -178,9 +178,8 @@ impl Link<'_> {
         let data = heard.data.as_str();
         match heard.name.as_str() {
             event::HELLO => self.greet(&read::<Hello>(data)?),
-            event::TASK => self.start(read(data)?),
-            // The seed's frames are nameless; what they are stands in them.
-            "message" => self.start(read(data)?),
+            // The seed's frames may be nameless; what they are stands in them.
+            event::TASK | "message" => self.start(usable(Task::read(data))?),
             event::CANCEL => {
                 let cancel = read::<Cancel>(data)?;
                 self.driver.tasks.cancel(&cancel.task_id);
@@ -283,7 +282,10 @@ fn shown(task: &InferTask) -> RunningTask {
 
 /// An event that cannot be read is left out, without a word of what is in it.
 fn read<T: serde::de::DeserializeOwned>(data: &str) -> Option<T> {
-    let read = serde_json::from_str(data);
+    usable(serde_json::from_str(data))
+}
+
+fn usable<T>(read: serde_json::Result<T>) -> Option<T> {
     read.inspect_err(|e| tracing::warn!(column = e.column(), "an event is not usable"))
         .ok()
 }

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# `make demo`: installs what is missing, builds, and shows the whole road once.
+. "$(dirname "$0")/env.sh"
+
+groups=(base)
+binaries=(-p mcpd -p mcpctl -p registrar)
+if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
+    groups+=(desktop)
+fi
+install_apt "${groups[@]}"
+find_rust
+say "building mcpd, mcplocal-agent and mcpctl (the first time takes minutes)"
+cargo build --manifest-path "$root/Cargo.toml" --bins "${binaries[@]}"
+if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
+    "$root/scripts/app.sh"
+fi
+exec python3 "$root/scripts/demo.py" "$CARGO_TARGET_DIR/debug"

@@ -1,0 +1,42 @@
+# What every script needs: strictness, one place for build output, a toolchain that works even when
+# HOME is somebody else's. Sourced, not run.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cache=${MCPLOCAL_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mcplocal}
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$cache/target}
+
+say() { printf '\033[1m==> %s\033[0m\n' "$*"; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# rustup's cargo looks for its toolchains in HOME. In another HOME they are still beside the binary.
+find_rust() {
+    command -v cargo >/dev/null || die "no cargo: install a Rust toolchain first (rust-lang.org)"
+    if ! cargo --version >/dev/null 2>&1; then
+        local home
+        home=$(dirname "$(dirname "$(dirname "$(command -v cargo)")")")
+        export RUSTUP_HOME=${RUSTUP_HOME:-$home/.rustup}
+        cargo --version >/dev/null || die "cargo does not run; see its message above"
+    fi
+}
+
+# install_apt GROUP...: the packages of these groups that are missing.
+install_apt() {
+    command -v dpkg-query >/dev/null || return 0
+    local group name missing=()
+    while read -r group name; do
+        case " $* " in
+        *" $group "*) dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q ' installed' ||
+            missing+=("$name") ;;
+        esac
+    done < <(grep -v '^#' "$root/scripts/apt-packages.txt")
+    [ ${#missing[@]} = 0 ] && return 0
+    say "installing ${missing[*]}"
+    as_root apt-get update -q
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qy --no-install-recommends "${missing[@]}"
+}
