@@ -64,6 +64,13 @@ def until(what, found):
     sys.exit(f"error: {what} did not happen within {DEADLINE} s")
 
 
+def alive(pid):
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False
+
+
 class Demo:
     def __init__(self, binaries, folder, stack):
         self.binaries = binaries
@@ -214,7 +221,9 @@ class Demo:
     def stop_backend(self):
         """The recipe left a daemon behind, as recipes do; this one is ours to end."""
         with contextlib.suppress(OSError, ValueError):
-            os.kill(int(self.backend_pid.read_text()), signal.SIGTERM)
+            pid = int(self.backend_pid.read_text())
+            os.kill(pid, signal.SIGTERM)
+            until("the backend's end", lambda: not alive(pid))
 
 
 def stop(process):

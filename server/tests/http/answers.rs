@@ -4,7 +4,8 @@ use crate::publisher::Publisher;
 use crate::server::{PATIENCE, Server};
 use bytes::Bytes;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 const SSE: &str = "text/event-stream";
 
@@ -390,7 +391,6 @@ async fn a_caller_that_does_not_read_holds_the_upload_back_and_nobody_else_and_i
         (name.as_str(), &frame["taskId"]),
         ("cancel", &json!(slow_task))
     );
-    assert_eq!(frame["reason"], "slow_consumer");
     assert_eq!(upload.await.unwrap().unwrap().status(), 410);
     drop(lazy);
 }

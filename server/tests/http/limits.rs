@@ -38,12 +38,11 @@ async fn a_body_over_64_mib_is_refused_by_its_announced_length_before_it_is_sent
 #[tokio::test]
 async fn headers_over_64_kib_and_headers_that_never_end_are_refused() {
     let server = Server::start_scaled(0.02).await;
-    let large = format!("GET /healthz HTTP/1.1\r\nx: {}\r\n\r\n", "y".repeat(70_000));
-    assert!(
-        raw(&server, large.as_bytes())
-            .await
-            .starts_with("HTTP/1.1 431")
-    );
+    // Exactly what the server reads: were more on its way, its answer could be lost in the reset.
+    let head = "GET /healthz HTTP/1.1\r\nx: ";
+    let large = format!("{head}{}", "y".repeat(64 * 1024 - head.len()));
+    let answer = raw(&server, large.as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 431"), "{answer}");
     let never = raw(&server, b"GET /healthz HTTP/1.1\r\nhost: x\r\n").await;
     assert!(!never.contains("200 OK"), "{never}");
 }

@@ -23,7 +23,42 @@ async fn a_register_answers_201_with_session_epoch_and_rows() {
     }
     assert_eq!(answer["providerSessionId"].as_str().unwrap().len(), 32);
     answer["providerSessionId"] = json!("…");
-    insta::assert_json_snapshot!(answer, @r#""#);
+    insta::assert_json_snapshot!(answer, @r#"
+    {
+      "cancel": [],
+      "epoch": 1,
+      "heartbeatSeconds": 30,
+      "llms": [
+        {
+          "connected": false,
+          "created": "…",
+          "id": "…",
+          "inFlight": 0,
+          "instance": "mia-laptop",
+          "kind": "virtual",
+          "maxConcurrency": 1,
+          "model": "qwen3:8b",
+          "name": "qwen3:8b",
+          "owner": "mia",
+          "pool": "qwen",
+          "queued": 0,
+          "since": "…",
+          "status": "active",
+          "type": "ollama",
+          "waking": false
+        }
+      ],
+      "protocol": 2,
+      "providerSessionId": "…",
+      "rejected": [
+        {
+          "code": "llm_name_invalid",
+          "detail": "a name has letters, digits and . _ : / - only, not ' '",
+          "name": "no good"
+        }
+      ]
+    }
+    "#);
 }
 
 #[tokio::test]

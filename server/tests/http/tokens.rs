@@ -4,7 +4,8 @@ use crate::publisher::Publisher;
 use crate::server::Server;
 use bytes::Bytes;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 #[tokio::test]
 async fn scopes_are_apart_from_each_other() {
