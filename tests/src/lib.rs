@@ -1,1 +1,61 @@
-//! Skeleton.
+//! What end-to-end tests are made of: real processes of ours, backends real and scripted, peers of
+//! the seed system, and callers. The tests themselves are in `e2e/`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends here"
+)]
+
+pub mod agent;
+pub mod backend;
+pub mod caller;
+pub mod llama;
+pub mod mcpd;
+pub mod peer;
+pub mod process;
+
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Longest that a test waits for anything that must happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+/// Between looks.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Waits until `found` gives something; fails with `what` when it never does.
+pub async fn until<T>(what: &str, found: impl AsyncFnMut() -> Option<T>) -> T {
+    within(PATIENCE, what, found).await
+}
+
+/// As [`until`], with a time of its own.
+pub async fn within<T>(time: Duration, what: &str, mut found: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + time;
+    loop {
+        if let Some(found) = found().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "within {time:?}: {what}");
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The repository.
+#[must_use]
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+/// A port that was free a moment ago.
+#[must_use]
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Formatting and lints of everything but the tray app (see desktop.sh for that).
+. "$(dirname "$0")/env.sh"
+
+install_apt base
+find_rust
+cd "$root"
+say "formatting"
+cargo fmt --all --check
+say "lints"
+cargo clippy --all-targets --locked -- -D warnings
+say "documentation"
+RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --quiet

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# `make test`: everything that must pass. Installs what is missing, leaves no process behind.
+. "$(dirname "$0")/env.sh"
+
+install_apt base desktop
+find_rust
+if ! cargo nextest --version >/dev/null 2>&1; then
+    say "installing cargo-nextest (once)"
+    cargo install --locked --root "$cache/tools" cargo-nextest
+fi
+export PATH=$cache/tools/bin:$PATH
+
+"$root/scripts/lint.sh"
+say "the real backend and the foreign clients"
+"$root/scripts/backend.sh" >/dev/null
+npm --prefix "$root/tests/clients" ci
+cd "$root"
+say "building"
+cargo build --locked --bins
+say "unit and end-to-end tests"
+cargo nextest run --locked
+"$root/scripts/desktop.sh"
+say "all green"

@@ -1,0 +1,32 @@
+// What a JavaScript program does with the official OpenAI client; prints what it saw as JSON.
+
+import OpenAI from "openai";
+
+const client = new OpenAI();
+const model = process.env.MODEL;
+const question = {
+  messages: [{ role: "user", content: "57" }],
+  max_tokens: 20,
+  temperature: 0,
+  seed: 1,
+};
+let streamed = "";
+const stream = await client.chat.completions.create({ model, stream: true, ...question });
+for await (const piece of stream) streamed += piece.choices[0]?.delta?.content ?? "";
+const whole = await client.chat.completions.create({ model, ...question });
+let error = null;
+try {
+  await client.chat.completions.create({ model: "no-such-model", ...question });
+} catch (refused) {
+  if (refused instanceof OpenAI.NotFoundError) error = refused.status;
+}
+const models = [];
+for await (const found of client.models.list()) models.push(found.id);
+const told = {
+  models,
+  streamed,
+  whole: whole.choices[0].message.content,
+  tokens: whole.usage.completion_tokens,
+  error,
+};
+console.log(JSON.stringify(told));

@@ -1,0 +1,112 @@
+//! An edit of config.json takes effect within two seconds and touches nobody else's answers.
+
+use crate::{World, and, whole};
+use e2e::agent::provider;
+use e2e::backend::Backend;
+use e2e::caller::{counted, read};
+use serde_json::json;
+use std::time::Duration;
+
+/// What people are promised.
+const SOON: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn publishing_another_and_unpublishing_it_leaves_a_running_answer_alone() {
+    let world = World::new().await;
+    let url = &world.backend.url;
+    let running = world
+        .scripted(json!({"do": "count", "n": 60, "pauseMs": 50}))
+        .await;
+    let edits = async {
+        let is = async |name: &str, there: bool| {
+            e2e::within(SOON, "the catalogue follows the file", async || {
+                let path = format!("/api/v1/llms/{name}");
+                let answer = world.mcpd.get(&path, &world.caller).send().await.unwrap();
+                ((answer.status() == 200) == there).then_some(())
+            })
+            .await;
+        };
+        world.home.configure(
+            &world.mcpd.url,
+            &[provider("qwen", url), provider("other", url)],
+        );
+        is("other", true).await;
+        world
+            .home
+            .configure(&world.mcpd.url, &[provider("qwen", url)]);
+        is("other", false).await;
+        is("qwen", true).await;
+    };
+    let (streamed, ()) = tokio::join!(read(running), edits);
+    assert_eq!((streamed.text, streamed.done), (counted(60), true));
+}
+
+#[tokio::test]
+async fn an_unpublished_model_takes_no_new_request_and_ends_the_one_that_runs() {
+    let world = World::new().await;
+    let running = world
+        .scripted(json!({"do": "count", "n": 30, "pauseMs": 50}))
+        .await;
+    let unpublish = async {
+        assert!(world.home.command(&["unpublish", "qwen"]).status.success());
+        e2e::within(SOON, "it is gone", async || {
+            (world.chat(&whole()).await.status() == 404).then_some(())
+        })
+        .await;
+    };
+    let (streamed, ()) = tokio::join!(read(running), unpublish);
+    assert_eq!((streamed.text, streamed.done), (counted(30), true));
+}
+
+#[tokio::test]
+async fn a_new_url_of_one_provider_takes_its_next_request() {
+    let world = World::new().await;
+    let second = Backend::awake().await;
+    assert_eq!(world.chat(&whole()).await.status(), 200);
+    world
+        .home
+        .configure(&world.mcpd.url, &[provider("qwen", &second.url)]);
+    e2e::within(SOON, "the new backend is asked", async || {
+        assert_eq!(world.chat(&whole()).await.status(), 200);
+        (!second.seen().is_empty()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_mended_recipe_is_the_one_that_runs() {
+    let backend = Backend::asleep().await;
+    let good = backend.wake_command();
+    let mcpd = e2e::mcpd::Mcpd::start().await;
+    let bad = json!({"wake": {"type": "command", "command": "false"}});
+    let world = World::on(mcpd, backend, |entry| and(entry, &bad)).await;
+    let mended = and(provider("qwen", &world.backend.url), &json!({"wake": good}));
+    world.home.configure(&world.mcpd.url, &[mended]);
+    // Nothing about the recipe is in the catalogue: the wake itself shows which one is in force.
+    tokio::time::sleep(SOON).await;
+    assert_eq!(world.chat(&whole()).await.status(), 200);
+    assert_eq!(world.backend.recipe_runs(), 1);
+}
+
+#[tokio::test]
+async fn the_command_line_switches_a_model_on_in_the_file() {
+    let world = World::with(|entry| entry).await;
+    let private = and(
+        provider("private", &world.backend.url),
+        &json!({"publish": false}),
+    );
+    world.home.configure(
+        &world.mcpd.url,
+        &[provider("qwen", &world.backend.url), private],
+    );
+    let said = world.home.command(&["publish", "private"]);
+    assert!(
+        said.status.success(),
+        "{}",
+        String::from_utf8_lossy(&said.stderr)
+    );
+    world.mcpd.active(&world.caller, "private").await;
+    let said = world.home.command(&["publish", "nothing"]);
+    let text = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(!said.status.success() && text.contains("private"), "{text}");
+}

@@ -1,0 +1,126 @@
+//! A running `mcplocal-agent`, and the folder that it lives in.
+
+use crate::process::{Process, program};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::{Command, Output};
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// The agent's waits are a tenth of the real ones.
+const SCALE: &str = "0.1";
+
+/// A `~/.mcpctl` for one test.
+#[derive(Clone)]
+pub struct Home {
+    folder: Arc<TempDir>,
+}
+
+impl Default for Home {
+    fn default() -> Self {
+        Self {
+            folder: Arc::new(tempfile::tempdir().unwrap()),
+        }
+    }
+}
+
+impl Home {
+    /// A folder with this server and these providers in its configuration.
+    #[must_use]
+    pub fn with(server: &str, providers: &[Value]) -> Self {
+        let home = Self::default();
+        home.configure(server, providers);
+        home
+    }
+
+    /// Writes the configuration anew.
+    pub fn configure(&self, server: &str, providers: &[Value]) {
+        let config = json!({"mcpdUrl": server, "llm": {"providers": providers}});
+        self.write(&serde_json::to_string_pretty(&config).unwrap());
+    }
+
+    /// Writes the configuration as an editor does: a new file, renamed over the old one.
+    pub fn write(&self, text: &str) {
+        let new = self.file("config.json.new");
+        std::fs::write(&new, text).unwrap();
+        std::fs::rename(new, self.file("config.json")).unwrap();
+    }
+
+    /// A file in the folder.
+    #[must_use]
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// What a file of the folder says.
+    #[must_use]
+    pub fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.file(name)).unwrap_or_default()
+    }
+
+    /// The live status.
+    #[must_use]
+    pub fn status(&self) -> Value {
+        serde_json::from_str(&self.read("status.json")).unwrap_or_default()
+    }
+
+    /// Waits for a status.
+    pub async fn shows(&self, what: &str, says: impl Fn(&Value) -> bool) -> Value {
+        crate::until(&format!("the status says {what}"), async || {
+            let status = self.status();
+            says(&status).then_some(status)
+        })
+        .await
+    }
+
+    /// Runs `mcplocal-agent …` on this folder.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        self.prepare(arguments).output().unwrap()
+    }
+
+    fn prepare(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program("mcplocal-agent"));
+        command
+            .args(arguments)
+            .env("MCPCTL_HOME", self.folder.path())
+            .env("MCPCTL_KEYCHAIN", "off")
+            .env("MCPCTL_TIME_SCALE", SCALE)
+            .env("RUST_LOG", "trace,hyper_util=debug")
+            .env_remove("MCPCTL_TOKEN");
+        command
+    }
+}
+
+/// The agent, publishing from a folder.
+pub struct Agent {
+    /// The process.
+    pub process: Process,
+    /// Its folder.
+    pub home: Home,
+}
+
+impl Agent {
+    /// Starts one with this bearer in its environment.
+    #[must_use]
+    pub fn start(home: &Home, token: &str) -> Self {
+        Self::with(home, &[("MCPCTL_TOKEN", token)])
+    }
+
+    /// Starts one with these environment variables.
+    #[must_use]
+    pub fn with(home: &Home, environment: &[(&str, &str)]) -> Self {
+        let mut command = home.prepare(&["run"]);
+        command.envs(environment.iter().copied());
+        Self {
+            process: Process::start("agent", &mut command, home.folder.path()),
+            home: home.clone(),
+        }
+    }
+}
+
+/// A published provider at this URL.
+#[must_use]
+pub fn provider(name: &str, url: &str) -> Value {
+    json!({"name": name, "url": url, "model": "the-backends-own-name", "publish": true})
+}

@@ -1,0 +1,83 @@
+//! The real llama.cpp server with a real model that counts: "57" is answered " 58 59 60 …".
+
+use crate::process::Process;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// A running server.
+pub struct Llama {
+    /// `http://127.0.0.1:…`
+    pub url: String,
+    /// The process.
+    pub process: Process,
+    _folder: TempDir,
+}
+
+/// The folder that `scripts/backend.sh` has filled.
+///
+/// # Panics
+/// It has not.
+#[must_use]
+pub fn folder() -> PathBuf {
+    let script = crate::repository().join("scripts/backend.sh");
+    let output = Command::new(script).output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
+}
+
+/// The command line of a server on this port.
+#[must_use]
+pub fn command_line(port: u16, more: &[&str]) -> Vec<String> {
+    let folder = folder();
+    let script = crate::repository().join("tests/backend/serve_llama.py");
+    let paths = [
+        folder.join("venv/bin/python"),
+        script,
+        folder.join("count.gguf"),
+    ];
+    let mut line: Vec<String> = paths
+        .iter()
+        .map(|p| p.to_str().unwrap().to_owned())
+        .collect();
+    line.extend([port.to_string(), "count".into()]);
+    line.extend(more.iter().map(|&word| word.to_owned()));
+    line
+}
+
+impl Llama {
+    /// Starts one and waits until it is ready.
+    pub async fn start(more: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let port = crate::free_port();
+        let line = command_line(port, more);
+        let mut command = Command::new(&line[0]);
+        command.args(&line[1..]);
+        let process = Process::start("llama", &mut command, folder.path());
+        let url = format!("http://127.0.0.1:{port}");
+        let ready = format!("{url}/health");
+        crate::until("llama.cpp is ready", async || {
+            reqwest::get(&ready).await.ok()?.error_for_status().ok()
+        })
+        .await;
+        Self {
+            url,
+            process,
+            _folder: folder,
+        }
+    }
+
+    /// It, as a published provider.
+    #[must_use]
+    pub fn provider(&self, name: &str) -> Value {
+        json!({
+            "name": name, "type": "llamacpp", "url": self.url, "model": "count", "publish": true,
+            "maxConcurrency": 2,
+        })
+    }
+}

@@ -1,0 +1,132 @@
+//! A process of ours: its log is kept, and it never outlives its test.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+/// A running process. Dropping it kills it and, when the test fails, shows what it said.
+pub struct Process {
+    name: String,
+    child: Child,
+    out: PathBuf,
+    err: PathBuf,
+}
+
+impl Process {
+    /// Starts `command`; what it prints goes to files in `folder`.
+    #[must_use]
+    pub fn start(name: &str, command: &mut Command, folder: &Path) -> Self {
+        let (out, err) = (
+            folder.join(format!("{name}.out")),
+            folder.join(format!("{name}.err")),
+        );
+        let append = |path| {
+            File::options()
+                .create(true)
+                .append(true)
+                .open(path)
+                .unwrap()
+        };
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(append(&out))
+            .stderr(append(&err))
+            .spawn()
+            .unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
+        Self {
+            name: name.to_owned(),
+            child,
+            out,
+            err,
+        }
+    }
+
+    /// Its id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has printed.
+    #[must_use]
+    pub fn out(&self) -> String {
+        std::fs::read_to_string(&self.out).unwrap_or_default()
+    }
+
+    /// What it has logged.
+    #[must_use]
+    pub fn err(&self) -> String {
+        std::fs::read_to_string(&self.err).unwrap_or_default()
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
+    /// Sends a signal, as `TERM`.
+    pub fn signal(&self, name: &str) {
+        let signal = format!("-{name}");
+        let sent = Command::new("kill")
+            .args([&signal, &self.pid().to_string()])
+            .status();
+        assert!(sent.unwrap().success(), "{} is gone already", self.name);
+    }
+
+    /// Kills it without a warning and waits until it is gone.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Asks it to end and waits.
+    pub async fn stop(&mut self) -> ExitStatus {
+        self.signal("TERM");
+        crate::until("the process ends", async || self.child.try_wait().unwrap()).await
+    }
+
+    /// What it holds of the machine's memory, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.pid());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        if std::thread::panicking() {
+            let (name, err) = (&self.name, self.err());
+            let lines: Vec<_> = err.lines().rev().take(60).collect();
+            let tail: Vec<_> = lines.into_iter().rev().collect();
+            // The test's own output, shown when it fails.
+            #[expect(clippy::print_stderr, reason = "what is left of a failed test")]
+            {
+                eprintln!("--- {name} ---\n{}", tail.join("\n"));
+            }
+        }
+    }
+}
+
+/// One of our programs, built beside this test.
+///
+/// # Panics
+/// It is not built.
+#[must_use]
+pub fn program(name: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let folder = test.ancestors().nth(2).unwrap();
+    let program = folder.join(name);
+    assert!(
+        program.exists(),
+        "{} is missing: run `cargo build --bins` first",
+        program.display()
+    );
+    program
+}
