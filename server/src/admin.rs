@@ -42,15 +42,8 @@ pub(crate) async fn revoke(
 ) -> Result<StatusCode, ApiError> {
     principal.require("admin")?;
     let now = app.driver.now();
-    if !app
-        .store
-        .revoke_token(&id, now)
-        .await
-        .map_err(ApiError::internal)?
-    {
-        return Err(ApiError::not_found(
-            "no token has this id; see the list of tokens",
-        ));
+    if !app.store.revoke_token(&id, now).await.map_err(ApiError::internal)? {
+        return Err(ApiError::not_found("no token has this id; see the list of tokens"));
     }
     app.settle_tokens().await.map_err(ApiError::internal)?;
     tracing::info!(by = %principal.info.user, %id, "a token was revoked");

@@ -38,10 +38,7 @@ impl Principal {
     /// As the relay knows owners.
     #[must_use]
     pub(crate) fn owner(&self) -> Owner {
-        Owner {
-            id: OwnerId(self.info.user.clone()),
-            label: self.info.user.clone(),
-        }
+        Owner { id: OwnerId(self.info.user.clone()), label: self.info.user.clone() }
     }
 
     /// Whether the token has this very scope.
@@ -56,11 +53,7 @@ impl Principal {
         if self.has("infer") {
             return Some(Allowed::All);
         }
-        let named = self
-            .info
-            .scopes
-            .iter()
-            .filter_map(|s| s.strip_prefix("infer:"));
+        let named = self.info.scopes.iter().filter_map(|s| s.strip_prefix("infer:"));
         let names: Vec<String> = named.map(str::to_ascii_lowercase).collect();
         (!names.is_empty()).then_some(Allowed::Names(names))
     }
@@ -68,11 +61,7 @@ impl Principal {
     /// # Errors
     /// 403 naming the scope.
     pub(crate) fn require(&self, scope: &str) -> Result<(), ApiError> {
-        if self.has(scope) {
-            Ok(())
-        } else {
-            Err(ApiError::forbidden(scope))
-        }
+        if self.has(scope) { Ok(()) } else { Err(ApiError::forbidden(scope)) }
     }
 }
 
@@ -80,22 +69,13 @@ impl FromRequestParts<Arc<App>> for Principal {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        let bearer = parts
-            .headers
-            .get(http::header::AUTHORIZATION)
-            .and_then(|v| v.to_str().ok());
-        let bearer = bearer
-            .and_then(|v| v.split_once(' '))
-            .and_then(|(scheme, token)| {
-                scheme
-                    .eq_ignore_ascii_case("bearer")
-                    .then_some(token.trim())
-            });
+        let bearer = parts.headers.get(http::header::AUTHORIZATION).and_then(|v| v.to_str().ok());
+        let bearer = bearer.and_then(|v| v.split_once(' ')).and_then(|(scheme, token)| {
+            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+        });
         let key = parts.headers.get("x-api-key").and_then(|v| v.to_str().ok());
         let Some(token) = bearer.or(key) else {
-            return Err(ApiError::unauthorized(
-                "no key was sent: use `Authorization: Bearer …`",
-            ));
+            return Err(ApiError::unauthorized("no key was sent: use `Authorization: Bearer …`"));
         };
         app.tokens.principal(token, app.driver.now()).await
     }
@@ -112,19 +92,13 @@ impl Tokens {
     /// Tokens of this store.
     #[must_use]
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self {
-            store,
-            cache: Mutex::default(),
-            used: Mutex::default(),
-        }
+        Self { store, cache: Mutex::default(), used: Mutex::default() }
     }
 
     /// Whose token this is.
     async fn principal(&self, token: &str, now: u64) -> Result<Principal, ApiError> {
         if !is_well_formed(token) {
-            return Err(ApiError::unauthorized(
-                "this is not a key of mcpd; check for a typo",
-            ));
+            return Err(ApiError::unauthorized("this is not a key of mcpd; check for a typo"));
         }
         let hash = hash(token);
         let cached = self.cache.lock().get(&hash).cloned();
@@ -134,18 +108,12 @@ impl Tokens {
         };
         let info = &found.info;
         if info.revoked.is_some() || found.alive.is_cancelled() {
-            return Err(ApiError::unauthorized(
-                "this key was revoked; ask for a new one",
-            ));
+            return Err(ApiError::unauthorized("this key was revoked; ask for a new one"));
         }
         if info.expires.is_some_and(|at| at <= now) {
-            return Err(ApiError::unauthorized(
-                "this key has expired; ask for a new one",
-            ));
+            return Err(ApiError::unauthorized("this key has expired; ask for a new one"));
         }
-        self.used
-            .lock()
-            .insert(info.id.clone(), now - now % LAST_USED_STEP_MS);
+        self.used.lock().insert(info.id.clone(), now - now % LAST_USED_STEP_MS);
         Ok(found)
     }
 
@@ -153,10 +121,7 @@ impl Tokens {
         let Some(info) = self.store.token(&hash).await.map_err(ApiError::internal)? else {
             return Err(ApiError::unauthorized("this key is not known here"));
         };
-        let principal = Principal {
-            info: Arc::new(info),
-            alive: CancellationToken::new(),
-        };
+        let principal = Principal { info: Arc::new(info), alive: CancellationToken::new() };
         let mut cache = self.cache.lock();
         if cache.len() >= CACHE {
             cache.retain(|_, p| Arc::strong_count(&p.info) > 1);
@@ -186,8 +151,7 @@ impl Tokens {
         }
         let all = self.store.tokens().await?;
         let left = |user: &str| {
-            all.iter()
-                .any(|t| t.user == user && may_publish(t) && !dead.contains(&t.id))
+            all.iter().any(|t| t.user == user && may_publish(t) && !dead.contains(&t.id))
         };
         died.retain(|info| !left(&info.user));
         Ok(died.iter().map(|info| OwnerId(info.user.clone())).collect())
@@ -199,11 +163,7 @@ impl Tokens {
     /// The store's.
     pub(crate) async fn save_used(&self) -> Result<(), StoreError> {
         let used: Vec<(String, u64)> = self.used.lock().drain().collect();
-        if used.is_empty() {
-            Ok(())
-        } else {
-            self.store.touch_tokens(&used).await
-        }
+        if used.is_empty() { Ok(()) } else { self.store.touch_tokens(&used).await }
     }
 }
 
@@ -232,16 +192,11 @@ pub async fn create(
         label: wish.label.clone().unwrap_or_default(),
         scopes: wish.scopes.clone(),
         created: now,
-        expires: wish
-            .expires_in_seconds
-            .map(|secs| now + secs.saturating_mul(1000)),
+        expires: wish.expires_in_seconds.map(|secs| now + secs.saturating_mul(1000)),
         last_used: None,
         revoked: None,
     };
-    let stored = StoredToken {
-        hash: hash(&token),
-        info: info.clone(),
-    };
+    let stored = StoredToken { hash: hash(&token), info: info.clone() };
     store.add_token(&stored).await.map_err(ApiError::internal)?;
     Ok(CreatedToken { token, info })
 }
@@ -251,9 +206,7 @@ fn check(wish: &CreateToken) -> Result<(), String> {
         return Err("`user` must name whom the token acts for".into());
     }
     if wish.scopes.is_empty() {
-        return Err(
-            "`scopes` must have at least one of infer, infer:<name>, publish, admin".into(),
-        );
+        return Err("`scopes` must have at least one of infer, infer:<name>, publish, admin".into());
     }
     for scope in &wish.scopes {
         match scope.split_once(':') {
@@ -321,10 +274,7 @@ mod tests {
     #[test]
     fn a_token_knows_its_own_typing_errors() {
         let token = generate("publish");
-        assert!(
-            token.starts_with("mcp_publish_") && token.len() == 12 + 36,
-            "{token}"
-        );
+        assert!(token.starts_with("mcp_publish_") && token.len() == 12 + 36, "{token}");
         assert!(is_well_formed(&token));
         for at in 0..token.len() {
             let other = if &token[at..=at] == "x" { "y" } else { "x" };

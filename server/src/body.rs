@@ -21,12 +21,10 @@ pub(crate) async fn read(body: Body, limit: usize, idle: Duration) -> Result<Byt
     }
     let mut whole = BytesMut::with_capacity(usize::try_from(announced).unwrap_or(0));
     loop {
-        let frame = tokio::time::timeout(idle, body.frame())
-            .await
-            .map_err(|_| {
-                let message = "the request body did not arrive in time";
-                ApiError::new(StatusCode::REQUEST_TIMEOUT, code::INVALID_REQUEST, message)
-            })?;
+        let frame = tokio::time::timeout(idle, body.frame()).await.map_err(|_| {
+            let message = "the request body did not arrive in time";
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, code::INVALID_REQUEST, message)
+        })?;
         let Some(frame) = frame else {
             return Ok(whole.freeze());
         };

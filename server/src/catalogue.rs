@@ -15,10 +15,7 @@ pub(crate) async fn models(
     State(app): State<Arc<App>>,
     principal: Principal,
 ) -> Result<Json<ModelList>, ApiError> {
-    Ok(Json(ModelList {
-        object: "list".into(),
-        data: usable(&app, &principal)?,
-    }))
+    Ok(Json(ModelList { object: "list".into(), data: usable(&app, &principal)? }))
 }
 
 /// `GET /v1/models/:id`. Names may contain slashes.
@@ -28,14 +25,9 @@ pub(crate) async fn model(
     Path(id): Path<String>,
 ) -> Result<Json<Model>, ApiError> {
     let models = usable(&app, &principal)?;
-    let found = models
-        .iter()
-        .find(|m| m.id == id.to_ascii_lowercase())
-        .cloned();
+    let found = models.iter().find(|m| m.id == id.to_ascii_lowercase()).cloned();
     let names = || models.iter().map(|m| m.id.clone()).collect::<Vec<_>>();
-    found
-        .map(Json)
-        .ok_or_else(|| ApiError::no_such_model(&names()))
+    found.map(Json).ok_or_else(|| ApiError::no_such_model(&names()))
 }
 
 /// `GET /api/v1/llms`.
@@ -43,9 +35,7 @@ pub(crate) async fn llms(
     State(app): State<Arc<App>>,
     principal: Principal,
 ) -> Result<Json<Catalogue>, ApiError> {
-    Ok(Json(Catalogue {
-        llms: visible(&app, &principal),
-    }))
+    Ok(Json(Catalogue { llms: visible(&app, &principal) }))
 }
 
 /// `GET /api/v1/llms/:name`.
@@ -55,14 +45,9 @@ pub(crate) async fn llm(
     Path(name): Path<String>,
 ) -> Result<Json<LlmInfo>, ApiError> {
     let rows = visible(&app, &principal);
-    let found = rows
-        .iter()
-        .find(|row| row.name == name.to_ascii_lowercase())
-        .cloned();
+    let found = rows.iter().find(|row| row.name == name.to_ascii_lowercase()).cloned();
     let names = || rows.iter().map(|row| row.name.clone()).collect::<Vec<_>>();
-    found
-        .map(Json)
-        .ok_or_else(|| ApiError::no_such_model(&names()))
+    found.map(Json).ok_or_else(|| ApiError::no_such_model(&names()))
 }
 
 /// Callers see what they may use, publishers their own, admins all.
@@ -71,9 +56,7 @@ fn visible(app: &App, principal: &Principal) -> Vec<LlmInfo> {
     let sees = |row: &LlmView| {
         principal.has("admin")
             || (principal.has("publish") && row.owner == owner)
-            || allowed
-                .as_ref()
-                .is_some_and(|a| a.covers(&row.info.name, pool(&row.info)))
+            || allowed.as_ref().is_some_and(|a| a.covers(&row.info.name, pool(&row.info)))
     };
     let rows = app.driver.with(|relay, _, _| relay.catalogue());
     rows.into_iter().filter(sees).map(|row| row.info).collect()
@@ -85,11 +68,7 @@ fn usable(app: &App, principal: &Principal) -> Result<Vec<Model>, ApiError> {
     };
     let rows = app.driver.with(|relay, _, _| relay.catalogue());
     let mut models = BTreeMap::new();
-    for row in rows
-        .iter()
-        .map(|row| &row.info)
-        .filter(|r| allowed.covers(&r.name, pool(r)))
-    {
+    for row in rows.iter().map(|row| &row.info).filter(|r| allowed.covers(&r.name, pool(r))) {
         for id in std::iter::once(row.name.as_str()).chain(pool(row)) {
             models.entry(id.to_owned()).or_insert_with(|| Model {
                 id: id.to_owned(),

@@ -77,17 +77,8 @@ impl Flags {
         if !(time_scale.is_finite() && time_scale > 0.0) {
             bail!("--time-scale must be greater than 0");
         }
-        let data_dir = self
-            .data_dir
-            .clone()
-            .or(file.data_dir)
-            .unwrap_or("mcpd-data".into());
-        Ok(Config {
-            data_dir,
-            listen,
-            dev: self.dev,
-            time_scale,
-        })
+        let data_dir = self.data_dir.clone().or(file.data_dir).unwrap_or("mcpd-data".into());
+        Ok(Config { data_dir, listen, dev: self.dev, time_scale })
     }
 }
 
@@ -112,37 +103,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("mcpd.toml");
         std::fs::write(&file, "listen = \"127.0.0.1:1\"\nlissten = 2\n").unwrap();
-        let flags = Flags {
-            config: Some(file.clone()),
-            ..Flags::default()
-        };
+        let flags = Flags { config: Some(file.clone()), ..Flags::default() };
         let why = format!("{:#}", flags.resolve().unwrap_err());
-        assert!(
-            why.contains("lissten") && why.contains("mcpd.toml"),
-            "{why}"
-        );
+        assert!(why.contains("lissten") && why.contains("mcpd.toml"), "{why}");
         std::fs::write(&file, "listen = \"127.0.0.1:1\"\n").unwrap();
         assert_eq!(flags.resolve().unwrap().listen.port(), 1);
-        let flags = Flags {
-            listen: "127.0.0.1:2".parse().ok(),
-            ..flags
-        };
+        let flags = Flags { listen: "127.0.0.1:2".parse().ok(), ..flags };
         assert_eq!(flags.resolve().unwrap().listen.port(), 2, "a flag wins");
     }
 
     #[test]
     fn dev_mode_is_refused_off_loopback() {
-        let flags = Flags {
-            dev: true,
-            listen: "0.0.0.0:1".parse().ok(),
-            ..Flags::default()
-        };
-        assert!(
-            flags
-                .resolve()
-                .unwrap_err()
-                .to_string()
-                .contains("loopback")
-        );
+        let flags = Flags { dev: true, listen: "0.0.0.0:1".parse().ok(), ..Flags::default() };
+        assert!(flags.resolve().unwrap_err().to_string().contains("loopback"));
     }
 }

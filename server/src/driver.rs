@@ -112,13 +112,8 @@ struct Clock {
 
 impl Clock {
     fn start() -> Self {
-        let unix = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Self {
-            origin: Instant::now(),
-            unix_ms: to_ms(unix),
-        }
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { origin: Instant::now(), unix_ms: to_ms(unix) }
     }
 
     fn now(self) -> Millis {
@@ -168,8 +163,7 @@ impl CallerGuard {
     /// The backend has said nothing for too long; the relay's verdict comes as an event.
     pub(crate) fn answer_is_silent(&self) {
         let task = self.task;
-        self.driver
-            .with(|relay, now, out| relay.answer_ended(task, AnswerEnd::Silent, now, out));
+        self.driver.with(|relay, now, out| relay.answer_ended(task, AnswerEnd::Silent, now, out));
     }
 
     /// Why the caller will be gone, when it is not the connection.
@@ -181,8 +175,7 @@ impl CallerGuard {
     pub(crate) fn leave(&mut self, reason: GoneReason) {
         if std::mem::take(&mut self.armed) {
             let task = self.task;
-            self.driver
-                .with(|relay, now, out| relay.caller_gone(task, reason, now, out));
+            self.driver.with(|relay, now, out| relay.caller_gone(task, reason, now, out));
         }
     }
 }
@@ -204,12 +197,7 @@ impl Driver {
     ) -> Result<Arc<Self>, StoreError> {
         let clock = Clock::start();
         let sweep = Duration::from_millis(limits.sweep);
-        let relay = Relay::new(
-            limits,
-            store.load().await?,
-            Box::new(RandomIds),
-            clock.now(),
-        );
+        let relay = Relay::new(limits, store.load().await?, Box::new(RandomIds), clock.now());
         let inner = Inner {
             relay,
             channels: HashMap::new(),
@@ -270,11 +258,8 @@ impl Driver {
     ) -> Result<Waiting, SubmitRefusal> {
         let task = TaskId(rand::random());
         let (sender, events) = mpsc::channel(limits::CALLER_EVENTS);
-        let upload = Upload {
-            events: sender,
-            stop: CancellationToken::new(),
-            chunks: Arc::default(),
-        };
+        let upload =
+            Upload { events: sender, stop: CancellationToken::new(), chunks: Arc::default() };
         let request = Some(Arc::new(request));
         self.event(|inner, now, out| {
             inner.kept.insert(task, Kept { request, upload });
@@ -285,12 +270,7 @@ impl Driver {
             accepted
         })?;
         let driver = Arc::clone(self);
-        let guard = CallerGuard {
-            driver,
-            task,
-            reason: GoneReason::Disconnected,
-            armed: true,
-        };
+        let guard = CallerGuard { driver, task, reason: GoneReason::Disconnected, armed: true };
         Ok(Waiting { events, guard })
     }
 
@@ -348,10 +328,7 @@ impl Driver {
             inner.relay.first_byte(task, now);
             if let Some(kept) = inner.kept.get_mut(&task) {
                 kept.request = None;
-                let _ = kept
-                    .upload
-                    .events
-                    .try_send(CallerEvent::Answer(head, reader));
+                let _ = kept.upload.events.try_send(CallerEvent::Answer(head, reader));
             }
         });
     }
@@ -366,11 +343,7 @@ impl Driver {
     /// What the publisher's side needs of a task.
     #[must_use]
     pub(crate) fn upload(&self, task: TaskId) -> Option<Upload> {
-        self.inner
-            .lock()
-            .kept
-            .get(&task)
-            .map(|kept| kept.upload.clone())
+        self.inner.lock().kept.get(&task).map(|kept| kept.upload.clone())
     }
 
     /// The body of a task, as the caller sent it; `None` once its answer has begun.
@@ -450,27 +423,15 @@ impl Inner {
     fn perform_one(&mut self, action: Action, broken: &mut Vec<ChannelId>) -> bool {
         match action {
             Action::Dispatch(dispatch) => {
-                let request = self
-                    .kept
-                    .get(&dispatch.task)
-                    .and_then(|k| k.request.clone());
+                let request = self.kept.get(&dispatch.task).and_then(|k| k.request.clone());
                 if let Some(frame) = request.and_then(|r| frames::infer(&dispatch, &r)) {
                     self.send(dispatch.channel, frame, broken);
                 }
             }
-            Action::Wake {
-                channel,
-                task,
-                llm_name,
-                max_wait_secs,
-            } => {
+            Action::Wake { channel, task, llm_name, max_wait_secs } => {
                 self.send(channel, frames::wake(task, llm_name, max_wait_secs), broken);
             }
-            Action::Cancel {
-                channel,
-                task,
-                reason,
-            } => {
+            Action::Cancel { channel, task, reason } => {
                 self.send(channel, frames::cancel(task, reason), broken);
             }
             Action::CloseChannel { channel, last } => {
@@ -480,10 +441,7 @@ impl Inner {
                     let _ = sender.try_send(frame);
                 }
             }
-            Action::Drain {
-                channel,
-                reconnect_after_ms,
-            } => {
+            Action::Drain { channel, reconnect_after_ms } => {
                 self.send(channel, frames::drain(reconnect_after_ms), broken);
             }
             Action::Notice { task, notice } => {
@@ -534,11 +492,7 @@ impl Inner {
             let saved = self.relay.saved_llm(&id).map(Box::new);
             changes.push(Change::Llm(id, saved));
         }
-        changes.extend(
-            std::mem::take(&mut self.tombstones)
-                .into_iter()
-                .map(Change::Tombstone),
-        );
+        changes.extend(std::mem::take(&mut self.tombstones).into_iter().map(Change::Tombstone));
         changes
     }
 

@@ -35,13 +35,7 @@ impl ApiError {
     /// An error of this status, code and sentence.
     #[must_use]
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            code,
-            message: message.into(),
-            param: None,
-            retry_after: None,
-        }
+        Self { status, code, message: message.into(), param: None, retry_after: None }
     }
 
     /// 400.
@@ -77,21 +71,14 @@ impl ApiError {
         let message = "mcpd is shutting down; try again in a moment";
         let status = StatusCode::SERVICE_UNAVAILABLE;
         let error = Self::new(status, code::SERVER_SHUTDOWN, message);
-        Self {
-            retry_after: Some(5),
-            ..error
-        }
+        Self { retry_after: Some(5), ..error }
     }
 
     /// 413.
     #[must_use]
     pub fn too_large(limit: usize) -> Self {
         let message = format!("a request body may have at most {limit} bytes");
-        Self::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            code::REQUEST_TOO_LARGE,
-            message,
-        )
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, code::REQUEST_TOO_LARGE, message)
     }
 
     /// 500; the cause goes to the log.
@@ -158,10 +145,7 @@ impl From<Failure> for ApiError {
         let status =
             StatusCode::from_u16(failure.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let error = Self::new(status, failure.code, failure.message);
-        Self {
-            retry_after: failure.retry_after_secs,
-            ..error
-        }
+        Self { retry_after: failure.retry_after_secs, ..error }
     }
 }
 
@@ -184,10 +168,7 @@ impl ApiError {
             format!("no such model; this key may use: {}", usable.join(", "))
         };
         let error = Self::new(StatusCode::NOT_FOUND, code::LLM_NOT_FOUND, message);
-        Self {
-            param: Some("model"),
-            ..error
-        }
+        Self { param: Some("model"), ..error }
     }
 }
 
@@ -195,15 +176,11 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         if let Some(secs) = self.retry_after {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, secs.into());
+            response.headers_mut().insert(header::RETRY_AFTER, secs.into());
         }
         if self.status == StatusCode::UNAUTHORIZED {
             let bearer = HeaderValue::from_static("Bearer");
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, bearer);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, bearer);
         }
         response.extensions_mut().insert(self);
         response
@@ -218,9 +195,7 @@ pub async fn dress(mut request: Request, next: Next) -> Response {
         let id = uuid::Uuid::new_v4().simple().to_string();
         HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("none"))
     });
-    request
-        .headers_mut()
-        .insert(wire::headers::REQUEST_ID, id.clone());
+    request.headers_mut().insert(wire::headers::REQUEST_ID, id.clone());
     let mut response = next.run(request).await;
     if let Some(error) = response.extensions_mut().remove::<ApiError>() {
         let (kind, body) = if wire::paths::is_anthropic(&path) {
@@ -230,9 +205,7 @@ pub async fn dress(mut request: Request, next: Next) -> Response {
         } else {
             ("application/problem+json", error.problem())
         };
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         *response.body_mut() = body.into();
     }
     response.headers_mut().insert(wire::headers::REQUEST_ID, id);

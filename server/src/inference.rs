@@ -33,16 +33,7 @@ pub(crate) async fn relayed(
         let message = "`model` is missing; it names the LLM to call, see /v1/models";
         return Err(ApiError::invalid(message, Some("model")));
     };
-    relay(
-        &app,
-        principal,
-        uri.path(),
-        model,
-        head.stream,
-        &headers,
-        body,
-    )
-    .await
+    relay(&app, principal, uri.path(), model, head.stream, &headers, body).await
 }
 
 /// `POST /api/v1/llms/:name/infer`: an OpenAI chat body for the LLM that the path names.
@@ -58,16 +49,8 @@ pub(crate) async fn infer(
     };
     let body = read(&app, &principal, body).await?;
     let head = wire::body::head(&body).map_err(|why| ApiError::invalid(why, None))?;
-    relay(
-        &app,
-        principal,
-        "/v1/chat/completions",
-        name.to_owned(),
-        head.stream,
-        &headers,
-        body,
-    )
-    .await
+    relay(&app, principal, "/v1/chat/completions", name.to_owned(), head.stream, &headers, body)
+        .await
 }
 
 /// The body, after the key's right to call anything at all has been checked.
@@ -97,21 +80,10 @@ async fn relay(
     let Some(allowed) = principal.allowed() else {
         return Err(ApiError::forbidden("infer"));
     };
-    let keepalive = headers
-        .get(wire::headers::KEEPALIVE)
-        .is_none_or(|v| v != "off");
-    let submit = Submit {
-        name,
-        allowed,
-        streaming,
-        notices: keepalive,
-    };
-    let request = CallerRequest {
-        path: path.to_owned(),
-        headers: to_backend(headers),
-        body,
-        streaming,
-    };
+    let keepalive = headers.get(wire::headers::KEEPALIVE).is_none_or(|v| v != "off");
+    let submit = Submit { name, allowed, streaming, notices: keepalive };
+    let request =
+        CallerRequest { path: path.to_owned(), headers: to_backend(headers), body, streaming };
     let waiting = app.driver.submit(request, &submit)?;
     answer(waiting, principal, Dialect::of(path), app.times).await
 }
@@ -154,9 +126,7 @@ fn with_head(head: AnswerHead, body: Body) -> Response {
     *response.headers_mut() = head.headers;
     // A proxy in front must pass tokens on as they come.
     let buffering = http::HeaderName::from_static("x-accel-buffering");
-    response
-        .headers_mut()
-        .insert(buffering, HeaderValue::from_static("no"));
+    response.headers_mut().insert(buffering, HeaderValue::from_static("no"));
     response
 }
 
@@ -166,19 +136,13 @@ fn event_stream() -> AnswerHead {
         (header::CONTENT_TYPE, kind),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ]);
-    AnswerHead {
-        status: StatusCode::OK,
-        headers,
-    }
+    AnswerHead { status: StatusCode::OK, headers }
 }
 
 fn to_backend(headers: &HeaderMap) -> BTreeMap<String, String> {
     let listed = wire::headers::TO_BACKEND.iter();
     let present = listed.filter_map(|name| {
-        Some((
-            (*name).to_owned(),
-            headers.get(*name)?.to_str().ok()?.to_owned(),
-        ))
+        Some(((*name).to_owned(), headers.get(*name)?.to_str().ok()?.to_owned()))
     });
     present.collect()
 }

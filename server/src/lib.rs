@@ -36,10 +36,7 @@ fn router(app: Arc<App>) -> Router {
     let mut router = Router::new()
         // publishers
         .route(paths::REGISTER, post(publisher::register))
-        .route(
-            paths::STREAM,
-            get(publisher::stream).post(publisher::stream),
-        )
+        .route(paths::STREAM, get(publisher::stream).post(publisher::stream))
         .route(paths::POLL, get(publisher::poll))
         .route(paths::HEARTBEAT, post(publisher::heartbeat))
         .route(paths::PROBE, post(publisher::probe))
@@ -52,10 +49,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/v1/models/{*id}", get(catalogue::model))
         .route(paths::LLMS, get(catalogue::llms))
         // names may contain slashes: the end `/infer` is looked for in the handler
-        .route(
-            "/api/v1/llms/{*name}",
-            get(catalogue::llm).post(inference::infer),
-        )
+        .route("/api/v1/llms/{*name}", get(catalogue::llm).post(inference::infer))
         // admins
         .route(paths::TOKENS, get(admin::list).post(admin::create))
         .route("/api/v1/tokens/{id}", delete(admin::revoke))

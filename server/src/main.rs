@@ -81,9 +81,7 @@ enum TokenCommand {
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     log_to_stderr(cli.log_format);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let config = cli.flags.resolve()?;
     match cli.command {
         None | Some(Command::Serve) => runtime.block_on(serve(&config)),
@@ -140,10 +138,9 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
 
 /// The first SIGTERM or SIGINT drains, the second ends the process now.
 async fn on_signals(shutdown: CancellationToken) {
-    let (Ok(mut term), Ok(mut int)) = (
-        signal(SignalKind::terminate()),
-        signal(SignalKind::interrupt()),
-    ) else {
+    let (Ok(mut term), Ok(mut int)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return;
     };
     loop {
@@ -162,28 +159,15 @@ async fn on_signals(shutdown: CancellationToken) {
 async fn open(config: &Config) -> anyhow::Result<Arc<SqliteStore>> {
     let file = config.database()?;
     let store = SqliteStore::open(&file).await;
-    Ok(Arc::new(store.with_context(|| {
-        format!("cannot open {}", file.display())
-    })?))
+    Ok(Arc::new(store.with_context(|| format!("cannot open {}", file.display()))?))
 }
 
 async fn token(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
     let store = open(config).await?;
     match command {
-        TokenCommand::Create {
-            user,
-            scopes,
-            label,
-            expires_in_days,
-            json,
-        } => {
+        TokenCommand::Create { user, scopes, label, expires_in_days, json } => {
             let expires_in_seconds = expires_in_days.map(|days| days.saturating_mul(86_400));
-            let wish = CreateToken {
-                user,
-                scopes,
-                label,
-                expires_in_seconds,
-            };
+            let wish = CreateToken { user, scopes, label, expires_in_seconds };
             let made = mcpd::auth::create(store.as_ref(), &wish, unix_ms()).await;
             let made = made.map_err(|error| anyhow::anyhow!(error.message))?;
             if json {
@@ -195,10 +179,7 @@ async fn token(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
         TokenCommand::List { json } => {
             let tokens = store.tokens().await?;
             if json {
-                println!(
-                    "{}",
-                    serde_json::to_string_pretty(&wire::token::TokenList { tokens })?
-                );
+                println!("{}", serde_json::to_string_pretty(&wire::token::TokenList { tokens })?);
             } else {
                 tokens.iter().for_each(|token| println!("{}", line(token)));
             }
@@ -230,8 +211,6 @@ fn line(token: &TokenInfo) -> String {
 }
 
 fn unix_ms() -> u64 {
-    let unix: Duration = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let unix: Duration = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(unix.as_millis()).unwrap_or(u64::MAX)
 }

@@ -47,13 +47,7 @@ pub(crate) struct ReaderGone;
 pub(crate) fn pipe() -> (Writer, Reader) {
     let (sender, receiver) = mpsc::channel(PIECES);
     let room = Arc::new(Semaphore::new(wire::limits::ANSWER_BUFFER));
-    (
-        Writer {
-            items: sender,
-            room,
-        },
-        Reader { items: receiver },
-    )
+    (Writer { items: sender, room }, Reader { items: receiver })
 }
 
 impl Writer {
@@ -70,10 +64,7 @@ impl Writer {
                 permit = room.acquire_many_owned(size) => permit.map_err(|_| ReaderGone)?,
                 () = self.items.closed() => return Err(ReaderGone),
             };
-            self.items
-                .send(Item::Data(piece, permit))
-                .await
-                .map_err(|_| ReaderGone)?;
+            self.items.send(Item::Data(piece, permit)).await.map_err(|_| ReaderGone)?;
         }
         Ok(())
     }
@@ -134,9 +125,6 @@ mod tests {
 
         let (writer, reader) = pipe();
         drop(reader);
-        assert_eq!(
-            writer.write(Bytes::from_static(b"a")).await,
-            Err(ReaderGone)
-        );
+        assert_eq!(writer.write(Bytes::from_static(b"a")).await, Err(ReaderGone));
     }
 }

@@ -39,9 +39,8 @@ pub(crate) async fn register(
     principal.require("publish")?;
     let request: Register = body::json(body, app.times.body_idle).await?;
     let owner = principal.owner();
-    let registered = app
-        .driver
-        .with(|relay, now, out| relay.register(&owner, &request, now, out))?;
+    let registered =
+        app.driver.with(|relay, now, out| relay.register(&owner, &request, now, out))?;
     // The rows must survive a crash that follows the answer.
     app.driver.save().await.map_err(ApiError::internal)?;
     tracing::info!(
@@ -68,9 +67,7 @@ pub(crate) async fn heartbeat(
     principal.require("publish")?;
     let beat: Heartbeat = body::json(body, app.times.body_idle).await?;
     let owner = principal.owner().id;
-    let reply = app
-        .driver
-        .with(|relay, now, out| relay.heartbeat(&owner, &beat, now, out))?;
+    let reply = app.driver.with(|relay, now, out| relay.heartbeat(&owner, &beat, now, out))?;
     Ok(Json(reply).into_response())
 }
 
@@ -85,10 +82,7 @@ pub(crate) async fn stream(
     let comment = app.times.channel_comment;
     let events = stream::unfold(channel, move |mut channel| async move {
         let text = channel.next(comment).await?;
-        Some((
-            Ok::<_, std::convert::Infallible>(Bytes::from(text)),
-            channel,
-        ))
+        Some((Ok::<_, std::convert::Infallible>(Bytes::from(text)), channel))
     });
     let head = [
         (header::CONTENT_TYPE, "text/event-stream"),
@@ -169,10 +163,7 @@ pub(crate) async fn poll(
 ) -> Result<Response, ApiError> {
     principal.require("publish")?;
     let mut channel = Channel::open(&app, &principal, &headers)?;
-    let wait = query
-        .wait
-        .map_or(limits::POLL_WAIT, Duration::from_secs)
-        .min(limits::POLL_WAIT);
+    let wait = query.wait.map_or(limits::POLL_WAIT, Duration::from_secs).min(limits::POLL_WAIT);
     let mut frames = Vec::new();
     let until_news = async {
         while let Some(frame) = channel.frames.recv().await {
@@ -223,9 +214,7 @@ pub(crate) async fn probe(
 }
 
 fn session_header(headers: &HeaderMap) -> Result<&str, ApiError> {
-    let value = headers
-        .get(wire::headers::SESSION)
-        .and_then(|v| v.to_str().ok());
+    let value = headers.get(wire::headers::SESSION).and_then(|v| v.to_str().ok());
     value.ok_or_else(|| {
         let message = format!("the header {} is missing", wire::headers::SESSION);
         ApiError::invalid(message, None)

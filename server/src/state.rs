@@ -84,8 +84,7 @@ impl App {
         let now = self.driver.now();
         for owner in self.tokens.settle(now).await? {
             let reason = crate::publisher::REVOKED;
-            self.driver
-                .with(|relay, now, out| relay.revoke_owner(&owner, reason, now, out));
+            self.driver.with(|relay, now, out| relay.revoke_owner(&owner, reason, now, out));
         }
         Ok(())
     }

@@ -14,10 +14,6 @@ pub(crate) fn watch_status(app: State<'_, App>, channel: Channel<View>) {
 
 /// Sets the publish switch of one model in config.json.
 #[tauri::command]
-pub(crate) async fn set_publish(
-    app: State<'_, App>,
-    name: String,
-    on: bool,
-) -> Result<(), String> {
+pub(crate) async fn set_publish(app: State<'_, App>, name: String, on: bool) -> Result<(), String> {
     app.set_publish(name, on).await
 }

@@ -17,11 +17,9 @@ use registrar::home::Home;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::process::ExitCode;
 use tauri::{AppHandle, RunEvent, WindowEvent};
-use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    registrar::logging::to_stderr();
     if !has_display() {
         return refuse(
             "mcplocal needs a graphical session and cannot open one (DISPLAY and WAYLAND_DISPLAY). \
@@ -82,6 +80,7 @@ fn bus_name(home: &Home) -> String {
     format!("dev.mcpctl.mcplocal.home{:016x}", hasher.finish())
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "most events of the toolkit are its own")]
 fn on_event(app: &AppHandle, event: RunEvent) {
     match event {
         // The last window closed. The tray stays; a real quit carries a code.

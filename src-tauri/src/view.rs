@@ -112,11 +112,8 @@ fn headline(status: &Status, now: u64) -> String {
         Connection::WaitingForKeyring => "Waiting for you to unlock the keyring".into(),
         Connection::Connecting => format!("Connecting to {server}…"),
         Connection::Online { .. } => {
-            let published = status
-                .providers
-                .iter()
-                .filter(|p| p.state != BackendState::Rejected)
-                .count();
+            let published =
+                status.providers.iter().filter(|p| p.state != BackendState::Rejected).count();
             format!("Online — {server} ({published} published)")
         }
         Connection::Reconnecting { message, retry_at, .. } => {

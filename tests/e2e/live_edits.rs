@@ -14,9 +14,7 @@ const SOON: Duration = Duration::from_secs(2);
 async fn publishing_another_and_unpublishing_it_leaves_a_running_answer_alone() {
     let world = World::new().await;
     let url = &world.backend.url;
-    let running = world
-        .scripted(json!({"do": "count", "n": 60, "pauseMs": 50}))
-        .await;
+    let running = world.scripted(json!({"do": "count", "n": 60, "pauseMs": 50})).await;
     let edits = async {
         let is = async |name: &str, there: bool| {
             e2e::within(SOON, "the catalogue follows the file", async || {
@@ -26,14 +24,9 @@ async fn publishing_another_and_unpublishing_it_leaves_a_running_answer_alone() 
             })
             .await;
         };
-        world.home.configure(
-            &world.mcpd.url,
-            &[provider("qwen", url), provider("other", url)],
-        );
+        world.home.configure(&world.mcpd.url, &[provider("qwen", url), provider("other", url)]);
         is("other", true).await;
-        world
-            .home
-            .configure(&world.mcpd.url, &[provider("qwen", url)]);
+        world.home.configure(&world.mcpd.url, &[provider("qwen", url)]);
         is("other", false).await;
         is("qwen", true).await;
     };
@@ -44,9 +37,7 @@ async fn publishing_another_and_unpublishing_it_leaves_a_running_answer_alone() 
 #[tokio::test]
 async fn an_unpublished_model_takes_no_new_request_and_ends_the_one_that_runs() {
     let world = World::new().await;
-    let running = world
-        .scripted(json!({"do": "count", "n": 30, "pauseMs": 50}))
-        .await;
+    let running = world.scripted(json!({"do": "count", "n": 30, "pauseMs": 50})).await;
     let unpublish = async {
         assert!(world.home.command(&["unpublish", "qwen"]).status.success());
         e2e::within(SOON, "it is gone", async || {
@@ -63,9 +54,7 @@ async fn a_new_url_of_one_provider_takes_its_next_request() {
     let world = World::new().await;
     let second = Backend::awake().await;
     assert_eq!(world.chat(&whole()).await.status(), 200);
-    world
-        .home
-        .configure(&world.mcpd.url, &[provider("qwen", &second.url)]);
+    world.home.configure(&world.mcpd.url, &[provider("qwen", &second.url)]);
     e2e::within(SOON, "the new backend is asked", async || {
         assert_eq!(world.chat(&whole()).await.status(), 200);
         (!second.seen().is_empty()).then_some(())
@@ -91,20 +80,10 @@ async fn a_mended_recipe_is_the_one_that_runs() {
 #[tokio::test]
 async fn the_command_line_switches_a_model_on_in_the_file() {
     let world = World::with(|entry| entry).await;
-    let private = and(
-        provider("private", &world.backend.url),
-        &json!({"publish": false}),
-    );
-    world.home.configure(
-        &world.mcpd.url,
-        &[provider("qwen", &world.backend.url), private],
-    );
+    let private = and(provider("private", &world.backend.url), &json!({"publish": false}));
+    world.home.configure(&world.mcpd.url, &[provider("qwen", &world.backend.url), private]);
     let said = world.home.command(&["publish", "private"]);
-    assert!(
-        said.status.success(),
-        "{}",
-        String::from_utf8_lossy(&said.stderr)
-    );
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     world.mcpd.active(&world.caller, "private").await;
     let said = world.home.command(&["publish", "nothing"]);
     let text = String::from_utf8_lossy(&said.stderr).into_owned();

@@ -1,10 +1,6 @@
 //! The main job, end to end: a person publishes, somebody else calls, and everything that can go
 //! wrong between them.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test ends where it fails"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
 
 mod bad_input;
 mod instances;
@@ -53,24 +49,13 @@ impl World {
         let entry = change(provider("qwen", &backend.url));
         let home = Home::with(&mcpd.url, &[entry]);
         let agent = Agent::start(&home, &publisher);
-        mcpd.row(&caller, "qwen", |row| row["connected"] == true)
-            .await;
-        Self {
-            agent,
-            home,
-            backend,
-            mcpd,
-            publisher,
-            caller,
-        }
+        mcpd.row(&caller, "qwen", |row| row["connected"] == true).await;
+        Self { agent, home, backend, mcpd, publisher, caller }
     }
 
     /// Sends a chat.
     pub(crate) async fn chat(&self, body: &Value) -> reqwest::Response {
-        let request = self
-            .mcpd
-            .post("/v1/chat/completions", &self.caller)
-            .json(body);
+        let request = self.mcpd.post("/v1/chat/completions", &self.caller).json(body);
         request.send().await.unwrap()
     }
 

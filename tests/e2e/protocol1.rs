@@ -29,10 +29,7 @@ async fn a_registrar_of_the_seed_system_publishes_to_our_mcpd_and_answers_stream
     let mut body = body;
     body["stream"] = json!(false);
     let answer: Value = chat(&body).await.unwrap().json().await.unwrap();
-    assert_eq!(
-        answer["choices"][0]["message"]["content"],
-        "asked for hello"
-    );
+    assert_eq!(answer["choices"][0]["message"]["content"], "asked for hello");
     let beat = seed.tells("heartbeat", |_| true).await;
     assert_eq!(beat["status"], 200);
 }
@@ -49,21 +46,12 @@ struct Seed {
 impl Seed {
     async fn new() -> Self {
         let peer = Peer::start("seed-mcpd.mjs", &[]);
-        let url = peer.tells("listening", |_| true).await["url"]
-            .as_str()
-            .unwrap()
-            .to_owned();
+        let url = peer.tells("listening", |_| true).await["url"].as_str().unwrap().to_owned();
         let backend = Backend::awake().await;
         let home = Home::with(&url, &[provider("qwen", &backend.url)]);
         let agent = Agent::start(&home, "t");
         peer.tells("channel", |_| true).await;
-        Self {
-            peer,
-            url,
-            backend,
-            home,
-            _agent: agent,
-        }
+        Self { peer, url, backend, home, _agent: agent }
     }
 
     async fn task(&self, id: &str, streaming: bool, request: Value) {
@@ -72,20 +60,13 @@ impl Seed {
             "streaming": streaming,
         });
         let url = format!("{}/control/task", self.url);
-        reqwest::Client::new()
-            .post(url)
-            .json(&task)
-            .send()
-            .await
-            .unwrap();
+        reqwest::Client::new().post(url).json(&task).send().await.unwrap();
     }
 
     fn results(&self, id: &str) -> Vec<Value> {
         let path = format!("_provider-task/{id}/result");
         let told = self.peer.told().into_iter();
-        told.filter(|told| told["path"] == path.as_str())
-            .map(|t| t["result"].clone())
-            .collect()
+        told.filter(|told| told["path"] == path.as_str()).map(|t| t["result"].clone()).collect()
     }
 }
 
@@ -94,10 +75,7 @@ async fn our_agent_publishes_to_a_server_of_the_seed_system_and_answers_streamed
     let seed = Seed::new().await;
     let register = seed.peer.tells("register", |_| true).await;
     assert_eq!(register["authorization"], "Bearer t");
-    let status = seed
-        .home
-        .shows("online", |s| s["connection"]["state"] == "online")
-        .await;
+    let status = seed.home.shows("online", |s| s["connection"]["state"] == "online").await;
     assert_eq!(status["providers"][0]["name"], "qwen");
 
     let request = json!({"model": "qwen", "stream": true, "messages": []});
@@ -109,24 +87,14 @@ async fn our_agent_publishes_to_a_server_of_the_seed_system_and_answers_streamed
     assert_eq!(chunks[5]["chunk"]["data"], "[DONE]");
     let text = |chunk: &Value| {
         let data: Value = serde_json::from_str(chunk["chunk"]["data"].as_str().unwrap()).unwrap();
-        data["choices"][0]["delta"]["content"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        data["choices"][0]["delta"]["content"].as_str().unwrap().to_owned()
     };
     assert_eq!(chunks[..5].iter().map(text).collect::<String>(), counted(5));
 
-    seed.task("t2", false, json!({"model": "qwen", "messages": []}))
-        .await;
-    let whole = seed
-        .peer
-        .tells("result", |told| told["result"]["body"].is_object())
-        .await;
+    seed.task("t2", false, json!({"model": "qwen", "messages": []})).await;
+    let whole = seed.peer.tells("result", |told| told["result"]["body"].is_object()).await;
     assert_eq!(whole["result"]["status"], 200);
-    assert_eq!(
-        whole["result"]["body"]["choices"][0]["message"]["content"],
-        "whole"
-    );
+    assert_eq!(whole["result"]["body"]["choices"][0]["message"]["content"], "whole");
     let body: Value = serde_json::from_slice(&seed.backend.seen()[1].body).unwrap();
     assert_eq!(body["model"], "the-backends-own-name");
 }

@@ -14,10 +14,7 @@ async fn a_published_model_is_called_through_mcpd_streamed_and_whole() {
     let world = World::new().await;
     world.mcpd.active(&world.caller, "qwen").await;
     let streamed = read(world.scripted(json!({"do": "count", "n": 40})).await).await;
-    assert_eq!(
-        (streamed.text.as_str(), streamed.done),
-        (counted(40).as_str(), true)
-    );
+    assert_eq!((streamed.text.as_str(), streamed.done), (counted(40).as_str(), true));
     let answer = world.chat(&whole()).await;
     assert_eq!(answer.status(), 200);
     let answer: serde_json::Value = answer.json().await.unwrap();
@@ -28,16 +25,10 @@ async fn a_published_model_is_called_through_mcpd_streamed_and_whole() {
 async fn nothing_opted_in_means_no_call_at_all_until_somebody_opts_in() {
     let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", server.local_addr().unwrap());
-    let private = and(
-        provider("qwen", "http://127.0.0.1:9"),
-        &json!({"publish": false}),
-    );
+    let private = and(provider("qwen", "http://127.0.0.1:9"), &json!({"publish": false}));
     let home = Home::with(&url, &[private]);
     let _agent = Agent::start(&home, "t");
-    home.shows("that nothing is published", |s| {
-        s["connection"]["state"] == "idle"
-    })
-    .await;
+    home.shows("that nothing is published", |s| s["connection"]["state"] == "idle").await;
     let call = tokio::time::timeout(std::time::Duration::from_millis(500), server.accept());
     assert!(call.await.is_err(), "a call was made");
 
@@ -51,18 +42,12 @@ async fn the_session_is_kept_in_a_private_file_and_gets_the_same_rows_after_a_re
     let mut world = World::new().await;
     let row = world.mcpd.active(&world.caller, "qwen").await;
     let file = world.home.file("provider-session");
-    assert_eq!(
-        std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let session = world.home.read("provider-session");
 
     world.agent.process.kill();
     world.agent = Agent::start(&world.home, &world.publisher);
-    world
-        .home
-        .shows("online", |s| s["connection"]["state"] == "online")
-        .await;
+    world.home.shows("online", |s| s["connection"]["state"] == "online").await;
     let again = world.mcpd.active(&world.caller, "qwen").await;
     assert_eq!(again["id"], row["id"]);
     assert_eq!(world.home.read("provider-session"), session);
@@ -71,10 +56,7 @@ async fn the_session_is_kept_in_a_private_file_and_gets_the_same_rows_after_a_re
 #[tokio::test]
 async fn heartbeats_come_at_their_interval() {
     let seed = Peer::start("seed-mcpd.mjs", &[]);
-    let url = seed.tells("listening", |_| true).await["url"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let url = seed.tells("listening", |_| true).await["url"].as_str().unwrap().to_owned();
     let backend = Backend::awake().await;
     let home = Home::with(&url, &[provider("qwen", &backend.url)]);
     let _agent = Agent::start(&home, "t");
@@ -89,46 +71,24 @@ async fn heartbeats_come_at_their_interval() {
         (at.len() >= 4).then_some(at)
     })
     .await;
-    let gaps: Vec<u64> = beats
-        .windows(2)
-        .map(|two| two[1] - two[0])
-        .skip(1)
-        .collect();
-    assert!(
-        gaps.iter().all(|gap| (2_600..4_500).contains(gap)),
-        "{gaps:?}"
-    );
+    let gaps: Vec<u64> = beats.windows(2).map(|two| two[1] - two[0]).skip(1).collect();
+    assert!(gaps.iter().all(|gap| (2_600..4_500).contains(gap)), "{gaps:?}");
 }
 
 #[tokio::test]
 async fn an_error_of_register_is_shown_with_its_cause_and_tried_again() {
     let seed = Peer::start("seed-mcpd.mjs", &[]);
-    let url = seed.tells("listening", |_| true).await["url"]
-        .as_str()
-        .unwrap()
-        .to_owned();
-    let fault = |fault| {
-        reqwest::Client::new()
-            .post(format!("{url}/control/faults"))
-            .json(&fault)
-            .send()
-    };
+    let url = seed.tells("listening", |_| true).await["url"].as_str().unwrap().to_owned();
+    let fault =
+        |fault| reqwest::Client::new().post(format!("{url}/control/faults")).json(&fault).send();
     fault(json!({"register": 500})).await.unwrap();
     let home = Home::with(&url, &[provider("qwen", "http://127.0.0.1:9")]);
     let _agent = Agent::start(&home, "t");
-    let status = home
-        .shows("reconnecting", |s| {
-            s["connection"]["state"] == "reconnecting"
-        })
-        .await;
+    let status = home.shows("reconnecting", |s| s["connection"]["state"] == "reconnecting").await;
     let message = status["connection"]["message"].as_str().unwrap();
-    assert!(
-        message.contains("500") && message.contains("the seed is unwell"),
-        "{message}"
-    );
+    assert!(message.contains("500") && message.contains("the seed is unwell"), "{message}");
     fault(json!({})).await.unwrap();
-    home.shows("online", |s| s["connection"]["state"] == "online")
-        .await;
+    home.shows("online", |s| s["connection"]["state"] == "online").await;
 }
 
 #[tokio::test]
@@ -139,9 +99,7 @@ async fn a_refused_token_stops_with_the_reason_and_a_new_one_goes_on() {
     let token = home.file("token");
     std::fs::write(&token, "mcp_publish_wrong").unwrap();
     let _agent = Agent::with(&home, &[("MCPCTL_TOKEN_FILE", token.to_str().unwrap())]);
-    let status = home
-        .shows("stopped", |s| s["connection"]["state"] == "stopped")
-        .await;
+    let status = home.shows("stopped", |s| s["connection"]["state"] == "stopped").await;
     let message = status["connection"]["message"].as_str().unwrap();
     assert!(message.contains("401"), "{message}");
 
@@ -155,24 +113,14 @@ async fn missing_credentials_are_said_and_looked_for_again_and_never_a_failed_st
     let backend = Backend::awake().await;
     let home = Home::with(&mcpd.url, &[provider("qwen", &backend.url)]);
     let mut agent = Agent::with(&home, &[]);
-    let status = home
-        .shows("not configured", |s| {
-            s["connection"]["state"] == "notConfigured"
-        })
-        .await;
-    assert!(
-        status["connection"]["message"]
-            .as_str()
-            .unwrap()
-            .contains("login")
-    );
+    let status =
+        home.shows("not configured", |s| s["connection"]["state"] == "notConfigured").await;
+    assert!(status["connection"]["message"].as_str().unwrap().contains("login"));
     assert!(agent.process.ended().is_none());
     // The seed system's file, which it still understands.
     let file = json!({"mcpdUrl": mcpd.url, "token": mcpd.token("mia", "publish")});
     std::fs::write(home.file("credentials"), file.to_string()).unwrap();
-    let online = home
-        .shows("online", |s| s["connection"]["state"] == "online")
-        .await;
+    let online = home.shows("online", |s| s["connection"]["state"] == "online").await;
     assert_eq!(online["credentials"], "file");
 }
 
@@ -191,12 +139,9 @@ async fn a_backend_that_is_down_hibernates_only_when_a_recipe_can_wake_it() {
     let home = Home::with(&mcpd.url, &providers);
     let _agent = Agent::start(&home, &mcpd.token("mia", "publish"));
     let caller = mcpd.token("tom", "infer");
-    for (name, status) in [
-        ("up", "active"),
-        ("asleep", "hibernating"),
-        ("off", "hibernating"),
-        ("gone", "inactive"),
-    ] {
+    for (name, status) in
+        [("up", "active"), ("asleep", "hibernating"), ("off", "hibernating"), ("gone", "inactive")]
+    {
         mcpd.row(&caller, name, |row| row["status"] == status).await;
     }
 }
@@ -218,12 +163,7 @@ async fn a_stop_withdraws_closes_the_channel_and_leaves_nothing() {
     world.mcpd.active(&world.caller, "qwen").await;
     assert!(world.agent.process.stop().await.success());
     // Acknowledged before the process ended: no waiting for a lease.
-    let answer = world
-        .mcpd
-        .get("/api/v1/llms/qwen", &world.caller)
-        .send()
-        .await
-        .unwrap();
+    let answer = world.mcpd.get("/api/v1/llms/qwen", &world.caller).send().await.unwrap();
     assert_eq!(answer.status(), 404);
     assert!(!world.home.file("status.json").exists());
     let status = world.home.command(&["status"]);
@@ -234,9 +174,7 @@ async fn a_stop_withdraws_closes_the_channel_and_leaves_nothing() {
 async fn a_request_that_runs_when_the_agent_is_stopped_may_end() {
     let mut world = World::new().await;
     world.mcpd.active(&world.caller, "qwen").await;
-    let answer = world
-        .scripted(json!({"do": "count", "n": 20, "pauseMs": 50}))
-        .await;
+    let answer = world.scripted(json!({"do": "count", "n": 20, "pauseMs": 50})).await;
     world.agent.process.signal("TERM");
     let streamed = read(answer).await;
     assert_eq!((streamed.text, streamed.done), (counted(20), true));
@@ -246,28 +184,16 @@ async fn a_request_that_runs_when_the_agent_is_stopped_may_end() {
 #[tokio::test]
 async fn an_unknown_session_is_registered_again_at_once() {
     let seed = Peer::start("seed-mcpd.mjs", &[]);
-    let url = seed.tells("listening", |_| true).await["url"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let url = seed.tells("listening", |_| true).await["url"].as_str().unwrap().to_owned();
     let backend = Backend::awake().await;
     let home = Home::with(&url, &[provider("qwen", &backend.url)]);
     let _agent = Agent::start(&home, "t");
     seed.tells("channel", |_| true).await;
-    let control = |path: &str| {
-        reqwest::Client::new()
-            .post(format!("{url}/control/{path}"))
-            .send()
-    };
+    let control = |path: &str| reqwest::Client::new().post(format!("{url}/control/{path}")).send();
     control("forget").await.unwrap();
     control("close").await.unwrap();
     e2e::until("it registers again and is back", async || {
-        let count = |kind| {
-            seed.told()
-                .iter()
-                .filter(|told| told["kind"] == kind)
-                .count()
-        };
+        let count = |kind| seed.told().iter().filter(|told| told["kind"] == kind).count();
         (count("register") >= 2 && count("channel") >= 2).then_some(())
     })
     .await;

@@ -15,9 +15,7 @@ use tokio::time::Instant;
 async fn after_a_cancelled_stream_the_next_request_runs_at_once() {
     let world = World::new().await;
     for _ in 0..5 {
-        let answer = world
-            .scripted(json!({"do": "count", "n": 9_999, "pauseMs": 10}))
-            .await;
+        let answer = world.scripted(json!({"do": "count", "n": 9_999, "pauseMs": 10})).await;
         let mut bytes = answer.bytes_stream();
         bytes.next().await.unwrap().unwrap();
         drop(bytes);
@@ -31,10 +29,7 @@ async fn after_a_cancelled_stream_the_next_request_runs_at_once() {
 #[tokio::test]
 async fn a_caller_who_leaves_closes_the_backends_connection_streaming_or_not() {
     let world = World::new().await;
-    for script in [
-        json!({"do": "count", "n": 9_999, "pauseMs": 10}),
-        json!({"do": "never"}),
-    ] {
+    for script in [json!({"do": "count", "n": 9_999, "pauseMs": 10}), json!({"do": "never"})] {
         let body = scripted("qwen", script);
         let call = async { read(world.chat(&body).await).await };
         tokio::select! {
@@ -43,20 +38,14 @@ async fn a_caller_who_leaves_closes_the_backends_connection_streaming_or_not() {
         }
         let left = Instant::now();
         world.backend.until_open(0).await;
-        assert!(
-            left.elapsed() < Duration::from_millis(1_000),
-            "{:?}",
-            left.elapsed()
-        );
+        assert!(left.elapsed() < Duration::from_millis(1_000), "{:?}", left.elapsed());
     }
 }
 
 #[tokio::test]
 async fn a_publisher_killed_in_the_middle_gives_an_explicit_error_and_repeats_nothing() {
     let mut world = World::new().await;
-    let answer = world
-        .scripted(json!({"do": "count", "n": 60, "pauseMs": 30}))
-        .await;
+    let answer = world.scripted(json!({"do": "count", "n": 60, "pauseMs": 30})).await;
     let mut bytes = answer.bytes_stream();
     let mut text = String::new();
     while !text.contains(" 30\"") {
@@ -67,31 +56,14 @@ async fn a_publisher_killed_in_the_middle_gives_an_explicit_error_and_repeats_no
     while let Some(piece) = bytes.next().await {
         text.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
     }
-    assert!(
-        killed.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        killed.elapsed()
-    );
-    assert!(
-        text.contains("\"error\"") && !text.contains("[DONE]"),
-        "{text}"
-    );
+    assert!(killed.elapsed() < Duration::from_secs(1), "{:?}", killed.elapsed());
+    assert!(text.contains("\"error\"") && !text.contains("[DONE]"), "{text}");
     let positions: Vec<u64> = text
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok())
-        .filter_map(|event| {
-            event["choices"][0]["delta"]["content"]
-                .as_str()?
-                .trim()
-                .parse()
-                .ok()
-        })
+        .filter_map(|event| event["choices"][0]["delta"]["content"].as_str()?.trim().parse().ok())
         .collect();
-    assert_eq!(
-        positions,
-        (1..=positions.len() as u64).collect::<Vec<_>>(),
-        "a prefix, once"
-    );
+    assert_eq!(positions, (1..=positions.len() as u64).collect::<Vec<_>>(), "a prefix, once");
 }
 
 #[tokio::test]
@@ -129,27 +101,14 @@ async fn a_caller_who_stops_reading_costs_the_server_no_memory_and_delays_nobody
 #[tokio::test]
 async fn a_callers_credentials_never_reach_the_backend() {
     let world = World::new().await;
-    let request = world
-        .mcpd
-        .post("/v1/chat/completions", &world.caller)
-        .json(&whole());
-    let request = request
-        .header("x-api-key", "canary")
-        .header("cookie", "canary=1");
-    let request = request
-        .header("openai-beta", "assistants=v2")
-        .header("x-other", "canary");
+    let request = world.mcpd.post("/v1/chat/completions", &world.caller).json(&whole());
+    let request = request.header("x-api-key", "canary").header("cookie", "canary=1");
+    let request = request.header("openai-beta", "assistants=v2").header("x-other", "canary");
     assert_eq!(request.send().await.unwrap().status(), 200);
     let seen = &world.backend.seen()[0];
     let headers = format!("{:?}", seen.headers);
-    assert!(
-        !headers.contains("canary") && !headers.contains(&world.caller),
-        "{headers}"
-    );
-    assert!(
-        !headers.contains(&world.publisher) && !headers.contains("authorization"),
-        "{headers}"
-    );
+    assert!(!headers.contains("canary") && !headers.contains(&world.caller), "{headers}");
+    assert!(!headers.contains(&world.publisher) && !headers.contains("authorization"), "{headers}");
     assert_eq!(seen.headers["openai-beta"], "assistants=v2");
 }
 
@@ -164,15 +123,10 @@ async fn a_body_arrives_unchanged_but_for_the_model_small_and_large() {
             format!("{{ \"pad\": \"{padding}\",\n  \"model\": \"{model}\",\t{parameters} }}")
         };
         let request = world.mcpd.post("/v1/chat/completions", &world.caller);
-        let request = request
-            .header("content-type", "application/json")
-            .body(body("qwen"));
+        let request = request.header("content-type", "application/json").body(body("qwen"));
         assert_eq!(request.send().await.unwrap().status(), 200);
         let seen = world.backend.seen().pop().unwrap();
-        assert!(
-            seen.body == body("the-backends-own-name"),
-            "the body has changed"
-        );
+        assert!(seen.body == body("the-backends-own-name"), "the body has changed");
     }
 }
 
@@ -180,30 +134,15 @@ async fn a_body_arrives_unchanged_but_for_the_model_small_and_large() {
 async fn every_relayed_endpoint_reaches_the_same_path_of_the_backend() {
     let world = World::new().await;
     for path in wire::paths::RELAYED {
-        let answer = world
-            .mcpd
-            .post(path, &world.caller)
-            .json(&whole())
-            .send()
-            .await
-            .unwrap();
+        let answer = world.mcpd.post(path, &world.caller).json(&whole()).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{path}");
         assert_eq!(world.backend.seen().pop().unwrap().path, *path);
     }
     let seed = "/api/v1/llms/qwen/infer";
     let body = json!({"messages": []});
-    let answer = world
-        .mcpd
-        .post(seed, &world.caller)
-        .json(&body)
-        .send()
-        .await
-        .unwrap();
+    let answer = world.mcpd.post(seed, &world.caller).json(&body).send().await.unwrap();
     assert_eq!(answer.status(), 200, "{seed}");
-    assert_eq!(
-        world.backend.seen().pop().unwrap().path,
-        "/v1/chat/completions"
-    );
+    assert_eq!(world.backend.seen().pop().unwrap().path, "/v1/chat/completions");
 }
 
 #[tokio::test]
@@ -214,14 +153,8 @@ async fn an_answer_is_the_backends_to_the_byte_wherever_its_events_are_cut() {
         let ours = world.scripted(script.clone()).await.bytes().await.unwrap();
         let direct =
             reqwest::Client::new().post(format!("{}/v1/chat/completions", world.backend.url));
-        let direct = direct
-            .json(&scripted("x", script))
-            .send()
-            .await
-            .unwrap()
-            .bytes()
-            .await
-            .unwrap();
+        let direct =
+            direct.json(&scripted("x", script)).send().await.unwrap().bytes().await.unwrap();
         assert_eq!(ours, direct, "split at {split}");
     }
 }
@@ -244,11 +177,7 @@ async fn parallel_answers_never_cross() {
 async fn a_backends_own_errors_pass_as_they_are() {
     let world = World::new().await;
     let cases = [
-        (
-            400,
-            "application/json",
-            "{\"error\":{\"message\":\"context too long\"}}",
-        ),
+        (400, "application/json", "{\"error\":{\"message\":\"context too long\"}}"),
         (429, "application/json", "{\"error\":\"busy\"}"),
         (500, "text/html", "<h1>oops</h1>"),
     ];
@@ -264,19 +193,20 @@ async fn a_backends_own_errors_pass_as_they_are() {
 #[tokio::test]
 async fn a_backend_that_breaks_off_is_an_explicit_error_and_never_a_complete_answer() {
     let world = World::new().await;
-    let broken = read(
-        world
-            .scripted(json!({"do": "count", "n": 20, "abortAt": 8}))
-            .await,
-    )
-    .await;
+    let script = json!({"do": "count", "n": 20, "abortAt": 8, "pauseMs": 20});
+    let broken = read(world.scripted(script).await).await;
     assert_eq!(broken.text, counted(7));
-    assert_eq!(
-        (broken.done, broken.error.as_deref()),
-        (false, Some("backend_aborted"))
-    );
+    assert_eq!((broken.done, broken.error.as_deref()), (false, Some("backend_aborted")));
     let streamed = read(world.scripted(json!({"do": "count", "n": 3})).await).await;
     assert!(streamed.done, "the next one works");
+}
+
+#[tokio::test]
+async fn a_backend_that_breaks_off_before_its_first_byte_is_an_error_with_a_status() {
+    let world = World::new().await;
+    let answer = world.scripted(json!({"do": "count", "n": 20, "abortAt": 1})).await;
+    assert_eq!(answer.status(), 502);
+    assert_eq!(code(answer).await, "backend_aborted");
 }
 
 #[tokio::test]
@@ -293,10 +223,7 @@ async fn a_backend_that_cannot_be_reached_is_said_and_seen() {
             || (status == 503 && code == "llm_inactive"),
         "{status} {code}"
     );
-    world
-        .mcpd
-        .row(&world.caller, "qwen", |row| row["status"] == "inactive")
-        .await;
+    world.mcpd.row(&world.caller, "qwen", |row| row["status"] == "inactive").await;
 }
 
 #[tokio::test]

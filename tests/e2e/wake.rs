@@ -11,20 +11,14 @@ use serde_json::{Value, json};
 async fn asleep(wake: impl FnOnce(&Backend) -> Value) -> World {
     let backend = Backend::asleep().await;
     let wake = wake(&backend);
-    World::on(Mcpd::start().await, backend, |entry| {
-        and(entry, &json!({"wake": wake}))
-    })
-    .await
+    World::on(Mcpd::start().await, backend, |entry| and(entry, &json!({"wake": wake}))).await
 }
 
 #[tokio::test]
 async fn a_command_wakes_it_once_for_all_who_wait() {
     let world = asleep(Backend::wake_command).await;
     let row = |status: &'static str| move |row: &Value| row["status"] == status;
-    world
-        .mcpd
-        .row(&world.caller, "qwen", row("hibernating"))
-        .await;
+    world.mcpd.row(&world.caller, "qwen", row("hibernating")).await;
     let calls = (0..20).map(|_| async { world.chat(&whole()).await.status() });
     let answered = futures_util::future::join_all(calls).await;
     assert!(answered.iter().all(|status| *status == 200), "{answered:?}");
@@ -51,24 +45,14 @@ async fn a_recipe_that_fails_tells_its_cause_to_the_owner_and_only_a_code_to_the
     assert_eq!(answer.status(), 503);
     assert!(answer.headers().contains_key("retry-after"));
     let text = answer.text().await.unwrap();
-    assert!(
-        text.contains("llm_wake_failed") && text.contains("recipe_exit"),
-        "{text}"
-    );
+    assert!(text.contains("llm_wake_failed") && text.contains("recipe_exit"), "{text}");
     assert!(!text.contains("secret detail"), "{text}");
     let status = world
         .home
-        .shows("why", |s| {
-            s["providers"][0]["message"]
-                .as_str()
-                .is_some_and(|m| m.contains("exit"))
-        })
+        .shows("why", |s| s["providers"][0]["message"].as_str().is_some_and(|m| m.contains("exit")))
         .await;
     let message = status["providers"][0]["message"].as_str().unwrap();
-    assert!(
-        message.contains("exit code 7") && message.contains("secret detail"),
-        "{message}"
-    );
+    assert!(message.contains("exit code 7") && message.contains("secret detail"), "{message}");
 }
 
 #[tokio::test]
@@ -129,10 +113,7 @@ async fn a_caller_who_leaves_does_not_stop_the_wake_of_those_who_stay() {
 #[tokio::test]
 async fn heartbeats_go_on_while_it_wakes() {
     let seed = Peer::start("seed-mcpd.mjs", &[]);
-    let url = seed.tells("listening", |_| true).await["url"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let url = seed.tells("listening", |_| true).await["url"].as_str().unwrap().to_owned();
     let backend = Backend::asleep().await;
     let flag = backend.flag();
     let wake = json!({"wake": {"type": "command", "command": "true", "maxWaitSeconds": 60}});
@@ -140,24 +121,12 @@ async fn heartbeats_go_on_while_it_wakes() {
     let _agent = Agent::start(&home, "t");
     seed.tells("heartbeat", |_| true).await;
     let task = json!({"kind": "wake", "taskId": "w1", "llmName": "qwen", "maxWaitSeconds": 60});
-    let post = reqwest::Client::new()
-        .post(format!("{url}/control/task"))
-        .json(&task)
-        .send();
+    let post = reqwest::Client::new().post(format!("{url}/control/task")).json(&task).send();
     post.await.unwrap();
-    home.shows("waking", |s| s["providers"][0]["state"] == "waking")
-        .await;
-    let beats = || {
-        seed.told()
-            .iter()
-            .filter(|told| told["kind"] == "heartbeat")
-            .count()
-    };
+    home.shows("waking", |s| s["providers"][0]["state"] == "waking").await;
+    let beats = || seed.told().iter().filter(|told| told["kind"] == "heartbeat").count();
     let before = beats();
-    e2e::until("three more heartbeats", async || {
-        (beats() >= before + 3).then_some(())
-    })
-    .await;
+    e2e::until("three more heartbeats", async || (beats() >= before + 3).then_some(())).await;
     std::fs::write(flag, "").unwrap();
     let result = seed.tells("result", |_| true).await;
     assert_eq!(result["result"]["ok"], true, "{result}");
@@ -173,17 +142,10 @@ async fn an_idle_backend_is_put_to_sleep_and_woken_again_by_the_next_request() {
     });
     let world = World::on(Mcpd::start().await, backend, |entry| and(entry, &more)).await;
     // Longer than the idle time: a request that runs keeps it awake.
-    let streamed = read(
-        world
-            .scripted(json!({"do": "count", "n": 15, "pauseMs": 100}))
-            .await,
-    )
-    .await;
+    let streamed =
+        read(world.scripted(json!({"do": "count", "n": 15, "pauseMs": 100})).await).await;
     assert!(streamed.done);
-    world
-        .mcpd
-        .row(&world.caller, "qwen", |row| row["status"] == "hibernating")
-        .await;
+    world.mcpd.row(&world.caller, "qwen", |row| row["status"] == "hibernating").await;
     assert_eq!(world.chat(&whole()).await.status(), 200);
     assert_eq!(world.backend.recipe_runs(), 1);
 }
@@ -191,12 +153,7 @@ async fn an_idle_backend_is_put_to_sleep_and_woken_again_by_the_next_request() {
 #[tokio::test]
 async fn looking_at_the_catalogue_wakes_nothing() {
     let world = asleep(Backend::wake_command).await;
-    for path in [
-        "/v1/models",
-        "/v1/models/qwen",
-        "/api/v1/llms",
-        "/api/v1/llms/qwen",
-    ] {
+    for path in ["/v1/models", "/v1/models/qwen", "/api/v1/llms", "/api/v1/llms/qwen"] {
         let answer = world.mcpd.get(path, &world.caller).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{path}");
     }

@@ -28,7 +28,9 @@ const stream = (response) => {
   response.writeHead(200, { "content-type": "text/event-stream" });
   response.write(faults.garbage ?? ": connected\n\n");
   channel = response;
+  const comments = setInterval(() => response.write(": ka\n\n"), 1000);
   response.on("close", () => {
+    clearInterval(comments);
     tell("channel-closed");
     if (channel === response) channel = null;
   });

@@ -18,9 +18,7 @@ pub struct Home {
 
 impl Default for Home {
     fn default() -> Self {
-        Self {
-            folder: Arc::new(tempfile::tempdir().unwrap()),
-        }
+        Self { folder: Arc::new(tempfile::tempdir().unwrap()) }
     }
 }
 
@@ -86,7 +84,7 @@ impl Home {
             .env("MCPCTL_HOME", self.folder.path())
             .env("MCPCTL_KEYCHAIN", "off")
             .env("MCPCTL_TIME_SCALE", SCALE)
-            .env("RUST_LOG", "trace,hyper_util=debug")
+            .env("RUST_LOG", "trace")
             .env_remove("MCPCTL_TOKEN");
         command
     }
@@ -98,6 +96,8 @@ pub struct Agent {
     pub process: Process,
     /// Its folder.
     pub home: Home,
+    /// Its log; not in the folder that it watches.
+    pub log: TempDir,
 }
 
 impl Agent {
@@ -112,10 +112,9 @@ impl Agent {
     pub fn with(home: &Home, environment: &[(&str, &str)]) -> Self {
         let mut command = home.prepare(&["run"]);
         command.envs(environment.iter().copied());
-        Self {
-            process: Process::start("agent", &mut command, home.folder.path()),
-            home: home.clone(),
-        }
+        let log = tempfile::tempdir().unwrap();
+        let process = Process::start("agent", &mut command, log.path());
+        Self { process, home: home.clone(), log }
     }
 }
 

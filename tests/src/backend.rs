@@ -73,11 +73,7 @@ impl Backend {
             .fallback(any(answer))
             .with_state(Arc::clone(&shared));
         let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self {
-            url,
-            shared,
-            _serving: AbortOnDropHandle::new(serving),
-        }
+        Self { url, shared, _serving: AbortOnDropHandle::new(serving) }
     }
 
     /// The file that means awake.
@@ -89,21 +85,15 @@ impl Backend {
     /// A command recipe that wakes it and counts how often it ran.
     #[must_use]
     pub fn wake_command(&self) -> Value {
-        let script = format!(
-            "echo ran >> {}; touch {}",
-            self.log().display(),
-            self.flag().display()
-        );
+        let script =
+            format!("echo ran >> {}; touch {}", self.log().display(), self.flag().display());
         json!({"type": "command", "command": "sh", "args": ["-c", script]})
     }
 
     /// How often a recipe has run.
     #[must_use]
     pub fn recipe_runs(&self) -> usize {
-        let by_command = std::fs::read_to_string(self.log())
-            .unwrap_or_default()
-            .lines()
-            .count();
+        let by_command = std::fs::read_to_string(self.log()).unwrap_or_default().lines().count();
         by_command + self.shared.wakes.load(Ordering::SeqCst)
     }
 
@@ -151,14 +141,8 @@ async fn answer(
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let body = axum::body::to_bytes(body, usize::MAX)
-        .await
-        .unwrap_or_default();
-    let seen = Seen {
-        path: uri.path().to_owned(),
-        headers,
-        body: body.clone(),
-    };
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let seen = Seen { path: uri.path().to_owned(), headers, body: body.clone() };
     shared.seen.lock().push(seen);
     let open = Open::new(shared);
     let request: Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -167,10 +151,7 @@ async fn answer(
     match script["do"].as_str() {
         Some("status") => {
             let status = StatusCode::from_u16(u16::try_from(number("status").unwrap()).unwrap());
-            let kind = script["type"]
-                .as_str()
-                .unwrap_or("application/json")
-                .to_owned();
+            let kind = script["type"].as_str().unwrap_or("application/json").to_owned();
             let text = script["body"].as_str().unwrap_or_default().to_owned();
             (status.unwrap(), [(header::CONTENT_TYPE, kind)], text).into_response()
         }
@@ -227,11 +208,7 @@ fn count(open: Open, script: Value) -> Response {
         if Some(at) == abort {
             return Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
         }
-        Ok(Bytes::from(if at > n {
-            "data: [DONE]\n\n".to_owned()
-        } else {
-            event(at)
-        }))
+        Ok(Bytes::from(if at > n { "data: [DONE]\n\n".to_owned() } else { event(at) }))
     });
     let pieces = events.flat_map(move |piece| match (piece, split) {
         (Ok(bytes), Some(at)) if at < bytes.len() => {
@@ -245,20 +222,14 @@ fn count(open: Open, script: Value) -> Response {
 
 fn event(at: u64) -> String {
     let choice = json!({"index": 0, "delta": {"content": format!(" {at}")}});
-    format!(
-        "data: {}\n\n",
-        json!({"object": "chat.completion.chunk", "choices": [choice]})
-    )
+    format!("data: {}\n\n", json!({"object": "chat.completion.chunk", "choices": [choice]}))
 }
 
 fn flood(open: Open, bytes: u64) -> Response {
     const PIECE: usize = 64 * 1024;
     let piece = Bytes::from(format!("data: {}\n\n", "x".repeat(PIECE - 8)));
     let pieces = usize::try_from(bytes).unwrap() / PIECE;
-    sse(
-        open,
-        stream::iter((0..pieces).map(move |_| Ok(piece.clone()))),
-    )
+    sse(open, stream::iter((0..pieces).map(move |_| Ok(piece.clone()))))
 }
 
 fn sse(
@@ -268,9 +239,5 @@ fn sse(
     let held = pieces.inspect(move |_| {
         let _while_sending = &open;
     });
-    (
-        [(header::CONTENT_TYPE, "text/event-stream")],
-        Body::from_stream(held),
-    )
-        .into_response()
+    ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(held)).into_response()
 }

@@ -48,9 +48,7 @@ fn take(streamed: &mut Streamed, line: &str) {
     if let Some(code) = event.pointer("/error/code").and_then(Value::as_str) {
         streamed.error = Some(code.to_owned());
     }
-    let content = event
-        .pointer("/choices/0/delta/content")
-        .and_then(Value::as_str);
+    let content = event.pointer("/choices/0/delta/content").and_then(Value::as_str);
     streamed.text.push_str(content.unwrap_or_default());
 }
 
@@ -69,8 +67,5 @@ pub fn scripted(model: &str, script: Value) -> Value {
 /// The code in an error's body.
 pub async fn code(response: Response) -> String {
     let body: Value = response.json().await.unwrap();
-    body["error"]["code"]
-        .as_str()
-        .unwrap_or_default()
-        .to_owned()
+    body["error"]["code"].as_str().unwrap_or_default().to_owned()
 }

@@ -1,11 +1,6 @@
 //! What end-to-end tests are made of: real processes of ours, backends real and scripted, peers of
 //! the seed system, and callers. The tests themselves are in `e2e/`.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test ends here"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends here")]
 
 pub mod agent;
 pub mod backend;
@@ -44,18 +39,11 @@ pub async fn within<T>(time: Duration, what: &str, mut found: impl AsyncFnMut() 
 /// The repository.
 #[must_use]
 pub fn repository() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .unwrap()
-        .to_owned()
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
 /// A port that was free a moment ago.
 #[must_use]
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }

@@ -23,11 +23,7 @@ pub struct Llama {
 pub fn folder() -> PathBuf {
     let script = crate::repository().join("scripts/backend.sh");
     let output = Command::new(script).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
 }
 
@@ -36,15 +32,8 @@ pub fn folder() -> PathBuf {
 pub fn command_line(port: u16, more: &[&str]) -> Vec<String> {
     let folder = folder();
     let script = crate::repository().join("tests/backend/serve_llama.py");
-    let paths = [
-        folder.join("venv/bin/python"),
-        script,
-        folder.join("count.gguf"),
-    ];
-    let mut line: Vec<String> = paths
-        .iter()
-        .map(|p| p.to_str().unwrap().to_owned())
-        .collect();
+    let paths = [folder.join("venv/bin/python"), script, folder.join("count.gguf")];
+    let mut line: Vec<String> = paths.iter().map(|p| p.to_str().unwrap().to_owned()).collect();
     line.extend([port.to_string(), "count".into()]);
     line.extend(more.iter().map(|&word| word.to_owned()));
     line
@@ -65,11 +54,7 @@ impl Llama {
             reqwest::get(&ready).await.ok()?.error_for_status().ok()
         })
         .await;
-        Self {
-            url,
-            process,
-            _folder: folder,
-        }
+        Self { url, process, _folder: folder }
     }
 
     /// It, as a published provider.

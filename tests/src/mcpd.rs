@@ -34,39 +34,21 @@ impl Mcpd {
     async fn start_in(folder: Arc<TempDir>, port: u16, scale: f64) -> Self {
         let mut command = Command::new(program("mcpd"));
         command
-            .args([
-                "--data-dir",
-                data(&folder).as_str(),
-                "--listen",
-                &format!("127.0.0.1:{port}"),
-            ])
-            .env("RUST_LOG", "trace,sqlx=debug,hyper=info")
+            .args(["--data-dir", data(&folder).as_str(), "--listen", &format!("127.0.0.1:{port}")])
+            .env("RUST_LOG", "trace")
             .env("MCPD_TIME_SCALE", scale.to_string());
         let before = std::fs::read_to_string(folder.path().join("mcpd.out")).unwrap_or_default();
         let mut process = Process::start("mcpd", &mut command, folder.path());
         let url = crate::until("mcpd listens", async || {
-            assert!(
-                process.ended().is_none(),
-                "mcpd has ended: {}",
-                process.err()
-            );
+            assert!(process.ended().is_none(), "mcpd has ended: {}", process.err());
             let out = process.out();
             let new = out.get(before.len()..)?;
-            new.lines()
-                .find_map(|line| line.strip_prefix("mcpd listening on "))
-                .map(str::to_owned)
+            new.lines().find_map(|line| line.strip_prefix("mcpd listening on ")).map(str::to_owned)
         })
         .await;
         let port = url.rsplit(':').next().unwrap().parse().unwrap();
         let http = Client::builder().no_proxy().build().unwrap();
-        Self {
-            url,
-            process,
-            folder,
-            port,
-            scale,
-            http,
-        }
+        Self { url, process, folder, port, scale, http }
     }
 
     /// Kills it and starts it again on the same port and database.
@@ -78,18 +60,13 @@ impl Mcpd {
     /// A token, made as an admin makes it.
     #[must_use]
     pub fn token(&self, user: &str, scopes: &str) -> String {
-        self.make_token(user, scopes, &[])["token"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        self.make_token(user, scopes, &[])["token"].as_str().unwrap().to_owned()
     }
 
     /// As [`Self::token`], with everything that is said of it.
     #[must_use]
     pub fn make_token(&self, user: &str, scopes: &str, more: &[&str]) -> Value {
-        let wish = [
-            "token", "create", "--user", user, "--scope", scopes, "--json",
-        ];
+        let wish = ["token", "create", "--user", user, "--scope", scopes, "--json"];
         let output = self.command(&[&wish, more].concat());
         serde_json::from_str(&output).unwrap()
     }
@@ -98,43 +75,29 @@ impl Mcpd {
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(program("mcpd"));
-        command
-            .args(["--data-dir", data(&self.folder).as_str()])
-            .args(arguments);
+        command.args(["--data-dir", data(&self.folder).as_str()]).args(arguments);
         let output = command.output().unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
     /// A request with a bearer.
     #[must_use]
     pub fn get(&self, path: &str, token: &str) -> RequestBuilder {
-        self.http
-            .get(format!("{}{path}", self.url))
-            .bearer_auth(token)
+        self.http.get(format!("{}{path}", self.url)).bearer_auth(token)
     }
 
     /// A request with a bearer and a body.
     #[must_use]
     pub fn post(&self, path: &str, token: &str) -> RequestBuilder {
-        self.http
-            .post(format!("{}{path}", self.url))
-            .bearer_auth(token)
+        self.http.post(format!("{}{path}", self.url)).bearer_auth(token)
     }
 
     /// The catalogue's row of this name, as soon as it says this.
     pub async fn row(&self, token: &str, name: &str, says: impl Fn(&Value) -> bool) -> Value {
         let what = format!("the row of {name} is as it should be");
         crate::until(&what, async || {
-            let answer = self
-                .get(&format!("/api/v1/llms/{name}"), token)
-                .send()
-                .await
-                .ok()?;
+            let answer = self.get(&format!("/api/v1/llms/{name}"), token).send().await.ok()?;
             let row: Value = answer.error_for_status().ok()?.json().await.ok()?;
             says(&row).then_some(row)
         })
@@ -150,11 +113,7 @@ impl Mcpd {
     /// Waits until the row is gone from the catalogue.
     pub async fn gone(&self, token: &str, name: &str) {
         crate::until("the row is gone", async || {
-            let answer = self
-                .get(&format!("/api/v1/llms/{name}"), token)
-                .send()
-                .await
-                .ok()?;
+            let answer = self.get(&format!("/api/v1/llms/{name}"), token).send().await.ok()?;
             (answer.status() == 404).then_some(())
         })
         .await;

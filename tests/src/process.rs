@@ -16,29 +16,15 @@ impl Process {
     /// Starts `command`; what it prints goes to files in `folder`.
     #[must_use]
     pub fn start(name: &str, command: &mut Command, folder: &Path) -> Self {
-        let (out, err) = (
-            folder.join(format!("{name}.out")),
-            folder.join(format!("{name}.err")),
-        );
-        let append = |path| {
-            File::options()
-                .create(true)
-                .append(true)
-                .open(path)
-                .unwrap()
-        };
+        let (out, err) = (folder.join(format!("{name}.out")), folder.join(format!("{name}.err")));
+        let append = |path| File::options().create(true).append(true).open(path).unwrap();
         let child = command
             .stdin(Stdio::null())
             .stdout(append(&out))
             .stderr(append(&err))
             .spawn()
             .unwrap_or_else(|error| panic!("{name} cannot be started: {error}"));
-        Self {
-            name: name.to_owned(),
-            child,
-            out,
-            err,
-        }
+        Self { name: name.to_owned(), child, out, err }
     }
 
     /// Its id.
@@ -67,9 +53,7 @@ impl Process {
     /// Sends a signal, as `TERM`.
     pub fn signal(&self, name: &str) {
         let signal = format!("-{name}");
-        let sent = Command::new("kill")
-            .args([&signal, &self.pid().to_string()])
-            .status();
+        let sent = Command::new("kill").args([&signal, &self.pid().to_string()]).status();
         assert!(sent.unwrap().success(), "{} is gone already", self.name);
     }
 
@@ -90,10 +74,7 @@ impl Process {
     pub fn memory(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(path).unwrap();
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 }
@@ -123,10 +104,6 @@ pub fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.ancestors().nth(2).unwrap();
     let program = folder.join(name);
-    assert!(
-        program.exists(),
-        "{} is missing: run `cargo build --bins` first",
-        program.display()
-    );
+    assert!(program.exists(), "{} is missing: run `cargo build --bins` first", program.display());
     program
 }

@@ -40,24 +40,13 @@ pub(crate) struct Chat {
 pub(crate) async fn chat(client: &Client, chat: &Chat) -> anyhow::Result<()> {
     let body = body(chat, prompt(chat)?);
     let began = Instant::now();
-    let request = client
-        .request(Method::POST, "/v1/chat/completions")
-        .json(&body);
+    let request = client.request(Method::POST, "/v1/chat/completions").json(&body);
     let mut response = client.send(request).await?;
-    let mut answer = Answer {
-        began,
-        first: None,
-        tokens: 0,
-        reported: None,
-        noted: false,
-    };
+    let mut answer = Answer { began, first: None, tokens: 0, reported: None, noted: false };
     let mut lines = Lines::default();
     let mut done = false;
     while let Some(bytes) = response.chunk().await.context("the answer broke off")? {
-        for line in lines
-            .feed(&bytes)
-            .context("a line of the answer is too long")?
-        {
+        for line in lines.feed(&bytes).context("a line of the answer is too long")? {
             match line {
                 Line::Data(data) if data == "[DONE]" => done = true,
                 Line::Data(data) => answer.take(&data)?,
@@ -83,9 +72,7 @@ fn prompt(chat: &Chat) -> anyhow::Result<String> {
         eprintln!("Type the question; end with Ctrl-D.");
     }
     let mut text = String::new();
-    std::io::stdin()
-        .take(MAX_PROMPT)
-        .read_to_string(&mut text)?;
+    std::io::stdin().take(MAX_PROMPT).read_to_string(&mut text)?;
     if text.trim().is_empty() {
         bail!("there is no question: give it as an argument or on stdin");
     }
@@ -94,11 +81,7 @@ fn prompt(chat: &Chat) -> anyhow::Result<String> {
 
 fn body(chat: &Chat, prompt: String) -> Value {
     let mut messages = Vec::new();
-    messages.extend(
-        chat.system
-            .as_ref()
-            .map(|text| json!({"role": "system", "content": text})),
-    );
+    messages.extend(chat.system.as_ref().map(|text| json!({"role": "system", "content": text})));
     messages.push(json!({"role": "user", "content": prompt}));
     let mut body = json!({
         "model": chat.name,
@@ -137,20 +120,12 @@ impl Answer {
             serde_json::from_str(data).context("a piece of the answer is no JSON")?;
         if piece.get("error").is_some() {
             println!();
-            bail!(
-                "{}",
-                message(data).unwrap_or_else(|| "the answer failed".into())
-            );
+            bail!("{}", message(data).unwrap_or_else(|| "the answer failed".into()));
         }
-        if let Some(counted) = piece
-            .pointer("/usage/completion_tokens")
-            .and_then(Value::as_u64)
-        {
+        if let Some(counted) = piece.pointer("/usage/completion_tokens").and_then(Value::as_u64) {
             self.reported = Some(counted);
         }
-        let text = piece
-            .pointer("/choices/0/delta/content")
-            .and_then(Value::as_str);
+        let text = piece.pointer("/choices/0/delta/content").and_then(Value::as_str);
         let Some(text) = text.filter(|text| !text.is_empty()) else {
             return Ok(());
         };

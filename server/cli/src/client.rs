@@ -35,28 +35,19 @@ impl Client {
             let pem = std::fs::read(&path).context("MCPCTL_CA_FILE cannot be read")?;
             builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(&pem)?);
         }
-        Ok(Self {
-            http: builder.build()?,
-            server,
-            token,
-        })
+        Ok(Self { http: builder.build()?, server, token })
     }
 
     /// A request to a path of the server.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut url = self.server.clone();
         url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
-        self.http
-            .request(method, url)
-            .bearer_auth(self.token.expose_secret())
+        self.http.request(method, url).bearer_auth(self.token.expose_secret())
     }
 
     /// Sends it; an answer that is no success becomes an error.
     pub(crate) async fn send(&self, request: RequestBuilder) -> anyhow::Result<Response> {
-        let response = request
-            .send()
-            .await
-            .map_err(|error| self.unreachable(&error))?;
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
         if status.is_success() {
             return Ok(response);
@@ -71,10 +62,7 @@ impl Client {
         request: RequestBuilder,
     ) -> anyhow::Result<T> {
         let response = self.send(request.timeout(WHOLE)).await?;
-        response
-            .json()
-            .await
-            .context("the answer is not what mcpd sends; is this its URL?")
+        response.json().await.context("the answer is not what mcpd sends; is this its URL?")
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> anyhow::Error {
@@ -101,8 +89,6 @@ fn refused(status: StatusCode, text: &str) -> anyhow::Error {
 pub(crate) fn message(text: &str) -> Option<String> {
     let json: serde_json::Value = serde_json::from_str(text).ok()?;
     let places = ["/error/message", "/detail", "/error", "/message"];
-    let found = places
-        .iter()
-        .find_map(|at| json.pointer(at).and_then(|v| v.as_str()));
+    let found = places.iter().find_map(|at| json.pointer(at).and_then(|v| v.as_str()));
     found.map(str::to_owned)
 }

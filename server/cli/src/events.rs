@@ -40,8 +40,7 @@ fn line(bytes: &[u8]) -> Option<Line> {
     if let Some(rest) = text.strip_prefix("data:") {
         return Some(Line::Data(value(rest)));
     }
-    text.strip_prefix(':')
-        .map(|rest| Line::Comment(value(rest)))
+    text.strip_prefix(':').map(|rest| Line::Comment(value(rest)))
 }
 
 #[cfg(test)]

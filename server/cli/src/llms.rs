@@ -36,9 +36,7 @@ async fn fetch(client: &Client, name: Option<&str>) -> anyhow::Result<Vec<LlmInf
     match name {
         Some(name) => Ok(vec![one(client, name).await?]),
         None => {
-            let list: Catalogue = client
-                .json(client.request(Method::GET, paths::LLMS))
-                .await?;
+            let list: Catalogue = client.json(client.request(Method::GET, paths::LLMS)).await?;
             Ok(list.llms)
         }
     }
@@ -115,22 +113,12 @@ fn common(llm: &LlmInfo) -> Vec<String> {
 
 /// Two facts in one word: the backend's state, and whether its publisher is there.
 fn status(llm: &LlmInfo) -> String {
-    let word = if llm.waking {
-        "waking"
-    } else {
-        llm.status.as_str()
-    };
-    if llm.connected || word == "inactive" {
-        word.to_owned()
-    } else {
-        format!("{word}, away")
-    }
+    let word = if llm.waking { "waking" } else { llm.status.as_str() };
+    if llm.connected || word == "inactive" { word.to_owned() } else { format!("{word}, away") }
 }
 
 fn or_dash(text: Option<&str>) -> String {
-    text.filter(|text| !text.is_empty())
-        .unwrap_or("-")
-        .to_owned()
+    text.filter(|text| !text.is_empty()).unwrap_or("-").to_owned()
 }
 
 pub(crate) async fn describe(client: &Client, name: &str) -> anyhow::Result<()> {
@@ -138,10 +126,7 @@ pub(crate) async fn describe(client: &Client, name: &str) -> anyhow::Result<()> 
     let mut lines = vec![
         ("Name", llm.name.clone()),
         ("Kind", llm.kind.clone()),
-        (
-            "Status",
-            format!("{} since {}", status(&llm), moment(llm.since)),
-        ),
+        ("Status", format!("{} since {}", status(&llm), moment(llm.since))),
         ("Reason", or_dash(llm.reason.as_deref())),
         ("Model", or_dash(llm.model.as_deref())),
         ("Backend", or_dash(Some(&llm.backend))),
@@ -151,20 +136,11 @@ pub(crate) async fn describe(client: &Client, name: &str) -> anyhow::Result<()> 
         ("Owner", or_dash(Some(&llm.owner))),
         ("Instance", or_dash(llm.instance.as_deref())),
         ("Created", moment(llm.created)),
-        (
-            "In flight",
-            format!("{} of {}", llm.in_flight, llm.max_concurrency),
-        ),
+        ("In flight", format!("{} of {}", llm.in_flight, llm.max_concurrency)),
         ("Queued", llm.queued.to_string()),
     ];
-    lines.extend(
-        llm.context_length
-            .map(|tokens| ("Context", format!("{tokens} tokens"))),
-    );
-    lines.extend(
-        llm.wake_ms
-            .map(|ms| ("Wakes in", format!("about {:.1} s", ms as f64 / 1000.0))),
-    );
+    lines.extend(llm.context_length.map(|tokens| ("Context", format!("{tokens} tokens"))));
+    lines.extend(llm.wake_ms.map(|ms| ("Wakes in", format!("about {:.1} s", ms as f64 / 1000.0))));
     for (label, value) in lines {
         println!("{label:12} {value}");
     }
@@ -191,10 +167,7 @@ mod tests {
 
     #[test]
     fn the_table_has_the_columns_that_scripts_know() {
-        let lines: Vec<String> = narrow(&[llm()])
-            .lines()
-            .map(|l| l.trim_end().into())
-            .collect();
+        let lines: Vec<String> = narrow(&[llm()]).lines().map(|l| l.trim_end().into()).collect();
         assert_eq!(
             lines,
             [
@@ -206,19 +179,7 @@ mod tests {
 
     #[test]
     fn a_model_whose_publisher_is_away_says_so() {
-        assert_eq!(
-            status(&LlmInfo {
-                connected: false,
-                ..llm()
-            }),
-            "hibernating, away"
-        );
-        assert_eq!(
-            status(&LlmInfo {
-                waking: true,
-                ..llm()
-            }),
-            "waking"
-        );
+        assert_eq!(status(&LlmInfo { connected: false, ..llm() }), "hibernating, away");
+        assert_eq!(status(&LlmInfo { waking: true, ..llm() }), "waking");
     }
 }

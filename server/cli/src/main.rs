@@ -1,10 +1,6 @@
 //! `mcpctl`: mcpd from the command line. Arguments and exit codes live here; each command is a room
 //! of its own.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command line talks to people"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to people")]
 
 mod chat;
 mod client;
@@ -157,11 +153,7 @@ async fn main() -> ExitCode {
 async fn perform(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(arguments.url)?;
     match arguments.command {
-        Command::Get(Get::Llm {
-            name,
-            output,
-            watch,
-        }) => {
+        Command::Get(Get::Llm { name, output, watch }) => {
             let client = Client::new(&settings).await?;
             llms::get(&client, name.as_deref(), output, watch).await?;
         }

@@ -38,9 +38,7 @@ impl Settings {
     pub(crate) fn load(url: Option<String>) -> anyhow::Result<Self> {
         let folder = std::env::var_os("MCPCTL_HOME").map(PathBuf::from);
         let folder = folder.or_else(|| std::env::home_dir().map(|home| home.join(".mcpctl")));
-        let path = folder
-            .context("no home directory; set MCPCTL_HOME")?
-            .join("cli.json");
+        let path = folder.context("no home directory; set MCPCTL_HOME")?.join("cli.json");
         let file = match std::fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
                 // The parser's own words could quote the token.
@@ -53,12 +51,7 @@ impl Settings {
             Err(_) => File::default(),
         };
         let url = url.or_else(|| file.url.clone());
-        Ok(Self {
-            path,
-            file,
-            url,
-            keychain: Keychain::os(),
-        })
+        Ok(Self { path, file, url, keychain: Keychain::os() })
     }
 
     /// The server.
@@ -116,18 +109,12 @@ impl Settings {
         if in_file {
             self.file.token = Some(token.expose_secret().to_owned());
             self.write()?;
-            println!(
-                "The token is in {}, readable by you only.",
-                self.path.display()
-            );
+            println!("The token is in {}, readable by you only.", self.path.display());
             return Ok(());
         }
-        self.keychain
-            .set(SERVICE, &self.user()?, token)
-            .await
-            .context(
-                "the token was not kept; without a keychain, --insecure-storage keeps it in a file",
-            )?;
+        self.keychain.set(SERVICE, &self.user()?, token).await.context(
+            "the token was not kept; without a keychain, --insecure-storage keeps it in a file",
+        )?;
         self.file.token = None;
         self.write()?;
         println!("The token is in the keychain.");

@@ -6,9 +6,7 @@ use jiff::Timestamp;
 /// A table with these headings.
 pub(crate) fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_header(headings.to_vec());
+    table.load_style(presets::NOTHING).set_header(headings.to_vec());
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }

@@ -17,15 +17,11 @@ pub(crate) async fn create(client: &Client, wish: &CreateToken) -> anyhow::Resul
         label: wish.label.clone(),
         expires_in_seconds: wish.expires_in_days.map(|days| u64::from(days) * DAY),
     };
-    let created: CreatedToken = client
-        .json(client.request(Method::POST, TOKENS).json(&body))
-        .await?;
+    let created: CreatedToken =
+        client.json(client.request(Method::POST, TOKENS).json(&body)).await?;
     // The token alone goes to stdout, so that a script can take it.
     println!("{}", created.token);
-    eprintln!(
-        "Keep it now: it is not shown again. Its id is {}.",
-        created.info.id
-    );
+    eprintln!("Keep it now: it is not shown again. Its id is {}.", created.info.id);
     Ok(())
 }
 
@@ -51,20 +47,14 @@ fn row(token: &TokenInfo) -> Vec<String> {
         (None, Some(at)) => format!("until {}", moment(at)),
         (None, None) => "valid".to_owned(),
     };
-    let label = if token.label.is_empty() {
-        "-"
-    } else {
-        &token.label
-    };
+    let label = if token.label.is_empty() { "-" } else { &token.label };
     vec![
         token.id.clone(),
         token.user.clone(),
         token.scopes.join(","),
         label.to_owned(),
         age(token.created),
-        token
-            .last_used
-            .map_or_else(|| "never".into(), |at| format!("{} ago", age(at))),
+        token.last_used.map_or_else(|| "never".into(), |at| format!("{} ago", age(at))),
         state,
     ]
 }
@@ -73,9 +63,7 @@ pub(crate) async fn revoke(client: &Client, id: &str) -> anyhow::Result<()> {
     if !id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
         bail!("{id:?} is no token id; `mcpctl token list` shows them");
     }
-    client
-        .send(client.request(Method::DELETE, &format!("{TOKENS}/{id}")))
-        .await?;
+    client.send(client.request(Method::DELETE, &format!("{TOKENS}/{id}"))).await?;
     println!("{id} is revoked.");
     Ok(())
 }

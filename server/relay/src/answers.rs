@@ -130,12 +130,7 @@ impl Relay {
     ) -> Result<(), TaskRefusal> {
         if let Some(llm) = self.wakes.get(&task).cloned() {
             self.owns_wake(from, &llm, now)?;
-            self.wake_failed(
-                &llm,
-                failure.code.as_deref().unwrap_or("not_ready"),
-                now,
-                out,
-            );
+            self.wake_failed(&llm, failure.code.as_deref().unwrap_or("not_ready"), now, out);
             return Ok(());
         }
         self.named(from, task, now)?;
@@ -150,10 +145,7 @@ impl Relay {
             }
             Phase::Queued => return Err(TaskRefusal::Unknown),
             Phase::Answering => {
-                out.push(Action::Fail {
-                    task,
-                    failure: failures::backend_aborted(&name),
-                });
+                out.push(Action::Fail { task, failure: failures::backend_aborted(&name) });
             }
             Phase::Dispatched | Phase::Accepted => {
                 if self.try_again(task, true, now, out) {
@@ -164,10 +156,7 @@ impl Relay {
                     Some("unpublished") => failures::inactive(&name, "it was withdrawn"),
                     _ => failures::backend_unreachable(&name),
                 };
-                out.push(Action::Fail {
-                    task,
-                    failure: told,
-                });
+                out.push(Action::Fail { task, failure: told });
             }
         }
         self.release(task, now, out);
@@ -207,16 +196,9 @@ impl Relay {
         };
         entry.phase = Phase::Ended;
         entry.ended_at = now;
-        let session = entry
-            .session
-            .as_ref()
-            .and_then(|key| self.sessions.get(key));
+        let session = entry.session.as_ref().and_then(|key| self.sessions.get(key));
         if let Some(channel) = session.and_then(|s| s.channel) {
-            out.push(Action::Cancel {
-                channel,
-                task,
-                reason,
-            });
+            out.push(Action::Cancel { channel, task, reason });
         }
         out.push(Action::StopUpload { task });
         self.reschedule(task);
@@ -240,11 +222,7 @@ impl Relay {
         if !entry.phase.holds_slot() {
             return;
         }
-        if let Some(session) = entry
-            .session
-            .as_ref()
-            .and_then(|key| self.sessions.get_mut(key))
-        {
+        if let Some(session) = entry.session.as_ref().and_then(|key| self.sessions.get_mut(key)) {
             session.tasks.remove(&task);
         }
         if let Some(llm) = self.llms.get_mut(&entry.llm) {

@@ -30,9 +30,7 @@ impl Relay {
         let wanted = request.name.to_ascii_lowercase();
         let candidates = self.candidates(&wanted, |name, pool| request.allowed.covers(name, pool));
         if candidates.is_empty() {
-            return Err(SubmitRefusal::NotFound {
-                usable: self.usable(request),
-            });
+            return Err(SubmitRefusal::NotFound { usable: self.usable(request) });
         }
         let best = candidates
             .iter()
@@ -118,11 +116,7 @@ impl Relay {
         if !self.connected(llm) {
             let live = self.sessions.get(&llm.session).is_some_and(|s| s.live);
             if !live && !self.in_grace(now) {
-                self.fail_queue(
-                    id,
-                    &failures::inactive(&llm.name, "its publisher is gone"),
-                    out,
-                );
+                self.fail_queue(id, &failures::inactive(&llm.name, "its publisher is gone"), out);
             }
             return;
         }
@@ -162,11 +156,7 @@ impl Relay {
         llm.running += 1;
         session.tasks.insert(task);
         // A protocol-1 publisher never acknowledges: what was sent counts as taken.
-        entry.phase = if modern {
-            Phase::Dispatched
-        } else {
-            Phase::Accepted
-        };
+        entry.phase = if modern { Phase::Dispatched } else { Phase::Accepted };
         entry.modern = modern;
         entry.accepted = !modern;
         entry.return_by = None;
@@ -193,10 +183,7 @@ impl Relay {
             return;
         };
         for task in std::mem::take(&mut llm.queue) {
-            out.push(Action::Fail {
-                task,
-                failure: failure.clone(),
-            });
+            out.push(Action::Fail { task, failure: failure.clone() });
             self.remove(task, out);
         }
     }
@@ -208,10 +195,7 @@ impl Relay {
     }
 
     fn forget_queued(&mut self, task: TaskId, out: &mut Actions) {
-        let llm = self
-            .tasks
-            .get(&task)
-            .and_then(|t| self.llms.get_mut(&t.llm));
+        let llm = self.tasks.get(&task).and_then(|t| self.llms.get_mut(&t.llm));
         if let Some(llm) = llm {
             llm.queue.retain(|waiting| *waiting != task);
         }
@@ -236,9 +220,8 @@ impl Relay {
         let (old, wanted) = (entry.llm.clone(), entry.wanted.clone());
         let target = if elsewhere {
             let members = self.candidates(&wanted, |_, _| true);
-            let usable = members
-                .into_iter()
-                .filter(|id| *id != old && self.refusal(id, now).is_none());
+            let usable =
+                members.into_iter().filter(|id| *id != old && self.refusal(id, now).is_none());
             usable.min_by_key(|id| self.preference(id))
         } else {
             Some(old.clone())
@@ -266,10 +249,7 @@ impl Relay {
 
     /// LLMs of that name, else members of that pool, that `allowed` covers.
     fn candidates(&self, wanted: &str, allowed: impl Fn(&str, Option<&str>) -> bool) -> Vec<LlmId> {
-        let by_name = self
-            .by_name
-            .get(wanted)
-            .and_then(|id| self.llms.get_key_value(id));
+        let by_name = self.by_name.get(wanted).and_then(|id| self.llms.get_key_value(id));
         if let Some((id, llm)) = by_name
             && allowed(&llm.name, llm.provider.pool.as_deref())
         {
@@ -287,9 +267,7 @@ impl Relay {
             let pool = self.llms.get(id).and_then(|l| l.provider.pool.as_deref());
             request.allowed.covers(name, pool)
         });
-        rows.map(|(name, _)| name.clone())
-            .take(USABLE_NAMES)
-            .collect()
+        rows.map(|(name, _)| name.clone()).take(USABLE_NAMES).collect()
     }
 
     /// Why this row cannot take a request now, if it cannot.
@@ -343,9 +321,7 @@ impl Relay {
         let Some(entry) = self.tasks.get(&task) else {
             return;
         };
-        let due = entry
-            .next_due(&self.limits, self.surroundings(entry))
-            .map(|(when, _)| when);
+        let due = entry.next_due(&self.limits, self.surroundings(entry)).map(|(when, _)| when);
         let Some(entry) = self.tasks.get_mut(&task) else {
             return;
         };

@@ -4,12 +4,7 @@ use crate::{Failure, Millis};
 use wire::error::code;
 
 fn failure(code: &'static str, status: u16, message: String, retry: Option<u64>) -> Failure {
-    Failure {
-        code,
-        status,
-        message,
-        retry_after_secs: retry,
-    }
+    Failure { code, status, message, retry_after_secs: retry }
 }
 
 pub(crate) fn inactive(name: &str, why: &str) -> Failure {

@@ -116,10 +116,8 @@ impl Limits {
             &mut self.reconnect_after,
         ];
         for time in times {
-            *time = std::time::Duration::from_millis(*time)
-                .mul_f64(factor)
-                .as_millis()
-                .max(1) as u64;
+            *time =
+                std::time::Duration::from_millis(*time).mul_f64(factor).as_millis().max(1) as u64;
         }
         self
     }

@@ -74,9 +74,7 @@ impl Llm {
 impl Relay {
     /// Whether the LLM's publisher has an open channel.
     pub(crate) fn connected(&self, llm: &Llm) -> bool {
-        self.sessions
-            .get(&llm.session)
-            .is_some_and(|s| s.live && s.channel.is_some())
+        self.sessions.get(&llm.session).is_some_and(|s| s.live && s.channel.is_some())
     }
 
     /// What the catalogue says.

@@ -49,10 +49,8 @@ impl Relay {
         let Some(session) = self.sessions.get(&key) else {
             return Err(RegisterRefusal::Invalid("the session vanished".into()));
         };
-        let rows = session
-            .llms
-            .iter()
-            .filter_map(|id| Some(self.view(id, self.llms.get(id)?).info));
+        let rows =
+            session.llms.iter().filter_map(|id| Some(self.view(id, self.llms.get(id)?).info));
         Ok(Registered {
             protocol,
             provider_session_id: key.0.clone(),
@@ -103,10 +101,7 @@ impl Relay {
     fn supersede(&mut self, key: &SessionId, out: &mut Actions) {
         if let Some(channel) = self.sessions.get_mut(key).and_then(|s| s.channel.take()) {
             self.channels.remove(&channel);
-            out.push(Action::CloseChannel {
-                channel,
-                last: LastEvent::Superseded,
-            });
+            out.push(Action::CloseChannel { channel, last: LastEvent::Superseded });
         }
     }
 
@@ -136,10 +131,8 @@ impl Relay {
                 }),
             }
         }
-        let before = self
-            .sessions
-            .get_mut(key)
-            .map(|s| std::mem::replace(&mut s.llms, kept.clone()));
+        let before =
+            self.sessions.get_mut(key).map(|s| std::mem::replace(&mut s.llms, kept.clone()));
         for gone in before.unwrap_or_default().difference(&kept) {
             self.delete_row(gone, "it was withdrawn", now, out);
         }
@@ -158,12 +151,7 @@ impl Relay {
     ) -> Result<LlmId, (&'static str, String)> {
         let name =
             wire::names::normalise(&provider.name).map_err(|why| ("llm_name_invalid", why))?;
-        let taken = || {
-            (
-                "llm_name_taken",
-                format!("the name {name} is taken; choose another"),
-            )
-        };
+        let taken = || ("llm_name_taken", format!("the name {name} is taken; choose another"));
         if let Some(id) = self.by_name.get(&name).cloned() {
             let Some(llm) = self.llms.get_mut(&id) else {
                 return Err(taken());
@@ -185,24 +173,13 @@ impl Relay {
             llm.provider = provider.clone();
             return Ok(id);
         }
-        if self
-            .tombstones
-            .get(&name)
-            .is_some_and(|t| t.until > now && t.owner != owner.id)
-        {
+        if self.tombstones.get(&name).is_some_and(|t| t.until > now && t.owner != owner.id) {
             return Err(taken());
         }
-        let owned = self
-            .llms
-            .values()
-            .filter(|l| l.owner.id == owner.id)
-            .count();
+        let owned = self.llms.values().filter(|l| l.owner.id == owner.id).count();
         if owned >= self.limits.llms_per_owner {
             let most = self.limits.llms_per_owner;
-            return Err((
-                "llm_limit",
-                format!("one owner publishes at most {most} models"),
-            ));
+            return Err(("llm_limit", format!("one owner publishes at most {most} models")));
         }
         Ok(self.new_row(key, owner, provider, name, now))
     }
@@ -252,11 +229,7 @@ impl Relay {
             session.llms.remove(id);
         }
         let until = now + self.limits.tombstone;
-        let tombstone = Tombstone {
-            name: llm.name.clone(),
-            owner: llm.owner.id,
-            until,
-        };
+        let tombstone = Tombstone { name: llm.name.clone(), owner: llm.owner.id, until };
         self.tombstones.insert(llm.name, tombstone.clone());
         out.push(Action::SaveLlm(id.clone()));
         out.push(Action::SaveTombstone(tombstone));
@@ -272,11 +245,7 @@ impl Relay {
         out: &mut Actions,
     ) -> Vec<String> {
         let named: BTreeSet<TaskId> = inflight.iter().filter_map(|id| id.parse().ok()).collect();
-        let ours = self
-            .sessions
-            .get(key)
-            .map(|s| s.tasks.clone())
-            .unwrap_or_default();
+        let ours = self.sessions.get(key).map(|s| s.tasks.clone()).unwrap_or_default();
         for task in ours.difference(&named).copied() {
             let Some((phase, modern)) = self.tasks.get(&task).map(|t| (t.phase, t.modern)) else {
                 continue;
@@ -330,11 +299,7 @@ impl Relay {
         entry.channel = Some(channel);
         entry.last_seen = now;
         entry.live = true;
-        let opened = Opened {
-            channel,
-            epoch: entry.epoch,
-            protocol: entry.protocol,
-        };
+        let opened = Opened { channel, epoch: entry.epoch, protocol: entry.protocol };
         self.session_moved(&key);
         Ok(opened)
     }
@@ -357,12 +322,7 @@ impl Relay {
         let Some(key) = self.channels.get(&channel).cloned() else {
             return;
         };
-        for llm in self
-            .sessions
-            .get(&key)
-            .map(|s| s.llms.clone())
-            .unwrap_or_default()
-        {
+        for llm in self.sessions.get(&key).map(|s| s.llms.clone()).unwrap_or_default() {
             self.pump(&llm, now, out);
         }
     }
@@ -382,11 +342,7 @@ impl Relay {
 
     /// Deadlines of a session's tasks depend on whether its channel is open.
     fn session_moved(&mut self, key: &SessionId) {
-        let tasks = self
-            .sessions
-            .get(key)
-            .map(|s| s.tasks.clone())
-            .unwrap_or_default();
+        let tasks = self.sessions.get(key).map(|s| s.tasks.clone()).unwrap_or_default();
         for task in tasks {
             self.reschedule(task);
         }
@@ -415,9 +371,7 @@ impl Relay {
         let llms: Vec<LlmId> = session.llms.iter().cloned().collect();
         for report in &beat.llms {
             let name = report.name.to_ascii_lowercase();
-            let row = llms
-                .iter()
-                .find(|id| self.llms.get(id).is_some_and(|l| l.name == name));
+            let row = llms.iter().find(|id| self.llms.get(id).is_some_and(|l| l.name == name));
             if let Some(id) = row {
                 self.set_status(id, report.status, now, out);
             }
@@ -443,11 +397,7 @@ impl Relay {
         unknown: &mut Vec<String>,
     ) -> Vec<String> {
         let named: BTreeSet<TaskId> = inflight.iter().filter_map(|id| id.parse().ok()).collect();
-        let ours = self
-            .sessions
-            .get(key)
-            .map(|s| s.tasks.clone())
-            .unwrap_or_default();
+        let ours = self.sessions.get(key).map(|s| s.tasks.clone()).unwrap_or_default();
         for task in ours.difference(&named).copied() {
             let Some(entry) = self.tasks.get_mut(&task) else {
                 continue;

@@ -121,18 +121,12 @@ impl Task {
                 at(self.lost_at(limits, around), Due::Lost);
             }
             Phase::Accepted => {
-                at(
-                    self.dispatched_at + limits.first_byte,
-                    Due::FirstByteTimeout,
-                );
+                at(self.dispatched_at + limits.first_byte, Due::FirstByteTimeout);
                 at(self.lost_at(limits, around), Due::Lost);
             }
             Phase::Answering => {
                 if !self.delivered {
-                    at(
-                        self.dispatched_at + limits.first_byte,
-                        Due::FirstByteTimeout,
-                    );
+                    at(self.dispatched_at + limits.first_byte, Due::FirstByteTimeout);
                 }
                 at(self.dispatched_at + limits.total, Due::TotalTimeout);
                 at(self.lost_at(limits, around), Due::Lost);
@@ -148,11 +142,7 @@ impl Task {
     }
 
     fn lost_at(&self, limits: &Limits, around: Surroundings) -> Millis {
-        let wait = if around.connected {
-            limits.lost
-        } else {
-            limits.lost_disconnected
-        };
+        let wait = if around.connected { limits.lost } else { limits.lost_disconnected };
         if self.modern {
             self.seen + wait
         } else {

@@ -83,9 +83,7 @@ impl Relay {
             Some(at) => match llm.and_then(|l| l.waking.as_ref().map(|w| (l, w))) {
                 Some((llm, waking)) => Notice::Waking {
                     elapsed_secs: now.saturating_sub(waking.began) / 1000,
-                    expected_secs: llm
-                        .wake_ms
-                        .map_or(llm.max_wait_secs(), |ms| ms.div_ceil(1000)),
+                    expected_secs: llm.wake_ms.map_or(llm.max_wait_secs(), |ms| ms.div_ceil(1000)),
                 },
                 None => Notice::Queued(at + 1),
             },
@@ -156,12 +154,7 @@ impl Relay {
             .map(|(key, _)| key.clone())
             .collect();
         for key in old {
-            for id in self
-                .sessions
-                .get(&key)
-                .map(|s| s.llms.clone())
-                .unwrap_or_default()
-            {
+            for id in self.sessions.get(&key).map(|s| s.llms.clone()).unwrap_or_default() {
                 self.delete_row(&id, "its publisher is gone", now, out);
             }
             if let Some(channel) = self.sessions.remove(&key).and_then(|s| s.channel) {
@@ -182,9 +175,8 @@ impl Relay {
         let reconnect_after_ms = self.limits.reconnect_after;
         let mut channels: Vec<_> = self.channels.keys().copied().collect();
         channels.sort_unstable();
-        out.extend(channels.into_iter().map(|channel| Action::Drain {
-            channel,
-            reconnect_after_ms,
-        }));
+        out.extend(
+            channels.into_iter().map(|channel| Action::Drain { channel, reconnect_after_ms }),
+        );
     }
 }

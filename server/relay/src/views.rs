@@ -13,8 +13,7 @@ impl Relay {
     #[must_use]
     pub fn catalogue(&self) -> Vec<LlmView> {
         let rows = self.by_name.values();
-        rows.filter_map(|id| Some(self.view(id, self.llms.get(id)?)))
-            .collect()
+        rows.filter_map(|id| Some(self.view(id, self.llms.get(id)?))).collect()
     }
 
     /// Numbers for metrics and tests; all zero but rows and sessions when nothing runs.
@@ -34,9 +33,7 @@ impl Relay {
     /// Whether the task is known and not yet over for its caller.
     #[must_use]
     pub fn is_open(&self, task: TaskId) -> bool {
-        self.tasks
-            .get(&task)
-            .is_some_and(|t| t.phase != crate::task::Phase::Ended)
+        self.tasks.get(&task).is_some_and(|t| t.phase != crate::task::Phase::Ended)
     }
 
     /// The row as it is stored. `None`: it was deleted.
@@ -49,10 +46,7 @@ impl Relay {
             session: llm.session.clone(),
             provider: llm.provider.clone(),
             created: llm.created,
-            last_seen: self
-                .sessions
-                .get(&llm.session)
-                .map_or(llm.since, |s| s.last_seen),
+            last_seen: self.sessions.get(&llm.session).map_or(llm.since, |s| s.last_seen),
             wake_ms: llm.wake_ms,
         })
     }
@@ -115,10 +109,7 @@ impl Relay {
     }
 
     pub(crate) fn view(&self, id: &LlmId, llm: &Llm) -> LlmView {
-        let instance = self
-            .sessions
-            .get(&llm.session)
-            .and_then(|s| s.instance.as_ref());
+        let instance = self.sessions.get(&llm.session).and_then(|s| s.instance.as_ref());
         let provider = &llm.provider;
         let info = LlmInfo {
             id: id.0.clone(),
@@ -133,9 +124,7 @@ impl Relay {
             description: provider.description.clone(),
             pool: provider.pool.clone(),
             owner: llm.owner.label.clone(),
-            instance: instance
-                .map(|i| i.name.clone())
-                .filter(|name| !name.is_empty()),
+            instance: instance.map(|i| i.name.clone()).filter(|name| !name.is_empty()),
             max_concurrency: llm.slots(),
             context_length: provider.context_length,
             modalities: provider.modalities.clone(),
@@ -146,9 +135,6 @@ impl Relay {
             in_flight: llm.running,
             queued: u32::try_from(llm.queue.len()).unwrap_or(u32::MAX),
         };
-        LlmView {
-            owner: llm.owner.id.clone(),
-            info,
-        }
+        LlmView { owner: llm.owner.id.clone(), info }
     }
 }

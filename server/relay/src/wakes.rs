@@ -39,11 +39,7 @@ impl Relay {
             && now < pause.until
         {
             let left = (pause.until - now).div_ceil(1000);
-            self.fail_queue(
-                id,
-                &failures::wake_failed(&llm.name, &pause.cause, left),
-                out,
-            );
+            self.fail_queue(id, &failures::wake_failed(&llm.name, &pause.cause, left), out);
             return;
         }
         let Some(channel) = self.sessions.get(&llm.session).and_then(|s| s.channel) else {
@@ -53,20 +49,11 @@ impl Relay {
         let (llm_name, task) = (llm.provider.name.clone(), TaskId(self.ids.fresh()));
         let until = now + max_wait_secs * self.limits.second + self.limits.wake_margin;
         if let Some(llm) = self.llms.get_mut(id) {
-            llm.waking = Some(Waking {
-                task,
-                began: now,
-                until,
-            });
+            llm.waking = Some(Waking { task, began: now, until });
         }
         self.wakes.insert(task, id.clone());
         self.timers.insert((until, task));
-        out.push(Action::Wake {
-            channel,
-            task,
-            llm_name,
-            max_wait_secs,
-        });
+        out.push(Action::Wake { channel, task, llm_name, max_wait_secs });
         self.reschedule_queue(id);
     }
 
@@ -95,17 +82,10 @@ impl Relay {
             return;
         };
         let cause = known_cause(cause);
-        let pause = llm
-            .cooldown
-            .as_ref()
-            .map_or(self.limits.wake_cooldown, |last| {
-                (last.pause * 2).min(self.limits.wake_cooldown_max)
-            });
-        llm.cooldown = Some(Cooldown {
-            until: now + pause,
-            pause,
-            cause: cause.to_owned(),
+        let pause = llm.cooldown.as_ref().map_or(self.limits.wake_cooldown, |last| {
+            (last.pause * 2).min(self.limits.wake_cooldown_max)
         });
+        llm.cooldown = Some(Cooldown { until: now + pause, pause, cause: cause.to_owned() });
         llm.reason = Some(format!("wake failed: {cause}"));
         let failure = failures::wake_failed(&llm.name, cause, pause.div_ceil(1000));
         self.fail_queue(id, &failure, out);
@@ -134,11 +114,7 @@ impl Relay {
         llm: &LlmId,
         now: Millis,
     ) -> Result<(), TaskRefusal> {
-        let key = self
-            .llms
-            .get(llm)
-            .map(|l| l.session.clone())
-            .ok_or(TaskRefusal::Unknown)?;
+        let key = self.llms.get(llm).map(|l| l.session.clone()).ok_or(TaskRefusal::Unknown)?;
         let session = self.sessions.get_mut(&key).ok_or(TaskRefusal::Unknown)?;
         if session.owner.id != from.owner || from.session.as_ref().is_some_and(|s| *s != key) {
             return Err(TaskRefusal::Unknown);
@@ -148,11 +124,8 @@ impl Relay {
     }
 
     pub(crate) fn reschedule_queue(&mut self, id: &LlmId) {
-        let waiting: Vec<TaskId> = self
-            .llms
-            .get(id)
-            .map(|l| l.queue.iter().copied().collect())
-            .unwrap_or_default();
+        let waiting: Vec<TaskId> =
+            self.llms.get(id).map(|l| l.queue.iter().copied().collect()).unwrap_or_default();
         for task in waiting {
             self.reschedule(task);
         }
@@ -161,16 +134,7 @@ impl Relay {
 
 /// Only codes that we know reach a caller: what a publisher writes is not passed on.
 fn known_cause(cause: &str) -> &'static str {
-    const KNOWN: &[&str] = &[
-        "recipe_exit",
-        "recipe_http_status",
-        "recipe_timeout",
-        "recipe_limit",
-        "not_ready",
-    ];
-    KNOWN
-        .iter()
-        .find(|known| **known == cause)
-        .copied()
-        .unwrap_or("not_ready")
+    const KNOWN: &[&str] =
+        &["recipe_exit", "recipe_http_status", "recipe_timeout", "recipe_limit", "not_ready"];
+    KNOWN.iter().find(|known| **known == cause).copied().unwrap_or("not_ready")
 }

@@ -11,11 +11,7 @@ use wire::control::{Cancel, Drain, Hello, InferTask, Revoked, Task, WakeTask, ev
 /// protocol-2 publisher gets it only when it is small and survives an event stream unchanged.
 pub(super) fn infer(dispatch: &Dispatch, request: &CallerRequest) -> Option<Frame> {
     let modern = dispatch.protocol >= wire::PROTOCOL_2;
-    let body = if modern {
-        request.body.clone()
-    } else {
-        old_body(dispatch, request)?
-    };
+    let body = if modern { request.body.clone() } else { old_body(dispatch, request)? };
     let inline = !modern
         || (body.len() <= wire::limits::INLINE_BODY
             && !body.iter().any(|byte| matches!(byte, b'\r' | b'\n')));
@@ -31,11 +27,7 @@ pub(super) fn infer(dispatch: &Dispatch, request: &CallerRequest) -> Option<Fram
         epoch: modern.then_some(dispatch.epoch),
         method: modern.then(|| "POST".to_owned()),
         path: modern.then(|| request.path.clone()),
-        headers: if modern {
-            request.headers.clone()
-        } else {
-            Default::default()
-        },
+        headers: if modern { request.headers.clone() } else { Default::default() },
         deadline_ms: modern.then_some(dispatch.deadline_ms),
         body_ref: raw.is_none(),
         request: raw,
@@ -53,9 +45,7 @@ fn old_body(dispatch: &Dispatch, request: &CallerRequest) -> Option<Bytes> {
     if !body.contains(&b'\r') {
         return Some(body);
     }
-    let spaced = body
-        .iter()
-        .map(|byte| if *byte == b'\r' { b' ' } else { *byte });
+    let spaced = body.iter().map(|byte| if *byte == b'\r' { b' ' } else { *byte });
     Some(spaced.collect())
 }
 
@@ -70,22 +60,12 @@ pub(super) fn hello(opened: &Opened, session: &str, heartbeat_ms: u64) -> Frame 
 }
 
 pub(super) fn wake(task: TaskId, llm_name: String, max_wait_seconds: u64) -> Frame {
-    let wake = WakeTask {
-        task_id: task.to_string(),
-        llm_name,
-        max_wait_seconds,
-    };
+    let wake = WakeTask { task_id: task.to_string(), llm_name, max_wait_seconds };
     frame(event::TASK, &Task::Wake(wake))
 }
 
 pub(super) fn cancel(task: TaskId, reason: &str) -> Frame {
-    frame(
-        event::CANCEL,
-        &Cancel {
-            task_id: task.to_string(),
-            reason: reason.into(),
-        },
-    )
+    frame(event::CANCEL, &Cancel { task_id: task.to_string(), reason: reason.into() })
 }
 
 pub(super) fn drain(reconnect_after_ms: u64) -> Frame {
@@ -95,25 +75,13 @@ pub(super) fn drain(reconnect_after_ms: u64) -> Frame {
 pub(super) fn last(last: &LastEvent) -> Option<Frame> {
     let frame = match last {
         LastEvent::Superseded => frame(event::SUPERSEDED, &serde_json::json!({})),
-        LastEvent::Revoked(reason) => frame(
-            event::REVOKED,
-            &Revoked {
-                reason: reason.clone(),
-            },
-        ),
+        LastEvent::Revoked(reason) => frame(event::REVOKED, &Revoked { reason: reason.clone() }),
         LastEvent::None => return None,
     };
-    Some(Frame {
-        last: true,
-        ..frame
-    })
+    Some(Frame { last: true, ..frame })
 }
 
 /// Any event.
 pub(crate) fn frame<T: Serialize>(name: &'static str, data: &T) -> Frame {
-    Frame {
-        name,
-        data: serde_json::to_string(data).unwrap_or_default(),
-        last: false,
-    }
+    Frame { name, data: serde_json::to_string(data).unwrap_or_default(), last: false }
 }

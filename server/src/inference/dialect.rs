@@ -17,24 +17,16 @@ pub(super) enum Dialect {
 
 impl Dialect {
     pub(super) fn of(path: &str) -> Self {
-        if wire::paths::is_anthropic(path) {
-            Self::Anthropic
-        } else {
-            Self::OpenAi
-        }
+        if wire::paths::is_anthropic(path) { Self::Anthropic } else { Self::OpenAi }
     }
 
     pub(super) fn notice(self, notice: Notice) -> String {
         match (self, notice) {
             (Self::Anthropic, _) => "event: ping\ndata: {\"type\": \"ping\"}\n\n".to_owned(),
             (Self::OpenAi, Notice::Queued(at)) => format!(": queued {at}\n\n"),
-            (
-                Self::OpenAi,
-                Notice::Waking {
-                    elapsed_secs: so_far,
-                    expected_secs,
-                },
-            ) => format!(": waking {so_far}s of ~{expected_secs}s\n\n"),
+            (Self::OpenAi, Notice::Waking { elapsed_secs: so_far, expected_secs }) => {
+                format!(": waking {so_far}s of ~{expected_secs}s\n\n")
+            }
             (Self::OpenAi, Notice::Running) => ": running\n\n".to_owned(),
         }
     }
@@ -80,10 +72,7 @@ mod tests {
             Dialect::OpenAi.whole_answer(bad, body),
             "data: {\"error\":\ndata: {\"code\":400}}\n\n"
         );
-        assert_eq!(
-            Dialect::Anthropic.whole_answer(bad, "{}"),
-            "event: error\ndata: {}\n\n"
-        );
+        assert_eq!(Dialect::Anthropic.whole_answer(bad, "{}"), "event: error\ndata: {}\n\n");
         let quoted = Dialect::OpenAi.whole_answer(bad, "<html>");
         assert!(quoted.contains("400 Bad Request: <html>") && quoted.contains("backend_error"));
     }

@@ -48,10 +48,7 @@ pub(super) struct Relayed {
 
 impl Drop for Relayed {
     fn drop(&mut self) {
-        if self
-            .unread_since
-            .is_some_and(|since| since.elapsed() >= self.times.slow_caller)
-        {
+        if self.unread_since.is_some_and(|since| since.elapsed() >= self.times.slow_caller) {
             self.waiting.guard.because(GoneReason::SlowConsumer);
         }
     }
@@ -179,9 +176,7 @@ impl Relayed {
                 Err(error) => return self.say_error(&error),
             }
         }
-        let text = self
-            .dialect
-            .whole_answer(head.status, &String::from_utf8_lossy(&body));
+        let text = self.dialect.whole_answer(head.status, &String::from_utf8_lossy(&body));
         Stage::Say(text, Box::new(Stage::Over))
     }
 
@@ -205,8 +200,7 @@ impl Relayed {
 
     fn remember(&mut self, bytes: &[u8]) {
         const END: usize = "\r\n\r\n".len();
-        self.tail
-            .extend_from_slice(&bytes[bytes.len().saturating_sub(END)..]);
+        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(END)..]);
         let surplus = self.tail.len().saturating_sub(END);
         self.tail.drain(..surplus);
     }
@@ -237,10 +231,7 @@ fn unexplained() -> Failure {
 }
 
 fn is_event_stream(head: &AnswerHead) -> bool {
-    let kind = head
-        .headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok());
+    let kind = head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     kind.is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"))
 }
 

@@ -27,13 +27,9 @@ pub(crate) async fn request(
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let (from, task) = named(&principal, &headers, &id)?;
-    app.driver
-        .with(|relay, now, out| relay.acknowledge(&from, task, now, out))?;
+    app.driver.with(|relay, now, out| relay.acknowledge(&from, task, now, out))?;
     let request = app.driver.request(task).ok_or(TaskRefusal::Gone)?;
-    let kind = request
-        .headers
-        .get("content-type")
-        .and_then(|v| HeaderValue::from_str(v).ok());
+    let kind = request.headers.get("content-type").and_then(|v| HeaderValue::from_str(v).ok());
     let kind = kind.unwrap_or(HeaderValue::from_static("application/json"));
     Ok(([(header::CONTENT_TYPE, kind)], request.body.clone()).into_response())
 }
@@ -46,8 +42,7 @@ pub(crate) async fn ack(
     headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
     let (from, task) = named(&principal, &headers, &id)?;
-    app.driver
-        .with(|relay, now, out| relay.acknowledge(&from, task, now, out))?;
+    app.driver.with(|relay, now, out| relay.acknowledge(&from, task, now, out))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -63,13 +58,8 @@ pub(crate) async fn response(
     let (from, task) = named(&principal, &headers, &id)?;
     let head = answer_head(&headers)?;
     let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
-    app.driver
-        .with(|relay, now, out| relay.answer_begins(&from, task, now, out))?;
-    let guard = EndGuard {
-        app: Arc::clone(&app),
-        task,
-        end: AnswerEnd::Aborted,
-    };
+    app.driver.with(|relay, now, out| relay.answer_begins(&from, task, now, out))?;
+    let guard = EndGuard { app: Arc::clone(&app), task, end: AnswerEnd::Aborted };
     let answer = Answer::new(task, head, upload);
     forward(&app, &principal, answer, body, guard).await
 }
@@ -85,9 +75,7 @@ struct EndGuard {
 impl Drop for EndGuard {
     fn drop(&mut self) {
         let (task, end) = (self.task, self.end);
-        self.app
-            .driver
-            .with(|relay, now, out| relay.answer_ended(task, end, now, out));
+        self.app.driver.with(|relay, now, out| relay.answer_ended(task, end, now, out));
     }
 }
 
@@ -103,12 +91,7 @@ struct Answer {
 impl Answer {
     fn new(task: TaskId, head: AnswerHead, upload: Upload) -> Self {
         let (writer, reader) = pipe();
-        Self {
-            task,
-            writer,
-            start: Some((head, reader)),
-            upload,
-        }
+        Self { task, writer, start: Some((head, reader)), upload }
     }
 
     /// Puts one piece into the pipe, or with `None` the end, as soon as the caller has room.
@@ -186,8 +169,7 @@ pub(crate) async fn result(
     }
     if result.ok == Some(true) {
         let ms = result.ms.unwrap_or_default();
-        app.driver
-            .with(|relay, now, out| relay.wake_succeeded(&from, task, ms, now, out))?;
+        app.driver.with(|relay, now, out| relay.wake_succeeded(&from, task, ms, now, out))?;
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     if let Some(piece) = &result.chunk {
@@ -198,14 +180,9 @@ pub(crate) async fn result(
         return Err(ApiError::invalid(message, None));
     };
     let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
-    app.driver
-        .with(|relay, now, out| relay.answer_begins(&from, task, now, out))?;
+    app.driver.with(|relay, now, out| relay.answer_begins(&from, task, now, out))?;
     let status = status_of(result.status.unwrap_or(200))?;
-    let guard = EndGuard {
-        app: Arc::clone(&app),
-        task,
-        end: AnswerEnd::Aborted,
-    };
+    let guard = EndGuard { app: Arc::clone(&app), task, end: AnswerEnd::Aborted };
     let body = Body::from(String::from(Box::<str>::from(whole)));
     let answer = Answer::new(task, json_head(status), upload);
     let sent = forward(&app, &principal, answer, body, guard).await?;
@@ -221,8 +198,7 @@ async fn failed(
     if let Some(upload) = app.driver.upload(task) {
         *upload.chunks.lock().await = None;
     }
-    app.driver
-        .with(|relay, now, out| relay.task_failed(from, task, failure, now, out))?;
+    app.driver.with(|relay, now, out| relay.task_failed(from, task, failure, now, out))?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
@@ -250,28 +226,23 @@ async fn chunk(
         return Ok(out_of_turn(seq, expected));
     }
     if open.is_none() {
-        app.driver
-            .with(|relay, now, out| relay.answer_begins(from, task, now, out))?;
+        app.driver.with(|relay, now, out| relay.answer_begins(from, task, now, out))?;
     } else {
-        app.driver
-            .with(|relay, now, _| relay.answer_continues(from, task, now))?;
+        app.driver.with(|relay, now, _| relay.answer_continues(from, task, now))?;
     }
     let ChunkedAnswer { answer, next_seq } = open.get_or_insert_with(|| ChunkedAnswer {
         answer: Answer::new(task, event_stream_head(), upload),
         next_seq: 0,
     });
     if !chunk.data.is_empty() {
-        answer
-            .push(app, Some(data_lines(&chunk.data).into()))
-            .await?;
+        answer.push(app, Some(data_lines(&chunk.data).into())).await?;
     }
     *next_seq += 1;
     if chunk.done {
         answer.push(app, None).await?;
         *open = None;
         let end = AnswerEnd::Complete;
-        app.driver
-            .with(|relay, now, out| relay.answer_ended(task, end, now, out));
+        app.driver.with(|relay, now, out| relay.answer_ended(task, end, now, out));
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
@@ -279,15 +250,8 @@ async fn chunk(
 /// A repeated `seq` is confirmed again, a gap is refused.
 fn out_of_turn(seq: u64, expected: u64) -> Response {
     let duplicate = seq < expected;
-    let reply = SeqReply {
-        duplicate,
-        expected: (!duplicate).then_some(expected),
-    };
-    let status = if duplicate {
-        StatusCode::OK
-    } else {
-        StatusCode::CONFLICT
-    };
+    let reply = SeqReply { duplicate, expected: (!duplicate).then_some(expected) };
+    let status = if duplicate { StatusCode::OK } else { StatusCode::CONFLICT };
     (status, Json(reply)).into_response()
 }
 
@@ -318,12 +282,8 @@ fn named(
 }
 
 fn answer_head(headers: &HeaderMap) -> Result<AnswerHead, ApiError> {
-    let status = headers
-        .get(wire::headers::STATUS)
-        .and_then(|v| v.to_str().ok());
-    let status = status
-        .map_or(Ok(200), str::parse)
-        .map_err(|_| bad_status())?;
+    let status = headers.get(wire::headers::STATUS).and_then(|v| v.to_str().ok());
+    let status = status.map_or(Ok(200), str::parse).map_err(|_| bad_status())?;
     let mut out = HeaderMap::new();
     if let Some(kind) = headers.get(header::CONTENT_TYPE) {
         out.insert(header::CONTENT_TYPE, kind.clone());
@@ -334,16 +294,11 @@ fn answer_head(headers: &HeaderMap) -> Result<AnswerHead, ApiError> {
             out.insert(HeaderName::from_static(name), value.clone());
         }
     }
-    Ok(AnswerHead {
-        status: status_of(status)?,
-        headers: out,
-    })
+    Ok(AnswerHead { status: status_of(status)?, headers: out })
 }
 
 fn status_of(status: u16) -> Result<StatusCode, ApiError> {
-    let valid = StatusCode::from_u16(status)
-        .ok()
-        .filter(|s| (200..600).contains(&s.as_u16()));
+    let valid = StatusCode::from_u16(status).ok().filter(|s| (200..600).contains(&s.as_u16()));
     valid.ok_or_else(bad_status)
 }
 

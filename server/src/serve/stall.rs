@@ -21,11 +21,7 @@ pub(super) struct Stall<T> {
 
 impl<T> Stall<T> {
     pub(super) fn new(socket: T, limit: Duration) -> Self {
-        Self {
-            socket,
-            limit,
-            waiting: None,
-        }
+        Self { socket, limit, waiting: None }
     }
 
     /// Passes on what a write said, unless writes have waited for too long.
@@ -39,9 +35,7 @@ impl<T> Stall<T> {
             return wrote;
         }
         let limit = self.limit;
-        let waiting = self
-            .waiting
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         if waiting.as_mut().poll(cx).is_ready() {
             let why = "the peer has taken nothing for too long";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));
@@ -117,9 +111,6 @@ mod tests {
         }
         let (wrote, after) = timeout(LIMIT * 2, writes).await.unwrap().unwrap();
         assert_eq!(wrote.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
-        assert!(
-            after > LIMIT * 3,
-            "{after:?}: progress starts the time anew"
-        );
+        assert!(after > LIMIT * 3, "{after:?}: progress starts the time anew");
     }
 }

@@ -16,18 +16,11 @@ pub(super) async fn check(store: &dyn Store) -> Result<(), StoreError> {
 }
 
 async fn rows_and_sessions_come_back_as_they_were(store: &dyn Store) -> Result<(), StoreError> {
-    let owner = Owner {
-        id: OwnerId("mia".into()),
-        label: "Mia".into(),
-    };
+    let owner = Owner { id: OwnerId("mia".into()), label: "Mia".into() };
     let session = SavedSession {
         id: SessionId("s".into()),
         owner: owner.clone(),
-        instance: Some(Instance {
-            id: "i".into(),
-            name: "laptop".into(),
-            ..Instance::default()
-        }),
+        instance: Some(Instance { id: "i".into(), name: "laptop".into(), ..Instance::default() }),
         epoch: 3,
         last_seen: 4,
     };
@@ -35,20 +28,12 @@ async fn rows_and_sessions_come_back_as_they_were(store: &dyn Store) -> Result<(
         id: LlmId("l".into()),
         owner: owner.clone(),
         session: session.id.clone(),
-        provider: Provider {
-            name: "qwen".into(),
-            pool: Some("p".into()),
-            ..Provider::default()
-        },
+        provider: Provider { name: "qwen".into(), pool: Some("p".into()), ..Provider::default() },
         created: 1,
         last_seen: 2,
         wake_ms: None,
     };
-    let stone = Tombstone {
-        name: "old".into(),
-        owner: owner.id,
-        until: 9,
-    };
+    let stone = Tombstone { name: "old".into(), owner: owner.id, until: 9 };
     let (s, l) = (session.id.clone(), llm.id.clone());
     let first = [
         Change::Session(s.clone(), Some(Box::new(session.clone()))),
@@ -57,15 +42,11 @@ async fn rows_and_sessions_come_back_as_they_were(store: &dyn Store) -> Result<(
     ];
     store.apply(&first).await?;
     llm.wake_ms = Some(1200);
-    store
-        .apply(&[Change::Llm(l.clone(), Some(Box::new(llm.clone())))])
-        .await?;
+    store.apply(&[Change::Llm(l.clone(), Some(Box::new(llm.clone())))]).await?;
     let saved = store.load().await?;
     assert_eq!((saved.llms, saved.sessions), (vec![llm], vec![session]));
     assert_eq!(saved.tombstones, vec![stone]);
-    store
-        .apply(&[Change::Llm(l, None), Change::Session(s, None)])
-        .await?;
+    store.apply(&[Change::Llm(l, None), Change::Session(s, None)]).await?;
     let saved = store.load().await?;
     assert!(saved.llms.is_empty() && saved.sessions.is_empty());
     Ok(())
@@ -93,10 +74,7 @@ async fn tokens_are_found_by_hash_and_die_when_revoked_or_expired(
     assert_eq!(store.tokens().await?, vec![second.info, first.info]);
     store.touch_tokens(&[("a".into(), 77)]).await?;
     assert!(store.revoke_token("a", 100).await?);
-    assert!(
-        store.revoke_token("a", 200).await?,
-        "a second revoke is fine"
-    );
+    assert!(store.revoke_token("a", 200).await?, "a second revoke is fine");
     assert!(!store.revoke_token("nobody", 100).await?);
     let found = store.token(&[1; 32]).await?.unwrap_or_default();
     assert_eq!((found.revoked, found.last_used), (Some(100), Some(77)));

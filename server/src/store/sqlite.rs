@@ -39,10 +39,8 @@ impl SqliteStore {
             .busy_timeout(BUSY)
             // Statements carry users' names: they stay out of the log.
             .disable_statement_logging();
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .connect_with(options)
-            .await?;
+        let pool =
+            SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
         let migrations = sqlx::migrate!("./migrations/sqlite").run(&pool).await;
         migrations.map_err(|e| sqlx::Error::Migrate(Box::new(e)))?;
         Ok(Self { pool })
@@ -61,15 +59,9 @@ fn private_file(file: &Path) -> std::io::Result<()> {
 #[async_trait]
 impl Store for SqliteStore {
     async fn load(&self) -> Result<Saved, StoreError> {
-        let sessions = sqlx::query("SELECT * FROM sessions")
-            .fetch_all(&self.pool)
-            .await?;
-        let llms = sqlx::query("SELECT * FROM llms")
-            .fetch_all(&self.pool)
-            .await?;
-        let stones = sqlx::query("SELECT * FROM tombstones")
-            .fetch_all(&self.pool)
-            .await?;
+        let sessions = sqlx::query("SELECT * FROM sessions").fetch_all(&self.pool).await?;
+        let llms = sqlx::query("SELECT * FROM llms").fetch_all(&self.pool).await?;
+        let stones = sqlx::query("SELECT * FROM tombstones").fetch_all(&self.pool).await?;
         Ok(Saved {
             sessions: sessions.iter().map(session_of).collect::<Result<_, _>>()?,
             llms: llms.iter().map(llm_of).collect::<Result<_, _>>()?,
@@ -157,10 +149,7 @@ impl Store for SqliteStore {
             .bind(signed(now))
             .fetch_all(&self.pool)
             .await?;
-        Ok(rows
-            .iter()
-            .map(|row| row.try_get("id"))
-            .collect::<Result<_, _>>()?)
+        Ok(rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -250,10 +239,7 @@ fn token_of(row: &SqliteRow) -> Result<TokenInfo, sqlx::Error> {
 }
 
 fn owner_of(row: &SqliteRow) -> Result<Owner, sqlx::Error> {
-    Ok(Owner {
-        id: OwnerId(row.try_get("owner")?),
-        label: row.try_get("owner_label")?,
-    })
+    Ok(Owner { id: OwnerId(row.try_get("owner")?), label: row.try_get("owner_label")? })
 }
 
 fn unsigned(row: &SqliteRow, column: &str) -> Result<u64, sqlx::Error> {

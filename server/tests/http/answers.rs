@@ -14,17 +14,9 @@ async fn pieces_reach_the_caller_one_by_one_while_the_upload_is_open_and_byte_fo
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
     let mut publisher = Publisher::of(&server, "qwen").await;
-    let chat = tokio::spawn(
-        server
-            .chat(&caller, "qwen")
-            .header("cookie", "secret")
-            .send(),
-    );
+    let chat = tokio::spawn(server.chat(&caller, "qwen").header("cookie", "secret").send());
     let (task, frame) = publisher.task().await;
-    assert_eq!(
-        frame["request"],
-        json!({"model": "qwen", "stream": true, "messages": []})
-    );
+    assert_eq!(frame["request"], json!({"model": "qwen", "stream": true, "messages": []}));
     assert_eq!(
         (&frame["path"], &frame["streaming"]),
         (&json!("/v1/chat/completions"), &json!(true))
@@ -32,24 +24,14 @@ async fn pieces_reach_the_caller_one_by_one_while_the_upload_is_open_and_byte_fo
     assert!(!frame.to_string().contains("secret") && !frame.to_string().contains(&caller));
 
     let (pieces, upload) = publisher.upload(&server, &task, SSE);
-    let upload = upload
-        .header("x-mcpctl-h-openai-version", "7")
-        .header("x-mcpctl-h-set-cookie", "no");
+    let upload =
+        upload.header("x-mcpctl-h-openai-version", "7").header("x-mcpctl-h-set-cookie", "no");
     let upload = tokio::spawn(upload.send());
-    let odd = [
-        &b"data: \xff\r"[..],
-        b"\n\r\n",
-        b"data: {\"a\": 1}\n",
-        b"\n",
-        b"data: [DONE]\n\n",
-    ];
+    let odd = [&b"data: \xff\r"[..], b"\n\r\n", b"data: {\"a\": 1}\n", b"\n", b"data: [DONE]\n\n"];
     pieces.send(Ok(Bytes::from_static(odd[0]))).await.unwrap();
     let mut answer = chat.await.unwrap().unwrap();
     assert_eq!(
-        (
-            answer.status().as_u16(),
-            answer.headers()["content-type"].to_str().unwrap()
-        ),
+        (answer.status().as_u16(), answer.headers()["content-type"].to_str().unwrap()),
         (200, SSE)
     );
     assert_eq!(answer.headers()["openai-version"], "7");
@@ -57,11 +39,7 @@ async fn pieces_reach_the_caller_one_by_one_while_the_upload_is_open_and_byte_fo
         !answer.headers().contains_key("set-cookie")
             && answer.headers().contains_key("x-request-id")
     );
-    assert_eq!(
-        answer.chunk().await.unwrap().unwrap(),
-        odd[0],
-        "before the next piece is sent"
-    );
+    assert_eq!(answer.chunk().await.unwrap().unwrap(), odd[0], "before the next piece is sent");
     for piece in &odd[1..] {
         pieces.send(Ok(Bytes::from_static(piece))).await.unwrap();
         assert_eq!(answer.chunk().await.unwrap().unwrap(), *piece);
@@ -69,12 +47,7 @@ async fn pieces_reach_the_caller_one_by_one_while_the_upload_is_open_and_byte_fo
     drop(pieces);
     assert_eq!(answer.chunk().await.unwrap(), None);
     assert_eq!(upload.await.unwrap().unwrap().status(), 204);
-    let again = publisher
-        .upload(&server, &task, SSE)
-        .1
-        .send()
-        .await
-        .unwrap();
+    let again = publisher.upload(&server, &task, SSE).1.send().await.unwrap();
     assert_eq!(again.status(), 404, "the task is over and forgotten");
 }
 
@@ -87,15 +60,8 @@ async fn a_backends_own_error_reaches_the_caller_as_it_is() {
     let (task, _) = publisher.task().await;
     let body = "{\"error\": {\"message\": \"context too long\"}}";
     let upload = publisher.post(&server, &wire::paths::task_response(&task));
-    let upload = upload
-        .header(wire::headers::STATUS, "400")
-        .header("x-mcpctl-h-retry-after", "3");
-    upload
-        .header("content-type", "application/json")
-        .body(body)
-        .send()
-        .await
-        .unwrap();
+    let upload = upload.header(wire::headers::STATUS, "400").header("x-mcpctl-h-retry-after", "3");
+    upload.header("content-type", "application/json").body(body).send().await.unwrap();
     let answer = chat.await.unwrap().unwrap();
     assert_eq!(
         (answer.status().as_u16(), &answer.headers()["retry-after"]),
@@ -113,10 +79,7 @@ async fn a_caller_that_leaves_stops_the_upload_and_the_publisher_within_a_quarte
     let (task, _) = publisher.task().await;
     let (pieces, upload) = publisher.upload(&server, &task, SSE);
     let upload = tokio::spawn(upload.send());
-    pieces
-        .send(Ok(Bytes::from_static(b"data: 1\n\n")))
-        .await
-        .unwrap();
+    pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
     let mut answer = chat.await.unwrap().unwrap();
     answer.chunk().await.unwrap();
     let left = Instant::now();
@@ -126,32 +89,17 @@ async fn a_caller_that_leaves_stops_the_upload_and_the_publisher_within_a_quarte
         (name.as_str(), &frame["taskId"], &frame["reason"]),
         ("cancel", &json!(task), &json!("caller_gone"))
     );
-    let refused = tokio::time::timeout(PATIENCE, upload)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    let refused = tokio::time::timeout(PATIENCE, upload).await.unwrap().unwrap().unwrap();
     assert_eq!(refused.status(), 410);
-    assert!(
-        left.elapsed() < Duration::from_millis(250),
-        "{:?}",
-        left.elapsed()
-    );
+    assert!(left.elapsed() < Duration::from_millis(250), "{:?}", left.elapsed());
 
     // The publisher says that its work has ended; the one slot is free for the next caller.
     let next = tokio::spawn(server.chat(&caller, "qwen").send());
     let stopped = json!({"error": {"message": "stopped", "code": "cancelled"}});
-    assert_eq!(
-        publisher.result(&server, &task, &stopped).await.status(),
-        410
-    );
+    assert_eq!(publisher.result(&server, &task, &stopped).await.status(), 410);
     assert_ne!(publisher.task().await.0, task);
     next.abort();
-    assert_eq!(
-        publisher.event().await.0,
-        "cancel",
-        "also before the first byte"
-    );
+    assert_eq!(publisher.event().await.0, "cancel", "also before the first byte");
 }
 
 #[tokio::test]
@@ -165,15 +113,9 @@ async fn a_stream_that_breaks_ends_with_an_error_event_and_other_formats_with_a_
         let (task, _) = publisher.task().await;
         let (pieces, upload) = publisher.upload(&server, &task, kind);
         let upload = tokio::spawn(upload.send());
-        pieces
-            .send(Ok(Bytes::from_static(piece.as_bytes())))
-            .await
-            .unwrap();
+        pieces.send(Ok(Bytes::from_static(piece.as_bytes()))).await.unwrap();
         let answer = chat.await.unwrap().unwrap();
-        pieces
-            .send(Err(std::io::Error::other("killed")))
-            .await
-            .unwrap();
+        pieces.send(Err(std::io::Error::other("killed"))).await.unwrap();
         let text = tokio::time::timeout(PATIENCE, answer.text()).await.unwrap();
         if kind == SSE {
             let text = text.unwrap();
@@ -198,16 +140,10 @@ async fn a_publisher_of_protocol_1_gets_the_whole_body_and_answers_whole_or_in_c
     assert_eq!(publisher.registered["protocol"], 1);
 
     let body = "{\"model\": \"old\",\r\r\n \"stream\": false, \"n\": 1.50}";
-    let chat = server
-        .post("/v1/chat/completions", &caller)
-        .body(body)
-        .send();
+    let chat = server.post("/v1/chat/completions", &caller).body(body).send();
     let chat = tokio::spawn(chat);
     let (task, frame) = publisher.task().await;
-    assert_eq!(
-        frame["request"],
-        json!({"model": "backend/7b", "stream": false, "n": 1.5})
-    );
+    assert_eq!(frame["request"], json!({"model": "backend/7b", "stream": false, "n": 1.5}));
     let whole = json!({"status": 201, "body": {"text": "hi"}});
     assert_eq!(publisher.result(&server, &task, &whole).await.status(), 204);
     let answer = chat.await.unwrap().unwrap();
@@ -216,36 +152,23 @@ async fn a_publisher_of_protocol_1_gets_the_whole_body_and_answers_whole_or_in_c
         (201, "{\"text\":\"hi\"}".to_owned())
     );
 
-    let infer = server
-        .post("/api/v1/llms/old/infer", &caller)
-        .json(&json!({"stream": true}));
+    let infer = server.post("/api/v1/llms/old/infer", &caller).json(&json!({"stream": true}));
     let infer = tokio::spawn(infer.send());
     let (task, frame) = publisher.task().await;
     assert_eq!(frame["request"]["model"], "backend/7b");
     let chunk =
         |seq: u64, data: &str, done| json!({"seq": seq, "chunk": {"data": data, "done": done}});
     let post = async |seq, data, done| {
-        let answer = publisher
-            .result(&server, &task, &chunk(seq, data, done))
-            .await;
+        let answer = publisher.result(&server, &task, &chunk(seq, data, done)).await;
         (answer.status().as_u16(), answer.text().await.unwrap())
     };
-    assert_eq!(
-        post(1, "early", false).await,
-        (409, "{\"expected\":0}".into())
-    );
+    assert_eq!(post(1, "early", false).await, (409, "{\"expected\":0}".into()));
     assert_eq!(post(0, "{\"a\":\n1}", false).await.0, 204);
-    assert_eq!(
-        post(0, "again", false).await,
-        (200, "{\"duplicate\":true}".into())
-    );
+    assert_eq!(post(0, "again", false).await, (200, "{\"duplicate\":true}".into()));
     assert_eq!(post(1, "[DONE]", true).await.0, 204);
     let answer = infer.await.unwrap().unwrap();
     assert_eq!(answer.headers()["content-type"], SSE);
-    assert_eq!(
-        answer.text().await.unwrap(),
-        "data: {\"a\":\ndata: 1}\n\ndata: [DONE]\n\n"
-    );
+    assert_eq!(answer.text().await.unwrap(), "data: {\"a\":\ndata: 1}\n\ndata: [DONE]\n\n");
 }
 
 #[tokio::test]
@@ -255,9 +178,7 @@ async fn a_chunked_answer_that_fails_ends_with_an_error_event_too() {
     let mut publisher = Publisher::of(&server, "qwen").await;
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    publisher
-        .result(&server, &task, &json!({"chunk": {"data": "1"}}))
-        .await;
+    publisher.result(&server, &task, &json!({"chunk": {"data": "1"}})).await;
     let failed = json!({"error": {"message": "gone", "code": "backend_aborted"}});
     publisher.result(&server, &task, &failed).await;
     let text = chat.await.unwrap().unwrap().text().await.unwrap();
@@ -272,46 +193,24 @@ async fn a_large_body_is_claimed_as_the_caller_sent_it_and_by_its_own_publisher_
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
     let mut publisher = Publisher::of(&server, "qwen").await;
-    let body = format!(
-        "{{\"model\":\"qwen\",\n \"picture\": \"{}\"}}",
-        "x".repeat(3 << 20)
-    );
-    let chat = tokio::spawn(
-        server
-            .post("/v1/embeddings", &caller)
-            .body(body.clone())
-            .send(),
-    );
+    let body = format!("{{\"model\":\"qwen\",\n \"picture\": \"{}\"}}", "x".repeat(3 << 20));
+    let chat = tokio::spawn(server.post("/v1/embeddings", &caller).body(body.clone()).send());
     let (task, frame) = publisher.task().await;
-    assert_eq!(
-        (&frame["bodyRef"], &frame["request"]),
-        (&json!(true), &Value::Null)
-    );
+    assert_eq!((&frame["bodyRef"], &frame["request"]), (&json!(true), &Value::Null));
     assert_eq!(frame["path"], "/v1/embeddings");
 
     let path = wire::paths::task_request(&task);
     let foreign = server.token("eve", &["publish"]).await;
     let other = wire::paths::task_request(&"0".repeat(32));
-    for (path, token) in [
-        (&path, &foreign),
-        (&other, &publisher.token),
-        (&other, &foreign),
-    ] {
+    for (path, token) in [(&path, &foreign), (&other, &publisher.token), (&other, &foreign)] {
         assert_eq!(server.get(path, token).send().await.unwrap().status(), 404);
     }
     let claimed = server.get(&path, &publisher.token).send().await.unwrap();
-    assert!(
-        claimed.bytes().await.unwrap() == body.as_bytes(),
-        "every byte as it was"
-    );
+    assert!(claimed.bytes().await.unwrap() == body.as_bytes(), "every byte as it was");
     let (pieces, upload) = publisher.upload(&server, &task, "application/json");
     drop(pieces);
     assert_eq!(upload.send().await.unwrap().status(), 204);
-    assert_eq!(
-        chat.await.unwrap().unwrap().text().await.unwrap(),
-        "",
-        "an empty answer is one"
-    );
+    assert_eq!(chat.await.unwrap().unwrap().text().await.unwrap(), "", "an empty answer is one");
 }
 
 #[tokio::test]
@@ -326,18 +225,14 @@ async fn a_sleeping_backend_is_woken_once_and_waiting_callers_hear_of_it() {
     let first = tokio::spawn(server.chat(&caller, "qwen").send());
     let (name, wake) = publisher.event().await;
     assert_eq!((name.as_str(), &wake["kind"]), ("task", &json!("wake")));
-    let quiet = server
-        .chat(&caller, "qwen")
-        .header(wire::headers::KEEPALIVE, "off");
+    let quiet = server.chat(&caller, "qwen").header(wire::headers::KEEPALIVE, "off");
     let second = tokio::spawn(quiet.send());
     let mut first = first.await.unwrap().unwrap();
     let notice = first.chunk().await.unwrap().unwrap();
     assert!(notice.starts_with(b": waking "), "{notice:?}");
 
     let woken = json!({"ok": true, "ms": 1200});
-    publisher
-        .result(&server, wake["taskId"].as_str().unwrap(), &woken)
-        .await;
+    publisher.result(&server, wake["taskId"].as_str().unwrap(), &woken).await;
     let whole = json!({"status": 400, "body": {"error": {"message": "bad"}}});
     let (task, _) = publisher.task().await;
     publisher.result(&server, &task, &whole).await;
@@ -345,18 +240,11 @@ async fn a_sleeping_backend_is_woken_once_and_waiting_callers_hear_of_it() {
     while let Some(piece) = first.chunk().await.unwrap() {
         said.push_str(std::str::from_utf8(&piece).unwrap());
     }
-    assert!(
-        said.ends_with("data: {\"error\":{\"message\":\"bad\"}}\n\n"),
-        "{said}"
-    );
+    assert!(said.ends_with("data: {\"error\":{\"message\":\"bad\"}}\n\n"), "{said}");
     let (task, _) = publisher.task().await;
     publisher.result(&server, &task, &whole).await;
     let second = second.await.unwrap().unwrap();
-    assert_eq!(
-        second.status(),
-        400,
-        "without notices an error keeps its status"
-    );
+    assert_eq!(second.status(), 400, "without notices an error keeps its status");
 }
 
 #[tokio::test]
@@ -381,16 +269,11 @@ async fn a_caller_that_does_not_read_holds_the_upload_back_and_nobody_else_and_i
 
     let quick = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    publisher
-        .result(&server, &task, &json!({"status": 200, "body": {}}))
-        .await;
+    publisher.result(&server, &task, &json!({"status": 200, "body": {}})).await;
     assert_eq!(quick.await.unwrap().unwrap().status(), 200);
 
     let (name, frame) = publisher.event().await;
-    assert_eq!(
-        (name.as_str(), &frame["taskId"]),
-        ("cancel", &json!(slow_task))
-    );
+    assert_eq!((name.as_str(), &frame["taskId"]), ("cancel", &json!(slow_task)));
     assert_eq!(upload.await.unwrap().unwrap().status(), 410);
     drop(lazy);
 }

@@ -8,9 +8,7 @@ use tokio::net::TcpStream;
 
 /// Sends raw bytes and returns everything that comes back until the server closes.
 async fn raw(server: &Server, bytes: &[u8]) -> String {
-    let mut socket = TcpStream::connect(server.url.trim_start_matches("http://"))
-        .await
-        .unwrap();
+    let mut socket = TcpStream::connect(server.url.trim_start_matches("http://")).await.unwrap();
     // The server may refuse before it has read everything.
     let _ = socket.write_all(bytes).await;
     let mut answer = Vec::new();
@@ -29,10 +27,7 @@ async fn a_body_over_64_mib_is_refused_by_its_announced_length_before_it_is_sent
         (64 << 20) + 1
     );
     let answer = raw(&server, head.as_bytes()).await;
-    assert!(
-        answer.starts_with("HTTP/1.1 413") && answer.contains("request_too_large"),
-        "{answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("request_too_large"), "{answer}");
 }
 
 #[tokio::test]
@@ -65,12 +60,7 @@ async fn a_request_that_cannot_be_used_is_refused_with_what_is_wrong_with_it() {
     let token = server.token("ann", &["infer"]).await;
     let _publisher = Publisher::of(&server, "qwen").await;
     for (path, body, status, word) in [
-        (
-            "/v1/chat/completions",
-            &b"{}"[..],
-            400,
-            "`model` is missing",
-        ),
+        ("/v1/chat/completions", &b"{}"[..], 400, "`model` is missing"),
         ("/v1/chat/completions", b"nonsense", 400, "JSON object"),
         ("/v1/chat/completions", b"{\"model\":\"\xff\"}", 400, ""),
         ("/v1/chat/completions", b"{\"model\":\"nope\"}", 404, "qwen"),
@@ -78,18 +68,10 @@ async fn a_request_that_cannot_be_used_is_refused_with_what_is_wrong_with_it() {
         ("/api/v1/llms/qwen", b"{}", 404, "no such endpoint"),
         ("/v1/models", b"{}", 405, "method"),
     ] {
-        let answer = server
-            .post(path, &token)
-            .body(body.to_vec())
-            .send()
-            .await
-            .unwrap();
+        let answer = server.post(path, &token).body(body.to_vec()).send().await.unwrap();
         assert_eq!(answer.status().as_u16(), status, "{path}");
         let error: Value = answer.json().await.unwrap();
-        let said = error["error"]["message"]
-            .as_str()
-            .or(error["detail"].as_str())
-            .unwrap();
+        let said = error["error"]["message"].as_str().or(error["detail"].as_str()).unwrap();
         assert!(said.contains(word), "{path}: {said}");
     }
 }

@@ -14,59 +14,24 @@ async fn a_server_that_goes_down_refuses_new_work_and_lets_running_answers_end()
     let (task, _) = publisher.task().await;
     let (pieces, upload) = publisher.upload(&server, &task, "text/event-stream");
     let upload = tokio::spawn(upload.send());
-    pieces
-        .send(Ok(Bytes::from_static(b"data: 1\n\n")))
-        .await
-        .unwrap();
+    pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
     let running = running.await.unwrap().unwrap();
     let waiting = tokio::spawn(server.chat(&caller, "qwen").send());
-    server
-        .row_where(&caller, "qwen", |row| row["queued"] == 1)
-        .await;
-    assert_eq!(
-        server
-            .get(wire::paths::READYZ, "")
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        200
-    );
+    server.row_where(&caller, "qwen", |row| row["queued"] == 1).await;
+    assert_eq!(server.get(wire::paths::READYZ, "").send().await.unwrap().status(), 200);
 
     server.shutdown.cancel();
-    assert_eq!(
-        publisher.event().await,
-        ("drain".into(), json!({"reconnectAfterMs": 2000}))
-    );
+    assert_eq!(publisher.event().await, ("drain".into(), json!({"reconnectAfterMs": 2000})));
     let waiting = waiting.await.unwrap().unwrap();
     assert_eq!(waiting.status(), 503);
     assert!(waiting.text().await.unwrap().contains("server_shutdown"));
-    assert_eq!(
-        server
-            .get(wire::paths::READYZ, "")
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        503
-    );
-    assert_eq!(
-        server
-            .get(wire::paths::HEALTHZ, "")
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        200
-    );
+    assert_eq!(server.get(wire::paths::READYZ, "").send().await.unwrap().status(), 503);
+    assert_eq!(server.get(wire::paths::HEALTHZ, "").send().await.unwrap().status(), 200);
     let refused = server.chat(&caller, "qwen").send().await.unwrap();
     assert_eq!(refused.status(), 503);
     assert!(refused.headers().contains_key("retry-after"));
 
-    pieces
-        .send(Ok(Bytes::from_static(b"data: [DONE]\n\n")))
-        .await
-        .unwrap();
+    pieces.send(Ok(Bytes::from_static(b"data: [DONE]\n\n"))).await.unwrap();
     drop(pieces);
     assert_eq!(running.text().await.unwrap(), "data: 1\n\ndata: [DONE]\n\n");
     assert_eq!(upload.await.unwrap().unwrap().status(), 204);

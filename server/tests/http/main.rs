@@ -1,10 +1,6 @@
 //! mcpd over real sockets: a server with a real database, a small publisher of our own, plain HTTP
 //! clients. What the real agent does with it is told in the e2e tests.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test ends where it fails"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
 
 mod answers;
 mod limits;

@@ -28,12 +28,7 @@ impl Publisher {
     }
 
     pub(crate) async fn with(server: &Server, token: &str, wish: &Value) -> Self {
-        let answer = server
-            .post(wire::paths::REGISTER, token)
-            .json(wish)
-            .send()
-            .await
-            .unwrap();
+        let answer = server.post(wire::paths::REGISTER, token).json(wish).send().await.unwrap();
         assert_eq!(answer.status(), 201);
         let registered: Value = answer.json().await.unwrap();
         let session = registered["providerSessionId"].as_str().unwrap().to_owned();
@@ -45,13 +40,7 @@ impl Publisher {
             .unwrap();
         assert_eq!(channel.status(), 200);
         let token = token.to_owned();
-        let mut this = Self {
-            token,
-            session,
-            registered,
-            channel,
-            unread: String::new(),
-        };
+        let mut this = Self { token, session, registered, channel, unread: String::new() };
         assert_eq!(this.event().await.0, "hello");
         this
     }
@@ -80,18 +69,12 @@ impl Publisher {
     /// The next event, which must be an infer task; its id and frame.
     pub(crate) async fn task(&mut self) -> (String, Value) {
         let (name, frame) = self.event().await;
-        assert_eq!(
-            (name.as_str(), &frame["kind"]),
-            ("task", &json!("infer")),
-            "{frame}"
-        );
+        assert_eq!((name.as_str(), &frame["kind"]), ("task", &json!("infer")), "{frame}");
         (frame["taskId"].as_str().unwrap().to_owned(), frame)
     }
 
     pub(crate) fn post(&self, server: &Server, path: &str) -> RequestBuilder {
-        server
-            .post(path, &self.token)
-            .header(wire::headers::SESSION, &self.session)
+        server.post(path, &self.token).header(wire::headers::SESSION, &self.session)
     }
 
     /// Opens the upload of an answer; its pieces are sent through the channel.
@@ -112,9 +95,7 @@ impl Publisher {
 
     /// A `/result`.
     pub(crate) async fn result(&self, server: &Server, task: &str, result: &Value) -> Response {
-        let post = self
-            .post(server, &wire::paths::task_result(task))
-            .json(result);
+        let post = self.post(server, &wire::paths::task_result(task)).json(result);
         post.send().await.unwrap()
     }
 }

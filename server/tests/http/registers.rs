@@ -66,12 +66,7 @@ async fn a_register_that_cannot_be_used_is_refused_with_its_reason() {
     let server = Server::start().await;
     let token = server.token("mia", &["publish"]).await;
     let refused = async |body: &'static str| {
-        let answer = server
-            .post(wire::paths::REGISTER, &token)
-            .body(body)
-            .send()
-            .await
-            .unwrap();
+        let answer = server.post(wire::paths::REGISTER, &token).body(body).send().await.unwrap();
         assert_eq!(answer.headers()["content-type"], "application/problem+json");
         let problem: Value = answer.json().await.unwrap();
         assert_eq!(problem["status"], 400);
@@ -93,27 +88,16 @@ async fn rows_keep_their_ids_over_reconnects_and_over_a_restart_of_the_server() 
     let second = Publisher::with(&server, &token, &wish).await;
     assert_eq!(first.event().await.0, "superseded");
     assert_eq!(first.event_or_end().await, None);
-    assert_eq!(
-        second.registered["llms"][0]["id"],
-        first.registered["llms"][0]["id"]
-    );
+    assert_eq!(second.registered["llms"][0]["id"], first.registered["llms"][0]["id"]);
     assert_eq!(second.registered["epoch"], 2);
 
     let server = Server::start_in(server.stop().await, 1.0).await;
     let third = Publisher::with(&server, &token, &wish).await;
     assert_eq!(third.session, first.session);
-    assert_eq!(
-        third.registered["llms"][0]["id"],
-        first.registered["llms"][0]["id"]
-    );
+    assert_eq!(third.registered["llms"][0]["id"], first.registered["llms"][0]["id"]);
     assert_eq!(third.registered["epoch"], 3);
     let eve = server.token("eve", &["publish"]).await;
-    let stolen = server
-        .post(wire::paths::REGISTER, &eve)
-        .json(&wish)
-        .send()
-        .await
-        .unwrap();
+    let stolen = server.post(wire::paths::REGISTER, &eve).json(&wish).send().await.unwrap();
     assert_eq!(stolen.status(), 409);
 }
 
@@ -122,46 +106,28 @@ async fn a_publisher_behind_a_buffering_proxy_polls_and_its_probe_is_confirmed_t
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
     let mut publisher = Publisher::of(&server, "mia/qwen").await;
-    let probe = publisher
-        .post(&server, wire::paths::PROBE)
-        .header("x-mcpctl-probe-id", "p1");
+    let probe = publisher.post(&server, wire::paths::PROBE).header("x-mcpctl-probe-id", "p1");
     assert_eq!(probe.body("x").send().await.unwrap().status(), 204);
-    assert_eq!(
-        publisher.event().await,
-        ("probe".into(), json!({"id": "p1"}))
-    );
+    assert_eq!(publisher.event().await, ("probe".into(), json!({"id": "p1"})));
 
     let body = json!({"messages": []});
-    let infer = server
-        .post("/api/v1/llms/mia/qwen/infer", &caller)
-        .json(&body)
-        .send();
+    let infer = server.post("/api/v1/llms/mia/qwen/infer", &caller).json(&body).send();
     let poll = async || {
         let poll = server.get(&format!("{}?wait=5", wire::paths::POLL), &publisher.token);
-        let poll = poll
-            .header(wire::headers::SESSION, &publisher.session)
-            .send()
-            .await;
+        let poll = poll.header(wire::headers::SESSION, &publisher.session).send().await;
         poll.unwrap().json::<Value>().await.unwrap()
     };
     let answered = async {
         let frames = poll().await;
-        assert_eq!(
-            (&frames[0]["event"], &frames[1]["event"]),
-            (&json!("hello"), &json!("task"))
-        );
+        assert_eq!((&frames[0]["event"], &frames[1]["event"]), (&json!("hello"), &json!("task")));
         let task: Value = serde_json::from_str(frames[1]["data"].as_str().unwrap()).unwrap();
         let id = task["taskId"].as_str().unwrap();
-        publisher
-            .result(&server, id, &json!({"status": 200, "body": {"a": 1}}))
-            .await;
+        publisher.result(&server, id, &json!({"status": 200, "body": {"a": 1}})).await;
     };
     // The poll's channel takes the stream's place before the request comes.
     let (infer, ()) = tokio::join!(
         async {
-            server
-                .row_where(&caller, "mia/qwen", |row| row["connected"] == true)
-                .await;
+            server.row_where(&caller, "mia/qwen", |row| row["connected"] == true).await;
             infer.await
         },
         answered
@@ -175,17 +141,10 @@ async fn the_catalogue_shows_each_key_what_it_may_see() {
     let _publisher = Publisher::of(&server, "qwen").await;
     let names = async |user: &str, scope: &str| {
         let token = server.token(user, &[scope]).await;
-        let list: Value = server
-            .get(wire::paths::LLMS, &token)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
+        let list: Value =
+            server.get(wire::paths::LLMS, &token).send().await.unwrap().json().await.unwrap();
         let rows = list["llms"].as_array().unwrap().iter();
-        rows.map(|row| row["name"].as_str().unwrap().to_owned())
-            .collect::<Vec<_>>()
+        rows.map(|row| row["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     for (user, scope, sees) in [
         ("ann", "infer", true),
@@ -195,19 +154,12 @@ async fn the_catalogue_shows_each_key_what_it_may_see() {
         ("eve", "publish", false),
         ("root", "admin", true),
     ] {
-        assert_eq!(
-            names(user, scope).await == ["qwen"],
-            sees,
-            "{user} with {scope}"
-        );
+        assert_eq!(names(user, scope).await == ["qwen"], sees, "{user} with {scope}");
     }
     let token = server.token("ann", &["infer"]).await;
     let models = server.get("/v1/models", &token).send().await.unwrap();
     let models: Value = models.json().await.unwrap();
-    assert_eq!(
-        (&models["object"], &models["data"][0]["id"]),
-        (&json!("list"), &json!("qwen"))
-    );
+    assert_eq!((&models["object"], &models["data"][0]["id"]), (&json!("list"), &json!("qwen")));
     let model = server.get("/v1/models/nope", &token).send().await.unwrap();
     assert_eq!(model.status(), 404);
 }

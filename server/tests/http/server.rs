@@ -42,28 +42,17 @@ impl Server {
 
     /// On the database that an earlier server left.
     pub(crate) async fn start_in(dir: TempDir, time_scale: f64) -> Self {
-        let store = SqliteStore::open(&dir.path().join("mcpd.db"))
-            .await
-            .unwrap();
+        let store = SqliteStore::open(&dir.path().join("mcpd.db")).await.unwrap();
         let store = Arc::new(store);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
         let (kept, stop) = (Arc::clone(&store), shutdown.clone());
         let running = tokio::spawn(async move {
-            mcpd::serve(listener, kept, time_scale, &stop)
-                .await
-                .unwrap();
+            mcpd::serve(listener, kept, time_scale, &stop).await.unwrap();
         });
         let client = Client::builder().no_proxy().build().unwrap();
-        Self {
-            url,
-            client,
-            shutdown,
-            running,
-            dir,
-            store,
-        }
+        Self { url, client, shutdown, running, dir, store }
     }
 
     /// Drains it and gives its folder back.
@@ -84,9 +73,7 @@ impl Server {
             scopes: scopes.iter().map(|s| (*s).to_owned()).collect(),
             ..CreateToken::default()
         };
-        mcpd::auth::create(self.store.as_ref(), &wish, unix_ms())
-            .await
-            .unwrap()
+        mcpd::auth::create(self.store.as_ref(), &wish, unix_ms()).await.unwrap()
     }
 
     /// As `mcpd token revoke` does it: in the database, behind the server's back.
@@ -95,15 +82,11 @@ impl Server {
     }
 
     pub(crate) fn post(&self, path: &str, token: &str) -> RequestBuilder {
-        self.client
-            .post(format!("{}{path}", self.url))
-            .bearer_auth(token)
+        self.client.post(format!("{}{path}", self.url)).bearer_auth(token)
     }
 
     pub(crate) fn get(&self, path: &str, token: &str) -> RequestBuilder {
-        self.client
-            .get(format!("{}{path}", self.url))
-            .bearer_auth(token)
+        self.client.get(format!("{}{path}", self.url)).bearer_auth(token)
     }
 
     /// A streamed chat with this model.
@@ -121,10 +104,7 @@ impl Server {
     ) -> Value {
         let look = async {
             loop {
-                let answer = self
-                    .get(&format!("/api/v1/llms/{name}"), token)
-                    .send()
-                    .await;
+                let answer = self.get(&format!("/api/v1/llms/{name}"), token).send().await;
                 let row: Value = answer.unwrap().json().await.unwrap();
                 if says(&row) {
                     return row;
@@ -132,9 +112,7 @@ impl Server {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, look)
-            .await
-            .expect("the row says so in time")
+        tokio::time::timeout(PATIENCE, look).await.expect("the row says so in time")
     }
 }
 

@@ -26,25 +26,13 @@ async fn scopes_are_apart_from_each_other() {
             let answer = server.post(path, &token).json(body).send().await.unwrap();
             answer.status().as_u16()
         };
-        assert_eq!(
-            status("/v1/chat/completions", &chat).await,
-            infer,
-            "{scope}"
-        );
-        assert_eq!(
-            status(wire::paths::REGISTER, &register).await,
-            publish,
-            "{scope}"
-        );
+        assert_eq!(status("/v1/chat/completions", &chat).await, infer, "{scope}");
+        assert_eq!(status(wire::paths::REGISTER, &register).await, publish, "{scope}");
         assert_eq!(status(wire::paths::TOKENS, &wish).await, admin, "{scope}");
     }
     let named = server.token("ann", &["infer:other"]).await;
     let answer = server.chat(&named, "qwen").send().await.unwrap();
-    assert_eq!(
-        answer.status(),
-        404,
-        "a forbidden name looks like one that is not there"
-    );
+    assert_eq!(answer.status(), 404, "a forbidden name looks like one that is not there");
 }
 
 #[tokio::test]
@@ -68,23 +56,12 @@ async fn a_refused_key_is_told_so_in_the_shape_of_its_endpoint() {
         (&json!("error"), &json!("authentication_error"))
     );
     let problem = refused(wire::paths::REGISTER, Some("mcp_x_y")).await;
-    assert_eq!(
-        (&problem["status"], &problem["title"]),
-        (&json!(401), &json!("Unauthorized"))
-    );
+    assert_eq!((&problem["status"], &problem["title"]), (&json!(401), &json!("Unauthorized")));
 
     let token = server.token("ann", &["infer"]).await;
     let request = server.client.post(format!("{}/v1/messages", server.url));
-    let answer = request
-        .header("x-api-key", &token)
-        .body("{\"model\":\"nope\"}")
-        .send()
-        .await;
-    assert_eq!(
-        answer.unwrap().status(),
-        404,
-        "an Anthropic client's header is a key too"
-    );
+    let answer = request.header("x-api-key", &token).body("{\"model\":\"nope\"}").send().await;
+    assert_eq!(answer.unwrap().status(), 404, "an Anthropic client's header is a key too");
 }
 
 #[tokio::test]
@@ -103,52 +80,29 @@ async fn a_key_revoked_behind_the_servers_back_ends_its_streams_within_a_second(
     let (task, _) = desktop.task().await;
     let (pieces, upload) = desktop.upload(&server, &task, "text/event-stream");
     let upload = tokio::spawn(upload.send());
-    pieces
-        .send(Ok(Bytes::from_static(b"data: 1\n\n")))
-        .await
-        .unwrap();
+    pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
     let answer = chat.await.unwrap().unwrap();
     let revoked = Instant::now();
     server.revoke_behind_its_back(&caller.info.id).await;
     let text = answer.text().await.unwrap();
     assert!(text.contains("invalid_api_key"), "{text}");
-    assert!(
-        revoked.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        revoked.elapsed()
-    );
+    assert!(revoked.elapsed() < Duration::from_secs(1), "{:?}", revoked.elapsed());
     assert_eq!(desktop.event().await.1["reason"], "token_revoked");
     assert_eq!(upload.await.unwrap().unwrap().status(), 410);
-    assert_eq!(
-        server
-            .chat(&caller.token, "desk")
-            .send()
-            .await
-            .unwrap()
-            .status(),
-        401
-    );
+    assert_eq!(server.chat(&caller.token, "desk").send().await.unwrap().status(), 401);
 
     // One of a publisher's keys dies: its channel ends, the other's goes on.
     let revoked = Instant::now();
     server.revoke_behind_its_back(&doomed.info.id).await;
     assert_eq!(publisher.event().await.0, "revoked");
     assert_eq!(publisher.event_or_end().await, None);
-    assert!(
-        revoked.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        revoked.elapsed()
-    );
+    assert!(revoked.elapsed() < Duration::from_secs(1), "{:?}", revoked.elapsed());
     let reader = server.token("root", &["admin"]).await;
-    server
-        .row_where(&reader, "desk", |row| row["connected"] == true)
-        .await;
+    server.row_where(&reader, "desk", |row| row["connected"] == true).await;
     // The last one dies: nothing of the user's can be called any more.
     server.revoke_behind_its_back(&other.info.id).await;
     assert_eq!(desktop.event().await.0, "revoked");
-    server
-        .row_where(&reader, "desk", |row| row["status"] == "inactive")
-        .await;
+    server.row_where(&reader, "desk", |row| row["status"] == "inactive").await;
 }
 
 #[tokio::test]
@@ -157,55 +111,20 @@ async fn an_admin_creates_lists_and_revokes_keys_and_never_sees_a_key_again() {
     let admin = server.token("root", &["admin"]).await;
     let wish =
         json!({"user": "ann", "scopes": ["infer"], "label": "laptop", "expiresInSeconds": 60});
-    let made = server
-        .post(wire::paths::TOKENS, &admin)
-        .json(&wish)
-        .send()
-        .await
-        .unwrap();
+    let made = server.post(wire::paths::TOKENS, &admin).json(&wish).send().await.unwrap();
     assert_eq!(made.status(), 201);
     let made: Value = made.json().await.unwrap();
     let key = made["token"].as_str().unwrap();
     assert!(key.starts_with("mcp_infer_"));
-    assert_eq!(
-        server.get("/v1/models", key).send().await.unwrap().status(),
-        200
-    );
+    assert_eq!(server.get("/v1/models", key).send().await.unwrap().status(), 200);
 
-    let list = server
-        .get(wire::paths::TOKENS, &admin)
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    let list = server.get(wire::paths::TOKENS, &admin).send().await.unwrap().text().await.unwrap();
     assert!(list.contains("laptop") && !list.contains(key));
-    let path = format!(
-        "{}{}/{}",
-        server.url,
-        wire::paths::TOKENS,
-        made["id"].as_str().unwrap()
-    );
-    let revoke = server
-        .client
-        .delete(&path)
-        .bearer_auth(&admin)
-        .send()
-        .await
-        .unwrap();
+    let path = format!("{}{}/{}", server.url, wire::paths::TOKENS, made["id"].as_str().unwrap());
+    let revoke = server.client.delete(&path).bearer_auth(&admin).send().await.unwrap();
     assert_eq!(revoke.status(), 204);
-    assert_eq!(
-        server.get("/v1/models", key).send().await.unwrap().status(),
-        401,
-        "at once"
-    );
+    assert_eq!(server.get("/v1/models", key).send().await.unwrap().status(), 401, "at once");
     let bad = json!({"user": "ann", "scopes": ["root"]});
-    let bad = server
-        .post(wire::paths::TOKENS, &admin)
-        .json(&bad)
-        .send()
-        .await
-        .unwrap();
+    let bad = server.post(wire::paths::TOKENS, &admin).json(&bad).send().await.unwrap();
     assert_eq!(bad.status(), 400);
 }

@@ -38,10 +38,7 @@ pub fn head(body: &[u8]) -> Result<Head, String> {
                 .map_err(|_| "`model` must be a string".to_owned())?,
         ),
     };
-    Ok(Head {
-        model,
-        stream: raw.stream.unwrap_or(false),
-    })
+    Ok(Head { model, stream: raw.stream.unwrap_or(false) })
 }
 
 /// The same body with the value of `model` replaced, or added in front when there was none. Every
@@ -60,11 +57,7 @@ pub fn with_model(body: &Bytes, model: &str) -> Result<Bytes, String> {
         None => {
             let open = body.iter().position(|b| *b == b'{').map_or(0, |at| at + 1);
             let empty = body[open..].iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'}');
-            (
-                open,
-                open,
-                format!("\"model\":{value}{}", if empty { "" } else { "," }),
-            )
+            (open, open, format!("\"model\":{value}{}", if empty { "" } else { "," }))
         }
     };
     let mut out = BytesMut::with_capacity(body.len() + insert.len());

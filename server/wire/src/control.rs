@@ -173,9 +173,7 @@ mod tests {
     fn a_task_keeps_the_bytes_of_its_request() {
         let frame =
             r#"{"kind":"infer","taskId":"1","llmName":"a","request":{"n": 1.50, "x":"\u0041"}}"#;
-        let Task::Infer(task) = Task::read(frame).unwrap() else {
-            panic!("an infer task")
-        };
+        let Task::Infer(task) = Task::read(frame).unwrap() else { panic!("an infer task") };
         assert_eq!(task.request.unwrap().get(), r#"{"n": 1.50, "x":"\u0041"}"#);
         let written = r#"{"kind":"wake","taskId":"2","llmName":"a","maxWaitSeconds":60}"#;
         let wake = Task::read(written).unwrap();

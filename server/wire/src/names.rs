@@ -15,20 +15,13 @@ pub fn normalise(name: &str) -> Result<String, String> {
         return Err("a name must not be empty".into());
     };
     if lower.len() > MAX {
-        return Err(format!(
-            "a name has at most {MAX} characters, this one has {}",
-            lower.len()
-        ));
+        return Err(format!("a name has at most {MAX} characters, this one has {}", lower.len()));
     }
     if !(first.is_ascii_lowercase() || first.is_ascii_digit()) {
-        return Err(format!(
-            "a name starts with a letter or a digit, not {first:?}"
-        ));
+        return Err(format!("a name starts with a letter or a digit, not {first:?}"));
     }
     match chars.find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '.' | '_' | ':' | '/' | '-')) {
-        Some(bad) => Err(format!(
-            "a name has letters, digits and . _ : / - only, not {bad:?}"
-        )),
+        Some(bad) => Err(format!("a name has letters, digits and . _ : / - only, not {bad:?}")),
         None => Ok(lower),
     }
 }
@@ -46,12 +39,7 @@ mod tests {
 
     #[test]
     fn a_bad_name_is_refused_with_what_is_wrong_with_it() {
-        for (name, word) in [
-            ("", "empty"),
-            ("-x", "starts"),
-            ("a b", "only"),
-            ("ü", "starts"),
-        ] {
+        for (name, word) in [("", "empty"), ("-x", "starts"), ("a b", "only"), ("ü", "starts")] {
             let why = normalise(name).unwrap_err();
             assert!(why.contains(word), "{name:?}: {why}");
         }

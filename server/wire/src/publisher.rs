@@ -108,9 +108,9 @@ impl ReportedStatus {
         match text {
             None | Some("active") => Ok(Self::Active),
             Some("hibernating") => Ok(Self::Hibernating),
-            Some(other) => Err(format!(
-                "initialStatus must be \"active\" or \"hibernating\", not {other:?}"
-            )),
+            Some(other) => {
+                Err(format!("initialStatus must be \"active\" or \"hibernating\", not {other:?}"))
+            }
         }
     }
 }

@@ -87,10 +87,7 @@ impl Keychain {
     /// No keychain at all.
     #[must_use]
     pub fn none() -> Self {
-        Self {
-            requests: None,
-            deadline: DEADLINE,
-        }
+        Self { requests: None, deadline: DEADLINE }
     }
 
     /// A keychain on this store.
@@ -100,10 +97,7 @@ impl Keychain {
         // Not joined: a call that hangs for ever must not keep the process from ending.
         let thread = std::thread::Builder::new().name("keychain".into());
         let started = thread.spawn(move || serve(&receiver, store));
-        Self {
-            requests: started.is_ok().then_some(sender),
-            deadline,
-        }
+        Self { requests: started.is_ok().then_some(sender), deadline }
     }
 
     /// The secret, if there is one.
@@ -130,8 +124,7 @@ impl Keychain {
         secret: SecretString,
     ) -> Result<(), KeychainError> {
         let (sender, receiver) = oneshot::channel();
-        self.ask(service, user, Call::Set(secret, sender), receiver)
-            .await
+        self.ask(service, user, Call::Set(secret, sender), receiver).await
     }
 
     /// Forgets a secret; none being there is fine.
@@ -140,8 +133,7 @@ impl Keychain {
     /// [`KeychainError`].
     pub async fn delete(&self, service: &str, user: &str) -> Result<(), KeychainError> {
         let (sender, receiver) = oneshot::channel();
-        self.ask(service, user, Call::Delete(sender), receiver)
-            .await
+        self.ask(service, user, Call::Delete(sender), receiver).await
     }
 
     async fn ask<T>(
@@ -154,15 +146,9 @@ impl Keychain {
         let Some(requests) = &self.requests else {
             return Err(KeychainError::Unavailable(format!("{SWITCH}=off")));
         };
-        let request = Request {
-            service: service.into(),
-            user: user.into(),
-            call,
-        };
+        let request = Request { service: service.into(), user: user.into(), call };
         // A full queue means that an earlier call hangs.
-        requests
-            .try_send(request)
-            .map_err(|_| KeychainError::Timeout)?;
+        requests.try_send(request).map_err(|_| KeychainError::Timeout)?;
         match tokio::time::timeout(self.deadline, reply).await {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(KeychainError::Refused("its thread has ended".into())),
@@ -172,12 +158,7 @@ impl Keychain {
 }
 
 fn serve(requests: &Receiver<Request>, mut store: Box<dyn Store>) {
-    while let Ok(Request {
-        service,
-        user,
-        call,
-    }) = requests.recv()
-    {
+    while let Ok(Request { service, user, call }) = requests.recv() {
         match call {
             Call::Get(reply) => {
                 let found = store.get(&service, &user);
@@ -205,9 +186,7 @@ impl OsStore {
             Some(store) => Arc::clone(store),
             None => self.open.insert(open()?).clone(),
         };
-        store
-            .build(service, user, None)
-            .map_err(|e| self.failed(&e))
+        store.build(service, user, None).map_err(|e| self.failed(&e))
     }
 
     fn failed(&mut self, error: &keyring_core::Error) -> KeychainError {
@@ -226,9 +205,7 @@ impl Store for OsStore {
     }
 
     fn set(&mut self, service: &str, user: &str, secret: &str) -> Result<(), KeychainError> {
-        self.entry(service, user)?
-            .set_password(secret)
-            .map_err(|e| self.failed(&e))
+        self.entry(service, user)?.set_password(secret).map_err(|e| self.failed(&e))
     }
 
     fn delete(&mut self, service: &str, user: &str) -> Result<(), KeychainError> {
@@ -242,9 +219,7 @@ impl Store for OsStore {
 #[cfg(target_os = "linux")]
 fn open() -> Result<Arc<keyring_core::CredentialStore>, KeychainError> {
     let store = zbus_secret_service_keyring_store::Store::new();
-    store
-        .map(|s| s as Arc<_>)
-        .map_err(|e| KeychainError::Unavailable(e.to_string()))
+    store.map(|s| s as Arc<_>).map_err(|e| KeychainError::Unavailable(e.to_string()))
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -256,10 +231,7 @@ fn open() -> Result<Arc<keyring_core::CredentialStore>, KeychainError> {
 }
 
 /// No variant's payload is printed that could hold a secret.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the library's enum is non-exhaustive"
-)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's enum is non-exhaustive")]
 fn told(error: &keyring_core::Error) -> KeychainError {
     use keyring_core::Error;
     match error {
@@ -301,16 +273,9 @@ mod tests {
     #[tokio::test]
     async fn a_store_that_hangs_for_ever_costs_each_caller_the_deadline_and_no_more() {
         let keychain = Keychain::with_store(Box::new(Hanging), Duration::from_millis(50));
-        assert_eq!(
-            keychain.get("s", "u").await.unwrap_err(),
-            KeychainError::Timeout
-        );
+        assert_eq!(keychain.get("s", "u").await.unwrap_err(), KeychainError::Timeout);
         let set = keychain.set("s", "u", SecretString::from("x")).await;
-        assert_eq!(
-            set.unwrap_err(),
-            KeychainError::Timeout,
-            "the thread still hangs"
-        );
+        assert_eq!(set.unwrap_err(), KeychainError::Timeout, "the thread still hangs");
     }
 
     #[tokio::test]

@@ -39,13 +39,7 @@ struct Kept {
 
 impl Backends {
     pub(crate) fn new(http: Client, times: Times, board: Board, beat: Arc<Notify>) -> Arc<Self> {
-        Arc::new(Self {
-            http,
-            times,
-            board,
-            beat,
-            kept: Mutex::default(),
-        })
+        Arc::new(Self { http, times, board, beat, kept: Mutex::default() })
     }
 
     /// The client towards backends.
@@ -59,9 +53,7 @@ impl Backends {
             let mut kept = self.kept.lock();
             let mut before = std::mem::take(&mut *kept);
             for provider in config.published() {
-                let at = before
-                    .iter()
-                    .position(|k| k.backend.name() == provider.name);
+                let at = before.iter().position(|k| k.backend.name() == provider.name);
                 kept.push(match at {
                     Some(at) => {
                         let kept = before.swap_remove(at);
@@ -78,10 +70,7 @@ impl Backends {
     fn keep(self: &Arc<Self>, provider: &ProviderConfig) -> Kept {
         let backend = Arc::new(Backend::new(provider.clone()));
         let keeper = Arc::clone(self).watch_over(Arc::clone(&backend));
-        Kept {
-            backend,
-            _keeper: AbortOnDropHandle::new(tokio::spawn(keeper)),
-        }
+        Kept { backend, _keeper: AbortOnDropHandle::new(tokio::spawn(keeper)) }
     }
 
     async fn watch_over(self: Arc<Self>, backend: Arc<Backend>) {
@@ -97,17 +86,11 @@ impl Backends {
     /// The published backend of that name.
     pub(crate) fn find(&self, name: &str) -> Option<Arc<Backend>> {
         let kept = self.kept.lock();
-        kept.iter()
-            .find(|k| k.backend.name() == name)
-            .map(|k| Arc::clone(&k.backend))
+        kept.iter().find(|k| k.backend.name() == name).map(|k| Arc::clone(&k.backend))
     }
 
     fn all(&self) -> Vec<Arc<Backend>> {
-        self.kept
-            .lock()
-            .iter()
-            .map(|k| Arc::clone(&k.backend))
-            .collect()
+        self.kept.lock().iter().map(|k| Arc::clone(&k.backend)).collect()
     }
 
     /// What a register says. Waits until each backend has been looked at once.
@@ -131,19 +114,13 @@ impl Backends {
             in_flight: backend.running(),
             queued: 0,
         };
-        self.all()
-            .iter()
-            .filter(|b| b.state() != BackendState::Unknown)
-            .map(report)
-            .collect()
+        self.all().iter().filter(|b| b.state() != BackendState::Unknown).map(report).collect()
     }
 
     /// Marks those that the server did not take, and no others.
     pub(crate) fn rejected(&self, rejected: &[Rejected]) {
         for backend in self.all() {
-            let why = rejected
-                .iter()
-                .find(|r| r.name.eq_ignore_ascii_case(backend.name()));
+            let why = rejected.iter().find(|r| r.name.eq_ignore_ascii_case(backend.name()));
             backend.set_rejected(why.map(|r| r.detail.clone()));
         }
         self.show();
@@ -238,11 +215,7 @@ impl Backends {
         match wake::run(recipe, crate::limits::RECIPE_HTTP).await {
             Ok(_) => tracing::info!(llm = backend.name(), "idle: the sleep recipe ran"),
             Err(error) => {
-                tracing::warn!(
-                    llm = backend.name(),
-                    code = error.code,
-                    "the sleep recipe failed"
-                );
+                tracing::warn!(llm = backend.name(), code = error.code, "the sleep recipe failed");
             }
         }
     }

@@ -44,12 +44,7 @@ impl Channel {
     pub(crate) fn open(mcpd: Mcpd, ticket: Ticket, mode: Mode, times: Times) -> Self {
         let (sender, signals) = mpsc::channel(limits::EVENTS);
         let reader = tokio::spawn(async move {
-            let reader = Reader {
-                mcpd,
-                ticket,
-                times,
-                sender,
-            };
+            let reader = Reader { mcpd, ticket, times, sender };
             let last = match mode {
                 Mode::Stream => reader.stream().await,
                 Mode::Poll => reader.poll().await,
@@ -57,10 +52,7 @@ impl Channel {
             // The driver may be gone: then nobody needs to know.
             let _ = reader.sender.send(last).await;
         });
-        Self {
-            signals,
-            _reader: AbortOnDropHandle::new(reader),
-        }
+        Self { signals, _reader: AbortOnDropHandle::new(reader) }
     }
 
     /// The next signal; the last one is [`Signal::Buffered`] or [`Signal::Ended`].
@@ -94,11 +86,7 @@ impl Reader {
         let mut events = Vec::new();
         let mut heard = self.ticket.epoch.is_none();
         loop {
-            let wait = if heard {
-                self.times.silence
-            } else {
-                self.times.hello
-            };
+            let wait = if heard { self.times.silence } else { self.times.hello };
             let bytes = match timeout(wait, response.chunk()).await {
                 Err(_) if !heard => return Signal::Buffered,
                 Err(_) => return lost(format!("the server was silent for {}", seconds(wait))),

@@ -38,10 +38,7 @@ pub enum Fault {
 
 impl Fault {
     fn network(error: &reqwest::Error) -> Self {
-        Self::Failed {
-            message: network_cause(error),
-            retry_after: None,
-        }
+        Self::Failed { message: network_cause(error), retry_after: None }
     }
 }
 
@@ -51,11 +48,7 @@ pub(crate) fn network_cause(error: &reqwest::Error) -> String {
     while let Some(inner) = cause.source() {
         cause = inner;
     }
-    let kind = if error.is_timeout() {
-        "no answer in time"
-    } else {
-        "cannot be reached"
-    };
+    let kind = if error.is_timeout() { "no answer in time" } else { "cannot be reached" };
     if std::ptr::eq(cause, error as &dyn std::error::Error) {
         kind.to_owned()
     } else {
@@ -109,9 +102,7 @@ impl Mcpd {
                 .map_err(|e| format!("{CA_FILE} has no usable certificate: {e}"))?;
             builder = builder.tls_certs_merge(certificates);
         }
-        let http = builder
-            .build()
-            .map_err(|e| format!("TLS cannot be set up: {e}"))?;
+        let http = builder.build().map_err(|e| format!("TLS cannot be set up: {e}"))?;
         Ok(Self { http, credentials })
     }
 
@@ -126,10 +117,7 @@ impl Mcpd {
     /// # Errors
     /// [`Fault`].
     pub async fn register(&self, register: &Register) -> Result<Registered, Fault> {
-        let request = self
-            .post(paths::REGISTER)
-            .json(register)
-            .timeout(limits::REQUEST);
+        let request = self.post(paths::REGISTER).json(register).timeout(limits::REQUEST);
         let response = request.send().await.map_err(|e| Fault::network(&e))?;
         let response = checked(response).await?;
         response.json().await.map_err(|_| Fault::Failed {
@@ -143,21 +131,11 @@ impl Mcpd {
     /// # Errors
     /// [`Fault`].
     pub async fn stream(&self, ticket: &Ticket) -> Result<Response, Fault> {
-        let request = self
-            .get(paths::STREAM)
-            .header(header::ACCEPT, "text/event-stream");
+        let request = self.get(paths::STREAM).header(header::ACCEPT, "text/event-stream");
         let send = self.on_behalf(request, ticket).send();
         let response = tokio::time::timeout(limits::REQUEST, send).await;
-        let timeout = || Fault::Failed {
-            message: "no answer in time".into(),
-            retry_after: None,
-        };
-        checked(
-            response
-                .map_err(|_| timeout())?
-                .map_err(|e| Fault::network(&e))?,
-        )
-        .await
+        let timeout = || Fault::Failed { message: "no answer in time".into(), retry_after: None };
+        checked(response.map_err(|_| timeout())?.map_err(|e| Fault::network(&e))?).await
     }
 
     /// The events that came since the last poll; waits a while for the first.
@@ -174,19 +152,13 @@ impl Mcpd {
         let response = self.on_behalf(request, ticket).send().await;
         let response = checked(response.map_err(|e| Fault::network(&e))?).await?;
         let entries: Vec<Entry> = response.json().await.map_err(|e| Fault::network(&e))?;
-        let event = |entry: Entry| Event {
-            name: entry.event,
-            data: entry.data,
-        };
+        let event = |entry: Entry| Event { name: entry.event, data: entry.data };
         Ok(entries.into_iter().map(event).collect())
     }
 
     /// An upload that stays open, to learn whether its first bytes arrive. Ends with `body`.
     pub async fn probe(&self, ticket: &Ticket, id: &str, body: Body) -> Delivery {
-        let request = self
-            .post(paths::PROBE)
-            .header(headers::PROBE_ID, id)
-            .body(body);
+        let request = self.post(paths::PROBE).header(headers::PROBE_ID, id).body(body);
         delivery(self.on_behalf(request, ticket).send().await)
     }
 
@@ -195,10 +167,7 @@ impl Mcpd {
     /// # Errors
     /// [`Fault`].
     pub async fn heartbeat(&self, beat: &Heartbeat) -> Result<HeartbeatReply, Fault> {
-        let request = self
-            .post(paths::HEARTBEAT)
-            .json(beat)
-            .timeout(limits::REQUEST);
+        let request = self.post(paths::HEARTBEAT).json(beat).timeout(limits::REQUEST);
         let response = checked(request.send().await.map_err(|e| Fault::network(&e))?).await?;
         // A protocol-1 server may answer with nothing.
         let bytes = response.bytes().await.map_err(|e| Fault::network(&e))?;
@@ -226,10 +195,7 @@ impl Mcpd {
 
     /// Posts a result.
     pub async fn result(&self, ticket: &Ticket, task: &str, result: &TaskResult) -> Delivery {
-        let request = self
-            .post(&paths::task_result(task))
-            .json(result)
-            .timeout(limits::REQUEST);
+        let request = self.post(&paths::task_result(task)).json(result).timeout(limits::REQUEST);
         delivery(self.on_behalf(request, ticket).send().await)
     }
 
@@ -241,10 +207,7 @@ impl Mcpd {
         head: header::HeaderMap,
         body: Body,
     ) -> Delivery {
-        let request = self
-            .post(&paths::task_response(task))
-            .headers(head)
-            .body(body);
+        let request = self.post(&paths::task_response(task)).headers(head).body(body);
         delivery(self.on_behalf(request, ticket).send().await)
     }
 
@@ -293,10 +256,7 @@ pub async fn check(credentials: Credentials) -> Result<(), String> {
         Err(Fault::UnknownSession) => return Err("there is no mcpd at this URL".into()),
         Err(fault) => return Err(fault.to_string()),
     }
-    let nobody = Heartbeat {
-        provider_session_id: "check".into(),
-        ..Heartbeat::default()
-    };
+    let nobody = Heartbeat { provider_session_id: "check".into(), ..Heartbeat::default() };
     match mcpd.heartbeat(&nobody).await {
         Ok(_) | Err(Fault::UnknownSession) => Ok(()),
         Err(fault) => Err(fault.to_string()),
@@ -320,11 +280,7 @@ async fn checked(response: Response) -> Result<Response, Fault> {
     let retry_after = response.headers().get(header::RETRY_AFTER);
     let retry_after = retry_after.and_then(|v| v.to_str().ok()?.parse().ok());
     let detail = detail_of(response).await;
-    let said = if detail.is_empty() {
-        String::new()
-    } else {
-        format!(": {detail}")
-    };
+    let said = if detail.is_empty() { String::new() } else { format!(": {detail}") };
     Err(match status {
         StatusCode::NOT_FOUND => Fault::UnknownSession,
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
@@ -349,9 +305,7 @@ async fn detail_of(response: Response) -> String {
         return String::new();
     };
     let places = ["/detail", "/error/message", "/message", "/error"];
-    let found = places
-        .iter()
-        .find_map(|at| json.pointer(at).and_then(|v| v.as_str()));
+    let found = places.iter().find_map(|at| json.pointer(at).and_then(|v| v.as_str()));
     found.unwrap_or_default().chars().take(MOST).collect()
 }
 

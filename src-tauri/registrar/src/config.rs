@@ -217,8 +217,6 @@ pub fn check_server_url(text: &str) -> Result<Url, String> {
     match url.scheme() {
         "https" => Ok(url),
         "http" if loopback => Ok(url),
-        _ => Err(format!(
-            "{text:?} must start with https:// (http:// only on this machine)"
-        )),
+        _ => Err(format!("{text:?} must start with https:// (http:// only on this machine)")),
     }
 }

@@ -103,42 +103,24 @@ pub async fn load(
     keychain: &Keychain,
 ) -> Result<Credentials, CredentialsError> {
     let file = read_file(home)?;
-    let named = file
-        .mcpd_url
-        .as_deref()
-        .map(crate::config::check_server_url);
+    let named = file.mcpd_url.as_deref().map(crate::config::check_server_url);
     let url = match (mcpd_url, named) {
         (Some(url), _) => url.clone(),
         (None, Some(Ok(url))) => url,
         (None, Some(Err(why))) => {
-            return Err(CredentialsError::File(
-                home.credentials().display().to_string(),
-                why,
-            ));
+            return Err(CredentialsError::File(home.credentials().display().to_string(), why));
         }
         (None, None) => return Err(CredentialsError::NoServer),
     };
     if let Some((token, source)) = from_environment()? {
-        return Ok(Credentials {
-            url,
-            bearer: token.into(),
-            source,
-        });
+        return Ok(Credentials { url, bearer: token.into(), source });
     }
     let kept = keychain.get(SERVICE, &origin(&url)).await;
     if let Ok(Some(bearer)) = kept {
-        return Ok(Credentials {
-            url,
-            bearer,
-            source: Source::Keychain,
-        });
+        return Ok(Credentials { url, bearer, source: Source::Keychain });
     }
     if let Some(token) = file.token.or(file.bearer) {
-        return Ok(Credentials {
-            url,
-            bearer: token.into(),
-            source: Source::File,
-        });
+        return Ok(Credentials { url, bearer: token.into(), source: Source::File });
     }
     Err(match kept {
         Err(KeychainError::Locked | KeychainError::Timeout) => CredentialsError::Locked,
@@ -218,17 +200,10 @@ fn read_file(home: &Home) -> Result<CredentialsFile, CredentialsError> {
     let path = home.credentials();
     match std::fs::read(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(CredentialsFile::default()),
-        Err(error) => Err(CredentialsError::File(
-            path.display().to_string(),
-            error.to_string(),
-        )),
+        Err(error) => Err(CredentialsError::File(path.display().to_string(), error.to_string())),
         // The parser's message could quote the token: only the place is told.
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
-            let why = format!(
-                "not the expected JSON, line {}, column {}",
-                e.line(),
-                e.column()
-            );
+            let why = format!("not the expected JSON, line {}, column {}", e.line(), e.column());
             CredentialsError::File(path.display().to_string(), why)
         }),
     }

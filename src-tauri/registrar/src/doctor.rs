@@ -36,21 +36,11 @@ pub enum Verdict {
 }
 
 fn good(about: &str, found: impl Into<String>) -> Finding {
-    Finding {
-        about: about.into(),
-        verdict: Verdict::Good,
-        found: found.into(),
-        fix: None,
-    }
+    Finding { about: about.into(), verdict: Verdict::Good, found: found.into(), fix: None }
 }
 
 fn bad(verdict: Verdict, about: &str, found: impl Into<String>, fix: impl Into<String>) -> Finding {
-    Finding {
-        about: about.into(),
-        verdict,
-        found: found.into(),
-        fix: Some(fix.into()),
-    }
+    Finding { about: about.into(), verdict, found: found.into(), fix: Some(fix.into()) }
 }
 
 /// Looks at everything, in the order in which things depend on each other.
@@ -95,12 +85,7 @@ fn configuration(home: &Home, findings: &mut Vec<Finding>) -> Config {
                 bad(Verdict::Notice, about, found, fix)
             });
             findings.extend(parsed.warnings.iter().map(|warning| {
-                bad(
-                    Verdict::Broken,
-                    about,
-                    warning.to_string(),
-                    format!("mend it in {place}"),
-                )
+                bad(Verdict::Broken, about, warning.to_string(), format!("mend it in {place}"))
             }));
             parsed.config
         }
@@ -113,10 +98,7 @@ fn publishing(home: &Home) -> Finding {
         Ok(None) => {
             let who = status_file::read(home);
             let who = who.map(|status| format!("{}, process {}", status.program, status.pid));
-            good(
-                about,
-                format!("by {}", who.unwrap_or_else(|| "another process".into())),
-            )
+            good(about, format!("by {}", who.unwrap_or_else(|| "another process".into())))
         }
         Ok(Some(_)) => bad(
             Verdict::Notice,
@@ -203,12 +185,7 @@ async fn backend(http: &reqwest::Client, published: &ProviderConfig) -> Finding 
         }
         Err(why) => {
             let fix = "start it, correct its url, or give it a wake recipe";
-            bad(
-                Verdict::Broken,
-                &about,
-                format!("{}: {why}", published.url),
-                fix,
-            )
+            bad(Verdict::Broken, &about, format!("{}: {why}", published.url), fix)
         }
     }
 }
@@ -221,11 +198,6 @@ fn file_watches() -> Option<Finding> {
     let most: u64 = text.trim().parse().ok()?;
     (most < FEW).then(|| {
         let fix = "raise it: sysctl fs.inotify.max_user_instances=512";
-        bad(
-            Verdict::Notice,
-            "file watches",
-            format!("at most {most} per person"),
-            fix,
-        )
+        bad(Verdict::Notice, "file watches", format!("at most {most} per person"), fix)
     })
 }

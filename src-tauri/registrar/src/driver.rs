@@ -79,11 +79,7 @@ impl Driver {
             };
             match self.connect(account, &mut session).await {
                 Next::Register => {}
-                Next::Wait {
-                    delay,
-                    message,
-                    attempt,
-                } => {
+                Next::Wait { delay, message, attempt } => {
                     self.pause(delay, message, attempt).await;
                 }
                 Next::Stop(message) => self.until_credentials_change(account, message).await,
@@ -122,15 +118,10 @@ impl Driver {
             Ok(loaded) => loaded,
             Err(CredentialsError::Locked) => return Err(Connection::WaitingForKeyring),
             Err(error) => {
-                return Err(Connection::NotConfigured {
-                    message: error.to_string(),
-                });
+                return Err(Connection::NotConfigured { message: error.to_string() });
             }
         };
-        if account
-            .as_ref()
-            .is_some_and(|account| account.credentials == loaded)
-        {
+        if account.as_ref().is_some_and(|account| account.credentials == loaded) {
             return Ok(());
         }
         if let Some(old) = account.take()
@@ -196,21 +187,12 @@ impl Driver {
         }
         self.backends.rejected(&registered.rejected);
         for refused in &registered.rejected {
-            tracing::warn!(
-                llm = refused.name,
-                code = refused.code,
-                "{}",
-                refused.detail
-            );
+            tracing::warn!(llm = refused.name, code = refused.code, "{}", refused.detail);
         }
         for id in &registered.cancel {
             self.tasks.cancel(id);
         }
-        tracing::info!(
-            llms = registered.llms.len(),
-            protocol = registered.protocol,
-            "registered"
-        );
+        tracing::info!(llms = registered.llms.len(), protocol = registered.protocol, "registered");
         Ok(registered)
     }
 
@@ -232,17 +214,9 @@ impl Driver {
     }
 
     async fn pause(&mut self, delay: Duration, message: String, attempt: u32) {
-        tracing::warn!(
-            attempt,
-            seconds = delay.as_secs_f64(),
-            "{message}; trying again"
-        );
+        tracing::warn!(attempt, seconds = delay.as_secs_f64(), "{message}; trying again");
         let retry_at = unix_ms() + u64::try_from(delay.as_millis()).unwrap_or_default();
-        self.say(Connection::Reconnecting {
-            message,
-            retry_at,
-            attempt,
-        });
+        self.say(Connection::Reconnecting { message, retry_at, attempt });
         self.wait(Some(delay)).await;
     }
 
@@ -287,8 +261,6 @@ impl Driver {
 }
 
 pub(crate) fn unix_ms() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

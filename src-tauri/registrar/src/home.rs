@@ -23,10 +23,7 @@ impl Home {
         }
         let user = std::env::home_dir().filter(|dir| !dir.as_os_str().is_empty());
         let user = user.ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::NotFound,
-                format!("no home directory; set {HOME}"),
-            )
+            io::Error::new(io::ErrorKind::NotFound, format!("no home directory; set {HOME}"))
         })?;
         Self::at(user.join(".mcpctl"))
     }

@@ -22,13 +22,7 @@ pub fn run(
     stop: CancellationToken,
 ) -> (watch::Receiver<Status>, JoinHandle<()>) {
     let (sender, receiver) = watch::channel(Status::default());
-    let host = Host {
-        home,
-        keychain,
-        program: program.to_owned(),
-        shown: sender,
-        stop,
-    };
+    let host = Host { home, keychain, program: program.to_owned(), shown: sender, stop };
     (receiver, tokio::spawn(host.run()))
 }
 
@@ -105,10 +99,7 @@ impl Host {
     }
 
     fn write(&self, status: &Status) {
-        let now = Status {
-            at: unix_ms(),
-            ..status.clone()
-        };
+        let now = Status { at: unix_ms(), ..status.clone() };
         if let Err(error) = file::write(&self.home, &now) {
             tracing::debug!(%error, "status.json cannot be written");
         }
@@ -116,13 +107,7 @@ impl Host {
 
     fn show(&self, status: Status) {
         self.shown.send_if_modified(|shown| {
-            let other = Status {
-                at: 0,
-                ..shown.clone()
-            } != Status {
-                at: 0,
-                ..status.clone()
-            };
+            let other = Status { at: 0, ..shown.clone() } != Status { at: 0, ..status.clone() };
             *shown = status;
             other
         });

@@ -33,10 +33,7 @@ fn is_id(c: char) -> bool {
 
 /// Keeps the session for the next run (0600).
 pub(crate) fn keep_session(home: &Home, server: &Url, id: &str) -> io::Result<()> {
-    let kept = Kept {
-        origin: origin(server),
-        id: id.to_owned(),
-    };
+    let kept = Kept { origin: origin(server), id: id.to_owned() };
     write_private(&home.session(), &serde_json::to_vec(&kept)?)
 }
 
@@ -79,10 +76,7 @@ mod tests {
     #[test]
     fn a_session_is_kept_for_its_own_server_and_the_seeds_bare_id_is_understood() {
         let (_dir, home) = home();
-        let (ours, other) = (
-            "https://a/x".parse::<Url>().unwrap(),
-            "https://b".parse().unwrap(),
-        );
+        let (ours, other) = ("https://a/x".parse::<Url>().unwrap(), "https://b".parse().unwrap());
         keep_session(&home, &ours, "s-1").unwrap();
         assert_eq!(session(&home, &ours).as_deref(), Some("s-1"));
         assert_eq!(session(&home, &other), None);
@@ -106,10 +100,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let (_dir, home) = home();
         keep_session(&home, &"https://a".parse().unwrap(), "s").unwrap();
-        let mode = std::fs::metadata(home.session())
-            .unwrap()
-            .permissions()
-            .mode();
+        let mode = std::fs::metadata(home.session()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }

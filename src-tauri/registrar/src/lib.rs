@@ -14,6 +14,7 @@ pub mod host;
 mod identity;
 pub mod limits;
 pub mod lock;
+pub mod logging;
 pub mod provider;
 pub mod registrar;
 mod session;

@@ -101,9 +101,7 @@ impl Times {
     /// The usual times, shortened when the environment says so.
     #[must_use]
     pub fn from_env() -> Self {
-        let factor = std::env::var(TIME_SCALE)
-            .ok()
-            .and_then(|text| text.parse().ok());
+        let factor = std::env::var(TIME_SCALE).ok().and_then(|text| text.parse().ok());
         Self::default().scaled(factor.filter(|f| (0.001..=1.0).contains(f)).unwrap_or(1.0))
     }
 

@@ -15,10 +15,7 @@ pub struct Lock {
 /// # Errors
 /// The file system's.
 pub fn try_acquire(home: &Home) -> io::Result<Option<Lock>> {
-    let file = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(home.lock())?;
+    let file = OpenOptions::new().create(true).append(true).open(home.lock())?;
     match file.try_lock() {
         Ok(()) => Ok(Some(Lock { _file: file })),
         Err(TryLockError::WouldBlock) => Ok(None),

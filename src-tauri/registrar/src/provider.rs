@@ -26,10 +26,7 @@ pub fn model(provider: &ProviderConfig) -> &str {
 
 /// Puts the backend's own key in, when one is configured.
 pub fn authorize(provider: &ProviderConfig, request: RequestBuilder) -> RequestBuilder {
-    let key = provider
-        .api_key_env
-        .as_ref()
-        .and_then(|name| std::env::var(name).ok());
+    let key = provider.api_key_env.as_ref().and_then(|name| std::env::var(name).ok());
     match key {
         Some(key) => request.bearer_auth(key),
         None => request,
@@ -46,17 +43,12 @@ pub async fn ready(http: &Client, provider: &ProviderConfig) -> Result<(), Strin
         ProviderKind::Ollama => "/api/tags",
         ProviderKind::OpenAi | ProviderKind::LmStudio => "/v1/models",
         ProviderKind::Other(kind) => {
-            return Err(format!(
-                "backends of type {kind} cannot be published by this version"
-            ));
+            return Err(format!("backends of type {kind} cannot be published by this version"));
         }
     };
     let url = endpoint(provider, path);
     let request = authorize(provider, http.get(url)).timeout(limits::READY);
-    let response = request
-        .send()
-        .await
-        .map_err(|e| client::network_cause(&e))?;
+    let response = request.send().await.map_err(|e| client::network_cause(&e))?;
     match response.status() {
         status if status.is_success() => Ok(()),
         status => Err(format!("{path} answered {status}")),
@@ -75,12 +67,7 @@ mod tests {
 
     #[test]
     fn an_endpoint_is_the_same_with_and_without_v1_in_the_url() {
-        for url in [
-            "http://h:1",
-            "http://h:1/",
-            "http://h:1/v1",
-            "http://h:1/v1/",
-        ] {
+        for url in ["http://h:1", "http://h:1/", "http://h:1/v1", "http://h:1/v1/"] {
             let at = endpoint(&provider(url), "/v1/chat/completions");
             assert_eq!(at.as_str(), "http://h:1/v1/chat/completions");
         }

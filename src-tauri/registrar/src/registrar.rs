@@ -57,13 +57,7 @@ impl Registrar {
             let _end_watching = watching.drop_guard();
             driver.run().await;
         });
-        Ok(Self {
-            status: board.subscribe(),
-            stop,
-            reconnect,
-            driver,
-            watcher,
-        })
+        Ok(Self { status: board.subscribe(), stop, reconnect, driver, watcher })
     }
 
     /// What people should see, always up to date.

@@ -53,12 +53,7 @@ pub(crate) struct Session {
 
 impl Session {
     pub(crate) fn new(times: Times) -> Self {
-        Self {
-            times,
-            tries: 0,
-            online_since: None,
-            conflict_since: None,
-        }
+        Self { times, tries: 0, online_since: None, conflict_since: None }
     }
 
     /// The channel is open.
@@ -83,19 +78,14 @@ impl Session {
             Ending::Fault(Fault::Denied(message)) => Next::Stop(message),
             Ending::Revoked(reason) => Next::Stop(format!("the server says: {reason}")),
             Ending::Fault(Fault::Conflict(message)) => self.conflict(message, now, random),
-            Ending::Superseded => self.conflict(
-                "another process publishes with this session".into(),
-                now,
-                random,
-            ),
+            Ending::Superseded => {
+                self.conflict("another process publishes with this session".into(), now, random)
+            }
             Ending::Drain(delay) => {
                 let jitter = self.times.backoff_step.mul_f64(random);
                 self.wait(delay + jitter, "the server restarts".into())
             }
-            Ending::Fault(Fault::Failed {
-                message,
-                retry_after,
-            }) => {
+            Ending::Fault(Fault::Failed { message, retry_after }) => {
                 let delay = self.backoff(random).max(retry_after.unwrap_or_default());
                 self.wait(delay, message)
             }
@@ -117,21 +107,13 @@ impl Session {
 
     fn wait(&mut self, delay: Duration, message: String) -> Next {
         self.tries = self.tries.saturating_add(1);
-        Next::Wait {
-            delay,
-            message,
-            attempt: self.tries,
-        }
+        Next::Wait { delay, message, attempt: self.tries }
     }
 
     /// Full jitter: many publishers that lost the same server must not come back together.
     fn backoff(&self, random: f64) -> Duration {
         let doubled = 2u32.saturating_pow(self.tries.min(16));
-        let bound = self
-            .times
-            .backoff_step
-            .saturating_mul(doubled)
-            .min(self.times.backoff_max);
+        let bound = self.times.backoff_step.saturating_mul(doubled).min(self.times.backoff_max);
         let span = bound.saturating_sub(self.times.backoff_min);
         self.times.backoff_min + span.mul_f64(random.clamp(0.0, 1.0))
     }
@@ -139,11 +121,7 @@ impl Session {
 
 /// The time until the next heartbeat: 10 % of jitter either way.
 pub(crate) fn beat_after(times: &Times, asked: Duration, busy: bool, random: f64) -> Duration {
-    let period = if busy {
-        times.heartbeat_busy.min(asked)
-    } else {
-        asked
-    };
+    let period = if busy { times.heartbeat_busy.min(asked) } else { asked };
     period.mul_f64(0.9 + 0.2 * random.clamp(0.0, 1.0))
 }
 
@@ -177,10 +155,9 @@ mod tests {
 
     #[test]
     fn delays_grow_from_five_seconds_to_a_minute_and_never_leave_their_bounds() {
-        for (random, expected) in [
-            (0.0, [500; 6]),
-            (1.0, [5_000, 10_000, 20_000, 40_000, 60_000, 60_000]),
-        ] {
+        for (random, expected) in
+            [(0.0, [500; 6]), (1.0, [5_000, 10_000, 20_000, 40_000, 60_000, 60_000])]
+        {
             let (mut session, now) = session();
             let seen = expected.map(|_| delay(session.ended(lost(), now, random)).as_millis());
             assert_eq!(seen, expected.map(|ms: u32| u128::from(ms)));
@@ -207,10 +184,7 @@ mod tests {
         session.online(now);
         let unknown = || Ending::Fault(Fault::UnknownSession);
         assert_eq!(session.ended(unknown(), now, 0.5), Next::Register);
-        assert!(matches!(
-            session.ended(unknown(), now, 0.5),
-            Next::Wait { .. }
-        ));
+        assert!(matches!(session.ended(unknown(), now, 0.5), Next::Wait { .. }));
     }
 
     #[test]
@@ -226,10 +200,7 @@ mod tests {
     fn a_conflict_is_waited_out_for_four_minutes_and_then_shown() {
         let (mut session, now) = session();
         let conflict = || Ending::Fault(Fault::Conflict("held".into()));
-        assert!(matches!(
-            session.ended(conflict(), now, 0.5),
-            Next::Wait { .. }
-        ));
+        assert!(matches!(session.ended(conflict(), now, 0.5), Next::Wait { .. }));
         let later = session.ended(conflict(), now + Duration::from_secs(239), 0.5);
         assert!(matches!(later, Next::Wait { .. }));
         let last = session.ended(conflict(), now + Duration::from_secs(240), 0.5);
@@ -240,10 +211,7 @@ mod tests {
     fn the_servers_retry_after_and_drain_are_obeyed() {
         let (mut session, now) = session();
         let retry_after = Some(Duration::from_secs(90));
-        let failed = Ending::Fault(Fault::Failed {
-            message: "503".into(),
-            retry_after,
-        });
+        let failed = Ending::Fault(Fault::Failed { message: "503".into(), retry_after });
         assert_eq!(delay(session.ended(failed, now, 0.1)).as_secs(), 90);
         let drain = delay(session.ended(Ending::Drain(Duration::from_secs(2)), now, 1.0));
         assert_eq!(drain.as_secs(), 7);

@@ -90,10 +90,7 @@ impl Decoder {
         }
         let (field, value) = match line.iter().position(|b| *b == b':') {
             Some(0) => return Ok(()),
-            Some(at) => (
-                &line[..at],
-                line[at + 1..].strip_prefix(b" ").unwrap_or(&line[at + 1..]),
-            ),
+            Some(at) => (&line[..at], line[at + 1..].strip_prefix(b" ").unwrap_or(&line[at + 1..])),
             None => (line, &b""[..]),
         };
         match field {
@@ -118,11 +115,7 @@ impl Decoder {
         let name = std::mem::take(&mut self.name);
         let data = std::mem::take(&mut self.data);
         if std::mem::take(&mut self.has_data) {
-            let name = if name.is_empty() {
-                "message".to_owned()
-            } else {
-                name
-            };
+            let name = if name.is_empty() { "message".to_owned() } else { name };
             events.push(Event { name, data });
         }
     }
@@ -142,10 +135,7 @@ mod tests {
     }
 
     fn event(name: &str, data: &str) -> Event {
-        Event {
-            name: name.into(),
-            data: data.into(),
-        }
+        Event { name: name.into(), data: data.into() }
     }
 
     #[test]
@@ -153,18 +143,11 @@ mod tests {
         let stream = "\u{feff}event: task\r\ndata: {\"a\":\r\ndata: 1}\r\n\r\n: ka\n\ndata:x\rdata\r\revent: e\n\ndata: \u{fc}\n\n"
             .as_bytes();
         let whole = decode(&[stream]);
-        let expected = [
-            event("task", "{\"a\":\n1}"),
-            event("message", "x\n"),
-            event("message", "\u{fc}"),
-        ];
+        let expected =
+            [event("task", "{\"a\":\n1}"), event("message", "x\n"), event("message", "\u{fc}")];
         assert_eq!(whole, expected);
         for at in 0..=stream.len() {
-            assert_eq!(
-                decode(&[&stream[..at], &stream[at..]]),
-                whole,
-                "split at {at}"
-            );
+            assert_eq!(decode(&[&stream[..at], &stream[at..]]), whole, "split at {at}");
         }
         let single: Vec<&[u8]> = stream.chunks(1).collect();
         assert_eq!(decode(&single), whole);
@@ -179,10 +162,7 @@ mod tests {
     fn a_line_and_an_event_have_their_limits() {
         let mut decoder = Decoder::new(8, 8);
         let mut events = Vec::new();
-        assert_eq!(
-            decoder.feed(b"data: 123", &mut events),
-            Err(TooLong::Line(8))
-        );
+        assert_eq!(decoder.feed(b"data: 123", &mut events), Err(TooLong::Line(8)));
         let mut decoder = Decoder::new(8, 4);
         let fed = decoder.feed(b"data: 12\ndata: 34\n", &mut events);
         assert_eq!(fed, Err(TooLong::Event(4)));

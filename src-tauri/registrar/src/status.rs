@@ -43,11 +43,7 @@ pub struct Status {
 
 /// State of the connection to mcpd.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(
-    tag = "state",
-    rename_all = "camelCase",
-    rename_all_fields = "camelCase"
-)]
+#[serde(tag = "state", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum Connection {
     /// Nothing is published: no call is made.
     #[default]

@@ -35,10 +35,7 @@ impl Road {
     }
 
     async fn fail(&self, task: &str, failure: TaskFailure) {
-        let result = TaskResult {
-            error: Some(failure),
-            ..TaskResult::default()
-        };
+        let result = TaskResult { error: Some(failure), ..TaskResult::default() };
         self.mcpd.result(&self.ticket, task, &result).await;
     }
 }
@@ -53,13 +50,7 @@ pub(crate) async fn infer(
     let work = async {
         let backend = backends.find(&task.llm_name).ok_or_else(unpublished)?;
         let _running = backends.begin(&backend);
-        let ack = async {
-            if road.is_current() {
-                arrived(&road, &task).await
-            } else {
-                Ok(())
-            }
-        };
+        let ack = async { if road.is_current() { arrived(&road, &task).await } else { Ok(()) } };
         tokio::try_join!(ack, relay(&road, &backends, &backend, &task)).map(|_| ())
     };
     // Dropping the work drops the backend's connection: that comes before any report.
@@ -69,12 +60,7 @@ pub(crate) async fn infer(
         None => cancelled(),
     };
     let code = failure.code.as_deref().unwrap_or_default();
-    tracing::debug!(
-        task = task.task_id,
-        llm = task.llm_name,
-        code,
-        "the task did not complete"
-    );
+    tracing::debug!(task = task.task_id, llm = task.llm_name, code, "the task did not complete");
     road.fail(&task.task_id, failure).await;
 }
 
@@ -100,10 +86,9 @@ async fn relay(
     let request = request(backends, &provider, task, body)?;
     let response = request.send().await.map_err(|error| {
         backends.suspect(backend);
-        failure(
-            code::BACKEND_UNREACHABLE,
-            format!("the backend {}", client::network_cause(&error)),
-        )
+        let code =
+            if error.is_connect() { code::BACKEND_UNREACHABLE } else { code::BACKEND_ABORTED };
+        failure(code, format!("the backend {}", client::network_cause(&error)))
     })?;
     if road.is_current() && !road.chunks.load(Ordering::Relaxed) {
         return upload::deliver(road, &task.task_id, head(&response), response).await;
@@ -121,10 +106,9 @@ async fn body(road: &Road, task: &InferTask) -> Result<Bytes, TaskFailure> {
     let claimed = road.mcpd.claim(&road.ticket, &task.task_id).await;
     claimed.map_err(|delivery| match delivery {
         Delivery::Unwanted => cancelled(),
-        Delivery::Delivered | Delivery::Broken => failure(
-            code::PUBLISHER_LOST,
-            "the request could not be fetched".into(),
-        ),
+        Delivery::Delivered | Delivery::Broken => {
+            failure(code::PUBLISHER_LOST, "the request could not be fetched".into())
+        }
     })
 }
 
@@ -138,43 +122,28 @@ fn request(
 ) -> Result<reqwest::RequestBuilder, TaskFailure> {
     let path = task.path.as_deref().unwrap_or(paths::RELAYED[0]);
     if !paths::RELAYED.contains(&path) {
-        return Err(failure(
-            code::INVALID_REQUEST,
-            format!("{path} is not relayed"),
-        ));
+        return Err(failure(code::INVALID_REQUEST, format!("{path} is not relayed")));
     }
     let method = task.method.as_deref().unwrap_or("POST").parse::<Method>();
     let method = method.map_err(|_| failure(code::INVALID_REQUEST, "no HTTP method".into()))?;
     let mut out = HeaderMap::new();
     for name in headers::TO_BACKEND {
-        let value = task
-            .headers
-            .get(*name)
-            .and_then(|v| HeaderValue::from_str(v).ok());
+        let value = task.headers.get(*name).and_then(|v| HeaderValue::from_str(v).ok());
         if let Some(value) = value {
             out.insert(HeaderName::from_static(name), value);
         }
     }
-    out.entry(header::CONTENT_TYPE)
-        .or_insert(HeaderValue::from_static("application/json"));
+    out.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
     // A body that is no JSON object has no model to rewrite.
     let body = wire::body::with_model(&body, provider::model(provider)).unwrap_or(body);
-    let request = backends
-        .http()
-        .request(method, provider::endpoint(provider, path));
-    Ok(provider::authorize(
-        provider,
-        request.headers(out).body(body),
-    ))
+    let request = backends.http().request(method, provider::endpoint(provider, path));
+    Ok(provider::authorize(provider, request.headers(out).body(body)))
 }
 
 /// Status and headers of the backend's answer, as they travel on the upload.
 fn head(response: &Response) -> HeaderMap {
     let mut head = HeaderMap::new();
-    head.insert(
-        HeaderName::from_static(headers::STATUS),
-        response.status().as_u16().into(),
-    );
+    head.insert(HeaderName::from_static(headers::STATUS), response.status().as_u16().into());
     if let Some(kind) = response.headers().get(header::CONTENT_TYPE) {
         head.insert(header::CONTENT_TYPE, kind.clone());
     }
@@ -200,21 +169,14 @@ pub(crate) async fn wake(road: Arc<Road>, backends: Arc<Backends>, task: WakeTas
         Err(failure) => road.fail(&task.task_id, failure).await,
         Ok(took) => {
             let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            let result = TaskResult {
-                ok: Some(true),
-                ms: Some(ms),
-                ..TaskResult::default()
-            };
+            let result = TaskResult { ok: Some(true), ms: Some(ms), ..TaskResult::default() };
             road.mcpd.result(&road.ticket, &task.task_id, &result).await;
         }
     }
 }
 
 fn failure(code: &str, message: String) -> TaskFailure {
-    TaskFailure {
-        message,
-        code: Some(code.into()),
-    }
+    TaskFailure { message, code: Some(code.into()) }
 }
 
 fn cancelled() -> TaskFailure {
@@ -222,8 +184,5 @@ fn cancelled() -> TaskFailure {
 }
 
 fn unpublished() -> TaskFailure {
-    failure(
-        "unpublished",
-        "its owner does not publish this model any more".into(),
-    )
+    failure("unpublished", "its owner does not publish this model any more".into())
 }

@@ -28,12 +28,7 @@ struct Entry {
 impl Tasks {
     pub(crate) fn new(board: Board) -> Arc<Self> {
         let (running, tracker, end) = <_>::default();
-        Arc::new(Self {
-            running,
-            tracker,
-            end,
-            board,
-        })
+        Arc::new(Self { running, tracker, end, board })
     }
 
     /// Starts a request; false when it runs already or when there are too many.
@@ -49,18 +44,9 @@ impl Tasks {
             if running.len() >= limits::TASKS || running.contains_key(&id) {
                 return false;
             }
-            running.insert(
-                id.clone(),
-                Entry {
-                    cancel: cancel.clone(),
-                    shown,
-                },
-            );
+            running.insert(id.clone(), Entry { cancel: cancel.clone(), shown });
         }
-        let leave = Leave {
-            tasks: Arc::clone(self),
-            id,
-        };
+        let leave = Leave { tasks: Arc::clone(self), id };
         let work = work(cancel);
         self.tracker.spawn(async move {
             let _leave = leave;
@@ -98,22 +84,14 @@ impl Tasks {
     /// Lets them run to their end for a while, then stops them, and waits until the last is gone.
     pub(crate) async fn finish(&self, grace: Duration) {
         self.tracker.close();
-        if tokio::time::timeout(grace, self.tracker.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(grace, self.tracker.wait()).await.is_err() {
             self.end.cancel();
             let _ = tokio::time::timeout(limits::GOODBYE, self.tracker.wait()).await;
         }
     }
 
     fn show(&self) {
-        let running: Vec<_> = self
-            .running
-            .lock()
-            .values()
-            .map(|e| e.shown.clone())
-            .collect();
+        let running: Vec<_> = self.running.lock().values().map(|e| e.shown.clone()).collect();
         self.board.send_modify(|status| status.running = running);
     }
 }

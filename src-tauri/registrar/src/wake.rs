@@ -40,18 +40,12 @@ pub struct WakeError {
 
 impl WakeError {
     pub(crate) fn new(code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            code,
-            detail: detail.into(),
-        }
+        Self { code, detail: detail.into() }
     }
 
     pub(crate) fn too_often() -> Self {
         let most = limits::RECIPE_RUNS_PER_HOUR;
-        Self::new(
-            "recipe_limit",
-            format!("the recipe ran {most} times within an hour; wait"),
-        )
+        Self::new("recipe_limit", format!("the recipe ran {most} times within an hour; wait"))
     }
 }
 
@@ -70,10 +64,7 @@ pub async fn wake(
         return Ok(began.elapsed());
     }
     let Some(wake) = &provider.wake else {
-        return Err(WakeError::new(
-            "not_ready",
-            "the backend is down and has no wake recipe",
-        ));
+        return Err(WakeError::new("not_ready", "the backend is down and has no wake recipe"));
     };
     watch(Step::Recipe(describe(&wake.recipe)));
     let said = run(&wake.recipe, wake.max_wait).await?;

@@ -38,11 +38,7 @@ pub fn start(
     stop: CancellationToken,
 ) -> (watch::Receiver<Arc<Snapshot>>, JoinHandle<()>) {
     let path = home.config();
-    let mut state = State {
-        path,
-        text: None,
-        snapshot: Snapshot::default(),
-    };
+    let mut state = State { path, text: None, snapshot: Snapshot::default() };
     state.look();
     let (sender, receiver) = watch::channel(Arc::new(state.snapshot.clone()));
     (receiver, tokio::spawn(follow(state, sender, stop)))
@@ -63,11 +59,7 @@ impl State {
             Err(error) => {
                 self.text = None;
                 let message = format!("config.json cannot be read: {error}");
-                return self.is_broken(Problem {
-                    message,
-                    line: None,
-                    column: None,
-                });
+                return self.is_broken(Problem { message, line: None, column: None });
             }
         };
         if self.text.as_ref() == Some(&text) {
@@ -125,10 +117,7 @@ struct Hints {
 impl Hints {
     fn new(hint: Arc<Notify>) -> Self {
         let watcher = notify::recommended_watcher(move |_event| hint.notify_one());
-        Self {
-            watcher: watcher.ok(),
-            watched: Vec::new(),
-        }
+        Self { watcher: watcher.ok(), watched: Vec::new() }
     }
 
     /// Watches anew when a folder has become another one.
@@ -178,10 +167,7 @@ mod tests {
 
     async fn until(seen: &mut Receiver<Arc<Snapshot>>, good: impl Fn(&Snapshot) -> bool) {
         let wait = seen.wait_for(|snapshot| good(snapshot));
-        tokio::time::timeout(Duration::from_secs(2), wait)
-            .await
-            .expect("within 2 s")
-            .unwrap();
+        tokio::time::timeout(Duration::from_secs(2), wait).await.expect("within 2 s").unwrap();
     }
 
     fn text(name: &str) -> String {
@@ -198,10 +184,7 @@ mod tests {
         let home = Home::at(dir.path().join("h")).unwrap();
         let stop = CancellationToken::new();
         let (mut seen, task) = start(&home, stop.clone());
-        assert!(
-            seen.borrow().config.providers.is_empty(),
-            "no file is an empty configuration"
-        );
+        assert!(seen.borrow().config.providers.is_empty(), "no file is an empty configuration");
 
         std::fs::write(home.config(), text("in-place")).unwrap();
         until(&mut seen, has("in-place")).await;
@@ -244,9 +227,6 @@ mod tests {
         assert!(seen.borrow().config.provider("good").is_some());
         assert_eq!(seen.borrow().problem.as_ref().unwrap().line, Some(1));
         std::fs::write(home.config(), text("mended")).unwrap();
-        until(&mut seen, |s| {
-            s.problem.is_none() && s.config.provider("mended").is_some()
-        })
-        .await;
+        until(&mut seen, |s| s.problem.is_none() && s.config.provider("mended").is_some()).await;
     }
 }

@@ -5,16 +5,16 @@ use crate::limits::{MENU_LINE_CHARS_MAX, MENU_MODELS_MAX};
 use crate::view::{Mark, Model, View};
 
 fn view(models: Vec<Model>) -> View {
-    View { mark: Mark::Online, headline: "Online — mcpd.example.com".into(), notices: vec![], models }
+    View {
+        mark: Mark::Online,
+        headline: "Online — mcpd.example.com".into(),
+        notices: vec![],
+        models,
+    }
 }
 
 fn model(name: &str, publish: bool, state: &str, trouble: Option<&str>) -> Model {
-    Model {
-        name: name.into(),
-        publish,
-        state: state.into(),
-        trouble: trouble.map(str::to_owned),
-    }
+    Model { name: name.into(), publish, state: state.into(), trouble: trouble.map(str::to_owned) }
 }
 
 fn labels(items: &[Item]) -> Vec<String> {

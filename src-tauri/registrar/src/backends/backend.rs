@@ -103,9 +103,7 @@ impl Backend {
     /// True when something is different now.
     pub(super) fn set(&self, state: BackendState, message: Option<String>) -> bool {
         let mut facts = self.facts.lock();
-        let other = self
-            .state
-            .send_if_modified(|now| std::mem::replace(now, state) != state);
+        let other = self.state.send_if_modified(|now| std::mem::replace(now, state) != state);
         other | (std::mem::replace(&mut facts.message, message.clone()) != message)
     }
 
@@ -164,12 +162,7 @@ impl Backend {
             Some(why) => (BackendState::Rejected, Some(why.clone())),
             None => (self.state(), facts.message.clone()),
         };
-        ProviderStatus {
-            name: self.name.clone(),
-            state,
-            message,
-            running: facts.running,
-        }
+        ProviderStatus { name: self.name.clone(), state, message, running: facts.running }
     }
 }
 

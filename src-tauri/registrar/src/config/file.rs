@@ -78,15 +78,8 @@ fn refuse_foreign(path: &Path) -> Result<(), EditError> {
     let (Ok(file), Ok(ours)) = (std::fs::metadata(path), File::open("/proc/self")) else {
         return Ok(());
     };
-    let ours = ours
-        .metadata()
-        .map_err(|e| EditError::Io("checked", e))?
-        .uid();
-    if file.uid() == ours {
-        Ok(())
-    } else {
-        Err(EditError::Foreign)
-    }
+    let ours = ours.metadata().map_err(|e| EditError::Io("checked", e))?.uid();
+    if file.uid() == ours { Ok(()) } else { Err(EditError::Foreign) }
 }
 
 #[cfg(not(unix))]
@@ -117,10 +110,7 @@ mod tests {
     use crate::home::Home;
 
     fn publish(name: &str) -> Edit {
-        Edit::SetPublish {
-            name: name.into(),
-            on: true,
-        }
+        Edit::SetPublish { name: name.into(), on: true }
     }
 
     #[cfg(unix)]
@@ -134,16 +124,9 @@ mod tests {
         std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o640)).unwrap();
         std::os::unix::fs::symlink(&real, home.config()).unwrap();
         apply(&home, &publish("a")).unwrap();
-        assert!(
-            std::fs::symlink_metadata(home.config())
-                .unwrap()
-                .is_symlink()
-        );
+        assert!(std::fs::symlink_metadata(home.config()).unwrap().is_symlink());
         assert!(read(&real).unwrap().contains("\"publish\": true"));
-        assert_eq!(
-            std::fs::metadata(&real).unwrap().permissions().mode() & 0o777,
-            0o640
-        );
+        assert_eq!(std::fs::metadata(&real).unwrap().permissions().mode() & 0o777, 0o640);
     }
 
     #[test]
@@ -159,13 +142,7 @@ mod tests {
                 scope.spawn(move || apply(home, &publish(&format!("m{n}"))).unwrap());
             }
         });
-        assert_eq!(
-            read(&home.config())
-                .unwrap()
-                .matches("\"publish\": true")
-                .count(),
-            20
-        );
+        assert_eq!(read(&home.config()).unwrap().matches("\"publish\": true").count(), 20);
     }
 
     #[test]
@@ -173,12 +150,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path()).unwrap();
         std::fs::write(home.config(), "{\"llm\": ").unwrap();
-        assert!(
-            apply(&home, &publish("a"))
-                .unwrap_err()
-                .to_string()
-                .contains("broken")
-        );
+        assert!(apply(&home, &publish("a")).unwrap_err().to_string().contains("broken"));
         assert_eq!(read(&home.config()).unwrap(), "{\"llm\": ");
     }
 }

@@ -32,9 +32,7 @@ pub fn parse(text: &str) -> Result<Parsed, Problem> {
             column: Some(error.column_display()),
         })?;
     let Value::Object(root) = value else {
-        return Err(problem(
-            "config.json must be an object, as {\"mcpdUrl\": …}".into(),
-        ));
+        return Err(problem("config.json must be an object, as {\"mcpdUrl\": …}".into()));
     };
     let mut parsed = Parsed::default();
     parsed.config.mcpd_url = match root.get("mcpdUrl") {
@@ -57,9 +55,7 @@ pub fn parse(text: &str) -> Result<Parsed, Problem> {
             Err(why) => {
                 let name = entry.get("name").and_then(Value::as_str).map(str::to_owned);
                 let name = name.unwrap_or_else(|| format!("number {}", at + 1));
-                parsed
-                    .warnings
-                    .push(problem(format!("provider {name} is left out: {why}")));
+                parsed.warnings.push(problem(format!("provider {name} is left out: {why}")));
             }
         }
     }
@@ -83,17 +79,11 @@ pub(super) fn options() -> ParseOptions {
 }
 
 fn problem(message: String) -> Problem {
-    Problem {
-        message,
-        line: None,
-        column: None,
-    }
+    Problem { message, line: None, column: None }
 }
 
 fn server_url(value: &Value) -> Result<Url, Problem> {
-    let text = value
-        .as_str()
-        .ok_or_else(|| problem("mcpdUrl must be a text".into()))?;
+    let text = value.as_str().ok_or_else(|| problem("mcpdUrl must be a text".into()))?;
     super::check_server_url(text).map_err(|why| problem(format!("mcpdUrl: {why}")))
 }
 
@@ -118,16 +108,8 @@ fn provider(entry: &Value) -> Result<ProviderConfig, String> {
         tier: text(map, "tier")?,
         description: text(map, "description")?,
         publish: truth(map, "publish")?.unwrap_or(false),
-        wake: map
-            .get("wake")
-            .filter(|v| !v.is_null())
-            .map(wake)
-            .transpose()?,
-        sleep: map
-            .get("sleep")
-            .filter(|v| !v.is_null())
-            .map(sleep)
-            .transpose()?,
+        wake: map.get("wake").filter(|v| !v.is_null()).map(wake).transpose()?,
+        sleep: map.get("sleep").filter(|v| !v.is_null()).map(sleep).transpose()?,
         pool: text(map, "pool")?,
         max_concurrency: u32::try_from(concurrency)
             .ok()
@@ -174,14 +156,9 @@ fn wake(value: &Value) -> Result<Wake, String> {
     let recipe = recipe(value).map_err(|why| format!("wake: {why}"))?;
     let secs = whole(map, "maxWaitSeconds")?.unwrap_or(WAKE_MAX_WAIT_SECS);
     if !(1..=WAKE_MAX_WAIT_CAP_SECS).contains(&secs) {
-        return Err(format!(
-            "wake.maxWaitSeconds must be between 1 and {WAKE_MAX_WAIT_CAP_SECS}"
-        ));
+        return Err(format!("wake.maxWaitSeconds must be between 1 and {WAKE_MAX_WAIT_CAP_SECS}"));
     }
-    Ok(Wake {
-        recipe,
-        max_wait: Duration::from_secs(secs),
-    })
+    Ok(Wake { recipe, max_wait: Duration::from_secs(secs) })
 }
 
 fn sleep(value: &Value) -> Result<Sleep, String> {
@@ -189,17 +166,14 @@ fn sleep(value: &Value) -> Result<Sleep, String> {
     let recipe = recipe(value).map_err(|why| format!("sleep: {why}"))?;
     if matches!(recipe, Recipe::Wol(_)) {
         return Err(
-            "sleep: a magic packet cannot put a machine to sleep; use http or command".into(),
+            "sleep: a magic packet cannot put a machine to sleep; use http or command".into()
         );
     }
     let secs = whole(map, "idleSeconds")?.ok_or("sleep.idleSeconds is missing")?;
     if secs == 0 {
         return Err("sleep.idleSeconds must be at least 1".into());
     }
-    Ok(Sleep {
-        recipe,
-        idle: Duration::from_secs(secs),
-    })
+    Ok(Sleep { recipe, idle: Duration::from_secs(secs) })
 }
 
 fn recipe(value: &Value) -> Result<Recipe, String> {
@@ -263,10 +237,7 @@ mod tests {
         let wake = qwen.wake.as_ref().unwrap();
         assert!(matches!(&wake.recipe, Recipe::Command(c) if c.args == ["start", "x"]));
         assert_eq!(
-            (
-                wake.max_wait.as_secs(),
-                qwen.sleep.as_ref().unwrap().idle.as_secs()
-            ),
+            (wake.max_wait.as_secs(), qwen.sleep.as_ref().unwrap().idle.as_secs()),
             (60, 900)
         );
         let big = parsed.config.provider("BIG").unwrap();
@@ -288,22 +259,10 @@ mod tests {
             (r#"{"name": "a"}"#, "url is missing"),
             (r#"{"name": "a b", "url": "http://x"}"#, "name"),
             (r#"{"url": "http://x"}"#, "name is missing"),
-            (
-                r#"{"name": "a", "url": "http://x", "publish": "yes"}"#,
-                "publish",
-            ),
-            (
-                r#"{"name": "a", "url": "http://x", "maxConcurrency": 0}"#,
-                "maxConcurrency",
-            ),
-            (
-                r#"{"name": "a", "url": "http://x", "wake": {"type": "shell"}}"#,
-                "wake",
-            ),
-            (
-                r#"{"name": "a", "url": "http://x", "wake": {"type": "wol", "mac": "zz"}}"#,
-                "mac",
-            ),
+            (r#"{"name": "a", "url": "http://x", "publish": "yes"}"#, "publish"),
+            (r#"{"name": "a", "url": "http://x", "maxConcurrency": 0}"#, "maxConcurrency"),
+            (r#"{"name": "a", "url": "http://x", "wake": {"type": "shell"}}"#, "wake"),
+            (r#"{"name": "a", "url": "http://x", "wake": {"type": "wol", "mac": "zz"}}"#, "mac"),
             (
                 r#"{"name": "a", "url": "http://x", "wake": {"type": "command", "command": "c",
                 "maxWaitSeconds": 901}}"#,
@@ -320,11 +279,7 @@ mod tests {
                 format!(r#"{{"llm": {{"providers": [{bad}, {{"name": "ok", "type": "vllm"}}]}}}}"#);
             let parsed = parse(&text).unwrap();
             assert_eq!(parsed.config.providers.len(), 1, "{bad}");
-            assert!(
-                parsed.warnings[0].message.contains(word),
-                "{bad}: {:?}",
-                parsed.warnings
-            );
+            assert!(parsed.warnings[0].message.contains(word), "{bad}: {:?}", parsed.warnings);
         }
     }
 
@@ -336,16 +291,8 @@ mod tests {
                 .message
                 .contains("https")
         );
-        for good in [
-            "http://127.0.0.1:1",
-            "http://localhost:1",
-            "http://[::1]:1",
-            "https://x",
-        ] {
-            assert!(
-                parse(&format!(r#"{{"mcpdUrl": "{good}"}}"#)).is_ok(),
-                "{good}"
-            );
+        for good in ["http://127.0.0.1:1", "http://localhost:1", "http://[::1]:1", "https://x"] {
+            assert!(parse(&format!(r#"{{"mcpdUrl": "{good}"}}"#)).is_ok(), "{good}");
         }
     }
 }

@@ -30,11 +30,8 @@ pub(super) async fn hold(
         session: registered.provider_session_id,
         epoch: current.then_some(registered.epoch),
     };
-    let road = Road {
-        mcpd: account.mcpd.clone(),
-        ticket: ticket.clone(),
-        chunks: AtomicBool::new(false),
-    };
+    let road =
+        Road { mcpd: account.mcpd.clone(), ticket: ticket.clone(), chunks: AtomicBool::new(false) };
     let mut link = Link {
         road: Arc::new(road),
         heartbeat: Duration::from_secs(registered.heartbeat_seconds.max(1)),
@@ -121,10 +118,7 @@ impl Link<'_> {
         let now = self.driver.backends.declaration().await;
         let same = |a: &Provider, b: &Provider| {
             // The state travels by heartbeat.
-            let a = Provider {
-                initial_status: b.initial_status.clone(),
-                ..a.clone()
-            };
+            let a = Provider { initial_status: b.initial_status.clone(), ..a.clone() };
             a == *b
         };
         now.len() != declared.len() || !now.iter().zip(declared).all(|(a, b)| same(a, b))
@@ -192,15 +186,11 @@ impl Link<'_> {
             }
             event::DRAIN => {
                 let drain = read::<Drain>(data)?;
-                return Some(Ending::Drain(Duration::from_millis(
-                    drain.reconnect_after_ms,
-                )));
+                return Some(Ending::Drain(Duration::from_millis(drain.reconnect_after_ms)));
             }
             event::SUPERSEDED => return Some(Ending::Superseded),
             event::REVOKED => {
-                return Some(Ending::Revoked(
-                    read::<Revoked>(data).unwrap_or_default().reason,
-                ));
+                return Some(Ending::Revoked(read::<Revoked>(data).unwrap_or_default().reason));
             }
             _ => {}
         }
@@ -220,11 +210,7 @@ impl Link<'_> {
 
     fn online(&mut self) {
         self.session.online(Instant::now());
-        let mode = if self.mode == Mode::Stream {
-            "stream"
-        } else {
-            "poll"
-        };
+        let mode = if self.mode == Mode::Stream { "stream" } else { "poll" };
         let chunks = self.road.ticket.epoch.is_none() || self.mode == Mode::Poll;
         self.road.chunks.store(chunks, Ordering::Relaxed);
         self.driver.board.send_modify(|status| {
@@ -242,9 +228,7 @@ impl Link<'_> {
         self.road.chunks.store(held_back, Ordering::Relaxed);
         if held_back {
             tracing::warn!("a proxy holds uploads back: answers go up in pieces");
-            self.driver
-                .board
-                .send_modify(|status| status.upload = Some("chunks".into()));
+            self.driver.board.send_modify(|status| status.upload = Some("chunks".into()));
         }
     }
 
@@ -253,9 +237,10 @@ impl Link<'_> {
         match task {
             Task::Wake(task) => self.driver.tasks.attach(task::wake(road, backends, task)),
             Task::Infer(task) => {
-                let started = self.driver.tasks.start(shown(&task), |cancel| {
-                    task::infer(road, backends, task, cancel)
-                });
+                let started = self
+                    .driver
+                    .tasks
+                    .start(shown(&task), |cancel| task::infer(road, backends, task, cancel));
                 if !started {
                     tracing::warn!("a task was not taken: it runs already, or too many do");
                 }
@@ -286,8 +271,7 @@ fn read<T: serde::de::DeserializeOwned>(data: &str) -> Option<T> {
 }
 
 fn usable<T>(read: serde_json::Result<T>) -> Option<T> {
-    read.inspect_err(|e| tracing::warn!(column = e.column(), "an event is not usable"))
-        .ok()
+    read.inspect_err(|e| tracing::warn!(column = e.column(), "an event is not usable")).ok()
 }
 
 /// The two clocks: one of them stops while the machine is suspended.
@@ -298,10 +282,7 @@ struct Clock {
 
 impl Clock {
     fn now() -> Self {
-        Self {
-            wall: SystemTime::now(),
-            ours: Instant::now(),
-        }
+        Self { wall: SystemTime::now(), ours: Instant::now() }
     }
 
     fn slept(&mut self, times: &crate::limits::Times) -> bool {

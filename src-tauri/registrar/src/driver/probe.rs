@@ -29,22 +29,13 @@ impl Probe {
         let (road, name, end) = (Arc::clone(road), id.clone(), confirmed.clone());
         let upload = tokio::spawn(async move {
             let rest = stream::once(async move {
-                tokio::time::timeout_at(deadline, end.cancelled())
-                    .await
-                    .ok();
+                tokio::time::timeout_at(deadline, end.cancelled()).await.ok();
                 Ok::<_, std::io::Error>(Bytes::new())
             });
             let body = stream::once(async { Ok(Bytes::from_static(b"probe")) }).chain(rest);
-            road.mcpd
-                .probe(&road.ticket, &name, Body::wrap_stream(body))
-                .await
+            road.mcpd.probe(&road.ticket, &name, Body::wrap_stream(body)).await
         });
-        Self {
-            id,
-            confirmed,
-            deadline,
-            upload: AbortOnDropHandle::new(upload),
-        }
+        Self { id, confirmed, deadline, upload: AbortOnDropHandle::new(upload) }
     }
 
     pub(super) fn confirm(&mut self, id: &str) {

@@ -19,10 +19,7 @@ pub(super) async fn deliver(
     task: &str,
     response: Response,
 ) -> Result<(), TaskFailure> {
-    let kind = response
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|v| v.to_str().ok());
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     if kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
         return events(road, task, response).await;
     }
@@ -38,23 +35,13 @@ async fn events(road: &Road, task: &str, mut response: Response) -> Result<(), T
         fed.map_err(|too_long| failure(code::BACKEND_ABORTED, too_long.to_string()))?;
         for event in found.drain(..) {
             let done = event.data == DONE;
-            posted
-                .post(Chunk {
-                    data: event.data,
-                    done,
-                })
-                .await?;
+            posted.post(Chunk { data: event.data, done }).await?;
             if done {
                 return Ok(());
             }
         }
     }
-    posted
-        .post(Chunk {
-            data: String::new(),
-            done: true,
-        })
-        .await
+    posted.post(Chunk { data: String::new(), done: true }).await
 }
 
 struct Posted<'a> {
@@ -67,16 +54,7 @@ impl Posted<'_> {
     async fn post(&mut self, chunk: Chunk) -> Result<(), TaskFailure> {
         let seq = self.road.is_current().then_some(self.seq);
         self.seq += 1;
-        post(
-            self.road,
-            self.task,
-            TaskResult {
-                seq,
-                chunk: Some(chunk),
-                ..<_>::default()
-            },
-        )
-        .await
+        post(self.road, self.task, TaskResult { seq, chunk: Some(chunk), ..<_>::default() }).await
     }
 }
 
@@ -86,25 +64,16 @@ async fn whole(road: &Road, task: &str, mut response: Response) -> Result<(), Ta
     while let Some(bytes) = response.chunk().await.map_err(|_| broke_off())? {
         if body.len() + bytes.len() > limits::WHOLE_ANSWER {
             let most = limits::WHOLE_ANSWER;
-            return Err(failure(
-                code::BACKEND_ABORTED,
-                format!("the answer is over {most} bytes"),
-            ));
+            return Err(failure(code::BACKEND_ABORTED, format!("the answer is over {most} bytes")));
         }
         body.extend_from_slice(&bytes);
     }
-    let body = String::from_utf8(body)
-        .ok()
-        .and_then(|text| RawValue::from_string(text).ok());
+    let body = String::from_utf8(body).ok().and_then(|text| RawValue::from_string(text).ok());
     let body = body.ok_or_else(|| {
         let message = format!("the backend's answer ({status}) is no JSON; this way needs it");
         failure(code::BACKEND_ABORTED, message)
     })?;
-    let result = TaskResult {
-        status: Some(status),
-        body: Some(body),
-        ..<_>::default()
-    };
+    let result = TaskResult { status: Some(status), body: Some(body), ..<_>::default() };
     post(road, task, result).await
 }
 
@@ -112,10 +81,9 @@ async fn post(road: &Road, task: &str, result: TaskResult) -> Result<(), TaskFai
     match road.mcpd.result(&road.ticket, task, &result).await {
         Delivery::Delivered => Ok(()),
         Delivery::Unwanted => Err(cancelled()),
-        Delivery::Broken => Err(failure(
-            code::PUBLISHER_LOST,
-            "a piece of the answer was not taken".into(),
-        )),
+        Delivery::Broken => {
+            Err(failure(code::PUBLISHER_LOST, "a piece of the answer was not taken".into()))
+        }
     }
 }
 

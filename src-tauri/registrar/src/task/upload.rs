@@ -28,14 +28,12 @@ pub(super) async fn deliver(
     match delivery {
         Delivery::Delivered => Ok(()),
         Delivery::Unwanted => Err(cancelled()),
-        Delivery::Broken if tap.shared.broken.load(Ordering::Relaxed) => Err(failure(
-            code::BACKEND_ABORTED,
-            "the backend broke off".into(),
-        )),
-        Delivery::Broken => Err(failure(
-            code::PUBLISHER_LOST,
-            "the connection to the server broke".into(),
-        )),
+        Delivery::Broken if tap.shared.broken.load(Ordering::Relaxed) => {
+            Err(failure(code::BACKEND_ABORTED, "the backend broke off".into()))
+        }
+        Delivery::Broken => {
+            Err(failure(code::PUBLISHER_LOST, "the connection to the server broke".into()))
+        }
     }
 }
 
@@ -57,14 +55,8 @@ impl Tap {
     fn new(response: Response) -> Self {
         let source: Source = Box::pin(response.bytes_stream());
         let source = Mutex::new(Some(source));
-        let shared = Shared {
-            source,
-            broken: AtomicBool::new(false),
-            reader: AtomicWaker::new(),
-        };
-        Self {
-            shared: Arc::new(shared),
-        }
+        let shared = Shared { source, broken: AtomicBool::new(false), reader: AtomicWaker::new() };
+        Self { shared: Arc::new(shared) }
     }
 }
 

@@ -11,41 +11,19 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::task::JoinSet;
 
 /// Environment variables that a recipe may see, beside those with [`KEEP_PREFIXES`] and its own.
-const KEEP: &[&str] = &[
-    "PATH",
-    "HOME",
-    "USER",
-    "LOGNAME",
-    "SHELL",
-    "LANG",
-    "TMPDIR",
-    "DISPLAY",
-    "WAYLAND_DISPLAY",
-];
+const KEEP: &[&str] =
+    &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TMPDIR", "DISPLAY", "WAYLAND_DISPLAY"];
 const KEEP_PREFIXES: &[&str] = &["LC_", "XDG_", "DBUS_"];
 /// What Windows programs need to start at all.
 #[cfg(windows)]
-const KEEP_WINDOWS: &[&str] = &[
-    "SYSTEMROOT",
-    "APPDATA",
-    "LOCALAPPDATA",
-    "USERPROFILE",
-    "PATHEXT",
-];
+const KEEP_WINDOWS: &[&str] = &["SYSTEMROOT", "APPDATA", "LOCALAPPDATA", "USERPROFILE", "PATHEXT"];
 #[cfg(unix)]
 const SIGTERM: i32 = 15;
 
 pub(super) async fn run(recipe: &CommandRecipe, max_wait: Duration) -> Result<String, WakeError> {
     let mut wrapped = CommandWrap::with_new(&recipe.command, |command| {
-        command
-            .args(&recipe.args)
-            .env_clear()
-            .envs(environment())
-            .envs(&recipe.env);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.args(&recipe.args).env_clear().envs(environment()).envs(&recipe.env);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     });
     #[cfg(unix)]
     wrapped.wrap(process_wrap::tokio::ProcessGroup::leader());
@@ -53,10 +31,7 @@ pub(super) async fn run(recipe: &CommandRecipe, max_wait: Duration) -> Result<St
     wrapped.wrap(process_wrap::tokio::JobObject);
     let mut child = wrapped.spawn().map_err(|error| {
         let program = &recipe.command;
-        WakeError::new(
-            "recipe_exit",
-            format!("{program} could not be started: {error}"),
-        )
+        WakeError::new("recipe_exit", format!("{program} could not be started: {error}"))
     })?;
     let output = Output::default();
     let mut pipes = JoinSet::new();
@@ -89,13 +64,8 @@ fn judge(status: ExitStatus, output: &Output) -> Result<String, WakeError> {
     if status.success() {
         return Ok(output.text());
     }
-    let how = status
-        .code()
-        .map_or_else(|| status.to_string(), |code| format!("exit code {code}"));
-    Err(WakeError::new(
-        "recipe_exit",
-        format!("the command failed, {how}{}", output.tail()),
-    ))
+    let how = status.code().map_or_else(|| status.to_string(), |code| format!("exit code {code}"));
+    Err(WakeError::new("recipe_exit", format!("the command failed, {how}{}", output.tail())))
 }
 
 /// TERM to the whole group, a while later KILL.
@@ -103,10 +73,7 @@ async fn stop(child: &mut dyn ChildWrapper) {
     #[cfg(unix)]
     let _ = child.signal(SIGTERM);
     #[cfg(unix)]
-    if tokio::time::timeout(limits::RECIPE_KILL, child.wait())
-        .await
-        .is_ok()
-    {
+    if tokio::time::timeout(limits::RECIPE_KILL, child.wait()).await.is_ok() {
         return;
     }
     let _ = child.start_kill();
@@ -145,11 +112,7 @@ impl Output {
 
     fn tail(&self) -> String {
         let text = self.text();
-        if text.is_empty() {
-            String::new()
-        } else {
-            format!("; it said: {text}")
-        }
+        if text.is_empty() { String::new() } else { format!("; it said: {text}") }
     }
 }
 
@@ -163,11 +126,7 @@ mod tests {
 
     fn sh(script: &str) -> CommandRecipe {
         let args = vec!["-c".to_owned(), script.to_owned()];
-        CommandRecipe {
-            command: "sh".into(),
-            args,
-            env: BTreeMap::new(),
-        }
+        CommandRecipe { command: "sh".into(), args, env: BTreeMap::new() }
     }
 
     #[tokio::test]
@@ -181,19 +140,11 @@ mod tests {
     #[tokio::test]
     async fn a_command_that_leaves_a_daemon_behind_ends_at_once_and_the_daemon_lives() {
         let began = Instant::now();
-        let said = run(&sh("sleep 30 & echo $!"), Duration::from_secs(20))
-            .await
-            .unwrap();
-        assert!(
-            began.elapsed() < Duration::from_secs(5),
-            "it waited for the daemon"
-        );
+        let said = run(&sh("sleep 30 & echo $!"), Duration::from_secs(20)).await.unwrap();
+        assert!(began.elapsed() < Duration::from_secs(5), "it waited for the daemon");
         let pid = said.trim().to_owned();
         let alive = std::path::Path::new("/proc").join(&pid).exists();
-        let killed = std::process::Command::new("kill")
-            .arg(&pid)
-            .status()
-            .unwrap();
+        let killed = std::process::Command::new("kill").arg(&pid).status().unwrap();
         assert!(alive && killed.success());
     }
 
@@ -202,9 +153,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("pid");
         let script = format!("sleep 60 & echo $! > {}; wait", file.display());
-        let error = run(&sh(&script), Duration::from_millis(500))
-            .await
-            .unwrap_err();
+        let error = run(&sh(&script), Duration::from_millis(500)).await.unwrap_err();
         assert_eq!(error.code, "recipe_timeout");
         let pid = std::fs::read_to_string(file).unwrap();
         let proc = std::path::Path::new("/proc").join(pid.trim()).join("stat");

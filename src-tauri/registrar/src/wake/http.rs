@@ -25,15 +25,8 @@ pub(super) async fn run(recipe: &HttpRecipe, max_wait: Duration) -> Result<Strin
         request = request.body(body.clone());
     }
     let response = request.send().await.map_err(|error| {
-        let code = if error.is_timeout() {
-            "recipe_timeout"
-        } else {
-            "recipe_http_status"
-        };
-        WakeError::new(
-            code,
-            format!("the wake URL {}", client::network_cause(&error)),
-        )
+        let code = if error.is_timeout() { "recipe_timeout" } else { "recipe_http_status" };
+        WakeError::new(code, format!("the wake URL {}", client::network_cause(&error)))
     })?;
     let status = response.status();
     // The body is not read: a wake says what it has to say with its status.
@@ -68,11 +61,7 @@ mod tests {
     fn a_variable_is_taken_from_the_environment_and_a_missing_one_is_named() {
         let home = std::env::var("PATH").unwrap();
         assert_eq!(expand("a ${PATH} b").unwrap(), format!("a {home} b"));
-        assert!(
-            expand("${NO_SUCH_VARIABLE}")
-                .unwrap_err()
-                .contains("NO_SUCH_VARIABLE")
-        );
+        assert!(expand("${NO_SUCH_VARIABLE}").unwrap_err().contains("NO_SUCH_VARIABLE"));
         assert!(expand("${PATH").is_err());
     }
 }

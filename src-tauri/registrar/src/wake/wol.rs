@@ -28,17 +28,13 @@ pub fn mac(text: &str) -> Result<[u8; 6], String> {
 pub(super) async fn run(recipe: &WolRecipe) -> Result<String, WakeError> {
     let failed = |detail: String| WakeError::new("recipe_exit", detail);
     let packet = packet(mac(&recipe.mac).map_err(failed)?);
-    let to = (
-        recipe.broadcast.unwrap_or(Ipv4Addr::BROADCAST),
-        recipe.port.unwrap_or(PORT),
-    );
+    let to = (recipe.broadcast.unwrap_or(Ipv4Addr::BROADCAST), recipe.port.unwrap_or(PORT));
     let sent = async {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
         socket.set_broadcast(true)?;
         socket.send_to(&packet, to).await
     };
-    sent.await
-        .map_err(|e| failed(format!("the magic packet could not be sent: {e}")))?;
+    sent.await.map_err(|e| failed(format!("the magic packet could not be sent: {e}")))?;
     Ok(format!("sent to {}:{}", to.0, to.1))
 }
 

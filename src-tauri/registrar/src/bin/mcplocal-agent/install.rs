@@ -6,9 +6,7 @@ use std::process::Command;
 
 pub(crate) fn install() -> anyhow::Result<()> {
     let program = std::env::current_exe().context("this program's own path is unknown")?;
-    let program = program
-        .to_str()
-        .context("this program's path is not UTF-8")?;
+    let program = program.to_str().context("this program's path is not UTF-8")?;
     place(program)
 }
 
@@ -30,10 +28,7 @@ fn unit_file() -> anyhow::Result<PathBuf> {
 /// `%` and `"` mean something to systemd.
 #[cfg(target_os = "linux")]
 fn unit(program: &str) -> String {
-    let program = program
-        .replace('\\', "\\\\")
-        .replace('"', "\\\"")
-        .replace('%', "%%");
+    let program = program.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
     format!(
         "[Unit]\n\
          Description=Publishes the language models of this machine\n\
@@ -98,9 +93,7 @@ const LABEL: &str = "dev.mcpctl.mcplocal-agent";
 #[cfg(target_os = "macos")]
 fn plist() -> anyhow::Result<PathBuf> {
     let home = std::env::home_dir().context("no home directory")?;
-    Ok(home
-        .join("Library/LaunchAgents")
-        .join(format!("{LABEL}.plist")))
+    Ok(home.join("Library/LaunchAgents").join(format!("{LABEL}.plist")))
 }
 
 #[cfg(target_os = "macos")]
@@ -124,27 +117,13 @@ fn place(program: &str) -> anyhow::Result<()> {
     }
     std::fs::write(&file, text)?;
     println!("Wrote {}", file.display());
-    run(
-        "launchctl",
-        &[
-            "load",
-            "-w",
-            file.to_str().context("the path is not UTF-8")?,
-        ],
-    )
+    run("launchctl", &["load", "-w", file.to_str().context("the path is not UTF-8")?])
 }
 
 #[cfg(target_os = "macos")]
 fn remove() -> anyhow::Result<()> {
     let file = plist()?;
-    let _ = run(
-        "launchctl",
-        &[
-            "unload",
-            "-w",
-            file.to_str().context("the path is not UTF-8")?,
-        ],
-    );
+    let _ = run("launchctl", &["unload", "-w", file.to_str().context("the path is not UTF-8")?]);
     std::fs::remove_file(&file).with_context(|| format!("{} stays", file.display()))?;
     println!("Removed {}", file.display());
     Ok(())
@@ -156,10 +135,7 @@ const RUN_KEY: &str = r"HKCU\Software\Microsoft\Windows\CurrentVersion\Run";
 #[cfg(windows)]
 fn place(program: &str) -> anyhow::Result<()> {
     let command = format!("\"{program}\" run");
-    run(
-        "reg",
-        &["add", RUN_KEY, "/v", "mcplocal-agent", "/d", &command, "/f"],
-    )
+    run("reg", &["add", RUN_KEY, "/v", "mcplocal-agent", "/d", &command, "/f"])
 }
 
 #[cfg(windows)]
@@ -174,10 +150,7 @@ fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
         .with_context(|| format!("{program} cannot be started"))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "{program}: {}",
-            said.trim().lines().last().unwrap_or("it failed")
-        );
+        bail!("{program}: {}", said.trim().lines().last().unwrap_or("it failed"));
     }
     Ok(())
 }
@@ -189,9 +162,6 @@ mod tests {
     #[test]
     fn a_path_with_signs_that_mean_something_to_systemd_is_quoted() {
         let unit = unit("/opt/a b/100%/x\"y");
-        assert!(
-            unit.contains("ExecStart=\"/opt/a b/100%%/x\\\"y\" run\n"),
-            "{unit}"
-        );
+        assert!(unit.contains("ExecStart=\"/opt/a b/100%%/x\\\"y\" run\n"), "{unit}");
     }
 }

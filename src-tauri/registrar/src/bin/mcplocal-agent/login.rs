@@ -26,39 +26,19 @@ pub(crate) async fn login(
     if bearer.expose_secret().is_empty() {
         bail!("the token is empty; nothing was changed");
     }
-    let source = if in_file {
-        Source::File
-    } else {
-        Source::Keychain
-    };
-    let tried = Credentials {
-        url: url.clone(),
-        bearer: bearer.clone(),
-        source,
-    };
+    let source = if in_file { Source::File } else { Source::Keychain };
+    let tried = Credentials { url: url.clone(), bearer: bearer.clone(), source };
     client::check(tried).await.map_err(anyhow::Error::msg)?;
     if in_file {
         credentials::save_in_file(home, &url, &bearer).context("the file cannot be written")?;
     } else {
-        credentials::save(home, &url, &bearer, keychain)
-            .await
-            .context(
-                "the token was not kept; without a keychain, --insecure-storage keeps it in a file",
-            )?;
+        credentials::save(home, &url, &bearer, keychain).await.context(
+            "the token was not kept; without a keychain, --insecure-storage keeps it in a file",
+        )?;
     }
-    file::apply(
-        home,
-        &Edit::SetMcpdUrl(url.as_str().trim_end_matches('/').to_owned()),
-    )?;
-    let place = if in_file {
-        "a private file"
-    } else {
-        "the keychain"
-    };
-    println!(
-        "Signed in at {}; the token is in {place}.",
-        credentials::origin(&url)
-    );
+    file::apply(home, &Edit::SetMcpdUrl(url.as_str().trim_end_matches('/').to_owned()))?;
+    let place = if in_file { "a private file" } else { "the keychain" };
+    println!("Signed in at {}; the token is in {place}.", credentials::origin(&url));
     Ok(())
 }
 
@@ -79,10 +59,7 @@ pub(crate) async fn logout(home: &Home, keychain: &Keychain) -> anyhow::Result<(
         bail!("no server is set in {}", home.config().display());
     };
     credentials::delete(home, &url, keychain).await?;
-    println!(
-        "The token for {} is forgotten here.",
-        credentials::origin(&url)
-    );
+    println!("The token for {} is forgotten here.", credentials::origin(&url));
     println!("It still works elsewhere until somebody revokes it at the server.");
     Ok(())
 }

@@ -1,10 +1,6 @@
 //! `mcplocal-agent`: publishes from machines without a desktop, and does by hand what the tray does
 //! by click. Arguments and exit codes live here; each command is a room of its own.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command line talks to people"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to people")]
 
 mod install;
 mod login;
@@ -15,10 +11,9 @@ mod wake;
 
 use clap::{Parser, Subcommand};
 use keychain::Keychain;
-use registrar::doctor;
 use registrar::home::Home;
+use registrar::{doctor, logging};
 use std::process::ExitCode;
-use tracing_subscriber::EnvFilter;
 
 /// Publishes the language models of this machine at mcpd, as ~/.mcpctl/config.json says.
 #[derive(Debug, Parser)]
@@ -82,11 +77,7 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .init();
+    logging::to_stderr();
     match perform(arguments.command).await {
         Ok(code) => code,
         Err(error) => {
@@ -103,10 +94,7 @@ async fn perform(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status { json } => return show::status(&home, json),
         Command::Publish { name } => publish::switch(&home, name, true)?,
         Command::Unpublish { name } => publish::switch(&home, name, false)?,
-        Command::Login {
-            url,
-            insecure_storage,
-        } => {
+        Command::Login { url, insecure_storage } => {
             login::login(&home, &url, insecure_storage, &Keychain::os()).await?;
         }
         Command::Logout => login::logout(&home, &Keychain::os()).await?,

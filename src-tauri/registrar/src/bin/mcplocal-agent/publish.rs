@@ -6,18 +6,9 @@ use registrar::home::Home;
 use registrar::lock;
 
 pub(crate) fn switch(home: &Home, name: String, on: bool) -> anyhow::Result<()> {
-    file::apply(
-        home,
-        &Edit::SetPublish {
-            name: name.clone(),
-            on,
-        },
-    )?;
+    file::apply(home, &Edit::SetPublish { name: name.clone(), on })?;
     let word = if on { "on" } else { "off" };
-    println!(
-        "{name}: publishing is {word} in {}",
-        home.config().display()
-    );
+    println!("{name}: publishing is {word} in {}", home.config().display());
     if on && lock::try_acquire(home)?.is_some() {
         println!("Nothing publishes from this folder now: start the tray or `mcplocal-agent run`.");
     }

@@ -50,9 +50,7 @@ pub(crate) fn words(status: &Status) -> String {
         Connection::WaitingForKeyring => "waiting for the keyring to be unlocked".into(),
         Connection::Connecting => format!("connecting to {server}"),
         Connection::Online { .. } => format!("online at {server}"),
-        Connection::Reconnecting {
-            message, attempt, ..
-        } => {
+        Connection::Reconnecting { message, attempt, .. } => {
             format!("reconnecting to {server} (attempt {attempt}): {message}")
         }
         Connection::Stopped { message } => format!("stopped: {message}"),

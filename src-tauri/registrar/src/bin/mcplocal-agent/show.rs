@@ -34,12 +34,7 @@ pub(crate) fn status(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
     for warning in &status.warnings {
         println!("  ! {warning}");
     }
-    let width = status
-        .providers
-        .iter()
-        .map(|p| p.name.len())
-        .max()
-        .unwrap_or_default();
+    let width = status.providers.iter().map(|p| p.name.len()).max().unwrap_or_default();
     for provider in &status.providers {
         println!("  {:width$}  {}", provider.name, state(provider));
     }
@@ -62,15 +57,9 @@ fn state(provider: &ProviderStatus) -> String {
         BackendState::Down => "down",
         BackendState::Rejected => "refused",
     };
-    let running = if provider.running > 0 {
-        format!(" {}", provider.running)
-    } else {
-        String::new()
-    };
-    let why = provider
-        .message
-        .as_ref()
-        .map_or(String::new(), |why| format!(": {why}"));
+    let running =
+        if provider.running > 0 { format!(" {}", provider.running) } else { String::new() };
+    let why = provider.message.as_ref().map_or(String::new(), |why| format!(": {why}"));
     format!("{word}{running}{why}")
 }
 
@@ -92,9 +81,5 @@ pub(crate) fn findings(findings: &[Finding], json: bool) -> anyhow::Result<ExitC
             }
         }
     }
-    Ok(if broken {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    })
+    Ok(if broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

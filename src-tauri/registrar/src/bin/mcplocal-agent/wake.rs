@@ -11,16 +11,10 @@ pub(crate) async fn test(home: &Home, name: &str) -> anyhow::Result<()> {
     let parsed = config::parse(&text)?;
     let provider = parsed.config.provider(name).with_context(|| {
         let left_out: Vec<_> = parsed.warnings.iter().map(ToString::to_string).collect();
-        format!(
-            "config.json has no usable provider {name} {}",
-            left_out.join("; ")
-        )
+        format!("config.json has no usable provider {name} {}", left_out.join("; "))
     })?;
     let http = client::backend_client().map_err(anyhow::Error::msg)?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the clock of the person who watches"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the clock of the person who watches")]
     let began = Instant::now();
     let woken = wake::wake(&http, provider, |step| {
         let at = began.elapsed().as_secs_f64();
