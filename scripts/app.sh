@@ -5,7 +5,7 @@
 install_apt base desktop
 find_rust
 say "building the page"
-npm --prefix "$root/ui" ci --no-audit --no-fund
+install_npm ui
 npm --prefix "$root/ui" run build
 say "building the tray app (the first time takes many minutes)"
 # Its dependencies want other features than the servers': a folder of its own keeps both warm.

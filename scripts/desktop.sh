@@ -6,7 +6,7 @@ install_apt base desktop
 find_rust
 cd "$root"
 say "the page: types, lints, build"
-npm --prefix ui ci
+install_npm ui
 npm --prefix ui run check
 npm --prefix ui run lint
 npm --prefix ui run build
@@ -17,4 +17,5 @@ cargo clippy --locked -p mcplocal --all-targets -- -D warnings
 cargo nextest run --locked -p mcplocal
 cargo build --locked -p mcplocal
 say "the tray app on a desktop"
-"$root/scripts/smoke.sh" "$CARGO_TARGET_DIR/debug/mcplocal"
+dbus-run-session -- xvfb-run -a -s "-screen 0 1000x750x24" \
+    "$root/scripts/smoke.py" "$CARGO_TARGET_DIR/debug/mcplocal" "${PICTURE:-/dev/null}"

@@ -40,3 +40,10 @@ install_apt() {
     as_root env DEBIAN_FRONTEND=noninteractive \
         apt-get install -qy --no-install-recommends "${missing[@]}"
 }
+
+# install_npm FOLDER: what its lock file says. Not `npm ci`: that insists on the packages of every
+# other platform, which not every mirror of the registry has.
+install_npm() {
+    command -v npm >/dev/null || die "no npm: install Node 20 or newer first (nodejs.org)"
+    npm --prefix "$root/$1" install --no-save --no-audit --no-fund --loglevel=error
+}

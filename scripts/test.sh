@@ -13,7 +13,7 @@ export PATH=$cache/tools/bin:$PATH
 "$root/scripts/lint.sh"
 say "the real backend and the foreign clients"
 "$root/scripts/backend.sh" >/dev/null
-npm --prefix "$root/tests/clients" ci
+install_npm tests/clients
 cd "$root"
 say "building"
 cargo build --locked --bins

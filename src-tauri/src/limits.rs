@@ -5,8 +5,9 @@ use std::time::Duration;
 /// The menu and the page are refreshed at most this often.
 pub(crate) const PAINT_EVERY: Duration = Duration::from_secs(1);
 
-/// A quit waits this long for the goodbye to the server and for running answers.
-pub(crate) const GOODBYE_MAX: Duration = Duration::from_secs(5);
+/// A quit waits this long for the goodbye to the server and for running answers, which have their
+/// own, shorter limits.
+pub(crate) const GOODBYE_MAX: Duration = Duration::from_secs(12);
 
 /// First wait before the tray icon is tried again; doubles up to [`TRAY_RETRY_MAX`].
 pub(crate) const TRAY_RETRY_MIN: Duration = Duration::from_secs(1);

@@ -38,7 +38,7 @@ pub enum Fault {
 
 impl Fault {
     fn network(error: &reqwest::Error) -> Self {
-        Self::Failed { message: network_cause(error), retry_after: None }
+        Self::Failed { message: format!("the server {}", network_cause(error)), retry_after: None }
     }
 }
 
@@ -134,7 +134,10 @@ impl Mcpd {
         let request = self.get(paths::STREAM).header(header::ACCEPT, "text/event-stream");
         let send = self.on_behalf(request, ticket).send();
         let response = tokio::time::timeout(limits::REQUEST, send).await;
-        let timeout = || Fault::Failed { message: "no answer in time".into(), retry_after: None };
+        let timeout = || Fault::Failed {
+            message: "the server gave no answer in time".into(),
+            retry_after: None,
+        };
         checked(response.map_err(|_| timeout())?.map_err(|e| Fault::network(&e))?).await
     }
 
@@ -249,7 +252,7 @@ impl Mcpd {
 pub async fn check(credentials: Credentials) -> Result<(), String> {
     let mcpd = Mcpd::new(credentials)?;
     let sent = mcpd.get(paths::LLMS).timeout(limits::REQUEST).send().await;
-    let response = sent.map_err(|error| format!("the server {}", network_cause(&error)))?;
+    let response = sent.map_err(|error| Fault::network(&error).to_string())?;
     match checked(response).await {
         // Whether it may publish is asked next.
         Ok(_) | Err(Fault::Denied(_)) => {}

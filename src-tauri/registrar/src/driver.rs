@@ -85,10 +85,12 @@ impl Driver {
                 Next::Stop(message) => self.until_credentials_change(account, message).await,
             }
         }
-        if let Some(account) = &account {
-            self.withdraw(account).await;
-        }
-        self.tasks.finish(limits::GOODBYE).await;
+        let goodbye = async {
+            if let Some(account) = &account {
+                self.withdraw(account).await;
+            }
+        };
+        tokio::join!(goodbye, self.tasks.finish(limits::GOODBYE));
         self.say(Connection::Idle);
     }
 
