@@ -1,6 +1,6 @@
 //! The main job, end to end: a person publishes, somebody else calls, and everything that can go
 //! wrong between them.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 mod bad_input;
 mod instances;

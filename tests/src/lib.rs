@@ -1,6 +1,6 @@
 //! What end-to-end tests are made of: real processes of ours, backends real and scripted, peers of
 //! the seed system, and callers. The tests themselves are in `e2e/`.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends here")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends here")]
 
 pub mod agent;
 pub mod backend;

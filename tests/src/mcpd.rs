@@ -82,13 +82,11 @@ impl Mcpd {
     }
 
     /// A request with a bearer.
-    #[must_use]
     pub fn get(&self, path: &str, token: &str) -> RequestBuilder {
         self.http.get(format!("{}{path}", self.url)).bearer_auth(token)
     }
 
     /// A request with a bearer and a body.
-    #[must_use]
     pub fn post(&self, path: &str, token: &str) -> RequestBuilder {
         self.http.post(format!("{}{path}", self.url)).bearer_auth(token)
     }

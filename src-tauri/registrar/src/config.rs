@@ -1,6 +1,6 @@
 //! The typed view of `~/.mcpctl/config.json`: our keys only, the rest belongs to other tools.
 //!
-//! [`file`] reads and writes it, [`edit`] changes it without touching what is not ours, and
+//! [`mod@file`] reads and writes it, [`edit`] changes it without touching what is not ours, and
 //! [`crate::watch`] tells when somebody else did.
 
 pub mod edit;

@@ -1,7 +1,7 @@
 //! Follows `config.json`, whoever writes it and however: in place, by rename, through a link, or
 //! with the folder itself made anew.
 //!
-//! File notifications are a hint to look sooner; a poll every [`POLL`] is what is relied on, since
+//! File notifications are a hint to look sooner; a poll every second is what is relied on, since
 //! notifications stay silent on network file systems, bind mounts and exhausted limits. What was
 //! read is compared by content, so that a hint too many costs nothing.
 
