@@ -18,4 +18,4 @@ cargo nextest run --locked -p mcplocal
 cargo build --locked -p mcplocal
 say "the tray app on a desktop"
 dbus-run-session -- xvfb-run -a -s "-screen 0 1000x750x24" \
-    "$root/scripts/smoke.py" "$CARGO_TARGET_DIR/debug/mcplocal" "${PICTURE:-/dev/null}"
+    "$root/scripts/smoke.py" "$CARGO_TARGET_DIR/debug/mcplocal" ${PICTURE:+"$PICTURE"}

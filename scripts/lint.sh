@@ -10,4 +10,5 @@ cargo fmt --all --check
 say "lints"
 cargo clippy --all-targets --locked -- -D warnings
 say "documentation"
-RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked --quiet
+# Help texts are doc comments too, and show URLs as people type them.
+RUSTDOCFLAGS="-D warnings -A rustdoc::bare_urls" cargo doc --no-deps --locked --quiet

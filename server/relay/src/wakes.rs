@@ -13,7 +13,6 @@ impl Relay {
         &mut self,
         from: &From,
         task: TaskId,
-        ms: u64,
         now: Millis,
         out: &mut Actions,
     ) -> Result<(), TaskRefusal> {
@@ -21,10 +20,6 @@ impl Relay {
             return Err(TaskRefusal::Unknown);
         };
         self.owns_wake(from, &llm, now)?;
-        if let Some(row) = self.llms.get_mut(&llm) {
-            row.wake_ms = Some(row.wake_ms.map_or(ms, |old| (old * 3 + ms) / 4));
-            out.push(Action::SaveLlm(llm.clone()));
-        }
         self.is_awake(&llm, now, out);
         Ok(())
     }
@@ -57,8 +52,16 @@ impl Relay {
         self.reschedule_queue(id);
     }
 
-    /// The backend answers: the queue goes on in order of arrival.
+    /// The backend answers, as a result or a heartbeat says, whichever comes first: the queue goes
+    /// on in order of arrival. How long it took is measured here, by the clock that callers wait by.
     pub(crate) fn is_awake(&mut self, id: &LlmId, now: Millis, out: &mut Actions) {
+        if let Some(llm) = self.llms.get_mut(id)
+            && let Some(waking) = &llm.waking
+        {
+            let ms = now - waking.began;
+            llm.wake_ms = Some(llm.wake_ms.map_or(ms, |old| (old * 3 + ms) / 4));
+            out.push(Action::SaveLlm(id.clone()));
+        }
         self.end_wake(id);
         if let Some(llm) = self.llms.get_mut(id) {
             llm.cooldown = None;

@@ -168,8 +168,7 @@ pub(crate) async fn result(
         return failed(&app, &from, task, failure).await;
     }
     if result.ok == Some(true) {
-        let ms = result.ms.unwrap_or_default();
-        app.driver.with(|relay, now, out| relay.wake_succeeded(&from, task, ms, now, out))?;
+        app.driver.with(|relay, now, out| relay.wake_succeeded(&from, task, now, out))?;
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     if let Some(piece) = &result.chunk {

@@ -95,6 +95,7 @@ impl Mcpd {
             .connect_timeout(limits::CONNECT)
             .tcp_nodelay(true)
             .tcp_keepalive(limits::CONNECT)
+            .pool_idle_timeout(limits::IDLE_CONNECTION)
             .http1_only();
         if let Some(path) = std::env::var_os(CA_FILE) {
             let pem = std::fs::read(&path).map_err(|e| format!("{CA_FILE}: {e}"))?;
@@ -312,7 +313,9 @@ async fn detail_of(response: Response) -> String {
     found.unwrap_or_default().chars().take(MOST).collect()
 }
 
-/// The client towards local backends: never through a proxy, which would see the prompts.
+/// The client towards local backends: never through a proxy, which would see the prompts, and each
+/// request on a connection of its own. Backends close idle connections at moments of their own
+/// choice, and a request that meets such a moment cannot be sent again without running it twice.
 ///
 /// # Errors
 /// TLS cannot be set up.
@@ -321,6 +324,7 @@ pub fn backend_client() -> Result<Client, String> {
         .no_proxy()
         .redirect(redirect::Policy::none())
         .connect_timeout(limits::BACKEND_CONNECT)
+        .pool_max_idle_per_host(0)
         .tcp_nodelay(true)
         .http1_only()
         .build()
