@@ -224,7 +224,8 @@ impl Relay {
                 members.into_iter().filter(|id| *id != old && self.refusal(id, now).is_none());
             usable.min_by_key(|id| self.preference(id))
         } else {
-            Some(old.clone())
+            // Its row may have been withdrawn in the meantime.
+            self.llms.contains_key(&old).then(|| old.clone())
         };
         let Some(target) = target else { return false };
         self.give_slot_back(task, out);

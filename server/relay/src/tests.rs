@@ -1,1 +1,201 @@
-//! Scenarios.
+//! The relay as its driver sees it: events in, actions out, time as an argument.
+
+mod random;
+mod sessions;
+mod tasks;
+mod time;
+mod wakes;
+
+use crate::{
+    Action, Actions, Allowed, AnswerEnd, ChannelId, From, GoneReason, Ids, Limits, Millis, Owner,
+    OwnerId, Relay, Saved, SessionId, Submit, SubmitRefusal, TaskId,
+};
+use wire::publisher::{
+    Heartbeat, LlmReport, Provider, Register, Registered, ReportedStatus, TaskFailure,
+};
+
+/// Ids that count, from far away of those that the tests give to tasks.
+struct Counted(u128);
+
+impl Ids for Counted {
+    fn fresh(&mut self) -> u128 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+/// A relay, its clock, and what it asked for since it was last looked at.
+struct World {
+    relay: Relay,
+    now: Millis,
+    out: Actions,
+    tasks: u128,
+}
+
+/// A registered publisher with an open channel.
+#[derive(Clone)]
+struct Publisher {
+    owner: Owner,
+    session: String,
+    epoch: u64,
+    channel: ChannelId,
+}
+
+impl Publisher {
+    fn from(&self) -> From {
+        let session = Some(SessionId(self.session.clone()));
+        From { owner: self.owner.id.clone(), session, epoch: Some(self.epoch) }
+    }
+}
+
+fn owner(name: &str) -> Owner {
+    Owner { id: OwnerId(name.into()), label: name.into() }
+}
+
+fn provider(name: &str, status: &str) -> Provider {
+    Provider { name: name.into(), initial_status: Some(status.into()), ..Provider::default() }
+}
+
+impl World {
+    fn new() -> Self {
+        Self::restored(Saved::default())
+    }
+
+    fn restored(saved: Saved) -> Self {
+        let now = 1_000_000;
+        let relay = Relay::new(Limits::default(), saved, Box::new(Counted(1 << 100)), now);
+        Self { relay, now, out: Vec::new(), tasks: 0 }
+    }
+
+    /// A publisher of these LLMs.
+    fn publish(&mut self, who: &str, providers: &[Provider]) -> Publisher {
+        let registered = self.register(who, None, providers);
+        self.open(who, &registered)
+    }
+
+    fn register(&mut self, who: &str, session: Option<&str>, providers: &[Provider]) -> Registered {
+        let request = Register {
+            protocol: 2,
+            provider_session_id: session.map(str::to_owned),
+            providers: providers.to_vec(),
+            ..Register::default()
+        };
+        self.relay.register(&owner(who), &request, self.now, &mut self.out).unwrap()
+    }
+
+    fn open(&mut self, who: &str, registered: &Registered) -> Publisher {
+        let (owner, session) = (owner(who), registered.provider_session_id.clone());
+        let opened = self.relay.open_channel(&owner.id, &session, self.now, &mut self.out).unwrap();
+        self.relay.channel_ready(opened.channel, self.now, &mut self.out);
+        Publisher { owner, session, epoch: opened.epoch, channel: opened.channel }
+    }
+
+    fn submit(&mut self, name: &str) -> TaskId {
+        self.try_submit(name).unwrap()
+    }
+
+    fn try_submit(&mut self, name: &str) -> Result<TaskId, SubmitRefusal> {
+        let allowed = Allowed::All;
+        let request = Submit { name: name.into(), allowed, streaming: true, notices: false };
+        self.tasks += 1;
+        let task = TaskId(self.tasks);
+        self.relay.submit(&request, task, self.now, &mut self.out).map(|()| task)
+    }
+
+    fn gone(&mut self, task: TaskId) {
+        self.relay.caller_gone(task, GoneReason::Disconnected, self.now, &mut self.out);
+    }
+
+    fn ack(&mut self, publisher: &Publisher, task: TaskId) {
+        self.relay.acknowledge(&publisher.from(), task, self.now, &mut self.out).unwrap();
+    }
+
+    /// The answer, from its first byte to its end.
+    fn answer(&mut self, publisher: &Publisher, task: TaskId) {
+        self.begin(publisher, task);
+        self.relay.answer_ended(task, AnswerEnd::Complete, self.now, &mut self.out);
+    }
+
+    fn begin(&mut self, publisher: &Publisher, task: TaskId) {
+        self.relay.answer_begins(&publisher.from(), task, self.now, &mut self.out).unwrap();
+        self.relay.first_byte(task, self.now);
+    }
+
+    fn fail(&mut self, publisher: &Publisher, task: TaskId, code: &str) {
+        let failure = TaskFailure { message: "x".into(), code: Some(code.into()) };
+        let from = publisher.from();
+        // A task that was cancelled answers `Gone`: that is how its slot is given back.
+        let _ = self.relay.task_failed(&from, task, &failure, self.now, &mut self.out);
+    }
+
+    fn beat(&mut self, publisher: &Publisher, llms: &[(&str, ReportedStatus)], running: &[TaskId]) {
+        let report = |(name, status): &(&str, ReportedStatus)| LlmReport {
+            name: (*name).into(),
+            status: *status,
+            in_flight: 0,
+            queued: 0,
+        };
+        let beat = Heartbeat {
+            provider_session_id: publisher.session.clone(),
+            epoch: None,
+            llms: llms.iter().map(report).collect(),
+            inflight: Some(running.iter().map(ToString::to_string).collect()),
+        };
+        self.relay.heartbeat(&publisher.owner.id, &beat, self.now, &mut self.out).unwrap();
+    }
+
+    /// Lets time pass, as the driver does it: deadlines when they are due, a sweep every 5 s.
+    fn pass(&mut self, ms: u64) {
+        let until = self.now + ms;
+        while self.now < until {
+            let step = (until - self.now).min(self.relay.limits().sweep);
+            self.now += step;
+            self.relay.tick(self.now, &mut self.out);
+            self.relay.sweep(self.now, &mut self.out);
+        }
+    }
+
+    fn take(&mut self) -> Actions {
+        std::mem::take(&mut self.out)
+    }
+
+    /// The tasks that were sent since the last look, in order.
+    fn sent(&mut self) -> Vec<TaskId> {
+        let sent = |action: &Action| match action {
+            Action::Dispatch(dispatch) => Some(dispatch.task),
+            _ => None,
+        };
+        let actions = self.take();
+        actions.iter().filter_map(sent).collect()
+    }
+
+    /// The failures since the last look, by code.
+    fn failed(&mut self) -> Vec<(TaskId, &'static str)> {
+        let failed = |action: &Action| match action {
+            Action::Fail { task, failure } => Some((*task, failure.code)),
+            _ => None,
+        };
+        let actions = self.take();
+        actions.iter().filter_map(failed).collect()
+    }
+
+    /// The wake that was sent since the last look.
+    fn wake(&mut self) -> Option<TaskId> {
+        let wakes: Vec<TaskId> = self
+            .take()
+            .iter()
+            .filter_map(|action| match action {
+                Action::Wake { task, .. } => Some(*task),
+                _ => None,
+            })
+            .collect();
+        assert!(wakes.len() <= 1, "more than one wake: {wakes:?}");
+        wakes.first().copied()
+    }
+
+    fn status(&self, name: &str) -> String {
+        let rows = self.relay.catalogue();
+        let row = rows.iter().find(|row| row.info.name == name).map(|row| &row.info);
+        row.map_or("none".into(), |row| row.status.as_str().to_owned())
+    }
+}

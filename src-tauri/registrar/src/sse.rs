@@ -153,6 +153,39 @@ mod tests {
         assert_eq!(decode(&single), whole);
     }
 
+    /// The Web Platform Tests' own streams; bodies are in base64 because some are no UTF-8.
+    #[test]
+    fn the_web_platform_tests_agree_whole_and_split_at_every_byte() {
+        let vectors = include_str!("../testdata/wpt_eventsource_vectors.json");
+        let vectors: Vec<serde_json::Value> = serde_json::from_str(vectors).unwrap();
+        assert!(vectors.len() >= 20, "only {} vectors", vectors.len());
+        for vector in vectors {
+            let name = vector["name"].as_str().unwrap();
+            let body = base64(vector["body_b64"].as_str().unwrap());
+            let wanted: Vec<Event> = vector["want"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|want| event(want["event"].as_str().unwrap(), want["data"].as_str().unwrap()))
+                .collect();
+            for at in 0..=body.len() {
+                assert_eq!(decode(&[&body[..at], &body[at..]]), wanted, "{name}, split at {at}");
+            }
+        }
+    }
+
+    fn base64(text: &str) -> Vec<u8> {
+        const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let digits: Vec<u8> = text.bytes().filter(|b| *b != b'=').collect();
+        let value = |digit: &u8| DIGITS.iter().position(|d| d == digit).unwrap() as u32;
+        let bytes = digits.chunks(4).flat_map(|four| {
+            let bits = four.iter().fold(0, |bits, digit| bits << 6 | value(digit))
+                << (6 * (4 - four.len()));
+            bits.to_be_bytes()[1..four.len()].to_vec()
+        });
+        bytes.collect()
+    }
+
     #[test]
     fn an_unfinished_event_is_not_dispatched() {
         assert_eq!(decode(&[b"data: a\n\ndata: b\n"]), [event("message", "a")]);

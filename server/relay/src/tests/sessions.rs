@@ -1,0 +1,139 @@
+//! Register, channel, heartbeat, ownership.
+
+use super::{World, owner, provider};
+use crate::{Action, LastEvent, RegisterRefusal, Saved, SessionRefusal};
+use wire::publisher::{Heartbeat, Instance, Register};
+
+#[test]
+fn a_session_gets_its_rows_back_with_the_same_ids_and_a_higher_epoch() {
+    let mut world = World::new();
+    let first = world.register("mia", None, &[provider("qwen", "active")]);
+    let session = first.provider_session_id.as_str();
+    let second = world.register("mia", Some(session), &[provider("qwen", "active")]);
+    assert_eq!(second.llms[0].id, first.llms[0].id);
+    assert_eq!(second.provider_session_id, first.provider_session_id);
+    assert!(second.epoch > first.epoch);
+}
+
+#[test]
+fn a_restart_of_the_server_keeps_rows_and_ids_for_their_owner() {
+    let mut world = World::new();
+    let first = world.register("mia", None, &[provider("qwen", "active")]);
+    let session = crate::SessionId(first.provider_session_id.clone());
+    let id = crate::LlmId(first.llms[0].id.clone());
+    let saved = Saved {
+        llms: world.relay.saved_llm(&id).into_iter().collect(),
+        sessions: world.relay.saved_session(&session).into_iter().collect(),
+        tombstones: Vec::new(),
+    };
+    let mut world = World::restored(saved);
+    assert_eq!(world.status("qwen"), "inactive");
+    let again = world.register("mia", Some(&session.0), &[provider("qwen", "active")]);
+    assert_eq!(again.llms[0].id, first.llms[0].id);
+    assert!(again.epoch > first.epoch);
+}
+
+#[test]
+fn a_row_that_is_not_named_any_more_leaves_and_the_others_stay() {
+    let mut world = World::new();
+    let both = [provider("a", "active"), provider("b", "active")];
+    let first = world.register("mia", None, &both);
+    let session = first.provider_session_id.clone();
+    world.register("mia", Some(&session), &both[..1]);
+    assert_eq!((world.status("a"), world.status("b")), ("active".into(), "none".into()));
+    world.register("mia", Some(&session), &[]);
+    assert_eq!(world.relay.gauges().llms, 0, "an empty set withdraws everything");
+}
+
+#[test]
+fn a_name_belongs_to_its_first_owner_and_nobody_learns_who_that_is() {
+    let mut world = World::new();
+    world.publish("mia", &[provider("qwen", "active")]);
+    let other = world.register("eve", None, &[provider("QWEN", "active"), provider("x", "active")]);
+    assert_eq!(other.llms.len(), 1);
+    assert_eq!(other.rejected[0].code, "llm_name_taken");
+    assert!(!other.rejected[0].detail.contains("mia"));
+}
+
+#[test]
+fn a_withdrawn_name_stays_its_owners_for_a_while() {
+    let mut world = World::new();
+    let first = world.register("mia", None, &[provider("qwen", "active")]);
+    world.register("mia", Some(&first.provider_session_id), &[]);
+    let other = world.register("eve", None, &[provider("qwen", "active")]);
+    assert_eq!(other.rejected[0].code, "llm_name_taken");
+    let back = world.register("mia", None, &[provider("qwen", "active")]);
+    assert!(back.rejected.is_empty());
+}
+
+#[test]
+fn somebody_elses_session_is_never_taken_over() {
+    let mut world = World::new();
+    let mine = world.publish("mia", &[provider("qwen", "active")]);
+    let request = Register {
+        provider_session_id: Some(mine.session.clone()),
+        providers: vec![provider("x", "active")],
+        ..Register::default()
+    };
+    let refused = world.relay.register(&owner("eve"), &request, world.now, &mut world.out);
+    assert_eq!(refused.unwrap_err(), RegisterRefusal::SessionConflict);
+    let beat = Heartbeat { provider_session_id: mine.session, ..Heartbeat::default() };
+    let refused = world.relay.heartbeat(&owner("eve").id, &beat, world.now, &mut world.out);
+    assert_eq!(refused.unwrap_err(), SessionRefusal::Unknown, "not even whether it exists");
+}
+
+#[test]
+fn a_copied_session_file_is_a_conflict_while_the_first_machine_is_connected() {
+    let mut world = World::new();
+    let on = |id: &str, session: Option<String>, takeover| Register {
+        protocol: 2,
+        provider_session_id: session,
+        instance: Some(Instance { id: id.into(), ..Instance::default() }),
+        takeover,
+        providers: vec![provider("qwen", "active")],
+        ..Register::default()
+    };
+    let mia = owner("mia");
+    let registered =
+        world.relay.register(&mia, &on("laptop", None, false), world.now, &mut world.out).unwrap();
+    let first = world.open("mia", &registered);
+    let session = Some(first.session.clone());
+    let copied = on("tower", session.clone(), false);
+    let refused = world.relay.register(&mia, &copied, world.now, &mut world.out);
+    assert_eq!(refused.unwrap_err(), RegisterRefusal::SessionConflict);
+    let forced = on("tower", session, true);
+    world.relay.register(&mia, &forced, world.now, &mut world.out).unwrap();
+}
+
+#[test]
+fn a_newer_channel_ends_the_older_one_with_a_word() {
+    let mut world = World::new();
+    let registered = world.register("mia", None, &[provider("qwen", "active")]);
+    let old = world.open("mia", &registered);
+    world.take();
+    world.open("mia", &registered);
+    let last = LastEvent::Superseded;
+    assert!(world.take().contains(&Action::CloseChannel { channel: old.channel, last }));
+}
+
+#[test]
+fn a_heartbeat_of_an_older_epoch_is_refused() {
+    let mut world = World::new();
+    let first = world.publish("mia", &[provider("qwen", "active")]);
+    world.register("mia", Some(&first.session), &[provider("qwen", "active")]);
+    let beat = Heartbeat {
+        provider_session_id: first.session.clone(),
+        epoch: Some(first.epoch),
+        ..Heartbeat::default()
+    };
+    let refused = world.relay.heartbeat(&first.owner.id, &beat, world.now, &mut world.out);
+    assert_eq!(refused.unwrap_err(), SessionRefusal::StaleEpoch);
+}
+
+#[test]
+fn an_initial_status_that_is_none_is_refused_by_the_fields_name() {
+    let mut world = World::new();
+    let request = Register { providers: vec![provider("a", "asleep")], ..Register::default() };
+    let refused = world.relay.register(&owner("mia"), &request, world.now, &mut world.out);
+    assert!(refused.unwrap_err().to_string().contains("initialStatus"));
+}

@@ -1,0 +1,164 @@
+//! Requests: queue, dispatch, answer, failure, cancel.
+
+use super::{World, provider};
+use crate::{Action, AnswerEnd, SubmitRefusal, TaskRefusal};
+
+fn two_slots(name: &str) -> wire::publisher::Provider {
+    wire::publisher::Provider { max_concurrency: Some(2), ..provider(name, "active") }
+}
+
+#[test]
+fn requests_run_as_slots_allow_and_wait_in_order_of_arrival() {
+    let mut world = World::new();
+    let publisher = world.publish("mia", &[two_slots("qwen")]);
+    let tasks: Vec<_> = (0..4).map(|_| world.submit("qwen")).collect();
+    assert_eq!(world.sent(), tasks[..2]);
+    world.answer(&publisher, tasks[1]);
+    assert_eq!(world.sent(), [tasks[2]]);
+    world.answer(&publisher, tasks[0]);
+    assert_eq!(world.sent(), [tasks[3]]);
+}
+
+#[test]
+fn a_slot_comes_back_only_when_the_publishers_work_has_ended() {
+    let mut world = World::new();
+    let publisher = world.publish("mia", &[provider("qwen", "active")]);
+    let (first, second) = (world.submit("qwen"), world.submit("qwen"));
+    world.begin(&publisher, first);
+    world.take();
+    world.gone(first);
+    let actions = world.take();
+    assert!(actions.iter().any(|a| matches!(a, Action::Cancel { task, .. } if *task == first)));
+    assert!(actions.contains(&Action::StopUpload { task: first }));
+    assert!(!actions.iter().any(|a| matches!(a, Action::Dispatch(_))), "the backend is busy yet");
+    world.relay.answer_ended(first, AnswerEnd::Stopped, world.now, &mut world.out);
+    assert_eq!(world.sent(), [], "the upload has ended, the backend may not have");
+    world.fail(&publisher, first, "cancelled");
+    assert_eq!(world.sent(), [second]);
+}
+
+#[test]
+fn a_queue_has_a_bound_and_says_so_before_anything_is_queued() {
+    let mut world = World::new();
+    world.publish("mia", &[provider("qwen", "active")]);
+    for _ in 0..101 {
+        world.submit("qwen");
+    }
+    let Err(SubmitRefusal::Failure(failure)) = world.try_submit("qwen") else {
+        panic!("one runs and a hundred wait")
+    };
+    assert_eq!((failure.code, failure.status), ("queue_full", 429));
+    assert!(failure.retry_after_secs.is_some());
+}
+
+#[test]
+fn an_unknown_name_lists_what_the_caller_may_use() {
+    let mut world = World::new();
+    world.publish("mia", &[provider("qwen", "active")]);
+    let Err(SubmitRefusal::NotFound { usable }) = world.try_submit("gwen") else {
+        panic!("there is no such model")
+    };
+    assert_eq!(usable, ["qwen"]);
+}
+
+#[test]
+fn a_publisher_that_does_not_acknowledge_loses_the_task_once() {
+    let mut world = World::new();
+    let publisher = world.publish("mia", &[provider("qwen", "active")]);
+    let task = world.submit("qwen");
+    world.take();
+    world.pass(5_000);
+    assert_eq!(world.failed(), [(task, "dispatch_timeout")]);
+    let from = publisher.from();
+    let late = world.relay.answer_begins(&from, task, world.now, &mut world.out);
+    assert_eq!(late.unwrap_err(), TaskRefusal::Gone, "a late answer finds nobody");
+    assert_eq!(world.failed(), []);
+}
+
+#[test]
+fn an_answer_is_given_once() {
+    let mut world = World::new();
+    let publisher = world.publish("mia", &[provider("qwen", "active")]);
+    let task = world.submit("qwen");
+    world.begin(&publisher, task);
+    let again = world.relay.answer_begins(&publisher.from(), task, world.now, &mut world.out);
+    assert_eq!(again.unwrap_err(), TaskRefusal::Answered);
+}
+
+#[test]
+fn a_task_is_known_to_nobody_but_the_session_that_it_was_sent_to() {
+    let mut world = World::new();
+    world.publish("mia", &[provider("qwen", "active")]);
+    let eve = world.publish("eve", &[provider("other", "active")]);
+    let task = world.submit("qwen");
+    let foreign = world.relay.acknowledge(&eve.from(), task, world.now, &mut world.out);
+    assert_eq!(foreign.unwrap_err(), TaskRefusal::Unknown);
+}
+
+#[test]
+fn before_the_first_byte_a_pools_other_member_gets_the_task_and_after_it_never() {
+    let member = |name: &str| wire::publisher::Provider {
+        pool: Some("team".into()),
+        ..provider(name, "active")
+    };
+    for delivered in [false, true] {
+        let mut world = World::new();
+        let first = world.publish("mia", &[member("a")]);
+        let second = world.publish("tom", &[member("b")]);
+        let task = world.submit("team");
+        assert_eq!(world.sent(), [task]);
+        // Whichever got it: it loses the backend.
+        let from = [&first, &second]
+            .into_iter()
+            .find(|p| world.relay.acknowledge(&p.from(), task, world.now, &mut Vec::new()).is_ok());
+        let from = from.unwrap().clone();
+        if delivered {
+            world.begin(&from, task);
+            world.relay.answer_ended(task, AnswerEnd::Aborted, world.now, &mut world.out);
+            assert_eq!(world.failed(), [(task, "backend_aborted")]);
+        } else {
+            world.fail(&from, task, "backend_unreachable");
+            assert_eq!(world.sent(), [task], "to the other one");
+        }
+    }
+}
+
+#[test]
+fn a_publisher_that_vanishes_gives_its_callers_an_error_within_seconds() {
+    let mut world = World::new();
+    let publisher = world.publish("mia", &[provider("qwen", "active")]);
+    let task = world.submit("qwen");
+    world.ack(&publisher, task);
+    world.relay.channel_closed(publisher.channel, world.now, &mut world.out);
+    world.take();
+    world.pass(15_001);
+    assert_eq!(world.failed(), [(task, "publisher_lost")]);
+}
+
+#[test]
+fn a_task_that_is_named_by_heartbeats_may_take_long() {
+    let mut world = World::new();
+    let publisher = world.publish("mia", &[provider("qwen", "active")]);
+    let task = world.submit("qwen");
+    world.ack(&publisher, task);
+    for _ in 0..60 {
+        world.pass(10_000);
+        world.beat(&publisher, &[], &[task]);
+    }
+    assert_eq!(world.failed(), []);
+    world.answer(&publisher, task);
+    assert!(world.take().contains(&Action::Complete { task }));
+}
+
+#[test]
+fn a_task_that_two_heartbeats_do_not_name_is_lost() {
+    let mut world = World::new();
+    let publisher = world.publish("mia", &[provider("qwen", "active")]);
+    let task = world.submit("qwen");
+    world.ack(&publisher, task);
+    world.take();
+    world.beat(&publisher, &[], &[]);
+    assert_eq!(world.failed(), [], "one may have crossed the dispatch");
+    world.beat(&publisher, &[], &[]);
+    assert_eq!(world.failed(), [(task, "publisher_lost")]);
+}

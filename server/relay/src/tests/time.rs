@@ -1,0 +1,90 @@
+//! Leases, deletions, the doubt of a late sweep, the grace after a start, the drain.
+
+use super::{World, owner, provider};
+use crate::{Action, RegisterRefusal};
+use wire::publisher::Register;
+
+#[test]
+fn a_silent_publisher_is_inactive_after_its_lease_and_gone_after_four_hours() {
+    let mut world = World::new();
+    let publisher = world.publish("mia", &[provider("qwen", "active")]);
+    world.relay.channel_closed(publisher.channel, world.now, &mut world.out);
+    world.pass(89_000);
+    assert_eq!(world.status("qwen"), "active");
+    world.pass(10_000);
+    assert_eq!(world.status("qwen"), "inactive");
+    world.pass(4 * 3_600_000);
+    assert_eq!(world.status("qwen"), "none");
+}
+
+#[test]
+fn a_server_that_was_stopped_does_not_take_its_publishers_for_dead() {
+    let mut world = World::new();
+    let publisher = world.publish("mia", &[provider("qwen", "active")]);
+    world.pass(70_000);
+    world.beat(&publisher, &[], &[]);
+    // Two minutes in one step: nobody was served, so nobody can have been silent.
+    world.now += 120_000;
+    world.relay.tick(world.now, &mut world.out);
+    world.relay.sweep(world.now, &mut world.out);
+    assert_eq!(world.status("qwen"), "active");
+}
+
+#[test]
+fn when_most_publishers_seem_to_vanish_at_once_nothing_is_deleted_for_a_while() {
+    let mut world = World::new();
+    for n in 0..12 {
+        world.publish(&format!("owner{n}"), &[provider(&format!("m{n}"), "active")]);
+    }
+    world.pass(100_000);
+    assert_eq!(world.status("m0"), "inactive");
+    assert_eq!(world.relay.gauges().llms, 12);
+    assert!(world.relay.frozen_until > world.now);
+}
+
+#[test]
+fn after_a_start_a_request_waits_for_its_publisher_for_ten_seconds() {
+    let mut first = World::new();
+    let registered = first.register("mia", None, &[provider("qwen", "active")]);
+    let session = crate::SessionId(registered.provider_session_id.clone());
+    let id = crate::LlmId(registered.llms[0].id.clone());
+    let saved = || crate::Saved {
+        llms: first.relay.saved_llm(&id).into_iter().collect(),
+        sessions: first.relay.saved_session(&session).into_iter().collect(),
+        tombstones: Vec::new(),
+    };
+
+    let mut world = World::restored(saved());
+    let task = world.submit("qwen");
+    world.pass(9_000);
+    assert_eq!(world.failed(), []);
+    let back = world.register("mia", Some(&session.0), &[provider("qwen", "active")]);
+    world.open("mia", &back);
+    assert_eq!(world.sent(), [task], "it came back in time");
+
+    let mut world = World::restored(saved());
+    let task = world.submit("qwen");
+    world.pass(10_000);
+    assert_eq!(world.failed(), [(task, "llm_inactive")]);
+}
+
+#[test]
+fn a_drain_refuses_the_new_fails_the_waiting_and_lets_the_running_end() {
+    let mut world = World::new();
+    let publisher = world.publish("mia", &[provider("qwen", "active")]);
+    let (running, waiting) = (world.submit("qwen"), world.submit("qwen"));
+    world.begin(&publisher, running);
+    world.take();
+    world.relay.drain(world.now, &mut world.out);
+    let actions = world.take();
+    let told = |action: &Action| matches!(action, Action::Drain { channel, .. } if *channel == publisher.channel);
+    assert!(actions.iter().any(told));
+    let failed = |action: &Action| matches!(action, Action::Fail { task, .. } if *task == waiting);
+    assert!(actions.iter().any(failed));
+    assert!(world.try_submit("qwen").is_err());
+    let refused =
+        world.relay.register(&owner("mia"), &Register::default(), world.now, &mut world.out);
+    assert_eq!(refused.unwrap_err(), RegisterRefusal::Draining);
+    world.relay.answer_ended(running, crate::AnswerEnd::Complete, world.now, &mut world.out);
+    assert!(world.take().contains(&Action::Complete { task: running }));
+}
