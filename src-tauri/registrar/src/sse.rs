@@ -126,7 +126,7 @@ mod tests {
     use super::{Decoder, Event, TooLong};
 
     fn decode(pieces: &[&[u8]]) -> Vec<Event> {
-        let mut decoder = Decoder::new(1024, 4096);
+        let mut decoder = Decoder::new(64 << 10, 64 << 10);
         let mut events = Vec::new();
         for piece in pieces {
             decoder.feed(piece, &mut events).unwrap();

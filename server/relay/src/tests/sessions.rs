@@ -38,7 +38,7 @@ fn a_row_that_is_not_named_any_more_leaves_and_the_others_stay() {
     let mut world = World::new();
     let both = [provider("a", "active"), provider("b", "active")];
     let first = world.register("mia", None, &both);
-    let session = first.provider_session_id.clone();
+    let session = first.provider_session_id;
     world.register("mia", Some(&session), &both[..1]);
     assert_eq!((world.status("a"), world.status("b")), ("active".into(), "none".into()));
     world.register("mia", Some(&session), &[]);
@@ -97,7 +97,7 @@ fn a_copied_session_file_is_a_conflict_while_the_first_machine_is_connected() {
     let registered =
         world.relay.register(&mia, &on("laptop", None, false), world.now, &mut world.out).unwrap();
     let first = world.open("mia", &registered);
-    let session = Some(first.session.clone());
+    let session = Some(first.session);
     let copied = on("tower", session.clone(), false);
     let refused = world.relay.register(&mia, &copied, world.now, &mut world.out);
     assert_eq!(refused.unwrap_err(), RegisterRefusal::SessionConflict);
