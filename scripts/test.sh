@@ -2,7 +2,7 @@
 # `make test`: everything that must pass. Installs what is missing, leaves no process behind.
 . "$(dirname "$0")/env.sh"
 
-install_apt base desktop
+install_apt base desktop test
 find_rust
 if ! cargo nextest --version >/dev/null 2>&1; then
     say "installing cargo-nextest (once)"
@@ -11,8 +11,9 @@ fi
 export PATH=$cache/tools/bin:$PATH
 
 "$root/scripts/lint.sh"
-say "the real backend and the foreign clients"
+say "the real backend, the foreign clients, a proxy"
 "$root/scripts/backend.sh" >/dev/null
+"$root/scripts/nginx.sh" >/dev/null
 install_npm tests/clients
 cd "$root"
 say "building"

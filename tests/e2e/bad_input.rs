@@ -78,6 +78,19 @@ async fn a_wrong_name_scope_or_token_is_refused_with_what_to_do() {
     let other = world.mcpd.token("tom", "infer:other");
     assert_eq!(ask(&other, "qwen").await.status(), 404, "as if it were not there");
 
+    let admin = world.mcpd.token("root", "admin");
+    let wish = json!({"user": "tom", "scopes": ["infer"], "expiresInSeconds": 1});
+    let made = world.mcpd.post(wire::paths::TOKENS, &admin).json(&wish).send().await.unwrap();
+    let made: serde_json::Value = made.json().await.unwrap();
+    let token = made["token"].as_str().unwrap();
+    let refused = e2e::until("the token expires", async || {
+        let answer = ask(token, "qwen").await;
+        (answer.status() == 401).then_some(answer)
+    })
+    .await;
+    let text = refused.text().await.unwrap();
+    assert!(text.contains("expired"), "{text}");
+
     let made = world.mcpd.make_token("tom", "infer", &[]);
     let token = made["token"].as_str().unwrap();
     assert_eq!(ask(token, "qwen").await.status(), 200);

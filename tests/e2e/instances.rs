@@ -34,10 +34,9 @@ async fn the_status_command_reads_what_the_publishing_process_wrote() {
     let world = World::new().await;
     world.mcpd.active(&world.caller, "qwen").await;
     world.home.shows("online", |s| s["connection"]["state"] == "online").await;
-    let said = world.home.command(&["status"]);
-    let text = String::from_utf8(said.stdout).unwrap();
-    assert!(said.status.success() && text.contains("online") && text.contains("qwen"), "{text}");
-    let said = world.home.command(&["status", "--json"]);
-    let status: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+    let text = world.home.run(&["status"]).await.good();
+    assert!(text.contains("online") && text.contains("qwen"), "{text}");
+    let text = world.home.run(&["status", "--json"]).await.good();
+    let status: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(status["connection"]["state"], "online");
 }

@@ -39,7 +39,7 @@ async fn an_unpublished_model_takes_no_new_request_and_ends_the_one_that_runs() 
     let world = World::new().await;
     let running = world.scripted(json!({"do": "count", "n": 30, "pauseMs": 50})).await;
     let unpublish = async {
-        assert!(world.home.command(&["unpublish", "qwen"]).status.success());
+        world.home.run(&["unpublish", "qwen"]).await.good();
         e2e::within(SOON, "it is gone", async || {
             (world.chat(&whole()).await.status() == 404).then_some(())
         })
@@ -82,10 +82,8 @@ async fn the_command_line_switches_a_model_on_in_the_file() {
     let world = World::with(|entry| entry).await;
     let private = and(provider("private", &world.backend.url), &json!({"publish": false}));
     world.home.configure(&world.mcpd.url, &[provider("qwen", &world.backend.url), private]);
-    let said = world.home.command(&["publish", "private"]);
-    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    world.home.run(&["publish", "private"]).await.good();
     world.mcpd.active(&world.caller, "private").await;
-    let said = world.home.command(&["publish", "nothing"]);
-    let text = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(!said.status.success() && text.contains("private"), "{text}");
+    let text = world.home.run(&["publish", "nothing"]).await.bad();
+    assert!(text.contains("private"), "{text}");
 }

@@ -3,8 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 mod bad_input;
+mod commands;
 mod instances;
+mod keyring;
 mod live_edits;
+mod mcpctl;
+mod nginx;
 mod protocol1;
 mod publish;
 mod real_model;

@@ -166,8 +166,7 @@ async fn a_stop_withdraws_closes_the_channel_and_leaves_nothing() {
     let answer = world.mcpd.get("/api/v1/llms/qwen", &world.caller).send().await.unwrap();
     assert_eq!(answer.status(), 404);
     assert!(!world.home.file("status.json").exists());
-    let status = world.home.command(&["status"]);
-    assert_eq!(status.status.code(), Some(3), "nobody publishes");
+    assert_eq!(world.home.run(&["status"]).await.code, Some(3), "nobody publishes");
 }
 
 #[tokio::test]

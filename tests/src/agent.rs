@@ -1,9 +1,9 @@
 //! A running `mcplocal-agent`, and the folder that it lives in.
 
-use crate::process::{Process, program};
+use crate::process::{Ended, Process, finish, program};
 use serde_json::{Value, json};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -71,10 +71,21 @@ impl Home {
         .await
     }
 
-    /// Runs `mcplocal-agent …` on this folder.
-    #[must_use]
-    pub fn command(&self, arguments: &[&str]) -> Output {
-        self.prepare(arguments).output().unwrap()
+    /// Runs `mcplocal-agent …` on this folder to its end.
+    pub async fn run(&self, arguments: &[&str]) -> Ended {
+        self.run_with(arguments, "", &[]).await
+    }
+
+    /// As [`Self::run`], with this on its stdin and these environment variables.
+    pub async fn run_with(
+        &self,
+        arguments: &[&str],
+        input: &str,
+        environment: &[(&str, &str)],
+    ) -> Ended {
+        let mut command = self.prepare(arguments);
+        command.env("RUST_LOG", "warn").envs(environment.iter().copied());
+        finish(command, input).await
     }
 
     fn prepare(&self, arguments: &[&str]) -> Command {

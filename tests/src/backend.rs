@@ -1,5 +1,5 @@
 //! A scripted backend: a real HTTP server that speaks the OpenAI dialect, behaves as badly as each
-//! request asks for (`x_script`), writes down what it got, and notices when its peer leaves. It
+//! request asks for (`x_script`, or the last message where a client adds no keys), writes down what it got, and notices when its peer leaves. It
 //! knows nothing of our code.
 //!
 //! Awake or asleep is a file: present, it is ready. So a recipe of any kind can wake it.
@@ -146,7 +146,7 @@ async fn answer(
     shared.seen.lock().push(seen);
     let open = Open::new(shared);
     let request: Value = serde_json::from_slice(&body).unwrap_or_default();
-    let script = &request["x_script"];
+    let script = script(&request);
     let number = |name: &str| script[name].as_u64();
     match script["do"].as_str() {
         Some("status") => {
@@ -164,6 +164,13 @@ async fn answer(
         _ if request["stream"] == true => count(open, json!({"n": 5})),
         _ => axum::Json(whole()).into_response(),
     }
+}
+
+fn script(request: &Value) -> Value {
+    let last = request["messages"].as_array().and_then(|messages| messages.last());
+    let text = last.and_then(|message| message["content"].as_str());
+    let asked = text.and_then(|text| serde_json::from_str(text).ok());
+    asked.unwrap_or_else(|| request["x_script"].clone())
 }
 
 /// An answer under way; its drop is the moment at which the peer has left or everything is sent.

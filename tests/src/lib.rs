@@ -5,12 +5,16 @@
 pub mod agent;
 pub mod backend;
 pub mod caller;
+pub mod keyring;
 pub mod llama;
+pub mod mcpctl;
 pub mod mcpd;
+pub mod nginx;
 pub mod peer;
 pub mod process;
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -40,6 +44,18 @@ pub async fn within<T>(time: Duration, what: &str, mut found: impl AsyncFnMut() 
 #[must_use]
 pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+/// What a script of `scripts/` has put in place: its last line says where.
+///
+/// # Panics
+/// It failed.
+#[must_use]
+pub fn provided(script: &str) -> PathBuf {
+    let output = Command::new(repository().join("scripts").join(script)).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let said = String::from_utf8(output.stdout).unwrap();
+    PathBuf::from(said.lines().last().unwrap())
 }
 
 /// A port that was free a moment ago.

@@ -15,16 +15,10 @@ pub struct Llama {
     _folder: TempDir,
 }
 
-/// The folder that `scripts/backend.sh` has filled.
-///
-/// # Panics
-/// It has not.
+/// The folder with the server and its models.
 #[must_use]
 pub fn folder() -> PathBuf {
-    let script = crate::repository().join("scripts/backend.sh");
-    let output = Command::new(script).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
+    crate::provided("backend.sh")
 }
 
 /// The command line of a server on this port.

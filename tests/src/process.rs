@@ -1,6 +1,7 @@
 //! A process of ours: its log is kept, and it never outlives its test.
 
 use std::fs::File;
+use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -16,10 +17,19 @@ impl Process {
     /// Starts `command`; what it prints goes to files in `folder`.
     #[must_use]
     pub fn start(name: &str, command: &mut Command, folder: &Path) -> Self {
+        Self::start_with(name, command, folder, "")
+    }
+
+    /// As [`Self::start`], with this on its stdin.
+    #[must_use]
+    pub fn start_with(name: &str, command: &mut Command, folder: &Path, input: &str) -> Self {
+        let mut stdin = tempfile::tempfile().unwrap();
+        stdin.write_all(input.as_bytes()).unwrap();
+        stdin.rewind().unwrap();
         let (out, err) = (folder.join(format!("{name}.out")), folder.join(format!("{name}.err")));
         let append = |path| File::options().create(true).append(true).open(path).unwrap();
         let child = command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(append(&out))
             .stderr(append(&err))
             .spawn()
@@ -77,6 +87,46 @@ impl Process {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
+}
+
+/// How a command ended.
+#[derive(Debug)]
+pub struct Ended {
+    /// Its exit code.
+    pub code: Option<i32>,
+    /// What it printed.
+    pub out: String,
+    /// What it complained of.
+    pub err: String,
+}
+
+impl Ended {
+    /// What it printed; it must have succeeded.
+    pub fn good(self) -> String {
+        assert_eq!(self.code, Some(0), "{self:?}");
+        self.out
+    }
+
+    /// What it complained of; it must have failed.
+    pub fn bad(self) -> String {
+        assert!(self.code.is_some_and(|code| code != 0), "{self:?}");
+        self.err
+    }
+}
+
+/// Runs a command to its end, with this on its stdin.
+pub async fn finish(mut command: Command, input: &str) -> Ended {
+    let input = input.to_owned();
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let ended = tokio::task::spawn_blocking(move || {
+        let mut child = command.spawn().unwrap();
+        // One that reads nothing may have ended before it could.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    });
+    let output = tokio::time::timeout(crate::PATIENCE, ended).await.unwrap().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
 impl Drop for Process {

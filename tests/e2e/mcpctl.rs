@@ -1,0 +1,118 @@
+//! What a person with a key does in a terminal.
+
+use crate::World;
+use e2e::caller::counted;
+use e2e::mcpctl::Mcpctl;
+use serde_json::Value;
+use std::os::unix::fs::PermissionsExt as _;
+
+async fn world() -> (World, Mcpctl) {
+    let world = World::new().await;
+    world.mcpd.active(&world.caller, "qwen").await;
+    let mcpctl = Mcpctl::with(&world.mcpd.url, &world.caller);
+    (world, mcpctl)
+}
+
+#[tokio::test]
+async fn the_catalogue_is_shown_as_table_json_yaml_and_in_full() {
+    let (_world, mcpctl) = world().await;
+    let table = mcpctl.run(&["get", "llm"]).await.good();
+    let lines: Vec<Vec<&str>> = table.lines().map(|l| l.split_whitespace().collect()).collect();
+    assert_eq!(lines[0], ["NAME", "KIND", "STATUS", "MODEL", "OWNER", "AGE"]);
+    assert_eq!(lines[1][..5], ["qwen", "virtual", "active", "the-backends-own-name", "mia"]);
+    let wide = mcpctl.run(&["get", "llm", "-o", "wide"]).await.good();
+    assert!(wide.contains("IN-FLIGHT") && wide.contains("0/1"), "{wide}");
+    let json = mcpctl.run(&["get", "llm", "qwen", "-o", "json"]).await.good();
+    let rows: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!((&rows[0]["name"], &rows[0]["kind"]), (&"qwen".into(), &"virtual".into()));
+    let yaml = mcpctl.run(&["get", "llm", "-o", "yaml"]).await.good();
+    assert!(yaml.contains("- name: qwen\n") || yaml.contains("name: qwen\n"), "{yaml}");
+    let full = mcpctl.run(&["describe", "llm", "qwen"]).await.good();
+    assert!(full.contains("In flight") && full.contains("0 of 1"), "{full}");
+    let missing = mcpctl.run(&["describe", "llm", "gwen"]).await.bad();
+    assert!(missing.contains("no such model") && missing.contains("qwen"), "{missing}");
+}
+
+#[tokio::test]
+async fn watching_prints_again_when_something_changes() {
+    let (world, mcpctl) = world().await;
+    let watching = mcpctl.start(&["get", "llm", "--watch"]);
+    e2e::until("it is shown", async || watching.out().contains("active").then_some(())).await;
+    world.home.run(&["unpublish", "qwen"]).await.good();
+    e2e::until("its end is shown", async || watching.err().contains("No models").then_some(()))
+        .await;
+}
+
+#[tokio::test]
+async fn a_chat_takes_its_question_as_an_argument_or_from_a_pipe_and_streams_the_answer() {
+    let (_world, mcpctl) = world().await;
+    let script = r#"{"do": "count", "n": 7}"#;
+    let ended = mcpctl.run(&["chat", "qwen", "--stats", script]).await;
+    assert!(ended.err.contains("7 tokens"), "{}", ended.err);
+    assert_eq!(ended.good(), format!("{}\n", counted(7)), "tokens alone go to stdout");
+    let piped = mcpctl.run_with(&["chat", "qwen"], script, &[]).await;
+    assert_eq!(piped.good(), format!("{}\n", counted(7)));
+    let none = mcpctl.run(&["chat", "qwen"]).await.bad();
+    assert!(none.contains("no question"), "{none}");
+    let broken = mcpctl
+        .run(&["chat", "qwen", r#"{"do": "count", "n": 9, "pauseMs": 20, "abortAt": 4}"#])
+        .await;
+    assert_eq!(broken.out, format!("{}\n", counted(3)));
+    assert!(broken.bad().contains("backend"), "an answer that breaks is no answer");
+}
+
+#[tokio::test]
+async fn ctrl_c_in_a_chat_stops_the_backend_and_the_next_question_is_answered_at_once() {
+    let (world, mcpctl) = world().await;
+    let endless = r#"{"do": "count", "n": 100000, "pauseMs": 20}"#;
+    let mut chat = mcpctl.start(&["chat", "qwen", endless]);
+    e2e::until("it answers", async || chat.out().contains(" 3").then_some(())).await;
+    chat.signal("INT");
+    let ended = e2e::until("it ends", async || chat.ended()).await;
+    assert_eq!(ended.code(), Some(130));
+    world.backend.until_open(0).await;
+    mcpctl.run(&["chat", "qwen", r#"{"do": "count", "n": 1}"#]).await.good();
+}
+
+#[tokio::test]
+async fn an_admin_makes_lists_and_revokes_keys() {
+    let world = World::new().await;
+    world.mcpd.active(&world.caller, "qwen").await;
+    let admin = Mcpctl::with(&world.mcpd.url, &world.mcpd.token("root", "admin"));
+    let wish = ["token", "create", "--user", "ann", "--scope", "infer:qwen", "--label", "laptop"];
+    let made = admin.run(&wish).await;
+    let id = made.err.split("id is ").nth(1).unwrap().trim().trim_end_matches('.').to_owned();
+    let key = made.good().trim().to_owned();
+    let ann = Mcpctl::with(&world.mcpd.url, &key);
+    assert!(ann.run(&["get", "llm"]).await.good().contains("qwen"));
+    let list = admin.run(&["token", "list"]).await.good();
+    assert!(list.contains("laptop") && list.contains(&id) && !list.contains(&key), "{list}");
+    let refused = ann.run(&["token", "list"]).await.bad();
+    assert!(refused.contains("admin"), "{refused}");
+    admin.run(&["token", "revoke", &id]).await.good();
+    let dead = ann.run(&["get", "llm"]).await.bad();
+    assert!(dead.contains("revoked"), "{dead}");
+}
+
+#[tokio::test]
+async fn server_and_key_are_kept_where_the_person_says_and_can_be_forgotten() {
+    let world = World::new().await;
+    let mcpctl = Mcpctl::fresh();
+    let lost = mcpctl.run(&["get", "llm"]).await.bad();
+    assert!(lost.contains("mcpctl config set-url"), "{lost}");
+    let open = mcpctl.run(&["config", "set-url", "http://mcpd.example.com"]).await.bad();
+    assert!(open.contains("https"), "{open}");
+    mcpctl.run(&["config", "set-url", &world.mcpd.url]).await.good();
+    let key = format!("{}\n", world.caller);
+    let no_keychain = mcpctl.run_with(&["config", "set-token"], &key, &[]).await.bad();
+    assert!(no_keychain.contains("--insecure-storage"), "{no_keychain}");
+    let set = ["config", "set-token", "--insecure-storage"];
+    mcpctl.run_with(&set, &key, &[]).await.good();
+    let mode = std::fs::metadata(mcpctl.file()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    mcpctl.run(&["get", "llm"]).await.good();
+    let shown = mcpctl.run(&["config", "show"]).await.good();
+    assert!(shown.contains(&world.mcpd.url) && !shown.contains(&world.caller), "{shown}");
+    mcpctl.run(&["config", "unset"]).await.good();
+    mcpctl.run(&["get", "llm"]).await.bad();
+}

@@ -1,0 +1,75 @@
+//! A real nginx between publisher, mcpd and caller, with the settings that it comes with: it holds
+//! back what it can.
+
+use crate::whole;
+use e2e::agent::{Agent, Home, provider};
+use e2e::backend::Backend;
+use e2e::caller::{Streamed, counted, read, scripted};
+use e2e::mcpd::Mcpd;
+use e2e::nginx::Nginx;
+use serde_json::{Value, json};
+
+struct Proxied {
+    mcpd: Mcpd,
+    nginx: Nginx,
+    backend: Backend,
+    home: Home,
+    caller: String,
+    _agent: Agent,
+}
+
+impl Proxied {
+    async fn start(more: &str) -> Self {
+        let (mcpd, backend) = (Mcpd::start().await, Backend::awake().await);
+        let nginx = Nginx::before(&mcpd.url, more).await;
+        let home = Home::with(&nginx.url, &[provider("qwen", &backend.url)]);
+        let agent = Agent::start(&home, &mcpd.token("mia", "publish"));
+        let caller = mcpd.token("tom", "infer");
+        Self { mcpd, nginx, backend, home, caller, _agent: agent }
+    }
+
+    async fn chat(&self, body: &Value) -> reqwest::Response {
+        let url = format!("{}/v1/chat/completions", self.nginx.url);
+        let request = reqwest::Client::new().post(url).bearer_auth(&self.caller).json(body);
+        request.send().await.unwrap()
+    }
+
+    async fn answers(&self) {
+        let streamed = read(self.chat(&scripted("qwen", json!({"do": "count", "n": 40}))).await);
+        let expected = Streamed { text: counted(40), done: true, ..Streamed::default() };
+        assert_eq!(streamed.await, expected);
+        let answer: Value = self.chat(&whole()).await.json().await.unwrap();
+        assert_eq!(answer["choices"][0]["message"]["content"], "whole");
+        let text = "{\"error\": \"no such thing\"}";
+        let script = json!({"do": "status", "status": 418, "body": text});
+        let answer = self.chat(&scripted("qwen", script)).await;
+        assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (418, text));
+    }
+}
+
+#[tokio::test]
+async fn uploads_that_nginx_holds_back_travel_in_pieces_and_the_status_says_so() {
+    let proxied = Proxied::start("").await;
+    proxied.mcpd.active(&proxied.caller, "qwen").await;
+    let held = |s: &Value| s["channel"] == "stream" && s["upload"] == "chunks";
+    proxied.home.shows("pieces", held).await;
+    proxied.answers().await;
+    // Token by token: the first is here while the backend has not sent the rest.
+    let script = json!({"do": "count", "n": 5, "stallAt": 3});
+    let mut answer = proxied.chat(&scripted("qwen", script)).await;
+    let first = answer.chunk().await.unwrap().unwrap();
+    assert!(first.starts_with(b"data: "), "{first:?}");
+    drop(answer);
+    proxied.backend.until_open(0).await;
+}
+
+#[tokio::test]
+async fn a_control_channel_that_is_held_back_becomes_long_polling_and_the_status_says_so() {
+    // What some companies' proxies do: the answer is buffered whatever its headers ask.
+    let proxied = Proxied::start("proxy_ignore_headers X-Accel-Buffering;").await;
+    proxied.mcpd.active(&proxied.caller, "qwen").await;
+    proxied.home.shows("polling", |s| s["channel"] == "poll").await;
+    proxied.answers().await;
+    proxied.home.run(&["unpublish", "qwen"]).await.good();
+    proxied.mcpd.gone(&proxied.caller, "qwen").await;
+}

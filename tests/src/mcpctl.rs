@@ -1,0 +1,68 @@
+//! `mcpctl`, as a person with a key uses it.
+
+use crate::process::{Ended, Process, finish, program};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// A person's settings, and the key in the environment if there is one.
+pub struct Mcpctl {
+    folder: TempDir,
+    environment: Vec<(String, String)>,
+}
+
+impl Mcpctl {
+    /// With nothing set.
+    #[must_use]
+    pub fn fresh() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), environment: Vec::new() }
+    }
+
+    /// With server and key in the environment.
+    #[must_use]
+    pub fn with(url: &str, token: &str) -> Self {
+        let variables = [("MCPCTL_URL", url), ("MCPCTL_TOKEN", token)];
+        let environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Self { environment: environment.to_vec(), ..Self::fresh() }
+    }
+
+    /// The file with the settings.
+    #[must_use]
+    pub fn file(&self) -> std::path::PathBuf {
+        self.folder.path().join("cli.json")
+    }
+
+    /// Runs it to its end.
+    pub async fn run(&self, arguments: &[&str]) -> Ended {
+        self.run_with(arguments, "", &[]).await
+    }
+
+    /// As [`Self::run`], with this on its stdin and these environment variables.
+    pub async fn run_with(
+        &self,
+        arguments: &[&str],
+        input: &str,
+        environment: &[(&str, &str)],
+    ) -> Ended {
+        let mut command = self.prepare(arguments);
+        command.envs(environment.iter().copied());
+        finish(command, input).await
+    }
+
+    /// Starts it, for what goes on until it is interrupted.
+    #[must_use]
+    pub fn start(&self, arguments: &[&str]) -> Process {
+        Process::start("mcpctl", &mut self.prepare(arguments), self.folder.path())
+    }
+
+    fn prepare(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program("mcpctl"));
+        command
+            .args(arguments)
+            .env("MCPCTL_HOME", self.folder.path())
+            .env("MCPCTL_KEYCHAIN", "off")
+            .env_remove("MCPCTL_URL")
+            .env_remove("MCPCTL_TOKEN")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
