@@ -8,7 +8,7 @@ pub(crate) mod frames;
 
 use crate::limits;
 use crate::pipe;
-use crate::publisher::answer::ChunkedAnswer;
+use crate::publisher::answer::pieces::Open;
 use crate::store::{Change, Store, StoreError};
 use bytes::Bytes;
 use http::HeaderMap;
@@ -73,8 +73,8 @@ pub(crate) struct Upload {
     events: mpsc::Sender<CallerEvent>,
     /// Cancelled when nobody waits for the answer any more.
     pub(crate) stop: CancellationToken,
-    /// The answer's pipe, when it comes in several requests.
-    pub(crate) chunks: Arc<tokio::sync::Mutex<Option<ChunkedAnswer>>>,
+    /// The answer so far, when it comes in several requests.
+    pub(crate) pieces: Arc<tokio::sync::Mutex<Option<Open>>>,
 }
 
 struct Kept {
@@ -259,7 +259,7 @@ impl Driver {
         let task = TaskId(rand::random());
         let (sender, events) = mpsc::channel(limits::CALLER_EVENTS);
         let upload =
-            Upload { events: sender, stop: CancellationToken::new(), chunks: Arc::default() };
+            Upload { events: sender, stop: CancellationToken::new(), pieces: Arc::default() };
         let request = Some(Arc::new(request));
         self.event(|inner, now, out| {
             inner.kept.insert(task, Kept { request, upload });

@@ -38,6 +38,12 @@ impl Proxied {
         let streamed = read(self.chat(&scripted("qwen", json!({"do": "count", "n": 40}))).await);
         let expected = Streamed { text: counted(40), done: true, ..Streamed::default() };
         assert_eq!(streamed.await, expected);
+        let events = "event: message_start\ndata: {\"a\": 1}\n\nevent: message_stop\ndata: {}\n\n";
+        let script = json!({
+            "do": "status", "status": 200, "type": "text/event-stream", "body": events,
+        });
+        let answer = self.chat(&scripted("qwen", script)).await;
+        assert_eq!(answer.text().await.unwrap(), events, "byte for byte, names of events too");
         let answer: Value = self.chat(&whole()).await.json().await.unwrap();
         assert_eq!(answer["choices"][0]["message"]["content"], "whole");
         let text = "{\"error\": \"no such thing\"}";
@@ -51,7 +57,7 @@ impl Proxied {
 async fn uploads_that_nginx_holds_back_travel_in_pieces_and_the_status_says_so() {
     let proxied = Proxied::start("").await;
     proxied.mcpd.active(&proxied.caller, "qwen").await;
-    let held = |s: &Value| s["channel"] == "stream" && s["upload"] == "chunks";
+    let held = |s: &Value| s["channel"] == "stream" && s["upload"] == "pieces";
     proxied.home.shows("pieces", held).await;
     proxied.answers().await;
     // Token by token: the first is here while the backend has not sent the rest.
@@ -68,7 +74,7 @@ async fn a_control_channel_that_is_held_back_becomes_long_polling_and_the_status
     // What some companies' proxies do: the answer is buffered whatever its headers ask.
     let proxied = Proxied::start("proxy_ignore_headers X-Accel-Buffering;").await;
     proxied.mcpd.active(&proxied.caller, "qwen").await;
-    proxied.home.shows("polling", |s| s["channel"] == "poll").await;
+    proxied.home.shows("polling", |s| s["channel"] == "poll" && s["upload"] == "pieces").await;
     proxied.answers().await;
     proxied.home.run(&["unpublish", "qwen"]).await.good();
     proxied.mcpd.gone(&proxied.caller, "qwen").await;

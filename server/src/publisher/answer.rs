@@ -1,5 +1,7 @@
 //! What a publisher sends for one task: claim of the body, acknowledgement, and the answer, either
-//! as one streamed upload (protocol 2) or as results.
+//! as one streamed upload (protocol 2) or as results. See [`pieces`] for answers in several requests.
+
+pub(crate) mod pieces;
 
 use crate::auth::Principal;
 use crate::body;
@@ -7,7 +9,6 @@ use crate::driver::{AnswerHead, Upload};
 use crate::error::ApiError;
 use crate::pipe::{Reader, Writer, pipe};
 use crate::state::App;
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
@@ -17,7 +18,7 @@ use http_body_util::BodyExt as _;
 use relay::{AnswerEnd, From as Publisher, SessionId, TaskId, TaskRefusal};
 use std::sync::Arc;
 use wire::error::code;
-use wire::publisher::{Chunk, SeqReply, TaskFailure, TaskResult};
+use wire::publisher::{TaskFailure, TaskResult};
 
 /// `GET _provider-task/:id/request`: the body, which is also the acknowledgement.
 pub(crate) async fn request(
@@ -46,36 +47,57 @@ pub(crate) async fn ack(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST _provider-task/:id/response`: the backend's response body as it arrives. It is read only
-/// as fast as the caller takes it.
+/// `POST _provider-task/:id/response`: the backend's response body as it arrives, read only as fast
+/// as the caller takes it; or one numbered piece of it.
 pub(crate) async fn response(
     State(app): State<Arc<App>>,
     principal: Principal,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
-) -> Result<StatusCode, ApiError> {
+) -> Result<Response, ApiError> {
     let (from, task) = named(&principal, &headers, &id)?;
     let head = answer_head(&headers)?;
+    if let Some(piece) = pieces::Piece::of(&headers)? {
+        let data = body::read(body, wire::limits::RESPONSE_PIECE, app.times.body_idle).await?;
+        return pieces::take(&app, &from, task, head, piece, data).await;
+    }
     let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
     app.driver.with(|relay, now, out| relay.answer_begins(&from, task, now, out))?;
-    let guard = EndGuard { app: Arc::clone(&app), task, end: AnswerEnd::Aborted };
+    let guard = EndGuard::new(&app, task);
     let answer = Answer::new(task, head, upload);
-    forward(&app, &principal, answer, body, guard).await
+    Ok(forward(&app, &principal, answer, body, guard).await?.into_response())
 }
 
-/// Reports how the upload ended; when the publisher's connection dies, this handler is dropped and
-/// the guard says so.
+/// Reports how the upload ended. When the publisher's connection dies, the handler is dropped, and
+/// with it this guard: then the answer was broken off.
 struct EndGuard {
     app: Arc<App>,
     task: TaskId,
-    end: AnswerEnd,
+    end: Option<AnswerEnd>,
+}
+
+impl EndGuard {
+    fn new(app: &Arc<App>, task: TaskId) -> Self {
+        Self { app: Arc::clone(app), task, end: Some(AnswerEnd::Aborted) }
+    }
+
+    fn ended(&mut self, end: AnswerEnd) {
+        self.end = Some(end);
+    }
+
+    /// More requests follow.
+    fn goes_on(&mut self) {
+        self.end = None;
+    }
 }
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
-        let (task, end) = (self.task, self.end);
-        self.app.driver.with(|relay, now, out| relay.answer_ended(task, end, now, out));
+        if let Some(end) = self.end {
+            let task = self.task;
+            self.app.driver.with(|relay, now, out| relay.answer_ended(task, end, now, out));
+        }
     }
 }
 
@@ -125,7 +147,7 @@ async fn forward(
         let frame = tokio::select! {
             biased;
             () = answer.upload.stop.cancelled() => {
-                guard.end = AnswerEnd::Stopped;
+                guard.ended(AnswerEnd::Stopped);
                 return Err(TaskRefusal::Gone.into());
             }
             () = principal.alive.cancelled() => {
@@ -142,11 +164,11 @@ async fn forward(
         };
         let ends = data.is_none();
         if let Err(gone) = answer.push(app, data).await {
-            guard.end = AnswerEnd::Stopped;
+            guard.ended(AnswerEnd::Stopped);
             return Err(gone.into());
         }
         if ends {
-            guard.end = AnswerEnd::Complete;
+            guard.ended(AnswerEnd::Complete);
             return Ok(StatusCode::NO_CONTENT);
         }
     }
@@ -171,8 +193,9 @@ pub(crate) async fn result(
         app.driver.with(|relay, now, out| relay.wake_succeeded(&from, task, now, out))?;
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    if let Some(piece) = &result.chunk {
-        return chunk(&app, &from, task, result.seq, piece).await;
+    if let Some(chunk) = &result.chunk {
+        let (piece, data) = pieces::of_chunk(chunk);
+        return pieces::take(&app, &from, task, event_stream_head(), piece, data).await;
     }
     let Some(whole) = result.body else {
         let message = "a result has one of body, chunk, error, ok";
@@ -181,7 +204,7 @@ pub(crate) async fn result(
     let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
     app.driver.with(|relay, now, out| relay.answer_begins(&from, task, now, out))?;
     let status = status_of(result.status.unwrap_or(200))?;
-    let guard = EndGuard { app: Arc::clone(&app), task, end: AnswerEnd::Aborted };
+    let guard = EndGuard::new(&app, task);
     let body = Body::from(String::from(Box::<str>::from(whole)));
     let answer = Answer::new(task, json_head(status), upload);
     let sent = forward(&app, &principal, answer, body, guard).await?;
@@ -195,74 +218,10 @@ async fn failed(
     failure: &TaskFailure,
 ) -> Result<Response, ApiError> {
     if let Some(upload) = app.driver.upload(task) {
-        *upload.chunks.lock().await = None;
+        *upload.pieces.lock().await = None;
     }
     app.driver.with(|relay, now, out| relay.task_failed(from, task, failure, now, out))?;
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-/// An answer that comes in several requests.
-pub(crate) struct ChunkedAnswer {
-    answer: Answer,
-    /// The `seq` expected next.
-    next_seq: u64,
-}
-
-/// One SSE data payload.
-async fn chunk(
-    app: &App,
-    from: &Publisher,
-    task: TaskId,
-    seq: Option<u64>,
-    chunk: &Chunk,
-) -> Result<Response, ApiError> {
-    let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
-    let chunks = Arc::clone(&upload.chunks);
-    let mut open = chunks.lock().await;
-    let expected = open.as_ref().map_or(0, |open| open.next_seq);
-    let seq = seq.unwrap_or(expected);
-    if seq != expected {
-        return Ok(out_of_turn(seq, expected));
-    }
-    if open.is_none() {
-        app.driver.with(|relay, now, out| relay.answer_begins(from, task, now, out))?;
-    } else {
-        app.driver.with(|relay, now, _| relay.answer_continues(from, task, now))?;
-    }
-    let ChunkedAnswer { answer, next_seq } = open.get_or_insert_with(|| ChunkedAnswer {
-        answer: Answer::new(task, event_stream_head(), upload),
-        next_seq: 0,
-    });
-    if !chunk.data.is_empty() {
-        answer.push(app, Some(data_lines(&chunk.data).into())).await?;
-    }
-    *next_seq += 1;
-    if chunk.done {
-        answer.push(app, None).await?;
-        *open = None;
-        let end = AnswerEnd::Complete;
-        app.driver.with(|relay, now, out| relay.answer_ended(task, end, now, out));
-    }
-    Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-/// A repeated `seq` is confirmed again, a gap is refused.
-fn out_of_turn(seq: u64, expected: u64) -> Response {
-    let duplicate = seq < expected;
-    let reply = SeqReply { duplicate, expected: (!duplicate).then_some(expected) };
-    let status = if duplicate { StatusCode::OK } else { StatusCode::CONFLICT };
-    (status, Json(reply)).into_response()
-}
-
-fn data_lines(data: &str) -> String {
-    let mut out = String::with_capacity(data.len() + 8);
-    for line in data.split('\n') {
-        out.push_str("data: ");
-        out.push_str(line);
-        out.push('\n');
-    }
-    out.push('\n');
-    out
 }
 
 fn named(

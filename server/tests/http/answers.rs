@@ -156,19 +156,38 @@ async fn a_publisher_of_protocol_1_gets_the_whole_body_and_answers_whole_or_in_c
     let infer = tokio::spawn(infer.send());
     let (task, frame) = publisher.task().await;
     assert_eq!(frame["request"]["model"], "backend/7b");
-    let chunk =
-        |seq: u64, data: &str, done| json!({"seq": seq, "chunk": {"data": data, "done": done}});
-    let post = async |seq, data, done| {
-        let answer = publisher.result(&server, &task, &chunk(seq, data, done)).await;
-        (answer.status().as_u16(), answer.text().await.unwrap())
-    };
-    assert_eq!(post(1, "early", false).await, (409, "{\"expected\":0}".into()));
-    assert_eq!(post(0, "{\"a\":\n1}", false).await.0, 204);
-    assert_eq!(post(0, "again", false).await, (200, "{\"duplicate\":true}".into()));
-    assert_eq!(post(1, "[DONE]", true).await.0, 204);
+    for (data, done) in [("{\"a\":\n1}", false), ("[DONE]", true)] {
+        let chunk = json!({"chunk": {"data": data, "done": done}});
+        assert_eq!(publisher.result(&server, &task, &chunk).await.status(), 204);
+    }
     let answer = infer.await.unwrap().unwrap();
     assert_eq!(answer.headers()["content-type"], SSE);
     assert_eq!(answer.text().await.unwrap(), "data: {\"a\":\ndata: 1}\n\ndata: [DONE]\n\n");
+}
+
+#[tokio::test]
+async fn pieces_are_taken_in_their_order_once_each_and_byte_for_byte() {
+    let server = Server::start().await;
+    let caller = server.token("ann", &["infer"]).await;
+    let mut publisher = Publisher::of(&server, "qwen").await;
+    let chat = tokio::spawn(server.chat(&caller, "qwen").send());
+    let (task, _) = publisher.task().await;
+    let post = async |seq: &str, end: bool, text: &'static str| {
+        let request = publisher.post(&server, &wire::paths::task_response(&task));
+        let request = request.header("content-type", SSE).header(wire::headers::SEQ, seq);
+        let request = if end { request.header(wire::headers::END, "1") } else { request };
+        let answer = request.body(text).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    assert_eq!(post("one", false, "x").await.0, 400);
+    assert_eq!(post("1", false, "early").await, (409, "{\"expected\":0}".into()));
+    assert_eq!(post("0", false, "event: a\nda").await.0, 204);
+    assert_eq!(post("0", false, "again").await, (200, "{\"duplicate\":true}".into()));
+    let mut answer = chat.await.unwrap().unwrap();
+    assert_eq!(answer.chunk().await.unwrap().unwrap(), "event: a\nda", "at once");
+    assert_eq!(post("1", true, "ta: 1\n\n").await.0, 204);
+    assert_eq!(answer.text().await.unwrap(), "ta: 1\n\n");
+    assert_eq!(post("2", true, "late").await.0, 404);
 }
 
 #[tokio::test]

@@ -8,6 +8,10 @@ pub const EPOCH: &str = "x-mcpctl-epoch";
 pub const PROBE_ID: &str = "x-mcpctl-probe-id";
 /// The backend's HTTP status, on the response upload.
 pub const STATUS: &str = "x-mcpctl-status";
+/// Number of this piece, from 0, when a response comes in pieces (protocol 2).
+pub const SEQ: &str = "x-mcpctl-seq";
+/// On the last piece of a response.
+pub const END: &str = "x-mcpctl-end";
 /// Prefix of a backend's response header on the response upload.
 pub const BACKEND_PREFIX: &str = "x-mcpctl-h-";
 /// `off` turns the comments off that a streaming caller gets while it waits.

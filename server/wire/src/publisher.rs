@@ -206,9 +206,6 @@ pub struct HeartbeatReply {
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TaskResult {
-    /// Number of this post, from 0 (protocol 2).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub seq: Option<u64>,
     /// HTTP status of a whole answer, with `body`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -253,14 +250,14 @@ pub struct TaskFailure {
     pub code: Option<String>,
 }
 
-/// Answer to [`TaskResult`] when a `seq` was seen before or one is missing.
+/// Answer to a piece of a response whose number was seen before, or when one is missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SeqReply {
-    /// This `seq` had arrived before.
+    /// This piece had arrived before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
-    /// The `seq` that the server waits for.
+    /// The number that the server waits for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<u64>,
 }

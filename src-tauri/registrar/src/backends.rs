@@ -220,8 +220,11 @@ impl Backends {
         }
     }
 
-    /// Looks again now: a request could not reach it.
-    pub(crate) fn suspect(&self, backend: &Backend) {
+    /// A request could not reach it: that is known from now on, and looked at again at once.
+    pub(crate) fn unreachable(&self, backend: &Backend, why: String) {
+        if backend.state() != BackendState::Waking {
+            self.see(backend, &backend.provider(), Err(why));
+        }
         backend.poke();
     }
 

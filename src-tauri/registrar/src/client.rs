@@ -4,6 +4,7 @@
 use crate::credentials::Credentials;
 use crate::limits;
 use crate::sse::Event;
+use bytes::Bytes;
 use reqwest::{Body, Client, RequestBuilder, Response, StatusCode, header, redirect};
 use secrecy::ExposeSecret as _;
 use std::time::Duration;
@@ -188,7 +189,7 @@ impl Mcpd {
     ///
     /// # Errors
     /// Whether it is not wanted any more, or the connection broke.
-    pub async fn claim(&self, ticket: &Ticket, task: &str) -> Result<bytes::Bytes, Delivery> {
+    pub async fn claim(&self, ticket: &Ticket, task: &str) -> Result<Bytes, Delivery> {
         let request = self.on_behalf(self.get(&paths::task_request(task)), ticket);
         let response = request.send().await.map_err(|_| Delivery::Broken)?;
         if !response.status().is_success() {
@@ -212,6 +213,24 @@ impl Mcpd {
         body: Body,
     ) -> Delivery {
         let request = self.post(&paths::task_response(task)).headers(head).body(body);
+        delivery(self.on_behalf(request, ticket).send().await)
+    }
+
+    /// Sends a piece of the backend's answer up.
+    pub async fn respond_piece(
+        &self,
+        ticket: &Ticket,
+        task: &str,
+        head: header::HeaderMap,
+        seq: u64,
+        last: bool,
+        piece: Bytes,
+    ) -> Delivery {
+        let request = self.post(&paths::task_response(task)).headers(head).body(piece);
+        let mut request = request.header(headers::SEQ, seq).timeout(limits::REQUEST);
+        if last {
+            request = request.header(headers::END, 1);
+        }
         delivery(self.on_behalf(request, ticket).send().await)
     }
 

@@ -33,6 +33,10 @@ pub const RECIPE_RUNS_PER_HOUR: usize = 20;
 pub const RECIPE_CONNECT: Duration = Duration::from_secs(5);
 /// An HTTP recipe from start to end.
 pub const RECIPE_HTTP: Duration = Duration::from_secs(30);
+/// An answer that goes up in pieces: what is gathered for one.
+pub const PIECE: usize = 64 * 1024;
+/// Reads from a backend that may wait to go up in a piece.
+pub const PIECES: usize = 4;
 /// A whole answer for a protocol-1 server.
 pub const WHOLE_ANSWER: usize = 64 * 1024 * 1024;
 /// Between looks at the lock of the home by whoever came second.

@@ -25,7 +25,7 @@ pub struct Status {
     pub server: Option<String>,
     /// The connection.
     pub connection: Connection,
-    /// How answers travel: `response` (streamed upload) or `chunks` (a proxy buffers uploads).
+    /// How answers travel: `stream`, `pieces` (a proxy holds uploads back), `results` (protocol 1).
     pub upload: Option<String>,
     /// How control events arrive: `stream` or `poll`.
     pub channel: Option<String>,

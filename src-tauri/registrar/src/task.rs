@@ -2,6 +2,7 @@
 //! own model id, the answer goes up as it arrives, byte for byte. Whoever stops waiting, the
 //! backend's connection is dropped at once.
 
+mod pieces;
 mod results;
 mod upload;
 
@@ -24,8 +25,8 @@ use wire::{headers, paths};
 pub(crate) struct Road {
     pub(crate) mcpd: Mcpd,
     pub(crate) ticket: Ticket,
-    /// A proxy holds uploads back: send results instead.
-    pub(crate) chunks: AtomicBool,
+    /// A proxy holds uploads back until they end: send each answer in pieces.
+    pub(crate) in_pieces: AtomicBool,
 }
 
 impl Road {
@@ -85,15 +86,22 @@ async fn relay(
     let provider = backend.provider();
     let request = request(backends, &provider, task, body)?;
     let response = request.send().await.map_err(|error| {
-        backends.suspect(backend);
-        let code =
-            if error.is_connect() { code::BACKEND_UNREACHABLE } else { code::BACKEND_ABORTED };
-        failure(code, format!("the backend {}", client::network_cause(&error)))
+        let why = client::network_cause(&error);
+        let (code, message) = (code::BACKEND_ABORTED, format!("the backend {why}"));
+        if !error.is_connect() {
+            return failure(code, message);
+        }
+        backends.unreachable(backend, why);
+        failure(code::BACKEND_UNREACHABLE, message)
     })?;
-    if road.is_current() && !road.chunks.load(Ordering::Relaxed) {
-        return upload::deliver(road, &task.task_id, head(&response), response).await;
+    if !road.is_current() {
+        return results::deliver(road, &task.task_id, response).await;
     }
-    results::deliver(road, &task.task_id, response).await
+    let head = head(&response);
+    if road.in_pieces.load(Ordering::Relaxed) {
+        return pieces::deliver(road, &task.task_id, head, response).await;
+    }
+    upload::deliver(road, &task.task_id, head, response).await
 }
 
 async fn body(road: &Road, task: &InferTask) -> Result<Bytes, TaskFailure> {
@@ -173,6 +181,21 @@ pub(crate) async fn wake(road: Arc<Road>, backends: Arc<Backends>, task: WakeTas
             road.mcpd.result(&road.ticket, &task.task_id, &result).await;
         }
     }
+}
+
+/// What became of a part of the answer, or of all of it.
+fn taken(delivery: Delivery) -> Result<(), TaskFailure> {
+    match delivery {
+        Delivery::Delivered => Ok(()),
+        Delivery::Unwanted => Err(cancelled()),
+        Delivery::Broken => {
+            Err(failure(code::PUBLISHER_LOST, "the connection to the server broke".into()))
+        }
+    }
+}
+
+fn broke_off() -> TaskFailure {
+    failure(code::BACKEND_ABORTED, "the backend broke off".into())
 }
 
 fn failure(code: &str, message: String) -> TaskFailure {

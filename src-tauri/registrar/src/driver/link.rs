@@ -30,8 +30,11 @@ pub(super) async fn hold(
         session: registered.provider_session_id,
         epoch: current.then_some(registered.epoch),
     };
-    let road =
-        Road { mcpd: account.mcpd.clone(), ticket: ticket.clone(), chunks: AtomicBool::new(false) };
+    let road = Road {
+        mcpd: account.mcpd.clone(),
+        ticket: ticket.clone(),
+        in_pieces: AtomicBool::new(false),
+    };
     let mut link = Link {
         road: Arc::new(road),
         heartbeat: Duration::from_secs(registered.heartbeat_seconds.max(1)),
@@ -211,11 +214,17 @@ impl Link<'_> {
     fn online(&mut self) {
         self.session.online(Instant::now());
         let mode = if self.mode == Mode::Stream { "stream" } else { "poll" };
-        let chunks = self.road.ticket.epoch.is_none() || self.mode == Mode::Poll;
-        self.road.chunks.store(chunks, Ordering::Relaxed);
+        // A proxy that holds the channel back is not to be trusted with uploads either.
+        let in_pieces = self.mode == Mode::Poll;
+        self.road.in_pieces.store(in_pieces, Ordering::Relaxed);
+        let upload = match self.road.ticket.epoch {
+            None => "results",
+            Some(_) if in_pieces => "pieces",
+            Some(_) => "stream",
+        };
         self.driver.board.send_modify(|status| {
             status.channel = Some(mode.into());
-            status.upload = Some(if chunks { "chunks" } else { "response" }.into());
+            status.upload = Some(upload.into());
             if !matches!(status.connection, Connection::Online { .. }) {
                 status.connection = Connection::Online { since: unix_ms() };
                 tracing::info!(channel = mode, "online");
@@ -225,10 +234,10 @@ impl Link<'_> {
 
     fn choose_upload(&mut self, held_back: bool) {
         self.probe = None;
-        self.road.chunks.store(held_back, Ordering::Relaxed);
+        self.road.in_pieces.store(held_back, Ordering::Relaxed);
         if held_back {
             tracing::warn!("a proxy holds uploads back: answers go up in pieces");
-            self.driver.board.send_modify(|status| status.upload = Some("chunks".into()));
+            self.driver.board.send_modify(|status| status.upload = Some("pieces".into()));
         }
     }
 

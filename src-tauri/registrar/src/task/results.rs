@@ -1,8 +1,7 @@
-//! The slow path, for a protocol-1 server and for networks that hold an upload back until it ends:
-//! a streamed answer goes up as one result per event, any other answer as one result.
+//! The way up to a protocol-1 server: a streamed answer as one result per event, any other answer as
+//! one result.
 
-use super::{Road, cancelled, failure};
-use crate::client::Delivery;
+use super::{Road, broke_off, failure, taken};
 use crate::limits;
 use crate::sse::Decoder;
 use reqwest::{Response, header};
@@ -29,33 +28,22 @@ pub(super) async fn deliver(
 async fn events(road: &Road, task: &str, mut response: Response) -> Result<(), TaskFailure> {
     let mut decoder = Decoder::new(SSE_EVENT, SSE_EVENT);
     let mut found = Vec::new();
-    let mut posted = Posted { road, task, seq: 0 };
     while let Some(bytes) = response.chunk().await.map_err(|_| broke_off())? {
         let fed = decoder.feed(&bytes, &mut found);
         fed.map_err(|too_long| failure(code::BACKEND_ABORTED, too_long.to_string()))?;
         for event in found.drain(..) {
             let done = event.data == DONE;
-            posted.post(Chunk { data: event.data, done }).await?;
+            chunk(road, task, Chunk { data: event.data, done }).await?;
             if done {
                 return Ok(());
             }
         }
     }
-    posted.post(Chunk { data: String::new(), done: true }).await
+    chunk(road, task, Chunk { data: String::new(), done: true }).await
 }
 
-struct Posted<'a> {
-    road: &'a Road,
-    task: &'a str,
-    seq: u64,
-}
-
-impl Posted<'_> {
-    async fn post(&mut self, chunk: Chunk) -> Result<(), TaskFailure> {
-        let seq = self.road.is_current().then_some(self.seq);
-        self.seq += 1;
-        post(self.road, self.task, TaskResult { seq, chunk: Some(chunk), ..<_>::default() }).await
-    }
+async fn chunk(road: &Road, task: &str, chunk: Chunk) -> Result<(), TaskFailure> {
+    post(road, task, TaskResult { chunk: Some(chunk), ..<_>::default() }).await
 }
 
 async fn whole(road: &Road, task: &str, mut response: Response) -> Result<(), TaskFailure> {
@@ -78,15 +66,5 @@ async fn whole(road: &Road, task: &str, mut response: Response) -> Result<(), Ta
 }
 
 async fn post(road: &Road, task: &str, result: TaskResult) -> Result<(), TaskFailure> {
-    match road.mcpd.result(&road.ticket, task, &result).await {
-        Delivery::Delivered => Ok(()),
-        Delivery::Unwanted => Err(cancelled()),
-        Delivery::Broken => {
-            Err(failure(code::PUBLISHER_LOST, "a piece of the answer was not taken".into()))
-        }
-    }
-}
-
-fn broke_off() -> TaskFailure {
-    failure(code::BACKEND_ABORTED, "the backend broke off".into())
+    taken(road.mcpd.result(&road.ticket, task, &result).await)
 }

@@ -1,6 +1,6 @@
 //! The fast path: the backend's body becomes the body of one request to mcpd.
 
-use super::{Road, cancelled, failure};
+use super::{Road, broke_off, taken};
 use crate::client::Delivery;
 use bytes::Bytes;
 use futures_util::Stream;
@@ -12,7 +12,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
-use wire::error::code;
 use wire::publisher::TaskFailure;
 
 /// Streams the answer up. A broken answer breaks the upload, so that nobody takes it for complete.
@@ -25,16 +24,10 @@ pub(super) async fn deliver(
     let tap = Tap::new(response);
     let body = Body::wrap_stream(Flow(Arc::clone(&tap.shared)));
     let delivery = road.mcpd.respond(&road.ticket, task, head, body).await;
-    match delivery {
-        Delivery::Delivered => Ok(()),
-        Delivery::Unwanted => Err(cancelled()),
-        Delivery::Broken if tap.shared.broken.load(Ordering::Relaxed) => {
-            Err(failure(code::BACKEND_ABORTED, "the backend broke off".into()))
-        }
-        Delivery::Broken => {
-            Err(failure(code::PUBLISHER_LOST, "the connection to the server broke".into()))
-        }
+    if delivery == Delivery::Broken && tap.shared.broken.load(Ordering::Relaxed) {
+        return Err(broke_off());
     }
+    taken(delivery)
 }
 
 type Source = Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>;

@@ -1,0 +1,114 @@
+//! An answer that comes in several requests: in numbered pieces, byte for byte, where a proxy holds
+//! request bodies back until they end; or as a protocol-1 publisher's chunks, one event each.
+
+use super::{Answer, EndGuard};
+use crate::driver::AnswerHead;
+use crate::error::ApiError;
+use crate::state::App;
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use relay::{AnswerEnd, From as Publisher, TaskId, TaskRefusal};
+use std::sync::Arc;
+use wire::headers::{END, SEQ};
+use wire::publisher::{Chunk, SeqReply};
+
+/// An answer of which pieces are still to come.
+pub(crate) struct Open {
+    answer: Answer,
+    /// The number expected next.
+    next: u64,
+}
+
+/// What a request says of the piece in it.
+pub(super) struct Piece {
+    /// A protocol-1 publisher's chunks have no numbers: they come one after the other.
+    seq: Option<u64>,
+    last: bool,
+}
+
+impl Piece {
+    /// The piece that these headers announce; none when the request is the whole answer.
+    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
+        let Some(seq) = headers.get(SEQ) else {
+            return Ok(None);
+        };
+        let seq = seq.to_str().ok().and_then(|seq| seq.parse().ok());
+        let seq = seq.ok_or_else(|| ApiError::invalid(format!("{SEQ} must be a number"), None))?;
+        Ok(Some(Self { seq: Some(seq), last: headers.contains_key(END) }))
+    }
+}
+
+/// A chunk as the caller's event stream has it.
+pub(super) fn of_chunk(chunk: &Chunk) -> (Piece, Bytes) {
+    let mut event = String::with_capacity(chunk.data.len() + 8);
+    if !chunk.data.is_empty() {
+        for line in chunk.data.split('\n') {
+            event.push_str("data: ");
+            event.push_str(line);
+            event.push('\n');
+        }
+        event.push('\n');
+    }
+    (Piece { seq: None, last: chunk.done }, event.into())
+}
+
+/// Puts a piece into the caller's pipe. Answered when it is in: so a slow caller holds back its own
+/// publisher and nobody else.
+pub(super) async fn take(
+    app: &Arc<App>,
+    from: &Publisher,
+    task: TaskId,
+    head: AnswerHead,
+    piece: Piece,
+    data: Bytes,
+) -> Result<Response, ApiError> {
+    let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
+    let pieces = Arc::clone(&upload.pieces);
+    let mut open = pieces.lock().await;
+    let expected = open.as_ref().map_or(0, |open| open.next);
+    let seq = piece.seq.unwrap_or(expected);
+    if seq != expected {
+        return Ok(out_of_turn(seq, expected));
+    }
+    let mut answer = if let Some(begun) = open.take() {
+        app.driver.with(|relay, now, _| relay.answer_continues(from, task, now))?;
+        begun.answer
+    } else {
+        app.driver.with(|relay, now, out| relay.answer_begins(from, task, now, out))?;
+        Answer::new(task, head, upload)
+    };
+    // A publisher that leaves while its piece waits for room takes the answer with it: nobody could
+    // tell how much of the piece has arrived, and no text may arrive twice.
+    let mut guard = EndGuard::new(app, task);
+    if let Err(gone) = push(app, &mut answer, data, piece.last).await {
+        guard.ended(AnswerEnd::Stopped);
+        return Err(gone.into());
+    }
+    if piece.last {
+        guard.ended(AnswerEnd::Complete);
+    } else {
+        guard.goes_on();
+        *open = Some(Open { answer, next: expected + 1 });
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+async fn push(app: &App, answer: &mut Answer, data: Bytes, last: bool) -> Result<(), TaskRefusal> {
+    if !data.is_empty() {
+        answer.push(app, Some(data)).await?;
+    }
+    if last {
+        answer.push(app, None).await?;
+    }
+    Ok(())
+}
+
+/// A repeated number is confirmed again, a gap is refused.
+fn out_of_turn(seq: u64, expected: u64) -> Response {
+    let duplicate = seq < expected;
+    let reply = SeqReply { duplicate, expected: (!duplicate).then_some(expected) };
+    let status = if duplicate { StatusCode::OK } else { StatusCode::CONFLICT };
+    (status, Json(reply)).into_response()
+}
