@@ -5,7 +5,7 @@ use e2e::agent::{Agent, Home};
 use e2e::caller::read;
 use e2e::llama::{self, Llama};
 use e2e::mcpd::Mcpd;
-use e2e::process::Process;
+use e2e::process::{Process, gone};
 use serde_json::{Value, json};
 use std::process::Command;
 
@@ -126,12 +126,16 @@ async fn a_model_that_is_not_running_is_started_by_its_recipe_and_answers() {
     let _agent = Agent::start(&home, &mcpd.token("mia", "publish"));
     mcpd.row(&caller, "sleepy", |row| row["status"] == "hibernating").await;
     let body = asked(&json!({"model": "sleepy", "stream": true}));
-    let answer = mcpd.post("/v1/chat/completions", &caller).json(&body).send().await.unwrap();
-    let streamed = read(answer).await;
-    let pid = std::fs::read_to_string(pid).unwrap();
-    assert!(Command::new("kill").arg(pid.trim()).status().unwrap().success(), "it lives on");
-    assert!(streamed.done && streamed.text.trim().starts_with("58 59"), "{streamed:?}");
-    // It was ended behind the agent's back: the catalogue learns of it.
+    // The second time it was ended behind the agent's back, and nobody has noticed yet.
+    for _ in 0..2 {
+        let answer = mcpd.post("/v1/chat/completions", &caller).json(&body).send().await.unwrap();
+        let streamed = read(answer).await;
+        let pid = std::fs::read_to_string(&pid).unwrap();
+        assert!(Command::new("kill").arg(pid.trim()).status().unwrap().success(), "it lives on");
+        gone(&pid).await;
+        assert!(streamed.done && streamed.text.trim().starts_with("58 59"), "{streamed:?}");
+    }
+    // The catalogue learns of its end.
     mcpd.row(&caller, "sleepy", |row| row["status"] == "hibernating").await;
 }
 

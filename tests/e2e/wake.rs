@@ -6,6 +6,7 @@ use e2e::backend::Backend;
 use e2e::caller::{code, read};
 use e2e::mcpd::Mcpd;
 use e2e::peer::Peer;
+use e2e::process::gone;
 use serde_json::{Value, json};
 
 async fn asleep(wake: impl FnOnce(&Backend) -> Value) -> World {
@@ -67,11 +68,25 @@ async fn a_recipe_that_hangs_is_stopped_with_its_children() {
     let text = answer.text().await.unwrap();
     assert!(text.contains("recipe_timeout"), "{text}");
     let pid = std::fs::read_to_string(world.backend.flag().with_file_name("pid")).unwrap();
-    let stat = format!("/proc/{}/stat", pid.trim());
-    e2e::until("the recipe's child is gone", async || {
-        std::fs::read_to_string(&stat).map_or(Some(()), |s| s.contains(") Z ").then_some(()))
+    gone(&pid).await;
+}
+
+#[tokio::test]
+async fn a_recipe_that_is_at_work_when_the_agent_is_stopped_ends_with_it() {
+    let mut world = asleep(|backend| {
+        let pid = backend.flag().with_file_name("pid");
+        let script = format!("sleep 600 & echo $! > {0}.new; mv {0}.new {0}; wait", pid.display());
+        json!({"type": "command", "command": "sh", "args": ["-c", script]})
     })
     .await;
+    let pid = world.backend.flag().with_file_name("pid");
+    let body = whole();
+    tokio::select! {
+        _ = world.chat(&body) => unreachable!("the recipe never ends"),
+        () = e2e::until("the recipe begins", async || pid.exists().then_some(())) => {}
+    }
+    assert!(world.agent.process.stop().await.success());
+    gone(&std::fs::read_to_string(pid).unwrap()).await;
 }
 
 #[tokio::test]

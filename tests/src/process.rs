@@ -129,6 +129,15 @@ pub async fn finish(mut command: Command, input: &str) -> Ended {
     Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
+/// Waits until a process that is not ours has ended; nobody may have taken note of its end yet.
+pub async fn gone(pid: &str) {
+    let stat = Path::new("/proc").join(pid.trim()).join("stat");
+    crate::until("the process is gone", async || {
+        std::fs::read_to_string(&stat).map_or(Some(()), |s| s.contains(") Z ").then_some(()))
+    })
+    .await;
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();

@@ -148,7 +148,10 @@ impl Relay {
                 out.push(Action::Fail { task, failure: failures::backend_aborted(&name) });
             }
             Phase::Dispatched | Phase::Accepted => {
-                if self.try_again(task, true, now, out) {
+                let down = failure.code.as_deref() == Some(code::BACKEND_UNREACHABLE);
+                if self.try_again(task, true, now, out)
+                    || (down && self.wake_and_try_again(task, now, out))
+                {
                     return Ok(());
                 }
                 let told = match failure.code.as_deref() {

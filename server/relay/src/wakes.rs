@@ -52,6 +52,26 @@ impl Relay {
         self.reschedule_queue(id);
     }
 
+    /// A backend has gone down since it was last looked at, and its owner's recipe can bring it
+    /// back: the request waits for that. False when it cannot.
+    pub(crate) fn wake_and_try_again(
+        &mut self,
+        task: TaskId,
+        now: Millis,
+        out: &mut Actions,
+    ) -> bool {
+        let Some(id) = self.tasks.get(&task).map(|entry| entry.llm.clone()) else {
+            return false;
+        };
+        let Some(llm) = self.llms.get_mut(&id) else { return false };
+        if llm.provider.wake_max_wait_seconds.is_none() {
+            return false;
+        }
+        llm.reported = ReportedStatus::Hibernating;
+        llm.since = now;
+        self.try_again(task, false, now, out)
+    }
+
     /// The backend answers, as a result or a heartbeat says, whichever comes first: the queue goes
     /// on in order of arrival. How long it took is measured here, by the clock that callers wait by.
     pub(crate) fn is_awake(&mut self, id: &LlmId, now: Millis, out: &mut Actions) {

@@ -2,7 +2,7 @@
 
 use super::{World, provider};
 use crate::SubmitRefusal;
-use wire::publisher::ReportedStatus;
+use wire::publisher::{Provider, ReportedStatus};
 
 #[test]
 fn the_first_caller_starts_the_wake_and_all_are_served_in_order() {
@@ -44,6 +44,32 @@ fn nobodys_leaving_stops_the_wake() {
     world.gone(first);
     world.relay.wake_succeeded(&publisher.from(), wake, world.now, &mut world.out).unwrap();
     assert_eq!(world.sent(), [second]);
+}
+
+#[test]
+fn a_backend_that_went_down_unnoticed_is_woken_for_the_request_that_found_out() {
+    let mut world = World::new();
+    let wakeable = Provider { wake_max_wait_seconds: Some(60), ..provider("qwen", "active") };
+    let publisher = world.publish("mia", &[wakeable, provider("fixed", "active")]);
+    let task = world.submit("qwen");
+    assert_eq!(world.sent(), [task]);
+    world.fail(&publisher, task, "backend_unreachable");
+    assert_eq!(world.status("qwen"), "hibernating");
+    let wake = world.wake().expect("it is woken");
+    world.relay.wake_succeeded(&publisher.from(), wake, world.now, &mut world.out).unwrap();
+    assert_eq!(world.sent(), [task]);
+    // A backend that says it is up and takes no connection is given up in the end.
+    world.fail(&publisher, task, "backend_unreachable");
+    let wake = world.wake().expect("and once more");
+    world.relay.wake_succeeded(&publisher.from(), wake, world.now, &mut world.out).unwrap();
+    world.take();
+    world.fail(&publisher, task, "backend_unreachable");
+    assert_eq!(world.failed(), [(task, "backend_unreachable")]);
+
+    let task = world.submit("fixed");
+    world.take();
+    world.fail(&publisher, task, "backend_unreachable");
+    assert_eq!(world.failed(), [(task, "backend_unreachable")], "nothing can wake this one");
 }
 
 #[test]

@@ -29,10 +29,12 @@ pub(super) async fn run(recipe: &CommandRecipe, max_wait: Duration) -> Result<St
     wrapped.wrap(process_wrap::tokio::ProcessGroup::leader());
     #[cfg(windows)]
     wrapped.wrap(process_wrap::tokio::JobObject);
-    let mut child = wrapped.spawn().map_err(|error| {
+    let child = wrapped.spawn().map_err(|error| {
         let program = &recipe.command;
         WakeError::new("recipe_exit", format!("{program} could not be started: {error}"))
     })?;
+    let mut group = Group { child, ended: false };
+    let child = &mut group.child;
     let output = Output::default();
     let mut pipes = JoinSet::new();
     if let Some(out) = child.stdout().take() {
@@ -44,9 +46,12 @@ pub(super) async fn run(recipe: &CommandRecipe, max_wait: Duration) -> Result<St
     // Of the group only the program itself is waited for: a daemon that it leaves behind lives on.
     let ended = tokio::time::timeout(max_wait, child.inner_mut().wait()).await;
     let status = match ended {
-        Ok(status) => status.map_err(|e| WakeError::new("recipe_exit", e.to_string()))?,
+        Ok(status) => {
+            group.ended = true;
+            status.map_err(|e| WakeError::new("recipe_exit", e.to_string()))?
+        }
         Err(_) => {
-            stop(child.as_mut()).await;
+            group.stop().await;
             let secs = max_wait.as_secs();
             let detail = format!("the command did not end within {secs} s{}", output.tail());
             return Err(WakeError::new("recipe_timeout", detail));
@@ -68,16 +73,41 @@ fn judge(status: ExitStatus, output: &Output) -> Result<String, WakeError> {
     Err(WakeError::new("recipe_exit", format!("the command failed, {how}{}", output.tail())))
 }
 
-/// TERM to the whole group, a while later KILL.
-async fn stop(child: &mut dyn ChildWrapper) {
-    #[cfg(unix)]
-    let _ = child.signal(SIGTERM);
-    #[cfg(unix)]
-    if tokio::time::timeout(limits::RECIPE_KILL, child.wait()).await.is_ok() {
-        return;
+/// The recipe's processes. Dropped before the program has ended, because publishing stops or a
+/// person who tried it left, they are told to end.
+struct Group {
+    child: Box<dyn ChildWrapper>,
+    ended: bool,
+}
+
+impl Group {
+    /// TERM to the whole group, a while later KILL.
+    async fn stop(&mut self) {
+        self.terminate();
+        #[cfg(unix)]
+        if tokio::time::timeout(limits::RECIPE_KILL, self.child.wait()).await.is_ok() {
+            self.ended = true;
+            return;
+        }
+        let _ = self.child.start_kill();
+        let _ = tokio::time::timeout(limits::RECIPE_KILL, self.child.wait()).await;
+        self.ended = true;
     }
-    let _ = child.start_kill();
-    let _ = tokio::time::timeout(limits::RECIPE_KILL, child.wait()).await;
+
+    fn terminate(&mut self) {
+        #[cfg(unix)]
+        let _ = self.child.signal(SIGTERM);
+        #[cfg(not(unix))]
+        let _ = self.child.start_kill();
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.terminate();
+        }
+    }
 }
 
 fn environment() -> impl Iterator<Item = (String, String)> {
@@ -121,12 +151,24 @@ mod tests {
     use super::run;
     use crate::config::CommandRecipe;
     use std::collections::BTreeMap;
+    use std::path::Path;
     use std::time::Duration;
     use tokio::time::Instant;
 
     fn sh(script: &str) -> CommandRecipe {
         let args = vec!["-c".to_owned(), script.to_owned()];
         CommandRecipe { command: "sh".into(), args, env: BTreeMap::new() }
+    }
+
+    /// Waits until the process has ended.
+    async fn gone(pid: &str) {
+        let stat = Path::new("/proc").join(pid.trim()).join("stat");
+        let ended = || std::fs::read_to_string(&stat).map_or(true, |stat| stat.contains(") Z "));
+        let deadline = Instant::now() + Duration::from_secs(5);
+        while !ended() {
+            assert!(Instant::now() < deadline, "the child of the recipe lives");
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]
@@ -143,7 +185,7 @@ mod tests {
         let said = run(&sh("sleep 30 & echo $!"), Duration::from_secs(20)).await.unwrap();
         assert!(began.elapsed() < Duration::from_secs(5), "it waited for the daemon");
         let pid = said.trim().to_owned();
-        let alive = std::path::Path::new("/proc").join(&pid).exists();
+        let alive = Path::new("/proc").join(&pid).exists();
         let killed = std::process::Command::new("kill").arg(&pid).status().unwrap();
         assert!(alive && killed.success());
     }
@@ -155,14 +197,25 @@ mod tests {
         let script = format!("sleep 60 & echo $! > {}; wait", file.display());
         let error = run(&sh(&script), Duration::from_millis(500)).await.unwrap_err();
         assert_eq!(error.code, "recipe_timeout");
-        let pid = std::fs::read_to_string(file).unwrap();
-        let proc = std::path::Path::new("/proc").join(pid.trim()).join("stat");
-        let gone = || std::fs::read_to_string(&proc).map_or(true, |stat| stat.contains(") Z "));
-        let deadline = Instant::now() + Duration::from_secs(5);
-        while !gone() {
-            assert!(Instant::now() < deadline, "the child of the recipe lives");
-            tokio::task::yield_now().await;
+        gone(&std::fs::read_to_string(file).unwrap()).await;
+    }
+
+    #[tokio::test]
+    async fn a_command_that_nobody_waits_for_any_more_is_told_to_end_with_its_group() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("pid");
+        let recipe =
+            sh(&format!("sleep 60 & echo $! > {0}.new; mv {0}.new {0}; wait", file.display()));
+        let begun = async {
+            while !file.exists() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = run(&recipe, Duration::from_secs(60)) => panic!("it waits"),
+            () = begun => {}
         }
+        gone(&std::fs::read_to_string(file).unwrap()).await;
     }
 
     #[tokio::test]

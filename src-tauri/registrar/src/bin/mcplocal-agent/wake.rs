@@ -16,7 +16,7 @@ pub(crate) async fn test(home: &Home, name: &str) -> anyhow::Result<()> {
     let http = client::backend_client().map_err(anyhow::Error::msg)?;
     #[expect(clippy::disallowed_methods, reason = "the clock of the person who watches")]
     let began = Instant::now();
-    let woken = wake::wake(&http, provider, |step| {
+    let waking = wake::wake(&http, provider, |step| {
         let at = began.elapsed().as_secs_f64();
         match step {
             Step::Recipe(what) => println!("{at:6.1} s  running: {what}"),
@@ -25,8 +25,12 @@ pub(crate) async fn test(home: &Home, name: &str) -> anyhow::Result<()> {
             Step::NotReady(why) => println!("{at:6.1} s  not ready yet: {why}"),
             Step::Ready => println!("{at:6.1} s  the backend answers"),
         }
-    })
-    .await;
+    });
+    let woken = tokio::select! {
+        // Dropping the wake ends the recipe's processes.
+        _ = tokio::signal::ctrl_c() => bail!("stopped"),
+        woken = waking => woken,
+    };
     match woken {
         Ok(_) => Ok(()),
         Err(error) => bail!("the wake failed ({}): {}", error.code, error.detail),
