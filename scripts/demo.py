@@ -8,6 +8,8 @@ import contextlib
 import json
 import os
 import pathlib
+import re
+import shlex
 import shutil
 import signal
 import socket
@@ -20,6 +22,7 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 QUESTION = "Why is the sky blue? Answer in two sentences."
 MAX_TOKENS = 80
+FIGURES = re.compile(r"first token after (?P<first>[\d.]+) s, \d+ tokens, (?P<speed>[\d.]+) tokens/s")
 DEADLINE = 60
 
 
@@ -29,7 +32,7 @@ def say(text):
 
 def shown(command, **options):
     """Runs a command as a person would, with the command shown."""
-    print("$ " + " ".join(pathlib.Path(p).name if i == 0 else p for i, p in enumerate(command)))
+    print("$ " + shlex.join([pathlib.Path(command[0]).name, *command[1:]]))
     return subprocess.run(command, check=True, **options)
 
 
@@ -164,18 +167,35 @@ class Demo:
 
     def call(self):
         say("a caller asks; the model is woken, the answer streams back through mcpd")
+        asleep, _ = self.chat()
+        woken = (self.catalogue()[0].get("wakeMs") or 0) / 1000
+        say("and once more, now that it is awake; then the same directly, without mcpd")
+        awake, speed = self.chat()
+        direct_first, direct_speed = self.directly()
+        say("in figures")
+        print(
+            f"wake {woken:.2f} s | first token {asleep:.2f} s asleep, {awake:.2f} s awake, "
+            f"{direct_first:.2f} s directly | {speed:.0f} tokens/s, {direct_speed:.0f} directly"
+        )
+        shown([self.program("mcpctl"), "get", "llm"], env=self.environment)
+
+    def chat(self):
+        """Asks as a person would; (seconds to the first token, tokens per second)."""
         chat = ["chat", "demo", "--stats", "--max-tokens", str(MAX_TOKENS)]
         chat += ["--temperature", "0", "--seed", "1", QUESTION]
-        shown([self.program("mcpctl"), *chat], env=self.environment)
-        woken = self.catalogue()[0].get("wakeMs")
-        if woken:
-            print(f"the wake took {woken / 1000:.2f} s of that")
-        say("and once more, now that it is awake; then the same directly, without mcpd")
-        shown([self.program("mcpctl"), *chat], env=self.environment)
-        self.directly()
-        shown([self.program("mcpctl"), "get", "llm", "-o", "wide"], env=self.environment)
+        print("$ " + shlex.join(["mcpctl", *chat]))
+        command = [self.program("mcpctl"), *chat]
+        asked = subprocess.Popen(command, env=self.environment, stderr=subprocess.PIPE, text=True)
+        figures = None
+        for line in asked.stderr:
+            print(line, end="")
+            figures = FIGURES.match(line) or figures
+        if asked.wait() != 0 or figures is None:
+            sys.exit("error: the chat failed")
+        return float(figures["first"]), float(figures["speed"])
 
     def directly(self):
+        """The same from the backend itself."""
         body = {
             "model": self.model, "stream": True, "max_tokens": MAX_TOKENS, "temperature": 0,
             "seed": 1, "messages": [{"role": "user", "content": QUESTION}],
@@ -193,7 +213,8 @@ class Demo:
         ended = time.monotonic()
         first = first or ended
         speed = (tokens - 1) / max(ended - first, 1e-3)
-        print(f"directly: first token after {first - began:.2f} s, {tokens} tokens, {speed:.1f} tokens/s")
+        print(f"first token after {first - began:.2f} s, {tokens} tokens, {speed:.1f} tokens/s")
+        return first - began, speed
 
     def tray(self):
         program = self.binaries.parent.parent / "target-desktop" / "debug" / "mcplocal"
