@@ -213,7 +213,7 @@ class Demo:
         ended = time.monotonic()
         first = first or ended
         speed = (tokens - 1) / max(ended - first, 1e-3)
-        print(f"first token after {first - began:.2f} s, {tokens} tokens, {speed:.1f} tokens/s")
+        print(f"directly: first token after {first - began:.2f} s, {tokens} tokens, {speed:.1f} tokens/s")
         return first - began, speed
 
     def tray(self):

@@ -69,7 +69,8 @@ impl Settings {
     }
 
     async fn find_token(&self) -> anyhow::Result<(Option<SecretString>, &'static str)> {
-        if let Ok(token) = std::env::var(TOKEN) {
+        // Set to nothing is how scripts unset a variable.
+        if let Some(token) = std::env::var(TOKEN).ok().filter(|token| !token.trim().is_empty()) {
             return Ok((Some(token.trim().to_owned().into()), "environment"));
         }
         if let Some(token) = &self.file.token {

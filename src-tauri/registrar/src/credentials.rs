@@ -181,7 +181,8 @@ pub fn origin(url: &Url) -> String {
 }
 
 fn from_environment() -> Result<Option<(String, Source)>, CredentialsError> {
-    if let Ok(token) = std::env::var(TOKEN) {
+    // Set to nothing is how scripts unset a variable.
+    if let Some(token) = std::env::var(TOKEN).ok().filter(|token| !token.trim().is_empty()) {
         return Ok(Some((token.trim().to_owned(), Source::Environment)));
     }
     let named = std::env::var_os(TOKEN_FILE).map(|path| (path.into(), Source::File));

@@ -77,7 +77,7 @@ fn configuration(home: &Home, findings: &mut Vec<Finding>) -> Config {
         Ok(parsed) => {
             let published = parsed.config.published().count();
             let all = parsed.config.providers.len();
-            let found = format!("{place}: {all} providers, {published} to be published");
+            let found = format!("{place}: providers: {all}, to be published: {published}");
             findings.push(if published > 0 {
                 good(about, found)
             } else {

@@ -13,7 +13,9 @@ pub const IDLE_CONNECTION: Duration = Duration::from_secs(5);
 pub const BACKEND_CONNECT: Duration = Duration::from_secs(5);
 /// A readiness check from start to end.
 pub const READY: Duration = Duration::from_secs(3);
-/// Between readiness checks while it wakes.
+/// Between the first two readiness checks while it wakes; doubles up to [`WAKE_EVERY`].
+pub const WAKE_FIRST: Duration = Duration::from_millis(100);
+/// Longest time between readiness checks while it wakes.
 pub const WAKE_EVERY: Duration = Duration::from_secs(1);
 /// Control events that may wait for the driver.
 pub const EVENTS: usize = 64;

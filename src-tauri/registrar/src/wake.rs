@@ -69,10 +69,8 @@ pub async fn wake(
     watch(Step::Recipe(describe(&wake.recipe)));
     let said = run(&wake.recipe, wake.max_wait).await?;
     watch(Step::Done(said));
-    let mut poll = tokio::time::interval(limits::WAKE_EVERY);
-    poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut pause = limits::WAKE_FIRST;
     loop {
-        poll.tick().await;
         let why = match provider::ready(http, provider).await {
             Ok(()) => {
                 watch(Step::Ready);
@@ -87,6 +85,8 @@ pub async fn wake(
                 format!("the recipe ran, but the backend was not ready within {secs} s: {why}");
             return Err(WakeError::new("not_ready", detail));
         }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(limits::WAKE_EVERY);
     }
 }
 
