@@ -3,11 +3,10 @@
 //! A token is `mcp_<kind>_` + 30 random base62 characters + 6 base62 characters of CRC32. Only its
 //! SHA-256 is stored: it has 178 random bits, so a slow hash would protect nothing.
 
+mod extract;
+
 use crate::error::ApiError;
-use crate::state::App;
 use crate::store::{Store, StoreError, StoredToken};
-use axum::extract::FromRequestParts;
-use http::request::Parts;
 use parking_lot::Mutex;
 use rand::RngCore as _;
 use relay::{Allowed, Owner, OwnerId};
@@ -20,8 +19,10 @@ use wire::token::{CreateToken, CreatedToken, TokenInfo};
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const RANDOM_CHARS: usize = 30;
 const CHECK_CHARS: usize = 6;
-/// Tokens that are remembered between requests; the oldest go first.
+/// Tokens that are remembered between requests; beyond that, those not in use are forgotten.
 const CACHE: usize = 10_000;
+/// What a publisher is told whose token died.
+pub(crate) const REVOKED: &str = "the token was revoked or has expired";
 /// `last_used` is kept to the minute.
 const LAST_USED_STEP_MS: u64 = 60_000;
 
@@ -65,22 +66,6 @@ impl Principal {
     }
 }
 
-impl FromRequestParts<Arc<App>> for Principal {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        let bearer = parts.headers.get(http::header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-        let bearer = bearer.and_then(|v| v.split_once(' ')).and_then(|(scheme, token)| {
-            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-        });
-        let key = parts.headers.get("x-api-key").and_then(|v| v.to_str().ok());
-        let Some(token) = bearer.or(key) else {
-            return Err(ApiError::unauthorized("no key was sent: use `Authorization: Bearer …`"));
-        };
-        app.tokens.principal(token, app.driver.now()).await
-    }
-}
-
 /// The tokens in use, in front of the store.
 pub(crate) struct Tokens {
     store: Arc<dyn Store>,
@@ -96,7 +81,7 @@ impl Tokens {
     }
 
     /// Whose token this is.
-    async fn principal(&self, token: &str, now: u64) -> Result<Principal, ApiError> {
+    pub(crate) async fn principal(&self, token: &str, now: u64) -> Result<Principal, ApiError> {
         if !is_well_formed(token) {
             return Err(ApiError::unauthorized("this is not a key of mcpd; check for a typo"));
         }

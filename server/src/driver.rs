@@ -4,12 +4,13 @@
 //! is quick and never waits: frames go into bounded queues with `try_send`, and a queue that is full
 //! closes its channel. Actions leave in the order in which the relay made them.
 
+pub(crate) mod answer;
 pub(crate) mod frames;
 
 use crate::limits;
 use crate::pipe;
-use crate::publisher::answer::pieces::Open;
 use crate::store::{Change, Store, StoreError};
+use answer::Answer;
 use bytes::Bytes;
 use http::HeaderMap;
 use parking_lot::Mutex;
@@ -74,7 +75,7 @@ pub(crate) struct Upload {
     /// Cancelled when nobody waits for the answer any more.
     pub(crate) stop: CancellationToken,
     /// The answer so far, when it comes in several requests.
-    pub(crate) pieces: Arc<tokio::sync::Mutex<Option<Open>>>,
+    pub(crate) pieces: Arc<tokio::sync::Mutex<Option<Answer>>>,
 }
 
 struct Kept {

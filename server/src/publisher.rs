@@ -2,7 +2,7 @@
 
 pub(crate) mod answer;
 
-use crate::auth::Principal;
+use crate::auth::{self, Principal};
 use crate::body;
 use crate::driver::frames::frame;
 use crate::driver::{Driver, Frame};
@@ -26,9 +26,6 @@ use tokio_util::sync::CancellationToken;
 use wire::control::{Probe, Revoked, event, sse_event};
 use wire::error::code;
 use wire::publisher::{Heartbeat, Register};
-
-/// What a publisher is told whose token died.
-pub(crate) const REVOKED: &str = "the token was revoked or has expired";
 
 /// `POST _provider-register`.
 pub(crate) async fn register(
@@ -125,7 +122,7 @@ impl Channel {
             biased;
             () = self.principal.alive.cancelled() => {
                 self.over = true;
-                let revoked = frame(event::REVOKED, &Revoked { reason: REVOKED.into() });
+                let revoked = frame(event::REVOKED, &Revoked { reason: auth::REVOKED.into() });
                 Some(sse_event(revoked.name, &revoked.data))
             }
             frame = self.frames.recv() => {
@@ -178,7 +175,7 @@ pub(crate) async fn poll(
         () = until_news => {}
         () = tokio::time::sleep(wait) => {}
         () = principal.alive.cancelled() => {
-            frames.push(frame(event::REVOKED, &Revoked { reason: REVOKED.into() }));
+            frames.push(frame(event::REVOKED, &Revoked { reason: auth::REVOKED.into() }));
         }
         () = app.closing.cancelled() => {}
     }

@@ -1,6 +1,6 @@
 //! What every handler can reach.
 
-use crate::auth::Tokens;
+use crate::auth::{self, Tokens};
 use crate::driver::Driver;
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
@@ -83,7 +83,7 @@ impl App {
     pub(crate) async fn settle_tokens(&self) -> Result<(), StoreError> {
         let now = self.driver.now();
         for owner in self.tokens.settle(now).await? {
-            let reason = crate::publisher::REVOKED;
+            let reason = auth::REVOKED;
             self.driver.with(|relay, now, out| relay.revoke_owner(&owner, reason, now, out));
         }
         Ok(())

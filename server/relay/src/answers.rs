@@ -1,6 +1,6 @@
 //! The publisher's side of a task: it takes it, answers, fails, or is never heard of again.
 
-use crate::task::Phase;
+use crate::task::{Phase, Task};
 use crate::{
     Action, Actions, AnswerEnd, Failure, From, Millis, Relay, TaskId, TaskRefusal, failures,
 };
@@ -17,12 +17,8 @@ impl Relay {
         from: &From,
         task: TaskId,
         now: Millis,
-        _out: &mut Actions,
     ) -> Result<(), TaskRefusal> {
-        self.named(from, task, now)?;
-        let Some(entry) = self.tasks.get_mut(&task) else {
-            return Err(TaskRefusal::Unknown);
-        };
+        let entry = self.named(from, task, now)?;
         match entry.phase {
             Phase::Ended => return Err(TaskRefusal::Gone),
             Phase::Dispatched => entry.phase = Phase::Accepted,
@@ -42,12 +38,8 @@ impl Relay {
         from: &From,
         task: TaskId,
         now: Millis,
-        _out: &mut Actions,
     ) -> Result<(), TaskRefusal> {
-        self.named(from, task, now)?;
-        let Some(entry) = self.tasks.get_mut(&task) else {
-            return Err(TaskRefusal::Unknown);
-        };
+        let entry = self.named(from, task, now)?;
         match entry.phase {
             Phase::Ended => return Err(TaskRefusal::Gone),
             Phase::Answering => return Err(TaskRefusal::Answered),
@@ -69,13 +61,10 @@ impl Relay {
         task: TaskId,
         now: Millis,
     ) -> Result<(), TaskRefusal> {
-        self.named(from, task, now)?;
-        match self.tasks.get(&task).map(|t| t.phase) {
-            Some(Phase::Answering) => Ok(()),
-            Some(Phase::Ended) => Err(TaskRefusal::Gone),
-            Some(Phase::Queued | Phase::Dispatched | Phase::Accepted) | None => {
-                Err(TaskRefusal::Unknown)
-            }
+        match self.named(from, task, now)?.phase {
+            Phase::Answering => Ok(()),
+            Phase::Ended => Err(TaskRefusal::Gone),
+            Phase::Queued | Phase::Dispatched | Phase::Accepted => Err(TaskRefusal::Unknown),
         }
     }
 
@@ -133,12 +122,9 @@ impl Relay {
             self.wake_failed(&llm, failure.code.as_deref().unwrap_or("not_ready"), now, out);
             return Ok(());
         }
-        self.named(from, task, now)?;
-        let Some(entry) = self.tasks.get(&task) else {
-            return Err(TaskRefusal::Unknown);
-        };
+        let phase = self.named(from, task, now)?.phase;
         let name = self.name_of(task);
-        match entry.phase {
+        match phase {
             Phase::Ended => {
                 self.release(task, now, out);
                 return Err(TaskRefusal::Gone);
@@ -235,7 +221,7 @@ impl Relay {
 
     /// Checks that the task was sent to whoever asks, and notes the sign of life. Unknown and
     /// foreign tasks get the same answer.
-    fn named(&mut self, from: &From, task: TaskId, now: Millis) -> Result<(), TaskRefusal> {
+    fn named(&mut self, from: &From, task: TaskId, now: Millis) -> Result<&mut Task, TaskRefusal> {
         let Some(entry) = self.tasks.get_mut(&task) else {
             return Err(TaskRefusal::Unknown);
         };
@@ -252,7 +238,7 @@ impl Relay {
         session.last_seen = now;
         entry.seen = now;
         entry.missed = 0;
-        Ok(())
+        Ok(entry)
     }
 
     /// What the caller calls the task's LLM.

@@ -109,7 +109,7 @@ impl World {
     }
 
     fn ack(&mut self, publisher: &Publisher, task: TaskId) {
-        self.relay.acknowledge(&publisher.from(), task, self.now, &mut self.out).unwrap();
+        self.relay.acknowledge(&publisher.from(), task, self.now).unwrap();
     }
 
     /// The answer, from its first byte to its end.
@@ -119,7 +119,7 @@ impl World {
     }
 
     fn begin(&mut self, publisher: &Publisher, task: TaskId) {
-        self.relay.answer_begins(&publisher.from(), task, self.now, &mut self.out).unwrap();
+        self.relay.answer_begins(&publisher.from(), task, self.now).unwrap();
         self.relay.first_byte(task, self.now);
     }
 

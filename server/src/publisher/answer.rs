@@ -1,18 +1,18 @@
 //! What a publisher sends for one task: claim of the body, acknowledgement, and the answer, either
 //! as one streamed upload (protocol 2) or as results. See [`pieces`] for answers in several requests.
 
-pub(crate) mod pieces;
+mod pieces;
 
-use crate::auth::Principal;
+use crate::auth::{self, Principal};
 use crate::body;
-use crate::driver::{AnswerHead, Upload};
+use crate::driver::AnswerHead;
+use crate::driver::answer::Answer;
 use crate::error::ApiError;
-use crate::pipe::{Reader, Writer, pipe};
 use crate::state::App;
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::response::{IntoResponse, Response};
-use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::BodyExt as _;
 use relay::{AnswerEnd, From as Publisher, SessionId, TaskId, TaskRefusal};
@@ -20,15 +20,39 @@ use std::sync::Arc;
 use wire::error::code;
 use wire::publisher::{TaskFailure, TaskResult};
 
+/// The task that a publisher's request names, and who names it.
+pub(crate) struct Named {
+    principal: Principal,
+    from: Publisher,
+    task: TaskId,
+}
+
+impl FromRequestParts<Arc<App>> for Named {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let principal = Principal::from_request_parts(parts, app).await?;
+        principal.require("publish")?;
+        let Path(id) = Path::<String>::from_request_parts(parts, app)
+            .await
+            .map_err(|_| TaskRefusal::Unknown)?;
+        let task = id.parse().map_err(|()| TaskRefusal::Unknown)?;
+        let text = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok());
+        let from = Publisher {
+            owner: principal.owner().id,
+            session: text(wire::headers::SESSION).map(|id| SessionId(id.to_owned())),
+            epoch: text(wire::headers::EPOCH).and_then(|epoch| epoch.parse().ok()),
+        };
+        Ok(Self { principal, from, task })
+    }
+}
+
 /// `GET _provider-task/:id/request`: the body, which is also the acknowledgement.
 pub(crate) async fn request(
     State(app): State<Arc<App>>,
-    principal: Principal,
-    Path(id): Path<String>,
-    headers: HeaderMap,
+    Named { from, task, .. }: Named,
 ) -> Result<Response, ApiError> {
-    let (from, task) = named(&principal, &headers, &id)?;
-    app.driver.with(|relay, now, out| relay.acknowledge(&from, task, now, out))?;
+    app.driver.with(|relay, now, _| relay.acknowledge(&from, task, now))?;
     let request = app.driver.request(task).ok_or(TaskRefusal::Gone)?;
     let kind = request.headers.get("content-type").and_then(|v| HeaderValue::from_str(v).ok());
     let kind = kind.unwrap_or(HeaderValue::from_static("application/json"));
@@ -38,12 +62,9 @@ pub(crate) async fn request(
 /// `POST _provider-task/:id/ack`.
 pub(crate) async fn ack(
     State(app): State<Arc<App>>,
-    principal: Principal,
-    Path(id): Path<String>,
-    headers: HeaderMap,
+    Named { from, task, .. }: Named,
 ) -> Result<StatusCode, ApiError> {
-    let (from, task) = named(&principal, &headers, &id)?;
-    app.driver.with(|relay, now, out| relay.acknowledge(&from, task, now, out))?;
+    app.driver.with(|relay, now, _| relay.acknowledge(&from, task, now))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -51,19 +72,17 @@ pub(crate) async fn ack(
 /// as the caller takes it; or one numbered piece of it.
 pub(crate) async fn response(
     State(app): State<Arc<App>>,
-    principal: Principal,
-    Path(id): Path<String>,
+    Named { principal, from, task }: Named,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let (from, task) = named(&principal, &headers, &id)?;
     let head = answer_head(&headers)?;
     if let Some(piece) = pieces::Piece::of(&headers)? {
         let data = body::read(body, wire::limits::RESPONSE_PIECE, app.times.body_idle).await?;
         return pieces::take(&app, &from, task, head, piece, data).await;
     }
     let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
-    app.driver.with(|relay, now, out| relay.answer_begins(&from, task, now, out))?;
+    app.driver.with(|relay, now, _| relay.answer_begins(&from, task, now))?;
     let guard = EndGuard::new(&app, task);
     let answer = Answer::new(task, head, upload);
     Ok(forward(&app, &principal, answer, body, guard).await?.into_response())
@@ -101,40 +120,6 @@ impl Drop for EndGuard {
     }
 }
 
-/// An answer on its way: nothing goes to the caller before its first byte is there.
-struct Answer {
-    task: TaskId,
-    writer: Writer,
-    /// Until the first byte.
-    start: Option<(AnswerHead, Reader)>,
-    upload: Upload,
-}
-
-impl Answer {
-    fn new(task: TaskId, head: AnswerHead, upload: Upload) -> Self {
-        let (writer, reader) = pipe();
-        Self { task, writer, start: Some((head, reader)), upload }
-    }
-
-    /// Puts one piece into the pipe, or with `None` the end, as soon as the caller has room.
-    async fn push(&mut self, app: &App, data: Option<Bytes>) -> Result<(), TaskRefusal> {
-        if let Some((head, reader)) = self.start.take() {
-            app.driver.begin_answer(self.task, head, reader);
-        }
-        let put = async {
-            match data {
-                Some(data) => self.writer.write(data).await,
-                None => self.writer.finish().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            () = self.upload.stop.cancelled() => Err(TaskRefusal::Gone),
-            put = put => put.map_err(|_caller_gone| TaskRefusal::Gone),
-        }
-    }
-}
-
 /// Forwards a body, piece by piece.
 async fn forward(
     app: &App,
@@ -146,12 +131,12 @@ async fn forward(
     loop {
         let frame = tokio::select! {
             biased;
-            () = answer.upload.stop.cancelled() => {
+            () = answer.stopped() => {
                 guard.ended(AnswerEnd::Stopped);
                 return Err(TaskRefusal::Gone.into());
             }
             () = principal.alive.cancelled() => {
-                return Err(ApiError::unauthorized(super::REVOKED));
+                return Err(ApiError::unauthorized(auth::REVOKED));
             }
             frame = body.frame() => frame,
         };
@@ -163,7 +148,7 @@ async fn forward(
             None => None,
         };
         let ends = data.is_none();
-        if let Err(gone) = answer.push(app, data).await {
+        if let Err(gone) = answer.push(&app.driver, data).await {
             guard.ended(AnswerEnd::Stopped);
             return Err(gone.into());
         }
@@ -177,12 +162,9 @@ async fn forward(
 /// `POST _provider-task/:id/result`: a whole answer, a chunk, an error, or a wake's outcome.
 pub(crate) async fn result(
     State(app): State<Arc<App>>,
-    principal: Principal,
-    Path(id): Path<String>,
-    headers: HeaderMap,
+    Named { principal, from, task }: Named,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let (from, task) = named(&principal, &headers, &id)?;
     let bytes = body::read(body, wire::limits::BODY, app.times.body_idle).await?;
     let result: TaskResult = serde_json::from_slice(&bytes)
         .map_err(|e| ApiError::invalid(format!("the result is not usable: {e}"), None))?;
@@ -202,7 +184,7 @@ pub(crate) async fn result(
         return Err(ApiError::invalid(message, None));
     };
     let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
-    app.driver.with(|relay, now, out| relay.answer_begins(&from, task, now, out))?;
+    app.driver.with(|relay, now, _| relay.answer_begins(&from, task, now))?;
     let status = status_of(result.status.unwrap_or(200))?;
     let guard = EndGuard::new(&app, task);
     let body = Body::from(String::from(Box::<str>::from(whole)));
@@ -222,21 +204,6 @@ async fn failed(
     }
     app.driver.with(|relay, now, out| relay.task_failed(from, task, failure, now, out))?;
     Ok(StatusCode::NO_CONTENT.into_response())
-}
-
-fn named(
-    principal: &Principal,
-    headers: &HeaderMap,
-    id: &str,
-) -> Result<(Publisher, TaskId), ApiError> {
-    principal.require("publish")?;
-    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
-    let from = Publisher {
-        owner: principal.owner().id,
-        session: text(wire::headers::SESSION).map(|id| SessionId(id.to_owned())),
-        epoch: text(wire::headers::EPOCH).and_then(|epoch| epoch.parse().ok()),
-    };
-    Ok((from, id.parse().map_err(|()| TaskRefusal::Unknown)?))
 }
 
 fn answer_head(headers: &HeaderMap) -> Result<AnswerHead, ApiError> {

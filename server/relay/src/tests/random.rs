@@ -89,11 +89,11 @@ impl Run {
             Event::Gone { task } => self.with(task, |world, task| world.gone(task)),
             Event::End { task, end } => self.end(task, end),
             Event::Ack { task, who } => self.by(task, who, |world, by, task| {
-                let _ = world.relay.acknowledge(&by.from(), task, world.now, &mut world.out);
+                let _ = world.relay.acknowledge(&by.from(), task, world.now);
             }),
             Event::Begin { task, who } => self.by(task, who, |world, by, task| {
                 let from = by.from();
-                if world.relay.answer_begins(&from, task, world.now, &mut world.out).is_ok() {
+                if world.relay.answer_begins(&from, task, world.now).is_ok() {
                     world.relay.first_byte(task, world.now);
                 }
             }),

@@ -70,7 +70,7 @@ fn a_publisher_that_does_not_acknowledge_loses_the_task_once() {
     world.pass(5_000);
     assert_eq!(world.failed(), [(task, "dispatch_timeout")]);
     let from = publisher.from();
-    let late = world.relay.answer_begins(&from, task, world.now, &mut world.out);
+    let late = world.relay.answer_begins(&from, task, world.now);
     assert_eq!(late.unwrap_err(), TaskRefusal::Gone, "a late answer finds nobody");
     assert_eq!(world.failed(), []);
 }
@@ -81,7 +81,7 @@ fn an_answer_is_given_once() {
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
     let task = world.submit("qwen");
     world.begin(&publisher, task);
-    let again = world.relay.answer_begins(&publisher.from(), task, world.now, &mut world.out);
+    let again = world.relay.answer_begins(&publisher.from(), task, world.now);
     assert_eq!(again.unwrap_err(), TaskRefusal::Answered);
 }
 
@@ -91,7 +91,7 @@ fn a_task_is_known_to_nobody_but_the_session_that_it_was_sent_to() {
     world.publish("mia", &[provider("qwen", "active")]);
     let eve = world.publish("eve", &[provider("other", "active")]);
     let task = world.submit("qwen");
-    let foreign = world.relay.acknowledge(&eve.from(), task, world.now, &mut world.out);
+    let foreign = world.relay.acknowledge(&eve.from(), task, world.now);
     assert_eq!(foreign.unwrap_err(), TaskRefusal::Unknown);
 }
 
@@ -110,7 +110,7 @@ fn before_the_first_byte_a_pools_other_member_gets_the_task_and_after_it_never()
         // Whichever got it: it loses the backend.
         let from = [&first, &second]
             .into_iter()
-            .find(|p| world.relay.acknowledge(&p.from(), task, world.now, &mut Vec::new()).is_ok());
+            .find(|p| world.relay.acknowledge(&p.from(), task, world.now).is_ok());
         let from = from.unwrap().clone();
         if delivered {
             world.begin(&from, task);

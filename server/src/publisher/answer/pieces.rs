@@ -1,8 +1,9 @@
 //! An answer that comes in several requests: in numbered pieces, byte for byte, where a proxy holds
 //! request bodies back until they end; or as a protocol-1 publisher's chunks, one event each.
 
-use super::{Answer, EndGuard};
-use crate::driver::AnswerHead;
+use super::EndGuard;
+use crate::driver::answer::Answer;
+use crate::driver::{AnswerHead, Driver};
 use crate::error::ApiError;
 use crate::state::App;
 use axum::Json;
@@ -13,13 +14,6 @@ use relay::{AnswerEnd, From as Publisher, TaskId, TaskRefusal};
 use std::sync::Arc;
 use wire::headers::{END, SEQ};
 use wire::publisher::{Chunk, SeqReply};
-
-/// An answer of which pieces are still to come.
-pub(crate) struct Open {
-    answer: Answer,
-    /// The number expected next.
-    next: u64,
-}
 
 /// What a request says of the piece in it.
 pub(super) struct Piece {
@@ -67,22 +61,22 @@ pub(super) async fn take(
     let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
     let pieces = Arc::clone(&upload.pieces);
     let mut open = pieces.lock().await;
-    let expected = open.as_ref().map_or(0, |open| open.next);
+    let expected = open.as_ref().map_or(0, |answer| answer.pieces);
     let seq = piece.seq.unwrap_or(expected);
     if seq != expected {
         return Ok(out_of_turn(seq, expected));
     }
     let mut answer = if let Some(begun) = open.take() {
         app.driver.with(|relay, now, _| relay.answer_continues(from, task, now))?;
-        begun.answer
+        begun
     } else {
-        app.driver.with(|relay, now, out| relay.answer_begins(from, task, now, out))?;
+        app.driver.with(|relay, now, _| relay.answer_begins(from, task, now))?;
         Answer::new(task, head, upload)
     };
     // A publisher that leaves while its piece waits for room takes the answer with it: nobody could
     // tell how much of the piece has arrived, and no text may arrive twice.
     let mut guard = EndGuard::new(app, task);
-    if let Err(gone) = push(app, &mut answer, data, piece.last).await {
+    if let Err(gone) = push(&app.driver, &mut answer, data, piece.last).await {
         guard.ended(AnswerEnd::Stopped);
         return Err(gone.into());
     }
@@ -90,17 +84,23 @@ pub(super) async fn take(
         guard.ended(AnswerEnd::Complete);
     } else {
         guard.goes_on();
-        *open = Some(Open { answer, next: expected + 1 });
+        answer.pieces += 1;
+        *open = Some(answer);
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-async fn push(app: &App, answer: &mut Answer, data: Bytes, last: bool) -> Result<(), TaskRefusal> {
+async fn push(
+    driver: &Driver,
+    answer: &mut Answer,
+    data: Bytes,
+    last: bool,
+) -> Result<(), TaskRefusal> {
     if !data.is_empty() {
-        answer.push(app, Some(data)).await?;
+        answer.push(driver, Some(data)).await?;
     }
     if last {
-        answer.push(app, None).await?;
+        answer.push(driver, None).await?;
     }
     Ok(())
 }

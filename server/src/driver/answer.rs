@@ -1,0 +1,54 @@
+//! An answer on its way from its publisher into the caller's pipe.
+
+use super::{AnswerHead, Driver, Upload};
+use crate::pipe::{Reader, Writer, pipe};
+use bytes::Bytes;
+use relay::{TaskId, TaskRefusal};
+
+/// Nothing goes to the caller before the first byte is there.
+pub(crate) struct Answer {
+    task: TaskId,
+    writer: Writer,
+    /// Until the first byte.
+    start: Option<(AnswerHead, Reader)>,
+    upload: Upload,
+    /// How many pieces have been taken, when it comes in pieces.
+    pub(crate) pieces: u64,
+}
+
+impl Answer {
+    pub(crate) fn new(task: TaskId, head: AnswerHead, upload: Upload) -> Self {
+        let (writer, reader) = pipe();
+        Self { task, writer, start: Some((head, reader)), upload, pieces: 0 }
+    }
+
+    /// Waits until nobody wants it any more.
+    pub(crate) async fn stopped(&self) {
+        self.upload.stop.cancelled().await;
+    }
+
+    /// Puts bytes into the pipe, or with `None` the end, as soon as the caller has room.
+    ///
+    /// # Errors
+    /// Nobody wants it any more.
+    pub(crate) async fn push(
+        &mut self,
+        driver: &Driver,
+        data: Option<Bytes>,
+    ) -> Result<(), TaskRefusal> {
+        if let Some((head, reader)) = self.start.take() {
+            driver.begin_answer(self.task, head, reader);
+        }
+        let put = async {
+            match data {
+                Some(data) => self.writer.write(data).await,
+                None => self.writer.finish().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.upload.stop.cancelled() => Err(TaskRefusal::Gone),
+            put = put => put.map_err(|_caller_gone| TaskRefusal::Gone),
+        }
+    }
+}
