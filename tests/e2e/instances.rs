@@ -2,6 +2,7 @@
 
 use crate::{World, whole};
 use e2e::agent::Agent;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 #[tokio::test]
@@ -34,6 +35,8 @@ async fn the_status_command_reads_what_the_publishing_process_wrote() {
     let world = World::new().await;
     world.mcpd.active(&world.caller, "qwen").await;
     world.home.shows("online", |s| s["connection"]["state"] == "online").await;
+    let file = std::fs::metadata(world.home.file("status.json")).unwrap();
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
     let text = world.home.run(&["status"]).await.good();
     assert!(text.contains("online") && text.contains("qwen"), "{text}");
     let text = world.home.run(&["status", "--json"]).await.good();

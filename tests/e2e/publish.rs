@@ -197,3 +197,36 @@ async fn an_unknown_session_is_registered_again_at_once() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn the_publishing_process_listens_on_nothing_and_carries_no_desktop() {
+    let world = World::new().await;
+    world.mcpd.active(&world.caller, "qwen").await;
+    assert_eq!(world.chat(&whole()).await.status(), 200);
+    assert_eq!(world.agent.process.listening(), 0, "the agent listens");
+    assert_eq!(world.mcpd.process.listening(), 1, "a server can be seen to listen");
+    let libraries = world.agent.process.libraries();
+    assert!(libraries.contains("libc"), "they can be seen");
+    for desktop in ["gtk", "webkit", "libX11", "wayland"] {
+        assert!(!libraries.contains(desktop), "the agent carries {desktop}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_is_tried_again_after_pauses_within_their_bounds() {
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", server.local_addr().unwrap());
+    let backend = Backend::awake().await;
+    let home = Home::with(&url, &[provider("qwen", &backend.url)]);
+    let _agent = Agent::start(&home, "t");
+    let mut calls = Vec::new();
+    for _ in 0..5 {
+        drop(server.accept().await.unwrap());
+        calls.push(tokio::time::Instant::now());
+    }
+    let pauses: Vec<_> = calls.windows(2).map(|two| (two[1] - two[0]).as_millis()).collect();
+    // At a tenth: from 50 ms to half a second, which doubles with each try; plus a busy machine.
+    for (at, pause) in pauses.iter().enumerate() {
+        assert!((50..(500 << at) + 1_000).contains(pause), "{pauses:?}");
+    }
+}

@@ -79,6 +79,32 @@ impl Process {
         crate::until("the process ends", async || self.child.try_wait().unwrap()).await
     }
 
+    /// How many of its sockets listen for connections.
+    #[must_use]
+    pub fn listening(&self) -> usize {
+        const LISTEN: &str = "0A";
+        let folder = format!("/proc/{}/fd", self.pid());
+        let own: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+            .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.to_owned()))
+            .map(|link| link.trim_end_matches(']').to_owned())
+            .collect();
+        let tables = ["tcp", "tcp6"].map(|table| format!("/proc/{}/net/{table}", self.pid()));
+        let lines: String = tables.map(|table| std::fs::read_to_string(table).unwrap()).concat();
+        let listens = |line: &&str| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            fields.len() > 9 && fields[3] == LISTEN && own.iter().any(|inode| inode == fields[9])
+        };
+        lines.lines().filter(listens).count()
+    }
+
+    /// The libraries that it has loaded.
+    #[must_use]
+    pub fn libraries(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/maps", self.pid())).unwrap()
+    }
+
     /// What it holds of the machine's memory, in bytes.
     #[must_use]
     pub fn memory(&self) -> u64 {

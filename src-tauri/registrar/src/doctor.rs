@@ -81,7 +81,11 @@ fn configuration(home: &Home, findings: &mut Vec<Finding>) -> Config {
             findings.push(if published > 0 {
                 good(about, found)
             } else {
-                let fix = "switch one on: `mcplocal-agent publish NAME`";
+                let fix = if all == 0 {
+                    format!("add a provider to llm.providers in {place}")
+                } else {
+                    "switch one on: `mcplocal-agent publish NAME`".to_owned()
+                };
                 bad(Verdict::Notice, about, found, fix)
             });
             findings.extend(parsed.warnings.iter().map(|warning| {
