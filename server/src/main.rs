@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use mcpd::config::{Config, Flags};
 use mcpd::store::{Store, sqlite::SqliteStore};
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::TcpListener;
@@ -85,7 +86,11 @@ fn main() -> anyhow::Result<()> {
     let config = cli.flags.resolve()?;
     match cli.command {
         None | Some(Command::Serve) => runtime.block_on(serve(&config)),
-        Some(Command::Token(command)) => runtime.block_on(token(&config, command)),
+        Some(Command::Token(command)) => {
+            // `mcpd token list | head` ends as other programs do.
+            sigpipe::reset();
+            runtime.block_on(token(&config, command))
+        }
     }
 }
 
@@ -98,7 +103,8 @@ fn log_to_stderr(format: LogFormat) {
             ["mcpd", "relay", "wire"].contains(&line.target().split(':').next().unwrap_or(""));
         own || *line.level() <= tracing::Level::INFO
     });
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
     let log = tracing_subscriber::registry().with(wanted).with(ours);
     match format {
         LogFormat::Text => log.with(lines).init(),

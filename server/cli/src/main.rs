@@ -140,6 +140,8 @@ enum Config {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    // `mcpctl … | head` ends as other programs do.
+    sigpipe::reset();
     let arguments = Arguments::parse();
     match perform(arguments).await {
         Ok(code) => code,

@@ -1,5 +1,6 @@
 //! Where log lines go, and whose are heard.
 
+use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -17,6 +18,7 @@ pub fn to_stderr() {
         let ours = line.target().split(':').next().is_some_and(|name| OURS.contains(&name));
         ours || *line.level() <= tracing::Level::INFO
     });
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let colours = std::io::stderr().is_terminal();
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(colours);
     tracing_subscriber::registry().with(wanted).with(heard).with(lines).init();
 }

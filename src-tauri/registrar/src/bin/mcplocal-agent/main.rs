@@ -78,6 +78,10 @@ enum Command {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::to_stderr();
+    if !matches!(arguments.command, Command::Run) {
+        // `mcplocal-agent status | head` ends as other programs do.
+        sigpipe::reset();
+    }
     match perform(arguments.command).await {
         Ok(code) => code,
         Err(error) => {
