@@ -2,6 +2,7 @@
 //! layout, line ends, byte order mark, the spelling of numbers.
 
 use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
+use serde_json::{Value, json};
 
 /// One change, as a person would name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,20 +43,54 @@ pub fn apply(text: &str, edit: &Edit) -> Result<String, Refusal> {
         .map_err(|e| Refusal::Broken(e.to_string()))?;
     let object =
         root.object_value().ok_or_else(|| Refusal::Broken("it must be an object".into()))?;
-    match edit {
-        Edit::SetMcpdUrl(url) => set(&object, "mcpdUrl", CstInputValue::String(url.clone())),
+    let text = match edit {
+        Edit::SetMcpdUrl(url) => set(&root, &object, "mcpdUrl", &json!(url)),
         Edit::SetPublish { name, on } => {
-            let provider = provider(&object, name)?;
-            set(&provider, "publish", CstInputValue::Bool(*on));
+            set(&root, &provider(&object, name)?, "publish", &json!(on))
         }
-    }
-    Ok(format!("{mark}{root}"))
+    };
+    CstRootNode::parse(&text, &super::parse::options())
+        .map_err(|e| Refusal::Broken(format!("this change would break it: {e}")))?;
+    Ok(format!("{mark}{text}"))
 }
 
-fn set(object: &CstObject, key: &str, value: CstInputValue) {
-    match object.get(key) {
-        Some(property) => property.set_value(value),
-        None => drop(object.append(key, value)),
+/// The text with one value set. A key that is new to an object stands on a line of its own, or on
+/// the object's only line.
+fn set(root: &CstRootNode, object: &CstObject, key: &str, value: &Value) -> String {
+    if let Some(property) = object.get(key) {
+        property.set_value(input(value));
+        return root.to_string();
+    }
+    let line = object.to_string();
+    if line.contains('\n') || line.contains("/*") || object.properties().is_empty() {
+        object.append(key, input(value));
+        return root.to_string();
+    }
+    // The library would lay the object out anew: so it gets a name to be found by, and its own text
+    // again with the key in it.
+    let whole = root.to_string();
+    let inside = line.strip_suffix('}').unwrap_or(&line);
+    let (inside, space) = inside.split_at(inside.trim_end().len());
+    let comma = if inside.ends_with(',') { "" } else { "," };
+    let longer = format!("{inside}{comma} \"{key}\": {value}{space}}}");
+    let mut marker = "here".to_owned();
+    while whole.contains(&marker) {
+        marker.push('.');
+    }
+    object.clone().replace_with(CstInputValue::String(marker.clone()));
+    root.to_string().replacen(&format!("\"{marker}\""), &longer, 1)
+}
+
+fn input(value: &Value) -> CstInputValue {
+    match value {
+        Value::Null => CstInputValue::Null,
+        Value::Bool(on) => CstInputValue::Bool(*on),
+        Value::Number(number) => CstInputValue::Number(number.to_string()),
+        Value::String(text) => CstInputValue::String(text.clone()),
+        Value::Array(items) => CstInputValue::Array(items.iter().map(input).collect()),
+        Value::Object(object) => {
+            CstInputValue::Object(object.iter().map(|(k, v)| (k.clone(), input(v))).collect())
+        }
     }
 }
 
@@ -93,15 +128,36 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_switch_is_added_to_its_provider_only() {
-        let before = "{\"z\": 1e400, \"llm\": {\"providers\": [\n  {\"name\": \"a\"},\n  {\"name\": \"b\"}\n]}}";
-        let after = apply(before, &publish("b", true)).unwrap();
-        assert!(
-            after.starts_with("{\"z\": 1e400, \"llm\": {\"providers\": [\n  {\"name\": \"a\"},\n")
-        );
-        let parsed = crate::config::parse(&after.replace("1e400", "1")).unwrap();
-        assert_eq!(parsed.config.providers.len(), 0, "no url: both are left out, none is lost");
-        assert!(after.contains("\"publish\": true"), "{after}");
+    fn a_missing_switch_is_added_to_its_provider_and_not_one_other_byte_changes() {
+        let added = |provider: &str| {
+            let around = |inside: &str| {
+                format!(
+                    "{{\"z\": 1e400, \"llm\": {{\"providers\": [\n {{\"name\": \"a\"}}, {inside}]}}}}\n"
+                )
+            };
+            let after = apply(&around(provider), &publish("b", true)).unwrap();
+            let (before, end) =
+                around("|").split_once('|').map(|(b, e)| (b.len(), e.len())).unwrap();
+            assert_eq!(after, around(&after[before..after.len() - end]));
+            after[before..after.len() - end].to_owned()
+        };
+        for (provider, expected) in [
+            (r#"{"name": "b"}"#, r#"{"name": "b", "publish": true}"#),
+            (r#"{ "name": "b", "x": {} }"#, r#"{ "name": "b", "x": {}, "publish": true }"#),
+            (r#"{"name": "b",}"#, r#"{"name": "b", "publish": true}"#),
+        ] {
+            assert_eq!(added(provider), expected);
+        }
+        let lines = "{\r\n  \"llm\": {\"providers\": [\r\n    {\r\n      \"name\": \"b\" // c\r\n    }\r\n  ]}\r\n}";
+        let after = apply(lines, &publish("b", true)).unwrap();
+        let expected = "\"b\", // c\r\n      \"publish\": true\r\n";
+        assert_eq!(after, lines.replace("\"b\" // c\r\n", expected));
+        let comma_behind_a_comment = r#"{"llm": {"providers": [{"name": "b", /* c */ }]}}"#;
+        let after = apply(comma_behind_a_comment, &publish("b", true)).unwrap();
+        assert!(after.contains("/* c */") && crate::config::parse(&after).is_ok(), "{after}");
+        let root = r#"{ "llm": {} }"#;
+        let after = apply(root, &Edit::SetMcpdUrl("https://x".into())).unwrap();
+        assert_eq!(after, r#"{ "llm": {}, "mcpdUrl": "https://x" }"#);
     }
 
     #[test]
