@@ -56,5 +56,8 @@ install_apt() {
 # other platform, which not every mirror of the registry has.
 install_npm() {
     command -v npm >/dev/null || die "no npm: install Node 20 or newer first (nodejs.org)"
+    # Unlike everybody else, Node does not look where the system keeps its certificates.
+    local system=/etc/ssl/certs/ca-certificates.crt
+    [ ! -e "$system" ] || export NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-$system}
     npm --prefix "$root/$1" install --no-save --no-audit --no-fund --loglevel=error
 }

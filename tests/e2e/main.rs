@@ -6,6 +6,7 @@ mod bad_input;
 mod commands;
 mod instances;
 mod keyring;
+mod kinds;
 mod live_edits;
 mod mcpctl;
 mod nginx;
