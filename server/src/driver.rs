@@ -6,17 +6,17 @@
 
 pub(crate) mod answer;
 pub(crate) mod frames;
+mod perform;
 
 use crate::limits;
 use crate::pipe;
-use crate::store::{Change, Store, StoreError};
-use answer::Answer;
+use crate::store::{Store, StoreError};
+use answer::{Answer, AnswerHead};
 use bytes::Bytes;
-use http::HeaderMap;
 use parking_lot::Mutex;
 use relay::{
-    Action, Actions, AnswerEnd, ChannelId, Failure, GoneReason, Ids, LlmId, Millis, Notice,
-    OwnerId, Relay, SessionId, SessionRefusal, Submit, SubmitRefusal, TaskId, Tombstone,
+    Actions, AnswerEnd, ChannelId, Failure, GoneReason, Ids, LlmId, Millis, Notice, OwnerId, Relay,
+    SessionId, SessionRefusal, Submit, SubmitRefusal, TaskId, Tombstone,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -46,15 +46,6 @@ pub(crate) enum CallerEvent {
     Answer(AnswerHead, pipe::Reader),
     /// It failed.
     Fail(Failure),
-}
-
-/// Status and headers of a backend's answer.
-#[derive(Debug)]
-pub(crate) struct AnswerHead {
-    /// HTTP status.
-    pub(crate) status: http::StatusCode,
-    /// Allow-listed headers and content-type.
-    pub(crate) headers: HeaderMap,
 }
 
 /// One event on its way down a control channel.
@@ -235,7 +226,7 @@ impl Driver {
         let before = inner.relay.next_tick();
         let mut actions = Actions::new();
         let reply = event(&mut inner, now, &mut actions);
-        let saves = inner.perform(actions, now);
+        let saves = inner.perform(actions);
         let earlier = match (before, inner.relay.next_tick()) {
             (Some(before), Some(after)) => after < before,
             (None, after) => after.is_some(),
@@ -297,9 +288,9 @@ impl Driver {
 
     /// The channel's response is gone.
     pub(crate) fn detach_channel(&self, channel: ChannelId) {
-        self.event(|inner, now, out| {
+        self.event(|inner, _, _| {
             inner.channels.remove(&channel);
-            inner.relay.channel_closed(channel, now, out);
+            inner.relay.channel_closed(channel);
         });
     }
 
@@ -325,8 +316,8 @@ impl Driver {
     /// The answer's first byte is there: the point of no return. Its head goes to the caller, and
     /// the request's body is not needed any more.
     pub(crate) fn begin_answer(&self, task: TaskId, head: AnswerHead, reader: pipe::Reader) {
-        self.event(|inner, now, _| {
-            inner.relay.first_byte(task, now);
+        self.event(|inner, _, _| {
+            inner.relay.first_byte(task);
             if let Some(kept) = inner.kept.get_mut(&task) {
                 kept.request = None;
                 let _ = kept.upload.events.try_send(CallerEvent::Answer(head, reader));
@@ -397,113 +388,5 @@ async fn sleep_until(due: Option<Instant>) {
     match due {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
-    }
-}
-
-impl Inner {
-    /// Performs actions in order; true when something waits to be stored.
-    fn perform(&mut self, mut actions: Actions, now: Millis) -> bool {
-        let mut saves = false;
-        while !actions.is_empty() {
-            let mut broken = Vec::new();
-            for action in std::mem::take(&mut actions) {
-                saves |= self.perform_one(action, &mut broken);
-            }
-            for channel in broken {
-                tracing::warn!(
-                    channel = channel.0,
-                    "a publisher does not read its channel; closing"
-                );
-                self.channels.remove(&channel);
-                self.relay.channel_closed(channel, now, &mut actions);
-            }
-        }
-        saves
-    }
-
-    fn perform_one(&mut self, action: Action, broken: &mut Vec<ChannelId>) -> bool {
-        match action {
-            Action::Dispatch(dispatch) => {
-                let request = self.kept.get(&dispatch.task).and_then(|k| k.request.clone());
-                if let Some(frame) = request.and_then(|r| frames::infer(&dispatch, &r)) {
-                    self.send(dispatch.channel, frame, broken);
-                }
-            }
-            Action::Wake { channel, task, llm_name, max_wait_secs } => {
-                self.send(channel, frames::wake(task, llm_name, max_wait_secs), broken);
-            }
-            Action::Cancel { channel, task, reason } => {
-                self.send(channel, frames::cancel(task, reason), broken);
-            }
-            Action::CloseChannel { channel, last } => {
-                if let Some(sender) = self.channels.remove(&channel)
-                    && let Some(frame) = frames::last(&last)
-                {
-                    let _ = sender.try_send(frame);
-                }
-            }
-            Action::Drain { channel, reconnect_after_ms } => {
-                self.send(channel, frames::drain(reconnect_after_ms), broken);
-            }
-            Action::Notice { task, notice } => {
-                if let Some(kept) = self.kept.get(&task)
-                    && kept.upload.events.capacity() > limits::CALLER_EVENTS / 2
-                {
-                    let _ = kept.upload.events.try_send(CallerEvent::Notice(notice));
-                }
-            }
-            Action::Fail { task, failure } => {
-                if let Some(kept) = self.kept.get(&task) {
-                    let _ = kept.upload.events.try_send(CallerEvent::Fail(failure));
-                }
-            }
-            Action::Complete { .. } => {}
-            Action::StopUpload { task } => {
-                if let Some(kept) = self.kept.get(&task) {
-                    kept.upload.stop.cancel();
-                }
-            }
-            Action::Forget { task } => drop(self.kept.remove(&task)),
-            Action::SaveLlm(id) => return self.dirty_llms.insert(id),
-            Action::SaveSession(id) => return self.dirty_sessions.insert(id),
-            Action::SaveTombstone(stone) => {
-                self.tombstones.push(stone);
-                return true;
-            }
-        }
-        false
-    }
-
-    fn send(&mut self, channel: ChannelId, frame: Frame, broken: &mut Vec<ChannelId>) {
-        let Some(sender) = self.channels.get(&channel) else {
-            return;
-        };
-        if sender.try_send(frame).is_err() {
-            broken.push(channel);
-        }
-    }
-
-    fn take_changes(&mut self) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for id in std::mem::take(&mut self.dirty_sessions) {
-            let saved = self.relay.saved_session(&id).map(Box::new);
-            changes.push(Change::Session(id, saved));
-        }
-        for id in std::mem::take(&mut self.dirty_llms) {
-            let saved = self.relay.saved_llm(&id).map(Box::new);
-            changes.push(Change::Llm(id, saved));
-        }
-        changes.extend(std::mem::take(&mut self.tombstones).into_iter().map(Change::Tombstone));
-        changes
-    }
-
-    fn put_back(&mut self, changes: Vec<Change>) {
-        for change in changes {
-            match change {
-                Change::Llm(id, _) => drop(self.dirty_llms.insert(id)),
-                Change::Session(id, _) => drop(self.dirty_sessions.insert(id)),
-                Change::Tombstone(stone) => self.tombstones.push(stone),
-            }
-        }
     }
 }

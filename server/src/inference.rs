@@ -5,7 +5,8 @@ mod stream;
 
 use crate::auth::Principal;
 use crate::body;
-use crate::driver::{AnswerHead, CallerEvent, CallerRequest, Waiting};
+use crate::driver::answer::AnswerHead;
+use crate::driver::{CallerEvent, CallerRequest, Waiting};
 use crate::error::ApiError;
 use crate::state::{App, Times};
 use axum::body::Body;

@@ -4,6 +4,7 @@ use crate::{World, and};
 use e2e::agent::{Agent, Home, provider};
 use e2e::backend::Backend;
 use e2e::mcpd::Mcpd;
+use e2e::process::CommandLine as _;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
 

@@ -2,6 +2,7 @@
 
 use crate::{World, whole};
 use e2e::agent::Agent;
+use e2e::process::CommandLine as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 

@@ -5,6 +5,7 @@ use e2e::backend::Backend;
 use e2e::keyring::Keyring;
 use e2e::mcpctl::Mcpctl;
 use e2e::mcpd::Mcpd;
+use e2e::process::CommandLine as _;
 use serde_json::json;
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use crate::{World, and, whole};
 use e2e::agent::provider;
 use e2e::backend::Backend;
 use e2e::caller::{counted, read};
+use e2e::process::CommandLine as _;
 use serde_json::json;
 use std::time::Duration;
 

@@ -3,6 +3,7 @@
 use crate::World;
 use e2e::caller::counted;
 use e2e::mcpctl::Mcpctl;
+use e2e::process::CommandLine as _;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -115,4 +116,27 @@ async fn server_and_key_are_kept_where_the_person_says_and_can_be_forgotten() {
     assert!(shown.contains(&world.mcpd.url) && !shown.contains(&world.caller), "{shown}");
     mcpctl.run(&["config", "unset"]).await.good();
     mcpctl.run(&["get", "llm"]).await.bad();
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_ends_it_quietly_and_a_server_that_hangs_up_does_not() {
+    let (world, mcpctl) = world().await;
+    let mut endless = mcpctl.prepare(&["chat", "qwen", r#"{"do": "count", "n": 1000000}"#]);
+    let (reader, writer) = std::io::pipe().unwrap();
+    endless.stdout(writer);
+    let mut chat = endless.stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop((reader, endless));
+    let ended = e2e::until("it ends", async || chat.try_wait().unwrap()).await;
+    let said = std::io::read_to_string(chat.stderr.take().unwrap()).unwrap();
+    assert_eq!((ended.code(), said.as_str()), (Some(141), ""));
+    world.backend.until_open(0).await;
+
+    // It refuses at the first line and hangs up, while the question is still being sent.
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let refused = Mcpctl::with(&format!("http://{}", server.local_addr().unwrap()), "x");
+    let hang_up = async { drop(server.accept().await.unwrap()) };
+    let question = "x".repeat(20 << 20);
+    let asked = refused.run_with(&["chat", "qwen"], &question, &[]);
+    let (ended, ()) = tokio::join!(asked, hang_up);
+    assert!(ended.bad().contains("127.0.0.1"), "which server it was");
 }

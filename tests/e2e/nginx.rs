@@ -7,6 +7,7 @@ use e2e::backend::Backend;
 use e2e::caller::{Streamed, counted, read, scripted};
 use e2e::mcpd::Mcpd;
 use e2e::nginx::Nginx;
+use e2e::process::CommandLine as _;
 use serde_json::{Value, json};
 
 struct Proxied {

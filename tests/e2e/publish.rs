@@ -6,6 +6,7 @@ use e2e::backend::Backend;
 use e2e::caller::{counted, read};
 use e2e::mcpd::Mcpd;
 use e2e::peer::Peer;
+use e2e::process::CommandLine as _;
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
 

@@ -1,6 +1,6 @@
 //! A running `mcplocal-agent`, and the folder that it lives in.
 
-use crate::process::{Ended, Process, finish, program};
+use crate::process::{CommandLine, Process, program};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Command;
@@ -70,24 +70,9 @@ impl Home {
         })
         .await
     }
+}
 
-    /// Runs `mcplocal-agent …` on this folder to its end.
-    pub async fn run(&self, arguments: &[&str]) -> Ended {
-        self.run_with(arguments, "", &[]).await
-    }
-
-    /// As [`Self::run`], with this on its stdin and these environment variables.
-    pub async fn run_with(
-        &self,
-        arguments: &[&str],
-        input: &str,
-        environment: &[(&str, &str)],
-    ) -> Ended {
-        let mut command = self.prepare(arguments);
-        command.env("RUST_LOG", "warn").envs(environment.iter().copied());
-        finish(command, input).await
-    }
-
+impl CommandLine for Home {
     fn prepare(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("mcplocal-agent"));
         command
@@ -95,7 +80,7 @@ impl Home {
             .env("MCPCTL_HOME", self.folder.path())
             .env("MCPCTL_KEYCHAIN", "off")
             .env("MCPCTL_TIME_SCALE", SCALE)
-            .env("RUST_LOG", "trace")
+            .env("RUST_LOG", "warn")
             .env_remove("MCPCTL_TOKEN");
         command
     }
@@ -122,7 +107,7 @@ impl Agent {
     #[must_use]
     pub fn with(home: &Home, environment: &[(&str, &str)]) -> Self {
         let mut command = home.prepare(&["run"]);
-        command.envs(environment.iter().copied());
+        command.env("RUST_LOG", "trace").envs(environment.iter().copied());
         let log = tempfile::tempdir().unwrap();
         let process = Process::start("agent", &mut command, log.path());
         Self { process, home: home.clone(), log }

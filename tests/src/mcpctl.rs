@@ -1,6 +1,6 @@
 //! `mcpctl`, as a person with a key uses it.
 
-use crate::process::{Ended, Process, finish, program};
+use crate::process::{CommandLine, Process, program};
 use std::process::Command;
 use tempfile::TempDir;
 
@@ -31,29 +31,14 @@ impl Mcpctl {
         self.folder.path().join("cli.json")
     }
 
-    /// Runs it to its end.
-    pub async fn run(&self, arguments: &[&str]) -> Ended {
-        self.run_with(arguments, "", &[]).await
-    }
-
-    /// As [`Self::run`], with this on its stdin and these environment variables.
-    pub async fn run_with(
-        &self,
-        arguments: &[&str],
-        input: &str,
-        environment: &[(&str, &str)],
-    ) -> Ended {
-        let mut command = self.prepare(arguments);
-        command.envs(environment.iter().copied());
-        finish(command, input).await
-    }
-
     /// Starts it, for what goes on until it is interrupted.
     #[must_use]
     pub fn start(&self, arguments: &[&str]) -> Process {
         Process::start("mcpctl", &mut self.prepare(arguments), self.folder.path())
     }
+}
 
+impl CommandLine for Mcpctl {
     fn prepare(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("mcpctl"));
         command

@@ -141,9 +141,13 @@ impl Ended {
 }
 
 /// Runs a command to its end, with this on its stdin.
-pub async fn finish(mut command: Command, input: &str) -> Ended {
+pub fn finish(mut command: Command, input: &str) -> impl Future<Output = Ended> + use<> {
     let input = input.to_owned();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    async move { wait(command, input).await }
+}
+
+async fn wait(mut command: Command, input: String) -> Ended {
     let ended = tokio::task::spawn_blocking(move || {
         let mut child = command.spawn().unwrap();
         // One that reads nothing may have ended before it could.
@@ -153,6 +157,29 @@ pub async fn finish(mut command: Command, input: &str) -> Ended {
     let output = tokio::time::timeout(crate::PATIENCE, ended).await.unwrap().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+/// A program of ours as a person types it.
+pub trait CommandLine {
+    /// It with these arguments.
+    fn prepare(&self, arguments: &[&str]) -> Command;
+
+    /// Runs it to its end.
+    fn run(&self, arguments: &[&str]) -> impl Future<Output = Ended> {
+        self.run_with(arguments, "", &[])
+    }
+
+    /// As [`Self::run`], with this on its stdin and these environment variables.
+    fn run_with(
+        &self,
+        arguments: &[&str],
+        input: &str,
+        environment: &[(&str, &str)],
+    ) -> impl Future<Output = Ended> {
+        let mut command = self.prepare(arguments);
+        command.envs(environment.iter().copied());
+        finish(command, input)
+    }
 }
 
 /// Waits until a process that is not ours has ended; nobody may have taken note of its end yet.

@@ -2,11 +2,12 @@
 
 use crate::client::{Client, message};
 use crate::events::{Line, Lines};
+use crate::out;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::io::{IsTerminal as _, Read as _, Write as _};
+use std::io::{IsTerminal as _, Read as _};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -54,7 +55,7 @@ pub(crate) async fn chat(client: &Client, chat: &Chat) -> anyhow::Result<()> {
             }
         }
     }
-    println!();
+    out::line("");
     if !done {
         bail!("the answer ended before its end");
     }
@@ -119,7 +120,7 @@ impl Answer {
         let piece: Value =
             serde_json::from_str(data).context("a piece of the answer is no JSON")?;
         if piece.get("error").is_some() {
-            println!();
+            out::line("");
             bail!("{}", message(data).unwrap_or_else(|| "the answer failed".into()));
         }
         if let Some(counted) = piece.pointer("/usage/completion_tokens").and_then(Value::as_u64) {
@@ -132,9 +133,7 @@ impl Answer {
         self.clear_note();
         self.first.get_or_insert_with(Instant::now);
         self.tokens += 1;
-        let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()?;
+        out::text(text);
         Ok(())
     }
 

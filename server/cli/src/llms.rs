@@ -2,6 +2,7 @@
 
 use crate::Output;
 use crate::client::Client;
+use crate::out;
 use crate::table::{age, moment, print, table};
 use comfy_table::Table;
 use reqwest::Method;
@@ -49,8 +50,8 @@ async fn one(client: &Client, name: &str) -> anyhow::Result<LlmInfo> {
 
 fn show(llms: &[LlmInfo], output: Output) -> anyhow::Result<()> {
     match output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(llms)?),
-        Output::Yaml => print!("{}", serde_yaml_ng::to_string(llms)?),
+        Output::Json => out::line(serde_json::to_string_pretty(llms)?),
+        Output::Yaml => out::text(serde_yaml_ng::to_string(llms)?),
         Output::Table | Output::Wide if llms.is_empty() => {
             eprintln!("No models. Somebody has to publish one, and your token must allow it.");
         }
@@ -142,7 +143,7 @@ pub(crate) async fn describe(client: &Client, name: &str) -> anyhow::Result<()> 
     lines.extend(llm.context_length.map(|tokens| ("Context", format!("{tokens} tokens"))));
     lines.extend(llm.wake_ms.map(|ms| ("Wakes in", format!("about {:.1} s", ms as f64 / 1000.0))));
     for (label, value) in lines {
-        println!("{label:12} {value}");
+        out::line(format_args!("{label:12} {value}"));
     }
     Ok(())
 }

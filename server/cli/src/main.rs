@@ -1,11 +1,12 @@
 //! `mcpctl`: mcpd from the command line. Arguments and exit codes live here; each command is a room
 //! of its own.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to people")]
+#![expect(clippy::print_stderr, reason = "a command line talks to people")]
 
 mod chat;
 mod client;
 mod events;
 mod llms;
+mod out;
 mod settings;
 mod table;
 mod tokens;
@@ -140,8 +141,6 @@ enum Config {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // `mcpctl … | head` ends as other programs do.
-    sigpipe::reset();
     let arguments = Arguments::parse();
     match perform(arguments).await {
         Ok(code) => code,
@@ -167,7 +166,7 @@ async fn perform(arguments: Arguments) -> anyhow::Result<ExitCode> {
             tokio::select! {
                 // Dropping the request tells the server, and it stops the backend.
                 _ = tokio::signal::ctrl_c() => {
-                    println!();
+                    out::line("");
                     return Ok(ExitCode::from(INTERRUPTED));
                 }
                 chatted = chat::chat(&client, &chat) => chatted?,

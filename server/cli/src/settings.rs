@@ -1,5 +1,6 @@
 //! Which server, which token: the environment first, then `~/.mcpctl/cli.json` and the keychain.
 
+use crate::out;
 use anyhow::{Context as _, bail};
 use keychain::{Keychain, KeychainError};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -91,7 +92,7 @@ impl Settings {
         let url = check(url)?;
         self.file.url = Some(url.as_str().trim_end_matches('/').to_owned());
         self.write()?;
-        println!("The server is {url} now.");
+        out::line(format_args!("The server is {url} now."));
         Ok(())
     }
 
@@ -110,7 +111,10 @@ impl Settings {
         if in_file {
             self.file.token = Some(token.expose_secret().to_owned());
             self.write()?;
-            println!("The token is in {}, readable by you only.", self.path.display());
+            out::line(format_args!(
+                "The token is in {}, readable by you only.",
+                self.path.display()
+            ));
             return Ok(());
         }
         self.keychain.set(SERVICE, &self.user()?, token).await.context(
@@ -118,19 +122,19 @@ impl Settings {
         )?;
         self.file.token = None;
         self.write()?;
-        println!("The token is in the keychain.");
+        out::line(format_args!("The token is in the keychain."));
         Ok(())
     }
 
     pub(crate) async fn show(&self) {
-        println!("server  {}", self.url.as_deref().unwrap_or("not set"));
+        out::line(format_args!("server  {}", self.url.as_deref().unwrap_or("not set")));
         let found = match self.find_token().await {
             Ok((Some(_), place)) => format!("from {place}"),
             Ok((None, _)) => "not set".to_owned(),
             Err(error) => error.to_string(),
         };
-        println!("token   {found}");
-        println!("file    {}", self.path.display());
+        out::line(format_args!("token   {found}"));
+        out::line(format_args!("file    {}", self.path.display()));
     }
 
     pub(crate) async fn unset(mut self) -> anyhow::Result<()> {
@@ -142,7 +146,7 @@ impl Settings {
         }
         self.file = File::default();
         self.write()?;
-        println!("Server and token are forgotten here.");
+        out::line(format_args!("Server and token are forgotten here."));
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! Columns for people.
 
+use crate::out;
 use comfy_table::{Table, presets};
 use jiff::Timestamp;
 
@@ -16,7 +17,7 @@ pub(crate) fn table(headings: &[&str]) -> Table {
 /// Prints without the spaces at the ends of lines.
 pub(crate) fn print(table: &Table) {
     for line in table.lines() {
-        println!("{}", line.trim_end());
+        out::line(line.trim_end());
     }
 }
 

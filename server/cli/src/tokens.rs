@@ -1,6 +1,7 @@
 //! `token create`, `token list` and `token revoke`.
 
 use crate::client::Client;
+use crate::out;
 use crate::table::{age, moment, print, table};
 use crate::{CreateToken, Output};
 use anyhow::bail;
@@ -20,7 +21,7 @@ pub(crate) async fn create(client: &Client, wish: &CreateToken) -> anyhow::Resul
     let created: CreatedToken =
         client.json(client.request(Method::POST, TOKENS).json(&body)).await?;
     // The token alone goes to stdout, so that a script can take it.
-    println!("{}", created.token);
+    out::line(created.token);
     eprintln!("Keep it now: it is not shown again. Its id is {}.", created.info.id);
     Ok(())
 }
@@ -28,8 +29,8 @@ pub(crate) async fn create(client: &Client, wish: &CreateToken) -> anyhow::Resul
 pub(crate) async fn list(client: &Client, output: Output) -> anyhow::Result<()> {
     let list: TokenList = client.json(client.request(Method::GET, TOKENS)).await?;
     match output {
-        Output::Json => println!("{}", serde_json::to_string_pretty(&list.tokens)?),
-        Output::Yaml => print!("{}", serde_yaml_ng::to_string(&list.tokens)?),
+        Output::Json => out::line(serde_json::to_string_pretty(&list.tokens)?),
+        Output::Yaml => out::text(serde_yaml_ng::to_string(&list.tokens)?),
         Output::Table | Output::Wide => {
             let mut rows = table(&["ID", "USER", "SCOPES", "LABEL", "AGE", "USED", "STATE"]);
             for token in &list.tokens {
@@ -64,6 +65,6 @@ pub(crate) async fn revoke(client: &Client, id: &str) -> anyhow::Result<()> {
         bail!("{id:?} is no token id; `mcpctl token list` shows them");
     }
     client.send(client.request(Method::DELETE, &format!("{TOKENS}/{id}"))).await?;
-    println!("{id} is revoked.");
+    out::line(format_args!("{id} is revoked."));
     Ok(())
 }

@@ -8,7 +8,7 @@ use wire::error::code;
 use wire::publisher::TaskFailure;
 
 impl Relay {
-    /// The publisher has the task: an ack or a body claim. Repeating it is fine.
+    /// The publisher has the task: an ack, a body claim, a piece of its answer. Repeating it is fine.
     ///
     /// # Errors
     /// [`TaskRefusal`]; never `Answered`.
@@ -49,23 +49,6 @@ impl Relay {
         entry.accepted = true;
         self.reschedule(task);
         Ok(())
-    }
-
-    /// A sign of life of a task whose answer comes in several requests.
-    ///
-    /// # Errors
-    /// [`TaskRefusal`].
-    pub fn answer_continues(
-        &mut self,
-        from: &From,
-        task: TaskId,
-        now: Millis,
-    ) -> Result<(), TaskRefusal> {
-        match self.named(from, task, now)?.phase {
-            Phase::Answering => Ok(()),
-            Phase::Ended => Err(TaskRefusal::Gone),
-            Phase::Queued | Phase::Dispatched | Phase::Accepted => Err(TaskRefusal::Unknown),
-        }
     }
 
     /// The upload of an answer has ended, whatever way. Makes the task terminal if it was not yet,

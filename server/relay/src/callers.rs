@@ -100,7 +100,7 @@ impl Relay {
     }
 
     /// The first byte goes to the caller: the point of no return.
-    pub fn first_byte(&mut self, task: TaskId, _now: Millis) {
+    pub fn first_byte(&mut self, task: TaskId) {
         if let Some(entry) = self.tasks.get_mut(&task) {
             entry.delivered = true;
         }

@@ -21,6 +21,7 @@ mod callers;
 mod failures;
 mod ids;
 mod limits;
+mod published;
 mod rows;
 mod sessions;
 mod task;

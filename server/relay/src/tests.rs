@@ -120,7 +120,7 @@ impl World {
 
     fn begin(&mut self, publisher: &Publisher, task: TaskId) {
         self.relay.answer_begins(&publisher.from(), task, self.now).unwrap();
-        self.relay.first_byte(task, self.now);
+        self.relay.first_byte(task);
     }
 
     fn fail(&mut self, publisher: &Publisher, task: TaskId, code: &str) {

@@ -63,12 +63,11 @@ impl Relay {
         let Some(id) = self.tasks.get(&task).map(|entry| entry.llm.clone()) else {
             return false;
         };
-        let Some(llm) = self.llms.get_mut(&id) else { return false };
-        if llm.provider.wake_max_wait_seconds.is_none() {
+        let recipe = self.llms.get(&id).and_then(|llm| llm.provider.wake_max_wait_seconds);
+        if recipe.is_none() {
             return false;
         }
-        llm.reported = ReportedStatus::Hibernating;
-        llm.since = now;
+        self.set_status(&id, ReportedStatus::Hibernating, now, out);
         self.try_again(task, false, now, out)
     }
 

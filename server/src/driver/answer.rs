@@ -1,9 +1,19 @@
 //! An answer on its way from its publisher into the caller's pipe.
 
-use super::{AnswerHead, Driver, Upload};
+use super::{Driver, Upload};
 use crate::pipe::{Reader, Writer, pipe};
 use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
 use relay::{TaskId, TaskRefusal};
+
+/// Status and headers of a backend's answer.
+#[derive(Debug)]
+pub(crate) struct AnswerHead {
+    /// HTTP status.
+    pub(crate) status: StatusCode,
+    /// Allow-listed headers and content-type.
+    pub(crate) headers: HeaderMap,
+}
 
 /// Nothing goes to the caller before the first byte is there.
 pub(crate) struct Answer {

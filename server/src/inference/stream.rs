@@ -3,7 +3,8 @@
 
 use super::dialect::Dialect;
 use crate::auth::Principal;
-use crate::driver::{AnswerHead, CallerEvent, Waiting};
+use crate::driver::answer::AnswerHead;
+use crate::driver::{CallerEvent, Waiting};
 use crate::error::ApiError;
 use crate::limits;
 use crate::pipe::{Piece, Reader};

@@ -5,8 +5,7 @@ mod pieces;
 
 use crate::auth::{self, Principal};
 use crate::body;
-use crate::driver::AnswerHead;
-use crate::driver::answer::Answer;
+use crate::driver::answer::{Answer, AnswerHead};
 use crate::error::ApiError;
 use crate::state::App;
 use axum::body::Body;
@@ -18,7 +17,7 @@ use http_body_util::BodyExt as _;
 use relay::{AnswerEnd, From as Publisher, SessionId, TaskId, TaskRefusal};
 use std::sync::Arc;
 use wire::error::code;
-use wire::publisher::{TaskFailure, TaskResult};
+use wire::publisher::TaskResult;
 
 /// The task that a publisher's request names, and who names it.
 pub(crate) struct Named {
@@ -169,7 +168,8 @@ pub(crate) async fn result(
     let result: TaskResult = serde_json::from_slice(&bytes)
         .map_err(|e| ApiError::invalid(format!("the result is not usable: {e}"), None))?;
     if let Some(failure) = &result.error {
-        return failed(&app, &from, task, failure).await;
+        app.driver.with(|relay, now, out| relay.task_failed(&from, task, failure, now, out))?;
+        return Ok(StatusCode::NO_CONTENT.into_response());
     }
     if result.ok == Some(true) {
         app.driver.with(|relay, now, out| relay.wake_succeeded(&from, task, now, out))?;
@@ -191,19 +191,6 @@ pub(crate) async fn result(
     let answer = Answer::new(task, json_head(status), upload);
     let sent = forward(&app, &principal, answer, body, guard).await?;
     Ok(sent.into_response())
-}
-
-async fn failed(
-    app: &App,
-    from: &Publisher,
-    task: TaskId,
-    failure: &TaskFailure,
-) -> Result<Response, ApiError> {
-    if let Some(upload) = app.driver.upload(task) {
-        *upload.pieces.lock().await = None;
-    }
-    app.driver.with(|relay, now, out| relay.task_failed(from, task, failure, now, out))?;
-    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 fn answer_head(headers: &HeaderMap) -> Result<AnswerHead, ApiError> {

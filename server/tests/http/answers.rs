@@ -182,6 +182,16 @@ async fn pieces_are_taken_in_their_order_once_each_and_byte_for_byte() {
     assert_eq!(post("one", false, "x").await.0, 400);
     assert_eq!(post("1", false, "early").await, (409, "{\"expected\":0}".into()));
     assert_eq!(post("0", false, "event: a\nda").await.0, 204);
+    let foreign = server.token("eve", &["publish"]).await;
+    let path = wire::paths::task_response(&task);
+    for seq in ["0", "1", "7"] {
+        let request = server.post(&path, &foreign).header(wire::headers::SEQ, seq);
+        assert_eq!(request.body("x").send().await.unwrap().status(), 404, "piece {seq}");
+    }
+    let failed = json!({"error": {"message": "x"}});
+    let path = wire::paths::task_result(&task);
+    let request = server.post(&path, &foreign).json(&failed);
+    assert_eq!(request.send().await.unwrap().status(), 404);
     assert_eq!(post("0", false, "again").await, (200, "{\"duplicate\":true}".into()));
     let mut answer = chat.await.unwrap().unwrap();
     assert_eq!(answer.chunk().await.unwrap().unwrap(), "event: a\nda", "at once");

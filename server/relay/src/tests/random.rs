@@ -5,7 +5,7 @@ use crate::task::Phase;
 use crate::{Action, AnswerEnd, TaskId};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use wire::publisher::ReportedStatus;
+use wire::publisher::{Provider, ReportedStatus};
 
 const STEPS: usize = 200;
 const NAMES: [&str; 3] = ["a", "b", "c"];
@@ -77,8 +77,7 @@ impl Run {
             Event::Register { who, names, asleep } => self.register(who, names, asleep),
             Event::CloseChannel { who } => {
                 if let Some(publisher) = &self.publishers[who] {
-                    let World { relay, now, out, .. } = &mut self.world;
-                    relay.channel_closed(publisher.channel, *now, out);
+                    self.world.relay.channel_closed(publisher.channel);
                 }
             }
             Event::Beat { who, asleep, forget } => self.beat(who, asleep, forget),
@@ -94,7 +93,7 @@ impl Run {
             Event::Begin { task, who } => self.by(task, who, |world, by, task| {
                 let from = by.from();
                 if world.relay.answer_begins(&from, task, world.now).is_ok() {
-                    world.relay.first_byte(task, world.now);
+                    world.relay.first_byte(task);
                 }
             }),
             Event::Fail { task, who } => {
@@ -109,7 +108,12 @@ impl Run {
     fn register(&mut self, who: usize, names: u8, asleep: bool) {
         let status = if asleep { "hibernating" } else { "active" };
         let named = NAMES.iter().enumerate().filter(|(at, _)| names & (1 << at) != 0);
-        let providers: Vec<_> = named.map(|(_, name)| provider(name, status)).collect();
+        // One of the three has no recipe.
+        let entry = |(at, name): (usize, &&str)| Provider {
+            wake_max_wait_seconds: (at > 0).then_some(60),
+            ..provider(name, status)
+        };
+        let providers: Vec<_> = named.map(entry).collect();
         let session = self.publishers[who].as_ref().map(|p| p.session.clone());
         let owner = format!("owner{who}");
         let registered = self.world.register(&owner, session.as_deref(), &providers);

@@ -129,7 +129,7 @@ fn a_publisher_that_vanishes_gives_its_callers_an_error_within_seconds() {
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
     let task = world.submit("qwen");
     world.ack(&publisher, task);
-    world.relay.channel_closed(publisher.channel, world.now, &mut world.out);
+    world.relay.channel_closed(publisher.channel);
     world.take();
     world.pass(15_001);
     assert_eq!(world.failed(), [(task, "publisher_lost")]);

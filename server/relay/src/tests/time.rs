@@ -8,7 +8,7 @@ use wire::publisher::Register;
 fn a_silent_publisher_is_inactive_after_its_lease_and_gone_after_four_hours() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
-    world.relay.channel_closed(publisher.channel, world.now, &mut world.out);
+    world.relay.channel_closed(publisher.channel);
     world.pass(89_000);
     assert_eq!(world.status("qwen"), "active");
     world.pass(10_000);

@@ -2,8 +2,8 @@
 //! request bodies back until they end; or as a protocol-1 publisher's chunks, one event each.
 
 use super::EndGuard;
-use crate::driver::answer::Answer;
-use crate::driver::{AnswerHead, Driver};
+use crate::driver::Driver;
+use crate::driver::answer::{Answer, AnswerHead};
 use crate::error::ApiError;
 use crate::state::App;
 use axum::Json;
@@ -58,6 +58,8 @@ pub(super) async fn take(
     piece: Piece,
     data: Bytes,
 ) -> Result<Response, ApiError> {
+    // Whose task it is comes first: to everybody else it is one that is not there.
+    app.driver.with(|relay, now, _| relay.acknowledge(from, task, now))?;
     let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
     let pieces = Arc::clone(&upload.pieces);
     let mut open = pieces.lock().await;
@@ -66,12 +68,12 @@ pub(super) async fn take(
     if seq != expected {
         return Ok(out_of_turn(seq, expected));
     }
-    let mut answer = if let Some(begun) = open.take() {
-        app.driver.with(|relay, now, _| relay.answer_continues(from, task, now))?;
-        begun
-    } else {
-        app.driver.with(|relay, now, _| relay.answer_begins(from, task, now))?;
-        Answer::new(task, head, upload)
+    let mut answer = match open.take() {
+        Some(begun) => begun,
+        None => {
+            app.driver.with(|relay, now, _| relay.answer_begins(from, task, now))?;
+            Answer::new(task, head, upload)
+        }
     };
     // A publisher that leaves while its piece waits for room takes the answer with it: nobody could
     // tell how much of the piece has arrived, and no text may arrive twice.

@@ -78,8 +78,9 @@ enum Command {
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::to_stderr();
-    if !matches!(arguments.command, Command::Run) {
-        // `mcplocal-agent status | head` ends as other programs do.
+    if matches!(arguments.command, Command::Status { .. }) {
+        // `mcplocal-agent status | head` ends as other programs do. Not where a socket is open: a
+        // server that hangs up would end us too.
         sigpipe::reset();
     }
     match perform(arguments.command).await {

@@ -1,0 +1,109 @@
+//! The relay's actions, performed under the driver's lock: nothing here waits.
+
+use super::{CallerEvent, Frame, Inner, frames};
+use crate::limits;
+use crate::store::Change;
+use relay::{Action, Actions, ChannelId};
+
+impl Inner {
+    /// Performs actions in order; true when something waits to be stored.
+    pub(super) fn perform(&mut self, actions: Actions) -> bool {
+        let mut saves = false;
+        let mut broken = Vec::new();
+        for action in actions {
+            saves |= self.perform_one(action, &mut broken);
+        }
+        for channel in broken {
+            tracing::warn!(channel = channel.0, "a publisher does not read its channel; closing");
+            self.channels.remove(&channel);
+            self.relay.channel_closed(channel);
+        }
+        saves
+    }
+
+    fn perform_one(&mut self, action: Action, broken: &mut Vec<ChannelId>) -> bool {
+        match action {
+            Action::Dispatch(dispatch) => {
+                let request = self.kept.get(&dispatch.task).and_then(|k| k.request.clone());
+                if let Some(frame) = request.and_then(|r| frames::infer(&dispatch, &r)) {
+                    self.send(dispatch.channel, frame, broken);
+                }
+            }
+            Action::Wake { channel, task, llm_name, max_wait_secs } => {
+                self.send(channel, frames::wake(task, llm_name, max_wait_secs), broken);
+            }
+            Action::Cancel { channel, task, reason } => {
+                self.send(channel, frames::cancel(task, reason), broken);
+            }
+            Action::CloseChannel { channel, last } => {
+                if let Some(sender) = self.channels.remove(&channel)
+                    && let Some(frame) = frames::last(&last)
+                {
+                    let _ = sender.try_send(frame);
+                }
+            }
+            Action::Drain { channel, reconnect_after_ms } => {
+                self.send(channel, frames::drain(reconnect_after_ms), broken);
+            }
+            Action::Notice { task, notice } => {
+                if let Some(kept) = self.kept.get(&task)
+                    && kept.upload.events.capacity() > limits::CALLER_EVENTS / 2
+                {
+                    let _ = kept.upload.events.try_send(CallerEvent::Notice(notice));
+                }
+            }
+            Action::Fail { task, failure } => {
+                if let Some(kept) = self.kept.get(&task) {
+                    let _ = kept.upload.events.try_send(CallerEvent::Fail(failure));
+                }
+            }
+            Action::Complete { .. } => {}
+            Action::StopUpload { task } => {
+                if let Some(kept) = self.kept.get(&task) {
+                    kept.upload.stop.cancel();
+                }
+            }
+            Action::Forget { task } => drop(self.kept.remove(&task)),
+            Action::SaveLlm(id) => return self.dirty_llms.insert(id),
+            Action::SaveSession(id) => return self.dirty_sessions.insert(id),
+            Action::SaveTombstone(stone) => {
+                self.tombstones.push(stone);
+                return true;
+            }
+        }
+        false
+    }
+
+    fn send(&mut self, channel: ChannelId, frame: Frame, broken: &mut Vec<ChannelId>) {
+        let Some(sender) = self.channels.get(&channel) else {
+            return;
+        };
+        if sender.try_send(frame).is_err() {
+            broken.push(channel);
+        }
+    }
+
+    pub(super) fn take_changes(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for id in std::mem::take(&mut self.dirty_sessions) {
+            let saved = self.relay.saved_session(&id).map(Box::new);
+            changes.push(Change::Session(id, saved));
+        }
+        for id in std::mem::take(&mut self.dirty_llms) {
+            let saved = self.relay.saved_llm(&id).map(Box::new);
+            changes.push(Change::Llm(id, saved));
+        }
+        changes.extend(std::mem::take(&mut self.tombstones).into_iter().map(Change::Tombstone));
+        changes
+    }
+
+    pub(super) fn put_back(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Llm(id, _) => drop(self.dirty_llms.insert(id)),
+                Change::Session(id, _) => drop(self.dirty_sessions.insert(id)),
+                Change::Tombstone(stone) => self.tombstones.push(stone),
+            }
+        }
+    }
+}
