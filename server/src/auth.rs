@@ -186,7 +186,11 @@ pub async fn create(
     Ok(CreatedToken { token, info })
 }
 
-fn check(wish: &CreateToken) -> Result<(), String> {
+/// Whether such a token can be made.
+///
+/// # Errors
+/// What is wrong with the wish.
+pub(crate) fn check(wish: &CreateToken) -> Result<(), String> {
     if wish.user.trim().is_empty() {
         return Err("`user` must name whom the token acts for".into());
     }

@@ -36,6 +36,8 @@ pub(crate) struct CallerRequest {
     pub(crate) body: Bytes,
     /// The caller asked for a stream.
     pub(crate) streaming: bool,
+    /// The user of the caller's key.
+    pub(crate) user: String,
 }
 
 /// What a waiting caller is told.

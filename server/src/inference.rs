@@ -83,8 +83,13 @@ async fn relay(
     };
     let keepalive = headers.get(wire::headers::KEEPALIVE).is_none_or(|v| v != "off");
     let submit = Submit { name, allowed, streaming, notices: keepalive };
-    let request =
-        CallerRequest { path: path.to_owned(), headers: to_backend(headers), body, streaming };
+    let request = CallerRequest {
+        path: path.to_owned(),
+        headers: to_backend(headers),
+        body,
+        streaming,
+        user: principal.info.user.clone(),
+    };
     let waiting = app.driver.submit(request, &submit)?;
     answer(waiting, principal, Dialect::of(path), app.times).await
 }

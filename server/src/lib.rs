@@ -11,6 +11,7 @@ mod driver;
 pub mod error;
 mod inference;
 pub mod limits;
+mod pairing;
 mod pipe;
 mod publisher;
 mod serve;
@@ -53,6 +54,8 @@ fn router(app: Arc<App>) -> Router {
         // admins
         .route(paths::TOKENS, get(admin::list).post(admin::create))
         .route("/api/v1/tokens/{id}", delete(admin::revoke))
+        .route(paths::PAIRINGS, post(pairing::create))
+        .route(paths::PAIR, post(pairing::redeem))
         // probes
         .route(paths::HEALTHZ, get(admin::healthz))
         .route(paths::READYZ, get(admin::readyz));

@@ -33,6 +33,12 @@ pub const LATE_ANSWER: usize = 1024 * 1024;
 pub const DRAIN: Duration = Duration::from_secs(30);
 /// Connections get so long to close after that.
 pub const CLOSE: Duration = Duration::from_secs(3);
+/// Pairing codes that wait to be used.
+pub const PAIRINGS: usize = 1_000;
+/// Wrong pairing codes within [`PAIRING_WINDOW`], over all callers; then nobody may try for a while.
+pub const PAIRING_TRIES: usize = 20;
+/// See [`PAIRING_TRIES`].
+pub const PAIRING_WINDOW: Duration = Duration::from_secs(60);
 /// How often revoked tokens are looked for.
 pub const TOKEN_CHECK: Duration = Duration::from_millis(500);
 /// How often uses of tokens are written down.

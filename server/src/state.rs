@@ -2,6 +2,7 @@
 
 use crate::auth::{self, Tokens};
 use crate::driver::Driver;
+use crate::pairing::Pairings;
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +15,8 @@ pub(crate) struct App {
     pub(crate) driver: Arc<Driver>,
     /// Tokens.
     pub(crate) tokens: Tokens,
+    /// Codes that become tokens.
+    pub(crate) pairings: Pairings,
     /// The database.
     pub(crate) store: Arc<dyn Store>,
     /// The server's own times.
@@ -63,6 +66,7 @@ impl App {
         Arc::new(Self {
             driver,
             tokens: Tokens::new(Arc::clone(&store)),
+            pairings: Pairings::default(),
             store,
             times,
             closing: CancellationToken::new(),

@@ -10,6 +10,7 @@ mod kinds;
 mod live_edits;
 mod mcpctl;
 mod nginx;
+mod owner;
 mod protocol1;
 mod publish;
 mod real_model;

@@ -90,6 +90,8 @@ pub(crate) enum Output {
 enum Token {
     /// Make a key; it is shown once
     Create(CreateToken),
+    /// Make a pairing code: it becomes a key where it is typed in, once, within ten minutes
+    Pair(CreateToken),
     /// List keys, never their text
     List {
         /// How to print
@@ -176,6 +178,7 @@ async fn perform(arguments: Arguments) -> anyhow::Result<ExitCode> {
             let client = Client::new(&settings).await?;
             match token {
                 Token::Create(wish) => tokens::create(&client, &wish).await?,
+                Token::Pair(wish) => tokens::pair(&client, &wish).await?,
                 Token::List { output } => tokens::list(&client, output).await?,
                 Token::Revoke { id } => tokens::revoke(&client, &id).await?,
             }

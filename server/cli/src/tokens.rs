@@ -1,4 +1,4 @@
-//! `token create`, `token list` and `token revoke`.
+//! `token create`, `token pair`, `token list` and `token revoke`.
 
 use crate::client::Client;
 use crate::out;
@@ -6,24 +6,36 @@ use crate::table::{age, moment, print, table};
 use crate::{CreateToken, Output};
 use anyhow::bail;
 use reqwest::Method;
-use wire::paths::TOKENS;
-use wire::token::{CreateToken as Wish, CreatedToken, TokenInfo, TokenList};
+use wire::paths::{PAIRINGS, TOKENS};
+use wire::token::{CreateToken as Wish, CreatedToken, Pairing, TokenInfo, TokenList};
 
 const DAY: u64 = 24 * 3600;
 
 pub(crate) async fn create(client: &Client, wish: &CreateToken) -> anyhow::Result<()> {
-    let body = Wish {
-        user: wish.user.clone(),
-        scopes: wish.scope.clone(),
-        label: wish.label.clone(),
-        expires_in_seconds: wish.expires_in_days.map(|days| u64::from(days) * DAY),
-    };
+    let body = body(wish);
     let created: CreatedToken =
         client.json(client.request(Method::POST, TOKENS).json(&body)).await?;
     // The token alone goes to stdout, so that a script can take it.
     out::line(created.token);
     eprintln!("Keep it now: it is not shown again. Its id is {}.", created.info.id);
     Ok(())
+}
+
+pub(crate) async fn pair(client: &Client, wish: &CreateToken) -> anyhow::Result<()> {
+    let body = body(wish);
+    let pairing: Pairing = client.json(client.request(Method::POST, PAIRINGS).json(&body)).await?;
+    out::line(&pairing.code);
+    eprintln!("It works once, until {}.", moment(pairing.expires));
+    Ok(())
+}
+
+fn body(wish: &CreateToken) -> Wish {
+    Wish {
+        user: wish.user.clone(),
+        scopes: wish.scope.clone(),
+        label: wish.label.clone(),
+        expires_in_seconds: wish.expires_in_days.map(|days| u64::from(days) * DAY),
+    }
 }
 
 pub(crate) async fn list(client: &Client, output: Output) -> anyhow::Result<()> {

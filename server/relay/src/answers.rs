@@ -107,12 +107,17 @@ impl Relay {
         }
         let phase = self.named(from, task, now)?.phase;
         let name = self.name_of(task);
+        let stopped = failure.code.as_deref() == Some(code::STOPPED_BY_OWNER);
         match phase {
             Phase::Ended => {
                 self.release(task, now, out);
                 return Err(TaskRefusal::Gone);
             }
             Phase::Queued => return Err(TaskRefusal::Unknown),
+            // Not on another machine either: whoever publishes there is the same person.
+            Phase::Answering | Phase::Dispatched | Phase::Accepted if stopped => {
+                out.push(Action::Fail { task, failure: failures::stopped_by_owner(&name) });
+            }
             Phase::Answering => {
                 out.push(Action::Fail { task, failure: failures::backend_aborted(&name) });
             }

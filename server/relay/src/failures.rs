@@ -56,6 +56,11 @@ pub(crate) fn backend_aborted(name: &str) -> Failure {
     failure(code::BACKEND_ABORTED, 502, message, None)
 }
 
+pub(crate) fn stopped_by_owner(name: &str) -> Failure {
+    let message = format!("The owner of the machine that publishes {name} stopped this request.");
+    failure(code::STOPPED_BY_OWNER, 503, message, None)
+}
+
 pub(crate) fn first_byte_timeout(name: &str) -> Failure {
     let message = format!("{name} gave no answer in time. A shorter prompt may help.");
     failure(code::FIRST_BYTE_TIMEOUT, 504, message, None)

@@ -30,6 +30,7 @@ pub(super) fn infer(dispatch: &Dispatch, request: &CallerRequest) -> Option<Fram
         headers: if modern { request.headers.clone() } else { Default::default() },
         deadline_ms: modern.then_some(dispatch.deadline_ms),
         body_ref: raw.is_none(),
+        user: modern.then(|| request.user.clone()),
         request: raw,
     };
     Some(frame(event::TASK, &Task::Infer(task)))

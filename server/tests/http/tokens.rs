@@ -128,3 +128,28 @@ async fn an_admin_creates_lists_and_revokes_keys_and_never_sees_a_key_again() {
     let bad = server.post(wire::paths::TOKENS, &admin).json(&bad).send().await.unwrap();
     assert_eq!(bad.status(), 400);
 }
+
+#[tokio::test]
+async fn a_pairing_code_that_an_admin_made_becomes_a_key_once() {
+    let server = Server::start().await;
+    let admin = server.token("root", &["admin"]).await;
+    let wish = json!({"user": "mia", "scopes": ["publish"]});
+    let made = server.post(wire::paths::PAIRINGS, &admin).json(&wish).send().await.unwrap();
+    assert_eq!(made.status(), 201);
+    let made: Value = made.json().await.unwrap();
+    let pair = async |code: &str| {
+        let url = format!("{}{}", server.url, wire::paths::PAIR);
+        server.client.post(url).json(&json!({"code": code})).send().await.unwrap()
+    };
+    assert_eq!(pair("AAAA-AAAA").await.status(), 404);
+    let key = pair(made["code"].as_str().unwrap()).await;
+    assert_eq!(key.status(), 201);
+    let key: Value = key.json().await.unwrap();
+    let register = json!({"providers": []});
+    let answer = server.post(wire::paths::REGISTER, key["token"].as_str().unwrap());
+    assert_eq!(answer.json(&register).send().await.unwrap().status(), 201);
+    assert_eq!(pair(made["code"].as_str().unwrap()).await.status(), 404, "once");
+    let publisher = server.token("mia", &["publish"]).await;
+    let refused = server.post(wire::paths::PAIRINGS, &publisher).json(&wish).send().await;
+    assert_eq!(refused.unwrap().status(), 403, "only an admin makes codes");
+}

@@ -103,6 +103,9 @@ pub struct InferTask {
     /// The body must be fetched (protocol 2).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub body_ref: bool,
+    /// Who asks: the user of the caller's key, for the owner of the machine (protocol 2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 /// A backend to wake. It carries nothing that can influence what is run.

@@ -24,6 +24,8 @@ pub mod code {
     pub const BACKEND_UNREACHABLE: &str = "backend_unreachable";
     /// 502, or inside a stream: the backend broke off.
     pub const BACKEND_ABORTED: &str = "backend_aborted";
+    /// 503, or inside a stream: the owner of the machine stopped it.
+    pub const STOPPED_BY_OWNER: &str = "stopped_by_owner";
     /// 504: no byte of the answer in time.
     pub const FIRST_BYTE_TIMEOUT: &str = "first_byte_timeout";
     /// 504, or inside a stream: the answer took too long or fell silent.

@@ -35,5 +35,7 @@ pub const LLMS_PER_OWNER: usize = 20;
 pub const WAKE_MAX_WAIT_SECS: u64 = 60;
 /// The longest a wake may be told to take, in seconds.
 pub const WAKE_MAX_WAIT_CAP_SECS: u64 = 900;
+/// A pairing code is good for this long.
+pub const PAIRING_MS: u64 = 10 * 60 * 1000;
 /// The largest piece of a response that comes in pieces.
 pub const RESPONSE_PIECE: usize = 1024 * 1024;

@@ -16,6 +16,10 @@ pub const PROBE: &str = "/api/v1/llms/_provider-probe";
 pub const LLMS: &str = "/api/v1/llms";
 /// Token administration (GET, POST; DELETE with an id).
 pub const TOKENS: &str = "/api/v1/tokens";
+/// A pairing code instead of a token (POST, scope `admin`).
+pub const PAIRINGS: &str = "/api/v1/pairings";
+/// A pairing code becomes a token (POST, without one).
+pub const PAIR: &str = "/api/v1/pair";
 /// The process is alive.
 pub const HEALTHZ: &str = "/healthz";
 /// The process takes work: false while it drains.

@@ -29,6 +29,24 @@ pub struct CreatedToken {
     pub info: TokenInfo,
 }
 
+/// Answer 201 to `POST /api/v1/pairings`, whose body is a [`CreateToken`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pairing {
+    /// What a person types, as `K7QM-3XTP`; good once.
+    pub code: String,
+    /// Unix milliseconds.
+    pub expires: u64,
+}
+
+/// `POST /api/v1/pair`; the answer is a [`CreatedToken`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Pair {
+    /// The code; dashes, spaces and case do not matter.
+    pub code: String,
+}
+
 /// `GET /api/v1/tokens`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenList {

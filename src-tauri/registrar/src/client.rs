@@ -6,10 +6,11 @@ use crate::limits;
 use crate::sse::Event;
 use bytes::Bytes;
 use reqwest::{Body, Client, RequestBuilder, Response, StatusCode, header, redirect};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use std::time::Duration;
 use url::Url;
 use wire::publisher::{Heartbeat, HeartbeatReply, Register, Registered, TaskResult};
+use wire::token::{CreatedToken, Pair};
 use wire::{headers, paths};
 
 /// File with further CA certificates (PEM).
@@ -90,22 +91,7 @@ impl Mcpd {
     /// # Errors
     /// The CA file cannot be used, or TLS cannot be set up.
     pub fn new(credentials: Credentials) -> Result<Self, String> {
-        let mut builder = Client::builder()
-            .user_agent(concat!("mcplocal/", env!("CARGO_PKG_VERSION")))
-            .redirect(redirect::Policy::none())
-            .connect_timeout(limits::CONNECT)
-            .tcp_nodelay(true)
-            .tcp_keepalive(limits::CONNECT)
-            .pool_idle_timeout(limits::IDLE_CONNECTION)
-            .http1_only();
-        if let Some(path) = std::env::var_os(CA_FILE) {
-            let pem = std::fs::read(&path).map_err(|e| format!("{CA_FILE}: {e}"))?;
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-                .map_err(|e| format!("{CA_FILE} has no usable certificate: {e}"))?;
-            builder = builder.tls_certs_merge(certificates);
-        }
-        let http = builder.build().map_err(|e| format!("TLS cannot be set up: {e}"))?;
-        Ok(Self { http, credentials })
+        Ok(Self { http: server_client()?, credentials })
     }
 
     /// The server, as configured.
@@ -254,14 +240,59 @@ impl Mcpd {
         request.bearer_auth(self.credentials.bearer.expose_secret())
     }
 
-    /// Below the configured URL, which may have a path of its own.
     fn at(&self, path: &str) -> Url {
-        let mut url = self.credentials.url.clone();
-        let base = url.path().trim_end_matches('/').to_owned();
-        url.set_path(&format!("{base}{path}"));
-        url.set_query(None);
-        url
+        below(&self.credentials.url, path)
     }
+}
+
+/// A path of the server, whose configured URL may have a path of its own.
+fn below(server: &Url, path: &str) -> Url {
+    let mut url = server.clone();
+    let base = url.path().trim_end_matches('/').to_owned();
+    url.set_path(&format!("{base}{path}"));
+    url.set_query(None);
+    url
+}
+
+/// The client towards mcpd.
+fn server_client() -> Result<Client, String> {
+    let mut builder = Client::builder()
+        .user_agent(concat!("mcplocal/", env!("CARGO_PKG_VERSION")))
+        .redirect(redirect::Policy::none())
+        .connect_timeout(limits::CONNECT)
+        .tcp_nodelay(true)
+        .tcp_keepalive(limits::CONNECT)
+        .pool_idle_timeout(limits::IDLE_CONNECTION)
+        .http1_only();
+    if let Some(path) = std::env::var_os(CA_FILE) {
+        let pem = std::fs::read(&path).map_err(|e| format!("{CA_FILE}: {e}"))?;
+        let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+            .map_err(|e| format!("{CA_FILE} has no usable certificate: {e}"))?;
+        builder = builder.tls_certs_merge(certificates);
+    }
+    builder.build().map_err(|e| format!("TLS cannot be set up: {e}"))
+}
+
+/// Turns a pairing code into a token.
+///
+/// # Errors
+/// What is wrong, for people.
+pub async fn pair(server: Url, code: &str) -> Result<SecretString, String> {
+    let body = Pair { code: code.trim().to_owned() };
+    let request = server_client()?.post(below(&server, paths::PAIR)).json(&body);
+    let response = request.timeout(limits::REQUEST).send().await;
+    let response = response.map_err(|error| Fault::network(&error).to_string())?;
+    let status = response.status();
+    if !status.is_success() {
+        let said = detail_of(response).await;
+        return Err(match said.as_str() {
+            "" => format!("the server answered {status}; is it mcpd?"),
+            _ => said,
+        });
+    }
+    let created: CreatedToken =
+        response.json().await.map_err(|_| "the server's answer is not usable; is it mcpd?")?;
+    Ok(created.token.into())
 }
 
 /// Asks the server for its catalogue and for a session that it cannot know: learns whether it is
@@ -330,6 +361,18 @@ async fn detail_of(response: Response) -> String {
     let places = ["/detail", "/error/message", "/message", "/error"];
     let found = places.iter().find_map(|at| json.pointer(at).and_then(|v| v.as_str()));
     found.unwrap_or_default().chars().take(MOST).collect()
+}
+
+/// A whole body of at most so many bytes.
+pub(crate) async fn bounded(mut response: Response, most: usize) -> Result<Vec<u8>, String> {
+    let mut body = Vec::new();
+    while let Some(bytes) = response.chunk().await.map_err(|e| network_cause(&e))? {
+        if body.len() + bytes.len() > most {
+            return Err(format!("the answer has more than {most} bytes"));
+        }
+        body.extend_from_slice(&bytes);
+    }
+    Ok(body)
 }
 
 /// The client towards local backends: never through a proxy, which would see the prompts, and each

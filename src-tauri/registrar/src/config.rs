@@ -6,8 +6,9 @@
 pub mod edit;
 pub mod file;
 mod parse;
+pub mod settings;
 
-pub use parse::parse;
+pub use parse::{check, parse, value};
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -22,6 +23,8 @@ pub struct Config {
     /// `llm.providers`, in the file's order. Every provider that the file names with a valid name;
     /// only those with `publish` are published.
     pub providers: Vec<ProviderConfig>,
+    /// What a person chose for this machine.
+    pub settings: settings::Settings,
 }
 
 impl Config {
@@ -191,6 +194,22 @@ pub struct Problem {
     /// From 1, in characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<usize>,
+}
+
+/// What is wrong with one field of a provider. Shown beside the field.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "bindings", derive(ts_rs::TS))]
+pub struct Wrong {
+    /// The field, as `url` or `wake.command`.
+    pub field: String,
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl Wrong {
+    fn new(field: &str, message: impl Into<String>) -> Self {
+        Self { field: field.to_owned(), message: message.into() }
+    }
 }
 
 /// What [`parse`] made of a text.

@@ -174,6 +174,19 @@ pub async fn delete(home: &Home, url: &Url, keychain: &Keychain) -> Result<(), K
     }
 }
 
+/// The bearer in the private file, if there is one.
+#[must_use]
+pub fn in_file(home: &Home) -> Option<SecretString> {
+    let file = read_file(home).ok()?;
+    file.token.or(file.bearer).map(SecretString::from)
+}
+
+/// The server that the private file names.
+#[must_use]
+pub fn server_in_file(home: &Home) -> Option<Url> {
+    crate::config::check_server_url(&read_file(home).ok()?.mcpd_url?).ok()
+}
+
 /// The server's origin: scheme, host and port.
 #[must_use]
 pub fn origin(url: &Url) -> String {

@@ -65,11 +65,17 @@ impl Driver {
                 if let Some(account) = account.take() {
                     self.withdraw(&account).await;
                 }
-                self.say(Connection::Idle);
+                self.say(self.resting());
                 self.wait(None).await;
                 continue;
             }
             if let Err(waiting) = self.sign_in(&mut account).await {
+                // Signed out: the rows go, as long as the old token still works.
+                if matches!(waiting, Connection::NotConfigured { .. })
+                    && let Some(account) = account.take()
+                {
+                    self.withdraw(&account).await;
+                }
                 self.say(waiting);
                 self.wait(Some(self.times.credentials_every)).await;
                 continue;
@@ -105,7 +111,17 @@ impl Driver {
     }
 
     fn nothing_published(&self) -> bool {
-        self.config.borrow().config.published().next().is_none()
+        let snapshot = self.config.borrow();
+        snapshot.hold.is_some() || snapshot.config.published().next().is_none()
+    }
+
+    /// Why nothing is published.
+    fn resting(&self) -> Connection {
+        let snapshot = self.config.borrow();
+        match snapshot.hold {
+            Some(hold) if snapshot.config.published().next().is_some() => Connection::Held(hold),
+            Some(_) | None => Connection::Idle,
+        }
     }
 
     async fn load_credentials(&self) -> Result<Credentials, CredentialsError> {
@@ -227,9 +243,10 @@ impl Driver {
         tracing::error!("{message}; stopped until the credentials change");
         self.say(Connection::Stopped { message });
         while let Woken::Time = self.wait(Some(self.times.credentials_every)).await {
-            let now = self.load_credentials().await;
-            if now.is_ok_and(|now| now != account.credentials) {
-                return;
+            match self.load_credentials().await {
+                Ok(now) if now == account.credentials => {}
+                Err(CredentialsError::Locked) => {}
+                Ok(_) | Err(_) => return,
             }
         }
     }

@@ -78,6 +78,18 @@ impl Home {
         self.dir.join("status.json")
     }
 
+    /// What is asked of the process that publishes.
+    #[must_use]
+    pub fn requests(&self) -> PathBuf {
+        self.dir.join("requests")
+    }
+
+    /// The tray app's log files.
+    #[must_use]
+    pub fn logs(&self) -> PathBuf {
+        self.dir.join("logs")
+    }
+
     /// Held by the one registrar of this folder.
     #[must_use]
     pub fn lock(&self) -> PathBuf {

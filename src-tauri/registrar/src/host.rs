@@ -3,14 +3,15 @@
 
 use crate::driver::unix_ms;
 use crate::home::Home;
-use crate::limits::{LOCK_EVERY, STATUS_EVERY};
+use crate::limits::{LOCK_EVERY, REQUESTS_EVERY, STATUS_EVERY};
 use crate::lock::{self, Lock};
 use crate::registrar::Registrar;
+use crate::requests;
 use crate::status::{Connection, Status, file};
 use keychain::Keychain;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 /// Publishes, or shows who does, until `stop`. The handle ends after the goodbye.
@@ -77,9 +78,16 @@ impl Host {
         let mut status = registrar.status();
         let mut write_at = Instant::now();
         let mut written = false;
+        let mut look = tokio::time::interval(REQUESTS_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => break,
+                _ = look.tick() => {
+                    for request in requests::take(&self.home) {
+                        registrar.perform(&request);
+                    }
+                }
                 () = tokio::time::sleep_until(write_at), if !written => {
                     self.write(&status.borrow());
                     (written, write_at) = (true, Instant::now() + STATUS_EVERY);

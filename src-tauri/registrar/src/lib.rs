@@ -2,21 +2,27 @@
 //! mcpd, runs the requests that come down the control channel at a local backend, and wakes that
 //! backend first when it sleeps. No desktop, no listening socket.
 
+pub mod account;
 mod backends;
 mod channel;
 pub mod client;
 pub mod config;
 pub mod credentials;
+pub mod diagnostics;
+pub mod discover;
 pub mod doctor;
 mod driver;
+pub mod hold;
 pub mod home;
 pub mod host;
 mod identity;
 pub mod limits;
 pub mod lock;
 pub mod logging;
+mod power;
 pub mod provider;
 pub mod registrar;
+pub mod requests;
 mod session;
 pub mod sse;
 pub mod status;

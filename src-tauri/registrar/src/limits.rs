@@ -11,6 +11,10 @@ pub const REQUEST: Duration = Duration::from_secs(30);
 pub const IDLE_CONNECTION: Duration = Duration::from_secs(5);
 /// Connecting to a local backend.
 pub const BACKEND_CONNECT: Duration = Duration::from_secs(5);
+/// Models of one backend that are offered to choose from.
+pub const MODELS: usize = 500;
+/// A backend's list of models, in bytes.
+pub const MODELS_BODY: usize = 4 * 1024 * 1024;
 /// A readiness check from start to end.
 pub const READY: Duration = Duration::from_secs(3);
 /// Between the first two readiness checks while it wakes; doubles up to [`WAKE_EVERY`].
@@ -45,6 +49,24 @@ pub const WHOLE_ANSWER: usize = 64 * 1024 * 1024;
 pub const LOCK_EVERY: Duration = Duration::from_secs(1);
 /// Between writes of `status.json`.
 pub const STATUS_EVERY: Duration = Duration::from_secs(1);
+/// Between looks at the batteries, where that matters.
+pub const POWER_EVERY: Duration = Duration::from_secs(10);
+/// Between looks for requests of other processes.
+pub const REQUESTS_EVERY: Duration = Duration::from_millis(500);
+/// A request that nobody took within this time is not meant any more.
+pub const REQUEST_STALE: Duration = Duration::from_secs(60);
+/// Ended requests that the status remembers.
+pub const RECENT: usize = 100;
+/// The end of an answer that is looked through for its count of tokens, in bytes.
+pub const USAGE_TAIL: usize = 4 * 1024;
+/// An owner's stop waits this long for the server to hear why.
+pub const STOP_TOLD: Duration = Duration::from_secs(1);
+/// Log files that are kept, one a day.
+pub const LOG_FILES: usize = 5;
+/// Log files that go into a diagnostics bundle.
+pub const BUNDLE_LOGS: usize = 2;
+/// Bytes of each of them, from its end.
+pub const BUNDLE_LOG: u64 = 256 * 1024;
 /// A long poll from start to end, with room for a slow network.
 pub const POLL: Duration = Duration::from_secs(60);
 

@@ -55,6 +55,31 @@ pub async fn ready(http: &Client, provider: &ProviderConfig) -> Result<(), Strin
     }
 }
 
+/// The ids of the models that the backend offers. Every kind has the OpenAI list.
+///
+/// # Errors
+/// Why it cannot be asked, for the owner.
+pub async fn models(http: &Client, provider: &ProviderConfig) -> Result<Vec<String>, String> {
+    #[derive(serde::Deserialize)]
+    struct List {
+        data: Vec<Model>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Model {
+        id: String,
+    }
+    let url = endpoint(provider, "/v1/models");
+    let request = authorize(provider, http.get(url)).timeout(limits::READY);
+    let response = request.send().await.map_err(|e| client::network_cause(&e))?;
+    if !response.status().is_success() {
+        return Err(format!("/v1/models answered {}", response.status()));
+    }
+    let text = client::bounded(response, limits::MODELS_BODY).await?;
+    let list: List = serde_json::from_slice(&text)
+        .map_err(|_| "/v1/models did not answer with a list of models".to_owned())?;
+    Ok(list.data.into_iter().take(limits::MODELS).map(|model| model.id).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::endpoint;

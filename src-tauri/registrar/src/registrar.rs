@@ -3,9 +3,13 @@
 
 use crate::backends::Backends;
 use crate::client;
+use crate::config;
+use crate::config::edit::Edit;
+use crate::config::settings::PausedUntil;
 use crate::driver::Driver;
 use crate::home::Home;
 use crate::limits::Times;
+use crate::requests::Request;
 use crate::status::Status;
 use crate::tasks::Tasks;
 use crate::watch as config_watch;
@@ -20,6 +24,7 @@ pub struct Registrar {
     status: watch::Receiver<Status>,
     stop: CancellationToken,
     reconnect: Arc<Notify>,
+    tasks: Arc<Tasks>,
     driver: JoinHandle<()>,
     watcher: JoinHandle<()>,
 }
@@ -39,14 +44,16 @@ impl Registrar {
             program: program.to_owned(),
             ..Status::default()
         }));
+        end_pause(&home);
         let watching = CancellationToken::new();
         let (config, watcher) = config_watch::start(&home, watching.clone());
+        let tasks = Tasks::new(Arc::clone(&board));
         let driver = Driver {
             home,
             keychain,
             config,
             backends: Backends::new(http, times, Arc::clone(&board), Arc::clone(&beat)),
-            tasks: Tasks::new(Arc::clone(&board)),
+            tasks: Arc::clone(&tasks),
             board: Arc::clone(&board),
             times,
             stop: stop.clone(),
@@ -57,7 +64,7 @@ impl Registrar {
             let _end_watching = watching.drop_guard();
             driver.run().await;
         });
-        Ok(Self { status: board.subscribe(), stop, reconnect, driver, watcher })
+        Ok(Self { status: board.subscribe(), stop, reconnect, tasks, driver, watcher })
     }
 
     /// What people should see, always up to date.
@@ -66,9 +73,16 @@ impl Registrar {
         self.status.clone()
     }
 
-    /// Connects now instead of at the end of a delay.
-    pub fn reconnect(&self) {
-        self.reconnect.notify_one();
+    /// Does what another process of the same person asks for, or a window of this one.
+    pub fn perform(&self, request: &Request) {
+        match request {
+            Request::Reconnect => self.reconnect.notify_one(),
+            Request::Stop { task } => {
+                if self.tasks.stop(task) {
+                    tracing::info!(task, "stopped by its owner");
+                }
+            }
+        }
     }
 
     /// Says goodbye, lets running answers end for a few seconds, and leaves nothing behind.
@@ -76,5 +90,18 @@ impl Registrar {
         self.stop.cancel();
         let _ = self.driver.await;
         let _ = self.watcher.await;
+    }
+}
+
+/// A pause until the next start ends with it.
+fn end_pause(home: &Home) {
+    let text = config::file::read(&home.config()).unwrap_or_default();
+    let paused = config::parse(&text).ok().and_then(|read| read.config.settings.paused_until);
+    if paused != Some(PausedUntil::Restart) {
+        return;
+    }
+    let keys = [("pausedUntil".to_owned(), serde_json::Value::Null)].into_iter().collect();
+    if let Err(error) = config::file::apply(home, &Edit::ChangeSettings(keys)) {
+        tracing::warn!(%error, "the pause of the last run could not be ended");
     }
 }

@@ -4,6 +4,7 @@
 pub mod file;
 
 use crate::config::Problem;
+use crate::hold::Hold;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -39,6 +40,8 @@ pub struct Status {
     pub providers: Vec<ProviderStatus>,
     /// Requests running now.
     pub running: Vec<RunningTask>,
+    /// Requests that ended, the latest first.
+    pub recent: Vec<EndedTask>,
 }
 
 /// State of the connection to mcpd.
@@ -48,6 +51,8 @@ pub enum Connection {
     /// Nothing is published: no call is made.
     #[default]
     Idle,
+    /// Something would be published, but it is held back.
+    Held(Hold),
     /// Something is published but there is no server or no credentials; says which.
     NotConfigured {
         /// What is missing and what to do.
@@ -123,4 +128,28 @@ pub struct RunningTask {
     pub path: String,
     /// Unix milliseconds.
     pub started: u64,
+    /// Whose key was used, where the server says so.
+    pub user: Option<String>,
+}
+
+/// One request that ended; never its text.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct EndedTask {
+    /// The task's id.
+    pub task_id: String,
+    /// Which model.
+    pub llm: String,
+    /// The endpoint.
+    pub path: String,
+    /// Whose key was used, where the server says so.
+    pub user: Option<String>,
+    /// Unix milliseconds.
+    pub started: u64,
+    /// Unix milliseconds.
+    pub ended: u64,
+    /// Tokens that the backend wrote, where its answer says so.
+    pub tokens: Option<u64>,
+    /// `done`, or the code of the failure.
+    pub outcome: String,
 }

@@ -5,17 +5,20 @@
 mod pieces;
 mod results;
 mod upload;
+mod usage;
 
 use crate::backends::{Backend, Backends};
 use crate::client::{self, Delivery, Mcpd, Ticket};
 use crate::config::ProviderConfig;
+use crate::limits;
 use crate::provider;
+use crate::tasks::{Outcome, Stop};
 use bytes::Bytes;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Response};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use tokio_util::sync::CancellationToken;
+use usage::Tail;
 use wire::control::{InferTask, WakeTask};
 use wire::error::code;
 use wire::publisher::{TaskFailure, TaskResult};
@@ -46,23 +49,51 @@ pub(crate) async fn infer(
     road: Arc<Road>,
     backends: Arc<Backends>,
     task: InferTask,
-    cancel: CancellationToken,
-) {
+    stop: Stop,
+) -> Outcome {
+    let tail = Arc::new(Tail::default());
+    let failure = match run(&road, &backends, &task, &stop, &tail).await {
+        Ok(()) => return Outcome { word: "done".into(), tokens: tail.tokens() },
+        Err(failure) => failure,
+    };
+    let word = failure.code.clone().unwrap_or_default();
+    tracing::debug!(task = task.task_id, llm = task.llm_name, word, "the task did not complete");
+    if word != code::STOPPED_BY_OWNER {
+        road.fail(&task.task_id, failure).await;
+    }
+    Outcome { word, tokens: tail.tokens() }
+}
+
+/// Works until the end, or until somebody stops it. Dropping the work drops the backend's
+/// connection: that comes before any report.
+async fn run(
+    road: &Road,
+    backends: &Arc<Backends>,
+    task: &InferTask,
+    stop: &Stop,
+    tail: &Arc<Tail>,
+) -> Result<(), TaskFailure> {
     let work = async {
         let backend = backends.find(&task.llm_name).ok_or_else(unpublished)?;
         let _running = backends.begin(&backend);
-        let ack = async { if road.is_current() { arrived(&road, &task).await } else { Ok(()) } };
-        tokio::try_join!(ack, relay(&road, &backends, &backend, &task)).map(|_| ())
+        let ack = async { if road.is_current() { arrived(road, task).await } else { Ok(()) } };
+        tokio::try_join!(ack, relay(road, backends, &backend, task, tail)).map(|_| ())
     };
-    // Dropping the work drops the backend's connection: that comes before any report.
-    let failure = match cancel.run_until_cancelled(work).await {
-        Some(Ok(())) => return,
-        Some(Err(failure)) => failure,
-        None => cancelled(),
-    };
-    let code = failure.code.as_deref().unwrap_or_default();
-    tracing::debug!(task = task.task_id, llm = task.llm_name, code, "the task did not complete");
-    road.fail(&task.task_id, failure).await;
+    let mut work = std::pin::pin!(work);
+    tokio::select! {
+        done = &mut work => return done,
+        () = stop.unwanted.cancelled() => return Err(cancelled()),
+        () = stop.by_owner.cancelled() => {}
+    }
+    // The server hears why before the answer breaks off: otherwise it would tell the caller that
+    // the backend broke.
+    let failure = failure(code::STOPPED_BY_OWNER, "the owner stopped the request".into());
+    let told = tokio::time::timeout(limits::STOP_TOLD, road.fail(&task.task_id, failure.clone()));
+    tokio::select! {
+        _ = &mut work => {}
+        _ = told => {}
+    }
+    Err(failure)
 }
 
 /// Says that the task is here. A body that must be fetched says it by being fetched.
@@ -81,6 +112,7 @@ async fn relay(
     backends: &Backends,
     backend: &Backend,
     task: &InferTask,
+    tail: &Arc<Tail>,
 ) -> Result<(), TaskFailure> {
     let body = body(road, task).await?;
     let provider = backend.provider();
@@ -95,13 +127,13 @@ async fn relay(
         failure(code::BACKEND_UNREACHABLE, message)
     })?;
     if !road.is_current() {
-        return results::deliver(road, &task.task_id, response).await;
+        return results::deliver(road, &task.task_id, response, tail).await;
     }
     let head = head(&response);
     if road.in_pieces.load(Ordering::Relaxed) {
-        return pieces::deliver(road, &task.task_id, head, response).await;
+        return pieces::deliver(road, &task.task_id, head, response, tail).await;
     }
-    upload::deliver(road, &task.task_id, head, response).await
+    upload::deliver(road, &task.task_id, head, response, Arc::clone(tail)).await
 }
 
 async fn body(road: &Road, task: &InferTask) -> Result<Bytes, TaskFailure> {

@@ -1,12 +1,15 @@
 //! Follows `config.json`, whoever writes it and however: in place, by rename, through a link, or
-//! with the folder itself made anew.
+//! with the folder itself made anew; and with it what the settings make of the time and the battery.
 //!
 //! File notifications are a hint to look sooner; a poll every second is what is relied on, since
 //! notifications stay silent on network file systems, bind mounts and exhausted limits. What was
 //! read is compared by content, so that a hint too many costs nothing.
 
 use crate::config::{self, Config, Problem, file};
+use crate::hold::{self, Hold};
 use crate::home::Home;
+use crate::power::Power;
+use jiff::Zoned;
 use notify::{RecursiveMode, Watcher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +32,8 @@ pub struct Snapshot {
     pub warnings: Vec<Problem>,
     /// Why the file as it is now is not in force.
     pub problem: Option<Problem>,
+    /// Why nothing may be published now, whatever the switches say.
+    pub hold: Option<Hold>,
 }
 
 /// Reads the file now and follows it until `stop`.
@@ -38,8 +43,10 @@ pub fn start(
     stop: CancellationToken,
 ) -> (watch::Receiver<Arc<Snapshot>>, JoinHandle<()>) {
     let path = home.config();
-    let mut state = State { path, text: None, snapshot: Snapshot::default() };
+    let (snapshot, power) = <_>::default();
+    let mut state = State { path, text: None, snapshot, power };
     state.look();
+    state.hold();
     let (sender, receiver) = watch::channel(Arc::new(state.snapshot.clone()));
     (receiver, tokio::spawn(follow(state, sender, stop)))
 }
@@ -49,6 +56,7 @@ struct State {
     /// What was read last; `None` before the first look and after a failed one.
     text: Option<String>,
     snapshot: Snapshot,
+    power: Power,
 }
 
 impl State {
@@ -74,12 +82,21 @@ impl State {
                     config: Arc::new(parsed.config),
                     warnings: parsed.warnings,
                     problem: None,
+                    hold: self.snapshot.hold,
                 };
                 let changed = snapshot != self.snapshot;
                 self.snapshot = snapshot;
                 changed
             }
         }
+    }
+
+    /// Looks at the time and the battery; true when something is different.
+    fn hold(&mut self) -> bool {
+        let settings = &self.snapshot.config.settings;
+        let on_battery = settings.only_on_ac && self.power.on_battery();
+        let hold = hold::hold(settings, &Zoned::now(), on_battery);
+        std::mem::replace(&mut self.snapshot.hold, hold) != hold
     }
 
     fn is_broken(&mut self, problem: Problem) -> bool {
@@ -99,7 +116,7 @@ async fn follow(mut state: State, sender: watch::Sender<Arc<Snapshot>>, stop: Ca
             () = tokio::time::sleep(POLL) => {}
             () = hint.notified() => tokio::time::sleep(QUIET).await,
         }
-        if state.look() {
+        if state.look() | state.hold() {
             if let Some(problem) = &state.snapshot.problem {
                 tracing::warn!(%problem, "config.json is not in force");
             }

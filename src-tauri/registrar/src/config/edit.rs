@@ -1,8 +1,9 @@
 //! Changes of the file's text that leave everything else as it was: unknown keys, order, comments,
 //! layout, line ends, byte order mark, the spelling of numbers.
 
+use super::settings;
 use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// One change, as a person would name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +17,19 @@ pub enum Edit {
     },
     /// The server.
     SetMcpdUrl(String),
+    /// Some keys of one provider; `null` takes a key away.
+    ChangeProvider {
+        /// Which, in any case.
+        name: String,
+        /// The keys and their new values.
+        keys: Map<String, Value>,
+    },
+    /// One more provider, at the end.
+    AddProvider(Map<String, Value>),
+    /// One provider less.
+    RemoveProvider(String),
+    /// Some of our own settings ([`settings::Settings`]); `null` takes a key away.
+    ChangeSettings(Map<String, Value>),
 }
 
 /// Why a change cannot be made. Nothing is lost then.
@@ -27,6 +41,9 @@ pub enum Refusal {
     /// There is no such provider.
     #[error("config.json has no provider {0}; it has: {1}")]
     NoProvider(String, String),
+    /// The name is taken.
+    #[error("config.json has a provider {0} already; choose another name")]
+    NameTaken(String),
 }
 
 /// The text after the change.
@@ -39,32 +56,127 @@ pub fn apply(text: &str, edit: &Edit) -> Result<String, Refusal> {
         None => ("", text),
     };
     let text = if text.trim().is_empty() { "{}\n" } else { text };
-    let root = CstRootNode::parse(text, &super::parse::options())
-        .map_err(|e| Refusal::Broken(e.to_string()))?;
-    let object =
-        root.object_value().ok_or_else(|| Refusal::Broken("it must be an object".into()))?;
     let text = match edit {
-        Edit::SetMcpdUrl(url) => set(&root, &object, "mcpdUrl", &json!(url)),
-        Edit::SetPublish { name, on } => {
-            set(&root, &provider(&object, name)?, "publish", &json!(on))
+        Edit::SetMcpdUrl(url) => set(text, &Place::Root, "mcpdUrl", &json!(url))?,
+        Edit::SetPublish { name, on } => set(text, &Place::Provider(name), "publish", &json!(on))?,
+        Edit::ChangeProvider { name, keys } => {
+            refuse_taken_name(text, name, keys)?;
+            change(text, &Place::Provider(name), keys)?
         }
+        Edit::AddProvider(entry) => {
+            refuse_taken_name(text, "", entry)?;
+            add(text, entry)?
+        }
+        Edit::RemoveProvider(name) => remove(text, name)?,
+        Edit::ChangeSettings(keys) => change(text, &Place::Settings, keys)?,
     };
-    CstRootNode::parse(&text, &super::parse::options())
-        .map_err(|e| Refusal::Broken(format!("this change would break it: {e}")))?;
+    parse(&text).map_err(|e| Refusal::Broken(format!("this change would break it: {e}")))?;
     Ok(format!("{mark}{text}"))
+}
+
+fn parse(text: &str) -> Result<CstRootNode, Refusal> {
+    CstRootNode::parse(text, &super::parse::options()).map_err(|e| Refusal::Broken(e.to_string()))
+}
+
+/// The object that a change is about.
+enum Place<'a> {
+    Root,
+    Settings,
+    Provider(&'a str),
+}
+
+impl Place<'_> {
+    fn find(&self, root: &CstRootNode) -> Result<CstObject, Refusal> {
+        let must_be = |what: &str| Refusal::Broken(format!("{what} must be an object"));
+        let object = root.object_value().ok_or_else(|| must_be("it"))?;
+        match self {
+            Self::Root => Ok(object),
+            Self::Settings => {
+                object.object_value_or_create(settings::KEY).ok_or_else(|| must_be(settings::KEY))
+            }
+            Self::Provider(name) => provider(&object, name),
+        }
+    }
+}
+
+/// One key after the other, each as if it were the only one. The name comes last: the others find
+/// their provider by it.
+fn change(text: &str, place: &Place<'_>, keys: &Map<String, Value>) -> Result<String, Refusal> {
+    let (names, others): (Vec<_>, Vec<_>) = keys.iter().partition(|(key, _)| *key == "name");
+    let mut text = text.to_owned();
+    for (key, value) in others.into_iter().chain(names) {
+        text = if value.is_null() {
+            unset(&text, place, key)?
+        } else {
+            set(&text, place, key, value)?
+        };
+    }
+    Ok(text)
+}
+
+fn unset(text: &str, place: &Place<'_>, key: &str) -> Result<String, Refusal> {
+    let root = parse(text)?;
+    // Looking for what is not there must not make it.
+    let settings = root.object_value().and_then(|object| object.get(settings::KEY));
+    if matches!(place, Place::Settings) && settings.is_none() {
+        return Ok(text.to_owned());
+    }
+    if let Some(property) = place.find(&root)?.get(key) {
+        property.remove();
+    }
+    Ok(root.to_string())
+}
+
+fn add(text: &str, entry: &Map<String, Value>) -> Result<String, Refusal> {
+    let root = parse(text)?;
+    let list = Place::Root
+        .find(&root)?
+        .object_value_or_create("llm")
+        .and_then(|llm| llm.array_value_or_create("providers"))
+        .ok_or_else(|| Refusal::Broken("llm.providers must be a list".into()))?;
+    // A list on one line stays there; an empty one gets a line for each.
+    if list.elements().is_empty() {
+        list.ensure_multiline();
+    }
+    list.append(input(&Value::Object(entry.clone())));
+    Ok(root.to_string())
+}
+
+fn remove(text: &str, name: &str) -> Result<String, Refusal> {
+    let root = parse(text)?;
+    provider(&Place::Root.find(&root)?, name)?.remove();
+    Ok(root.to_string())
+}
+
+/// A name must not stand twice: only the first would count.
+fn refuse_taken_name(text: &str, own: &str, keys: &Map<String, Value>) -> Result<(), Refusal> {
+    let Some(name) = keys.get("name").and_then(Value::as_str) else { return Ok(()) };
+    if name.eq_ignore_ascii_case(own) {
+        return Ok(());
+    }
+    match provider(&Place::Root.find(&parse(text)?)?, name) {
+        Ok(_) => Err(Refusal::NameTaken(name.to_owned())),
+        Err(_) => Ok(()),
+    }
 }
 
 /// The text with one value set. A key that is new to an object stands on a line of its own, or on
 /// the object's only line.
-fn set(root: &CstRootNode, object: &CstObject, key: &str, value: &Value) -> String {
+fn set(text: &str, place: &Place<'_>, key: &str, value: &Value) -> Result<String, Refusal> {
+    let root = parse(text)?;
+    let object = place.find(&root)?;
     if let Some(property) = object.get(key) {
-        property.set_value(input(value));
-        return root.to_string();
+        // What is the same keeps its spelling and layout.
+        let same = property.value().and_then(|v| v.to_serde_value()).as_ref() == Some(value);
+        if !same {
+            property.set_value(input(value));
+        }
+        return Ok(root.to_string());
     }
     let line = object.to_string();
     if line.contains('\n') || line.contains("/*") || object.properties().is_empty() {
         object.append(key, input(value));
-        return root.to_string();
+        return Ok(root.to_string());
     }
     // The library would lay the object out anew: so it gets a name to be found by, and its own text
     // again with the key in it.
@@ -72,13 +184,13 @@ fn set(root: &CstRootNode, object: &CstObject, key: &str, value: &Value) -> Stri
     let inside = line.strip_suffix('}').unwrap_or(&line);
     let (inside, space) = inside.split_at(inside.trim_end().len());
     let comma = if inside.ends_with(',') { "" } else { "," };
-    let longer = format!("{inside}{comma} \"{key}\": {value}{space}}}");
+    let longer = format!("{inside}{comma} {}: {value}{space}}}", json!(key));
     let mut marker = "here".to_owned();
     while whole.contains(&marker) {
         marker.push('.');
     }
-    object.clone().replace_with(CstInputValue::String(marker.clone()));
-    root.to_string().replacen(&format!("\"{marker}\""), &longer, 1)
+    object.replace_with(CstInputValue::String(marker.clone()));
+    Ok(root.to_string().replacen(&format!("\"{marker}\""), &longer, 1))
 }
 
 fn input(value: &Value) -> CstInputValue {
@@ -114,6 +226,7 @@ fn provider(root: &CstObject, name: &str) -> Result<CstObject, Refusal> {
 #[cfg(test)]
 mod tests {
     use super::{Edit, Refusal, apply};
+    use serde_json::json;
 
     fn publish(name: &str, on: bool) -> Edit {
         Edit::SetPublish { name: name.into(), on }
@@ -158,6 +271,75 @@ mod tests {
         let root = r#"{ "llm": {} }"#;
         let after = apply(root, &Edit::SetMcpdUrl("https://x".into())).unwrap();
         assert_eq!(after, r#"{ "llm": {}, "mcpdUrl": "https://x" }"#);
+    }
+
+    fn keys(value: serde_json::Value) -> serde_json::Map<String, serde_json::Value> {
+        value.as_object().cloned().unwrap_or_default()
+    }
+
+    #[test]
+    fn a_change_of_some_keys_leaves_every_other_byte_of_the_provider() {
+        let before = r#"{
+  "llm": { "providers": [
+    { "name": "a", "x": 1e400, "url": "http://h:1", /* mine */ "maxConcurrency": 2 },
+    {
+      "name": "b", // second
+      "wake": { "type": "command", "command": "c",
+                "args": [ "x" ] }, "pool": "p"
+    }
+  ] }
+}
+"#;
+        let change = |text: &str, name: &str, value| {
+            apply(text, &Edit::ChangeProvider { name: name.into(), keys: keys(value) }).unwrap()
+        };
+        let same = json!({"maxConcurrency": 2, "url": "http://h:1"});
+        assert_eq!(change(before, "A", same), before, "what is the same stays as it was written");
+        let after = change(before, "a", json!({"url": "http://h:2", "maxConcurrency": null}));
+        let expected = before
+            .replace("http://h:1", "http://h:2")
+            .replace(r#", /* mine */ "maxConcurrency": 2"#, "");
+        assert_eq!(after, expected, "a comment goes with the key that it stands before");
+        let after = change(before, "b", json!({"pool": "q", "name": "c"}));
+        assert_eq!(after, before.replace(r#""p""#, r#""q""#).replace(r#""b""#, r#""c""#));
+        let taken = Edit::ChangeProvider { name: "b".into(), keys: keys(json!({"name": "A"})) };
+        assert_eq!(apply(before, &taken), Err(Refusal::NameTaken("A".into())));
+    }
+
+    #[test]
+    fn a_provider_comes_and_goes_and_the_others_do_not_notice() {
+        let entry = keys(json!({"name": "b", "type": "ollama", "publish": true}));
+        for before in ["", "{}", "{\"llm\": {}}", "{ \"llm\": { \"providers\": [] } }"] {
+            let after = apply(before, &Edit::AddProvider(entry.clone())).unwrap();
+            let parsed = crate::config::parse(&after).unwrap();
+            assert!(parsed.config.provider("b").is_some_and(|b| b.publish), "{before}: {after}");
+        }
+        let before = "{\n  // mine\n  \"llm\": {\n    \"providers\": [\n      { \"name\": \"a\", \"n\": 1E3 }\n    ]\n  }\n}\n";
+        let with = apply(before, &Edit::AddProvider(entry.clone())).unwrap();
+        assert!(
+            with.contains("// mine") && with.contains("{ \"name\": \"a\", \"n\": 1E3 }"),
+            "{with}"
+        );
+        let refused = apply(&with, &Edit::AddProvider(entry)).unwrap_err();
+        assert_eq!(refused, Refusal::NameTaken("b".into()));
+        let without = apply(&with, &Edit::RemoveProvider("B".into())).unwrap();
+        assert_eq!(without, before, "{without}");
+        let none = apply(&without, &Edit::RemoveProvider("a".into())).unwrap();
+        assert!(crate::config::parse(&none).unwrap().config.providers.is_empty(), "{none}");
+        assert!(none.contains("// mine"), "{none}");
+    }
+
+    #[test]
+    fn a_setting_of_ours_is_kept_under_our_key_and_taken_away_again() {
+        let before = "{ \"other\": 1 }\n";
+        let pause = |value| Edit::ChangeSettings(keys(json!({"pausedUntil": value})));
+        let paused = apply(before, &pause(json!("turnedOn"))).unwrap();
+        let settings = crate::config::parse(&paused).unwrap().config.settings;
+        assert!(settings.paused_until.is_some(), "{paused}");
+        let on = apply(&paused, &pause(json!(null))).unwrap();
+        let parsed = crate::config::parse(&on).unwrap();
+        assert_eq!(parsed.config.settings.paused_until, None, "{on}");
+        assert!(on.contains("\"other\": 1"), "{on}");
     }
 
     #[test]

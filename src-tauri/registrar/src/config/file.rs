@@ -46,11 +46,37 @@ pub fn read(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
+/// The text before and after a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Before.
+    pub before: String,
+    /// After.
+    pub after: String,
+}
+
 /// Makes one change. Blocks for as long as another of our programs holds the lock.
 ///
 /// # Errors
 /// [`EditError`]; the file is as it was then.
-pub fn apply(home: &Home, change: &Edit) -> Result<(), EditError> {
+pub fn apply(home: &Home, edit: &Edit) -> Result<Change, EditError> {
+    rewrite(home, |before| edit::apply(before, edit))
+}
+
+/// Takes a change back, byte for byte; does something else when the file was changed since.
+///
+/// # Errors
+/// [`EditError`]; the file is as it was then.
+pub fn undo(home: &Home, change: &Change, otherwise: &Edit) -> Result<Change, EditError> {
+    rewrite(home, |now| {
+        if now == change.after { Ok(change.before.clone()) } else { edit::apply(now, otherwise) }
+    })
+}
+
+fn rewrite(
+    home: &Home,
+    edit: impl FnOnce(&str) -> Result<String, Refusal>,
+) -> Result<Change, EditError> {
     let lock = OpenOptions::new()
         .create(true)
         .append(true)
@@ -60,11 +86,11 @@ pub fn apply(home: &Home, change: &Edit) -> Result<(), EditError> {
     let target = target_of(&home.config());
     refuse_foreign(&target)?;
     let before = read(&target).map_err(|e| EditError::Io("read", e))?;
-    let after = edit::apply(&before, change)?;
-    if after == before {
-        return Ok(());
+    let after = edit(&before)?;
+    if after != before {
+        replace(&target, &before, &after).map_err(|e| EditError::Io("written", e))?;
     }
-    replace(&target, &before, &after).map_err(|e| EditError::Io("written", e))
+    Ok(Change { before, after })
 }
 
 /// Where the file really is.
@@ -106,7 +132,7 @@ fn replace(target: &Path, before: &str, after: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Edit, apply, read};
+    use super::{Edit, apply, read, undo};
     use crate::home::Home;
 
     fn publish(name: &str) -> Edit {
@@ -143,6 +169,24 @@ mod tests {
             }
         });
         assert_eq!(read(&home.config()).unwrap().matches("\"publish\": true").count(), 20);
+    }
+
+    #[test]
+    fn a_removal_is_taken_back_byte_for_byte_or_as_well_as_the_file_allows() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        let text = "{\"llm\": {\"providers\": [{\"name\": \"a\", \"type\": \"vllm\" /* x */}, {\"name\": \"b\", \"type\": \"vllm\"}]}}";
+        std::fs::write(home.config(), text).unwrap();
+        let removal = apply(&home, &Edit::RemoveProvider("a".into())).unwrap();
+        let entry = serde_json::json!({"name": "a", "type": "vllm"}).as_object().cloned().unwrap();
+        let again = Edit::AddProvider(entry);
+        undo(&home, &removal, &again).unwrap();
+        assert_eq!(read(&home.config()).unwrap(), text);
+        let removal = apply(&home, &Edit::RemoveProvider("a".into())).unwrap();
+        apply(&home, &publish("b")).unwrap();
+        undo(&home, &removal, &again).unwrap();
+        let now = crate::config::parse(&read(&home.config()).unwrap()).unwrap().config;
+        assert!(now.provider("a").is_some() && now.provider("b").is_some_and(|b| b.publish));
     }
 
     #[test]

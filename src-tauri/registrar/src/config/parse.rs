@@ -3,35 +3,41 @@
 //! A provider that cannot be used is left out with a warning, and the others work. Only a text that
 //! is no JSON object at all is a [`Problem`].
 
-use super::{Parsed, Problem, ProviderConfig, ProviderKind, Recipe, Sleep, Wake};
+use super::{Parsed, Problem, ProviderConfig, ProviderKind, Recipe, Sleep, Wake, Wrong};
 use jsonc_parser::ParseOptions;
 use serde_json::{Map, Value};
 use std::time::Duration;
 use url::Url;
 use wire::limits::{WAKE_MAX_WAIT_CAP_SECS, WAKE_MAX_WAIT_SECS};
 
+/// The text as plain JSON. An empty one is an empty object.
+///
+/// # Errors
+/// [`Problem`], with line and column.
+pub fn value(text: &str) -> Result<Value, Problem> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim().is_empty() {
+        return Ok(Value::Object(Map::new()));
+    }
+    jsonc_parser::parse_to_serde_value(text, &options()).map_err(|error| Problem {
+        message: format!(
+            "config.json is not valid JSON: {} (line {}, column {}). \
+             The last good version stays in force.",
+            error.kind(),
+            error.line_display(),
+            error.column_display()
+        ),
+        line: Some(error.line_display()),
+        column: Some(error.column_display()),
+    })
+}
+
 /// Reads a text. An empty one is an empty configuration.
 ///
 /// # Errors
 /// [`Problem`], with line and column where it has a place.
 pub fn parse(text: &str) -> Result<Parsed, Problem> {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if text.trim().is_empty() {
-        return Ok(Parsed::default());
-    }
-    let value: Value =
-        jsonc_parser::parse_to_serde_value(text, &options()).map_err(|error| Problem {
-            message: format!(
-                "config.json is not valid JSON: {} (line {}, column {}). \
-                 The last good version stays in force.",
-                error.kind(),
-                error.line_display(),
-                error.column_display()
-            ),
-            line: Some(error.line_display()),
-            column: Some(error.column_display()),
-        })?;
-    let Value::Object(root) = value else {
+    let Value::Object(root) = value(text)? else {
         return Err(problem("config.json must be an object, as {\"mcpdUrl\": …}".into()));
     };
     let mut parsed = Parsed::default();
@@ -52,14 +58,24 @@ pub fn parse(text: &str) -> Result<Parsed, Problem> {
                 parsed.warnings.push(problem(why));
             }
             Ok(found) => parsed.config.providers.push(found),
-            Err(why) => {
+            Err(wrong) => {
                 let name = entry.get("name").and_then(Value::as_str).map(str::to_owned);
                 let name = name.unwrap_or_else(|| format!("number {}", at + 1));
+                let why = sentence(&wrong);
                 parsed.warnings.push(problem(format!("provider {name} is left out: {why}")));
             }
         }
     }
+    parsed.config.settings = super::settings::settings(&root, &mut parsed.warnings);
     Ok(parsed)
+}
+
+fn sentence(wrong: &[Wrong]) -> String {
+    let each = wrong.iter().map(|wrong| match wrong.field.as_str() {
+        "" => wrong.message.clone(),
+        field => format!("{field}: {}", wrong.message),
+    });
+    each.collect::<Vec<_>>().join("; ")
 }
 
 /// What the file may use beyond JSON.
@@ -78,7 +94,7 @@ pub(super) fn options() -> ParseOptions {
     }
 }
 
-fn problem(message: String) -> Problem {
+pub(super) fn problem(message: String) -> Problem {
     Problem { message, line: None, column: None }
 }
 
@@ -87,37 +103,121 @@ fn server_url(value: &Value) -> Result<Url, Problem> {
     super::check_server_url(text).map_err(|why| problem(format!("mcpdUrl: {why}")))
 }
 
-fn provider(entry: &Value) -> Result<ProviderConfig, String> {
+/// What is wrong with a provider's entry, every field of it; nothing when it can be published.
+#[must_use]
+pub fn check(entry: &Value) -> Vec<Wrong> {
+    provider(entry).err().unwrap_or_default()
+}
+
+fn provider(entry: &Value) -> Result<ProviderConfig, Vec<Wrong>> {
     let Value::Object(map) = entry else {
-        return Err("it must be an object".into());
+        return Err(vec![Wrong::new("", "it must be an object")]);
     };
-    let name = text(map, "name")?.ok_or("name is missing")?;
-    let name = wire::names::normalise(&name).map_err(|why| format!("name: {why}"))?;
-    let kind = kind_of(text(map, "type")?.as_deref());
-    let url = match (text(map, "url")?, default_url(&kind)) {
-        (Some(text), _) => backend_url(&text)?,
-        (None, Some(default)) => Url::parse(default).map_err(|e| e.to_string())?,
-        (None, None) => return Err(format!("url is missing; type {} needs it", kind.as_str())),
+    let mut fields = Fields { map, wrong: Vec::new() };
+    let name = fields.text("name").unwrap_or_default();
+    let name = match wire::names::normalise(&name) {
+        _ if name.is_empty() => fields.refuse("name", "name is missing"),
+        Ok(name) => Some(name),
+        Err(why) => fields.refuse("name", why),
     };
-    let concurrency = whole(map, "maxConcurrency")?.unwrap_or(1);
-    Ok(ProviderConfig {
-        name,
-        kind,
-        url,
-        model: text(map, "model")?,
-        tier: text(map, "tier")?,
-        description: text(map, "description")?,
-        publish: truth(map, "publish")?.unwrap_or(false),
-        wake: map.get("wake").filter(|v| !v.is_null()).map(wake).transpose()?,
-        sleep: map.get("sleep").filter(|v| !v.is_null()).map(sleep).transpose()?,
-        pool: text(map, "pool")?,
-        max_concurrency: u32::try_from(concurrency)
-            .ok()
-            .filter(|n| (1..=1024).contains(n))
-            .ok_or("maxConcurrency must be between 1 and 1024")?,
-        context_length: whole(map, "contextLength")?,
-        api_key_env: text(map, "apiKeyEnv")?,
-    })
+    let kind = kind_of(fields.text("type").as_deref());
+    let url = fields.url(&kind);
+    let max_concurrency = match u32::try_from(fields.whole("maxConcurrency").unwrap_or(1)) {
+        Ok(at_once @ 1..=1024) => Some(at_once),
+        Ok(_) | Err(_) => fields.refuse("maxConcurrency", "it must be between 1 and 1024"),
+    };
+    let (wake, sleep) = (fields.block("wake", wake), fields.block("sleep", sleep));
+    let (model, tier) = (fields.text("model"), fields.text("tier"));
+    let (description, pool) = (fields.text("description"), fields.text("pool"));
+    let (publish, context_length) = (fields.truth("publish"), fields.whole("contextLength"));
+    let api_key_env = fields.text("apiKeyEnv");
+    match (name, url, max_concurrency) {
+        (Some(name), Some(url), Some(max_concurrency)) if fields.wrong.is_empty() => {
+            Ok(ProviderConfig {
+                name,
+                kind,
+                url,
+                model,
+                tier,
+                description,
+                publish: publish.unwrap_or(false),
+                wake,
+                sleep,
+                pool,
+                max_concurrency,
+                context_length,
+                api_key_env,
+            })
+        }
+        _ => Err(fields.wrong),
+    }
+}
+
+/// An object whose fields are read one by one; what is wrong is gathered.
+struct Fields<'a> {
+    map: &'a Map<String, Value>,
+    wrong: Vec<Wrong>,
+}
+
+impl Fields<'_> {
+    fn refuse<T>(&mut self, field: &str, message: impl Into<String>) -> Option<T> {
+        self.wrong.push(Wrong::new(field, message));
+        None
+    }
+
+    fn value(&self, key: &str) -> Option<&Value> {
+        self.map.get(key).filter(|value| !value.is_null())
+    }
+
+    fn text(&mut self, key: &str) -> Option<String> {
+        let text = self.value(key)?.as_str().map(str::to_owned);
+        text.or_else(|| self.refuse(key, "it must be a text"))
+    }
+
+    fn truth(&mut self, key: &str) -> Option<bool> {
+        let truth = self.value(key)?.as_bool();
+        truth.or_else(|| self.refuse(key, "it must be true or false"))
+    }
+
+    fn whole(&mut self, key: &str) -> Option<u64> {
+        let number = self.value(key)?.as_u64();
+        number.or_else(|| self.refuse(key, "it must be a whole number"))
+    }
+
+    fn url(&mut self, kind: &ProviderKind) -> Option<Url> {
+        let url = match (self.text("url"), default_url(kind)) {
+            (Some(text), _) => backend_url(&text),
+            (None, Some(default)) => Url::parse(default).map_err(|e| e.to_string()),
+            (None, None) => Err(format!("url is missing; type {} needs it", kind.as_str())),
+        };
+        url.map_err(|why| self.refuse::<()>("url", why)).ok()
+    }
+
+    /// An object inside of this one; its fields are told as `key.field`.
+    fn block<T>(
+        &mut self,
+        key: &str,
+        read: impl FnOnce(&Value, &mut Fields<'_>) -> Result<T, String>,
+    ) -> Option<T> {
+        let value = self.value(key)?;
+        let Some(map) = value.as_object() else {
+            return self.refuse(key, "it must be an object");
+        };
+        let mut inner = Fields { map, wrong: Vec::new() };
+        let read = read(value, &mut inner);
+        let wrong = inner.wrong;
+        let clean = wrong.is_empty();
+        self.wrong.extend(
+            wrong
+                .into_iter()
+                .map(|wrong| Wrong { field: format!("{key}.{}", wrong.field), ..wrong }),
+        );
+        match read {
+            Ok(block) => Some(block),
+            Err(why) if clean => self.refuse(key, why),
+            Err(_) => None,
+        }
+    }
 }
 
 fn kind_of(text: Option<&str>) -> ProviderKind {
@@ -144,73 +244,59 @@ fn default_url(kind: &ProviderKind) -> Option<&'static str> {
 }
 
 fn backend_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|e| format!("url {text:?}: {e}"))?;
+    let url = Url::parse(text).map_err(|e| format!("{text:?} is no URL: {e}"))?;
     if !matches!(url.scheme(), "http" | "https") || url.cannot_be_a_base() {
-        return Err(format!("url {text:?} must start with http:// or https://"));
+        return Err(format!("{text:?} must start with http:// or https://"));
     }
     Ok(url)
 }
 
-fn wake(value: &Value) -> Result<Wake, String> {
-    let map = value.as_object().ok_or("wake must be an object")?;
-    let recipe = recipe(value).map_err(|why| format!("wake: {why}"))?;
-    let secs = whole(map, "maxWaitSeconds")?.unwrap_or(WAKE_MAX_WAIT_SECS);
+fn wake(value: &Value, fields: &mut Fields<'_>) -> Result<Wake, String> {
+    let secs = fields.whole("maxWaitSeconds").unwrap_or(WAKE_MAX_WAIT_SECS);
     if !(1..=WAKE_MAX_WAIT_CAP_SECS).contains(&secs) {
-        return Err(format!("wake.maxWaitSeconds must be between 1 and {WAKE_MAX_WAIT_CAP_SECS}"));
+        let message = format!("it must be between 1 and {WAKE_MAX_WAIT_CAP_SECS}");
+        fields.refuse::<()>("maxWaitSeconds", message);
     }
-    Ok(Wake { recipe, max_wait: Duration::from_secs(secs) })
+    Ok(Wake { recipe: recipe(value, fields)?, max_wait: Duration::from_secs(secs) })
 }
 
-fn sleep(value: &Value) -> Result<Sleep, String> {
-    let map = value.as_object().ok_or("sleep must be an object")?;
-    let recipe = recipe(value).map_err(|why| format!("sleep: {why}"))?;
+fn sleep(value: &Value, fields: &mut Fields<'_>) -> Result<Sleep, String> {
+    let idle = fields.whole("idleSeconds").unwrap_or_default();
+    if idle == 0 {
+        fields.refuse::<()>("idleSeconds", "it must be at least 1");
+    }
+    let recipe = recipe(value, fields)?;
     if matches!(recipe, Recipe::Wol(_)) {
-        return Err(
-            "sleep: a magic packet cannot put a machine to sleep; use http or command".into()
-        );
+        let message = "a magic packet cannot put a machine to sleep; use http or command";
+        fields.refuse::<()>("type", message);
     }
-    let secs = whole(map, "idleSeconds")?.ok_or("sleep.idleSeconds is missing")?;
-    if secs == 0 {
-        return Err("sleep.idleSeconds must be at least 1".into());
-    }
-    Ok(Sleep { recipe, idle: Duration::from_secs(secs) })
+    Ok(Sleep { recipe, idle: Duration::from_secs(idle) })
 }
 
-fn recipe(value: &Value) -> Result<Recipe, String> {
-    let recipe: Recipe = serde_json::from_value(value.clone()).map_err(|e| e.to_string())?;
-    match &recipe {
-        Recipe::Command(command) if command.command.trim().is_empty() => {
-            Err("command must not be empty".into())
+fn recipe(value: &Value, fields: &mut Fields<'_>) -> Result<Recipe, String> {
+    match fields.text("type").as_deref() {
+        Some("http") => {
+            let url = fields.text("url").unwrap_or_default();
+            if let Err(why) = backend_url(&url) {
+                fields.refuse::<()>("url", why);
+            }
         }
-        Recipe::Wol(wol) => crate::wake::mac(&wol.mac).map(|_| recipe),
-        Recipe::Http(_) | Recipe::Command(_) => Ok(recipe),
-    }
-}
-
-fn text(map: &Map<String, Value>, key: &str) -> Result<Option<String>, String> {
-    match map.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(text.clone())),
-        Some(_) => Err(format!("{key} must be a text")),
-    }
-}
-
-fn truth(map: &Map<String, Value>, key: &str) -> Result<Option<bool>, String> {
-    match map.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(Value::Bool(truth)) => Ok(Some(*truth)),
-        Some(_) => Err(format!("{key} must be true or false")),
-    }
-}
-
-fn whole(map: &Map<String, Value>, key: &str) -> Result<Option<u64>, String> {
-    match map.get(key) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => {
-            let number = value.as_u64().map(Some);
-            number.ok_or_else(|| format!("{key} must be a whole number"))
+        Some("command") => {
+            if fields.text("command").is_none_or(|command| command.trim().is_empty()) {
+                fields.refuse::<()>("command", "it must name a program");
+            }
+        }
+        Some("wol") => {
+            let mac = fields.text("mac").unwrap_or_default();
+            if let Err(why) = crate::wake::mac(&mac) {
+                fields.refuse::<()>("mac", why);
+            }
+        }
+        Some(_) | None => {
+            fields.refuse::<()>("type", "it must be http, command or wol");
         }
     }
+    serde_json::from_value(value.clone()).map_err(|e| e.to_string())
 }
 
 #[cfg(test)]
@@ -281,6 +367,29 @@ mod tests {
             assert_eq!(parsed.config.providers.len(), 1, "{bad}");
             assert!(parsed.warnings[0].message.contains(word), "{bad}: {:?}", parsed.warnings);
         }
+    }
+
+    #[test]
+    fn every_wrong_field_of_a_provider_is_named_at_once() {
+        let entry = serde_json::json!({
+            "name": "a b", "url": "ftp://x", "maxConcurrency": 0, "model": 7,
+            "wake": {"type": "command", "command": " ", "maxWaitSeconds": 0},
+            "sleep": {"type": "wol", "mac": "aa:bb:cc:dd:ee:ff", "idleSeconds": 9},
+        });
+        let wrong = super::check(&entry);
+        let fields: Vec<_> = wrong.iter().map(|w| w.field.as_str()).collect();
+        let expected = [
+            "name",
+            "url",
+            "maxConcurrency",
+            "wake.maxWaitSeconds",
+            "wake.command",
+            "sleep.type",
+            "model",
+        ];
+        assert_eq!(fields, expected, "{wrong:?}");
+        let good = serde_json::json!({"name": "a", "type": "ollama"});
+        assert_eq!(super::check(&good), vec![]);
     }
 
     #[test]

@@ -249,7 +249,7 @@ impl Link<'_> {
                 let started = self
                     .driver
                     .tasks
-                    .start(shown(&task), |cancel| task::infer(road, backends, task, cancel));
+                    .start(shown(&task), |stop| task::infer(road, backends, task, stop));
                 if !started {
                     tracing::warn!("a task was not taken: it runs already, or too many do");
                 }
@@ -271,6 +271,7 @@ fn shown(task: &InferTask) -> RunningTask {
         llm: task.llm_name.clone(),
         path: task.path.clone().unwrap_or_default(),
         started: unix_ms(),
+        user: task.user.clone(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The way up through a proxy that holds a request body back until it ends: the answer goes up in
 //! numbered pieces, the first at once, then whatever has come while the last one was under way.
 
+use super::usage::Tail;
 use super::{Road, broke_off, taken};
 use crate::limits::{PIECE, PIECES};
 use bytes::{Bytes, BytesMut};
@@ -14,13 +15,19 @@ pub(super) async fn deliver(
     task: &str,
     head: HeaderMap,
     response: Response,
+    tail: &Tail,
 ) -> Result<(), TaskFailure> {
     let (sender, receiver) = mpsc::channel(PIECES);
-    tokio::try_join!(read(response, sender), send(road, task, &head, receiver)).map(|_| ())
+    tokio::try_join!(read(response, sender, tail), send(road, task, &head, receiver)).map(|_| ())
 }
 
-async fn read(mut response: Response, sender: mpsc::Sender<Bytes>) -> Result<(), TaskFailure> {
+async fn read(
+    mut response: Response,
+    sender: mpsc::Sender<Bytes>,
+    tail: &Tail,
+) -> Result<(), TaskFailure> {
     while let Some(bytes) = response.chunk().await.map_err(|_| broke_off())? {
+        tail.pass(&bytes);
         if sender.send(bytes).await.is_err() {
             break;
         }

@@ -1,6 +1,7 @@
 //! The way up to a protocol-1 server: a streamed answer as one result per event, any other answer as
 //! one result.
 
+use super::usage::Tail;
 use super::{Road, broke_off, failure, taken};
 use crate::limits;
 use crate::sse::Decoder;
@@ -17,18 +18,25 @@ pub(super) async fn deliver(
     road: &Road,
     task: &str,
     response: Response,
+    tail: &Tail,
 ) -> Result<(), TaskFailure> {
     let kind = response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     if kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
-        return events(road, task, response).await;
+        return events(road, task, response, tail).await;
     }
-    whole(road, task, response).await
+    whole(road, task, response, tail).await
 }
 
-async fn events(road: &Road, task: &str, mut response: Response) -> Result<(), TaskFailure> {
+async fn events(
+    road: &Road,
+    task: &str,
+    mut response: Response,
+    tail: &Tail,
+) -> Result<(), TaskFailure> {
     let mut decoder = Decoder::new(SSE_EVENT, SSE_EVENT);
     let mut found = Vec::new();
     while let Some(bytes) = response.chunk().await.map_err(|_| broke_off())? {
+        tail.pass(&bytes);
         let fed = decoder.feed(&bytes, &mut found);
         fed.map_err(|too_long| failure(code::BACKEND_ABORTED, too_long.to_string()))?;
         for event in found.drain(..) {
@@ -46,7 +54,12 @@ async fn chunk(road: &Road, task: &str, chunk: Chunk) -> Result<(), TaskFailure>
     post(road, task, TaskResult { chunk: Some(chunk), ..<_>::default() }).await
 }
 
-async fn whole(road: &Road, task: &str, mut response: Response) -> Result<(), TaskFailure> {
+async fn whole(
+    road: &Road,
+    task: &str,
+    mut response: Response,
+    tail: &Tail,
+) -> Result<(), TaskFailure> {
     let status = response.status().as_u16();
     let mut body = Vec::new();
     while let Some(bytes) = response.chunk().await.map_err(|_| broke_off())? {
@@ -56,6 +69,7 @@ async fn whole(road: &Road, task: &str, mut response: Response) -> Result<(), Ta
         }
         body.extend_from_slice(&bytes);
     }
+    tail.pass(&body);
     let body = String::from_utf8(body).ok().and_then(|text| RawValue::from_string(text).ok());
     let body = body.ok_or_else(|| {
         let message = format!("the backend's answer ({status}) is no JSON; this way needs it");

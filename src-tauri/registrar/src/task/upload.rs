@@ -1,5 +1,6 @@
 //! The fast path: the backend's body becomes the body of one request to mcpd.
 
+use super::usage::Tail;
 use super::{Road, broke_off, taken};
 use crate::client::Delivery;
 use bytes::Bytes;
@@ -20,8 +21,9 @@ pub(super) async fn deliver(
     task: &str,
     head: HeaderMap,
     response: Response,
+    tail: Arc<Tail>,
 ) -> Result<(), TaskFailure> {
-    let tap = Tap::new(response);
+    let tap = Tap::new(response, tail);
     let body = Body::wrap_stream(Flow(Arc::clone(&tap.shared)));
     let delivery = road.mcpd.respond(&road.ticket, task, head, body).await;
     if delivery == Delivery::Broken && tap.shared.broken.load(Ordering::Relaxed) {
@@ -38,6 +40,7 @@ struct Shared {
     source: Mutex<Option<Source>>,
     broken: AtomicBool,
     reader: AtomicWaker,
+    tail: Arc<Tail>,
 }
 
 struct Tap {
@@ -45,11 +48,10 @@ struct Tap {
 }
 
 impl Tap {
-    fn new(response: Response) -> Self {
+    fn new(response: Response, tail: Arc<Tail>) -> Self {
         let source: Source = Box::pin(response.bytes_stream());
-        let source = Mutex::new(Some(source));
-        let shared = Shared { source, broken: AtomicBool::new(false), reader: AtomicWaker::new() };
-        Self { shared: Arc::new(shared) }
+        let (source, broken) = (Mutex::new(Some(source)), AtomicBool::new(false));
+        Self { shared: Arc::new(Shared { source, broken, reader: AtomicWaker::new(), tail }) }
     }
 }
 
@@ -73,7 +75,10 @@ impl Stream for Flow {
             return Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionAborted.into())));
         };
         match ready!(open.as_mut().poll_next(context)) {
-            Some(Ok(bytes)) => Poll::Ready(Some(Ok(bytes))),
+            Some(Ok(bytes)) => {
+                self.0.tail.pass(&bytes);
+                Poll::Ready(Some(Ok(bytes)))
+            }
             Some(Err(_)) => {
                 self.0.broken.store(true, Ordering::Relaxed);
                 *source = None;

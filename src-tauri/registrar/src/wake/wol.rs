@@ -13,7 +13,7 @@ const PORT: u16 = 9;
 /// # Errors
 /// A sentence naming the field.
 pub fn mac(text: &str) -> Result<[u8; 6], String> {
-    let wrong = || format!("mac {text:?} is not of the form aa:bb:cc:dd:ee:ff");
+    let wrong = || format!("{text:?} is not of the form aa:bb:cc:dd:ee:ff");
     let parts: Vec<&str> = text.split([':', '-']).collect();
     let mut mac = [0; 6];
     if parts.len() != mac.len() {

@@ -11,6 +11,7 @@ mod wake;
 
 use clap::{Parser, Subcommand};
 use keychain::Keychain;
+use registrar::account::Storage;
 use registrar::home::Home;
 use registrar::{doctor, logging};
 use std::process::ExitCode;
@@ -48,6 +49,9 @@ enum Command {
         /// The server, as https://mcpd.example.com
         #[arg(long)]
         url: String,
+        /// A pairing code of the server's admin, as K7QM-3XTP, instead of a token
+        #[arg(long)]
+        code: Option<String>,
         /// Keep the token in a private file (0600) instead of the keychain
         #[arg(long)]
         insecure_storage: bool,
@@ -99,8 +103,9 @@ async fn perform(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status { json } => return show::status(&home, json),
         Command::Publish { name } => publish::switch(&home, name, true)?,
         Command::Unpublish { name } => publish::switch(&home, name, false)?,
-        Command::Login { url, insecure_storage } => {
-            login::login(&home, &url, insecure_storage, &Keychain::os()).await?;
+        Command::Login { url, code, insecure_storage } => {
+            let storage = if insecure_storage { Storage::File } else { Storage::Keychain };
+            login::login(&home, &url, code.as_deref(), storage, &Keychain::os()).await?;
         }
         Command::Logout => login::logout(&home, &Keychain::os()).await?,
         Command::Wake { name, test: _ } => wake::test(&home, &name).await?,

@@ -1,6 +1,7 @@
 //! `run`: the registrar in the foreground, with word to systemd where that waits for it.
 
 use keychain::Keychain;
+use registrar::hold::HoldReason;
 use registrar::home::Home;
 use registrar::host;
 use registrar::status::{Connection, Status};
@@ -46,6 +47,11 @@ pub(crate) fn words(status: &Status) -> String {
     let server = status.server.as_deref().unwrap_or("the server");
     match &status.connection {
         Connection::Idle => "nothing is published".into(),
+        Connection::Held(hold) => match hold.reason {
+            HoldReason::Paused => "paused: nothing is published".into(),
+            HoldReason::QuietHours => "quiet hours: nothing is published".into(),
+            HoldReason::OnBattery => "on battery: nothing is published".into(),
+        },
         Connection::NotConfigured { message } => format!("not set up: {message}"),
         Connection::WaitingForKeyring => "waiting for the keyring to be unlocked".into(),
         Connection::Connecting => format!("connecting to {server}"),

@@ -1,0 +1,196 @@
+//! What a person can send to whoever helps: how things are, without secrets, names of callers, or
+//! anything of other tools. It is shown before it is written.
+
+use crate::config::{self, file};
+use crate::doctor;
+use crate::home::Home;
+use crate::limits::{BUNDLE_LOG, BUNDLE_LOGS};
+use crate::status;
+use keychain::Keychain;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::fs::File;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::{Path, PathBuf};
+use url::Url;
+use zip::write::SimpleFileOptions;
+
+/// One file of the bundle.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "bindings", derive(ts_rs::TS))]
+pub struct Entry {
+    /// Its name.
+    pub name: String,
+    /// All of it.
+    pub text: String,
+}
+
+/// Stands where something was left out.
+const LEFT_OUT: &str = "(left out)";
+/// Keys whose values may be secrets, wherever they stand.
+const SECRET: &[&str] = &["headers", "env", "body"];
+/// Parts of key names that say that the value is a secret.
+const SECRET_PARTS: &[&str] = &["token", "secret", "password", "apikey", "api_key"];
+
+/// Everything that the bundle will hold.
+pub async fn collect(home: &Home, keychain: &Keychain) -> Vec<Entry> {
+    let about = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "os": std::env::consts::OS,
+        "arch": std::env::consts::ARCH,
+        "time": jiff::Timestamp::now().to_string(),
+    });
+    let mut entries = vec![
+        entry("about.json", &about),
+        entry("doctor.json", &doctor::examine(home, keychain).await),
+        entry("config.json", &configuration(home)),
+    ];
+    entries.extend(status::file::read(home).map(|status| entry("status.json", &nameless(status))));
+    entries.extend(logs(home));
+    entries
+}
+
+/// Writes them into a zip archive.
+///
+/// # Errors
+/// The file system's.
+pub fn write(entries: &[Entry], path: &Path) -> io::Result<()> {
+    let mut zip = zip::ZipWriter::new(File::create(path)?);
+    for entry in entries {
+        zip.start_file(&entry.name, SimpleFileOptions::default())?;
+        zip.write_all(entry.text.as_bytes())?;
+    }
+    zip.finish()?.sync_all()
+}
+
+fn entry<T: Serialize>(name: &str, value: &T) -> Entry {
+    let text = serde_json::to_string_pretty(value).unwrap_or_else(|error| error.to_string());
+    Entry { name: name.to_owned(), text }
+}
+
+fn nameless(mut status: status::Status) -> status::Status {
+    status.running.iter_mut().for_each(|task| task.user = None);
+    status.recent.iter_mut().for_each(|task| task.user = None);
+    status
+}
+
+/// Our keys of config.json, without what may be secret. A file that cannot be read says why.
+fn configuration(home: &Home) -> Value {
+    let text = match file::read(&home.config()) {
+        Ok(text) => text,
+        Err(error) => return json!({ "problem": error.to_string() }),
+    };
+    match config::value(&text) {
+        Ok(Value::Object(root)) => {
+            let mut ours = Map::new();
+            for (key, value) in root {
+                if ["mcpdUrl", "llm", config::settings::KEY].contains(&key.as_str()) {
+                    ours.insert(key, without_secrets(value));
+                } else {
+                    ours.insert(key, LEFT_OUT.into());
+                }
+            }
+            Value::Object(ours)
+        }
+        Ok(_) => json!({ "problem": "it is no object" }),
+        Err(problem) => json!({ "problem": problem }),
+    }
+}
+
+fn without_secrets(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let keep = |(key, value): (String, Value)| {
+                let value =
+                    if may_be_secret(&key) { hidden(value) } else { without_secrets(value) };
+                (key, value)
+            };
+            Value::Object(map.into_iter().map(keep).collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(without_secrets).collect()),
+        Value::String(text) => Value::String(plain_url(text)),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
+    }
+}
+
+fn may_be_secret(key: &str) -> bool {
+    let key = key.to_ascii_lowercase();
+    // The name of an environment variable is none.
+    key != "apikeyenv"
+        && (SECRET.contains(&key.as_str()) || SECRET_PARTS.iter().any(|part| key.contains(part)))
+}
+
+/// The names of headers and variables help; what they are set to does not.
+fn hidden(value: Value) -> Value {
+    let Value::Object(map) = value else { return LEFT_OUT.into() };
+    Value::Object(map.into_iter().map(|(key, _)| (key, LEFT_OUT.into())).collect())
+}
+
+/// A URL without user, password and query.
+fn plain_url(text: String) -> String {
+    let Ok(mut url) = Url::parse(&text) else { return text };
+    if url.username().is_empty() && url.password().is_none() && url.query().is_none() {
+        return text;
+    }
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    format!("{url} {LEFT_OUT}")
+}
+
+/// The ends of the newest log files.
+fn logs(home: &Home) -> Vec<Entry> {
+    let entries = std::fs::read_dir(home.logs());
+    let mut files: Vec<PathBuf> =
+        entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    let newest = files.iter().rev().take(BUNDLE_LOGS);
+    newest
+        .filter_map(|path| {
+            let name = path.file_name()?.to_string_lossy().into_owned();
+            Some(Entry { name: format!("logs/{name}"), text: tail(path).ok()? })
+        })
+        .collect()
+}
+
+fn tail(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(BUNDLE_LOG)))?;
+    let mut bytes = Vec::new();
+    file.take(BUNDLE_LOG).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{collect, write};
+    use crate::home::Home;
+    use keychain::Keychain;
+
+    #[tokio::test]
+    async fn the_bundle_says_how_things_are_and_holds_no_secret() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        let text = r#"{"mcpdUrl": "http://127.0.0.1:9", "githubToken": "canary-1", "llm": {"providers": [
+            {"name": "qwen3-8b", "url": "http://u:canary-2@127.0.0.1:9/v1?key=canary-3", "wake":
+             {"type": "http", "url": "http://127.0.0.1:9/wake", "headers": {"x-key": "canary-4"},
+              "body": "canary-5"}, "sleep": {"type": "command", "command": "true",
+              "env": {"SECRET": "canary-6"}, "idleSeconds": 9}}]}}"#;
+        std::fs::write(home.config(), text).unwrap();
+        std::fs::create_dir(home.logs()).unwrap();
+        std::fs::write(home.logs().join("mcplocal.log"), "a line").unwrap();
+        let entries = collect(&home, &Keychain::none()).await;
+        let all: String = entries.iter().map(|entry| entry.text.as_str()).collect();
+        assert!(!all.contains("canary"), "{all}");
+        for word in ["qwen3-8b", "x-key", "SECRET", "githubToken", "a line", "verdict"] {
+            assert!(all.contains(word), "{word} is missing: {all}");
+        }
+        let path = dir.path().join("bundle.zip");
+        write(&entries, &path).unwrap();
+        let mut zip = zip::ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
+        assert_eq!(zip.len(), entries.len());
+        let log = std::io::read_to_string(zip.by_name("logs/mcplocal.log").unwrap()).unwrap();
+        assert_eq!(log, "a line");
+    }
+}

@@ -1,0 +1,99 @@
+//! What one process of a person asks of the one that publishes from the same folder: a file each
+//! under `requests/`, taken away when it is done. Tray and command line ask the same way, whoever
+//! publishes, and nothing listens.
+
+use crate::home::{Home, write_private};
+use crate::limits::REQUEST_STALE;
+use serde::{Deserialize, Serialize};
+use std::io;
+
+/// Requests that are taken at once; the rest waits for the next look.
+const AT_ONCE: usize = 64;
+/// The longest request.
+const MAX_BYTES: u64 = 4096;
+
+/// One request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "what")]
+pub enum Request {
+    /// Look at the credentials again and connect now.
+    Reconnect,
+    /// Stop this running request.
+    Stop {
+        /// Its id, as the status names it.
+        task: String,
+    },
+}
+
+/// Asks.
+///
+/// # Errors
+/// The file system's.
+pub fn send(home: &Home, request: &Request) -> io::Result<()> {
+    let dir = home.requests();
+    std::fs::create_dir_all(&dir)?;
+    let name = format!("{}.json", uuid::Uuid::now_v7().simple());
+    write_private(&dir.join(name), &serde_json::to_vec(request)?)
+}
+
+/// Takes those that wait, oldest first. What is old or no request is taken away too.
+pub(crate) fn take(home: &Home) -> Vec<Request> {
+    let Ok(entries) = std::fs::read_dir(home.requests()) else {
+        return Vec::new();
+    };
+    let mut files: Vec<_> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "json"))
+        .collect();
+    files.sort();
+    files.truncate(AT_ONCE);
+    files
+        .iter()
+        .filter_map(|path| {
+            let request = read(path);
+            let _ = std::fs::remove_file(path);
+            request
+        })
+        .collect()
+}
+
+fn read(path: &std::path::Path) -> Option<Request> {
+    let meta = std::fs::metadata(path).ok()?;
+    let fresh = meta.modified().ok()?.elapsed().is_ok_and(|age| age < REQUEST_STALE);
+    if !fresh || meta.len() > MAX_BYTES {
+        return None;
+    }
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Request, send, take};
+    use crate::home::Home;
+    use std::time::{Duration, SystemTime};
+
+    #[test]
+    fn requests_are_taken_once_in_order_and_rubbish_disappears() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        assert_eq!(take(&home), vec![]);
+        let stop = Request::Stop { task: "t1".into() };
+        send(&home, &stop).unwrap();
+        std::fs::write(home.requests().join("0.json"), "rubbish").unwrap();
+        send(&home, &Request::Reconnect).unwrap();
+        assert_eq!(take(&home), vec![stop, Request::Reconnect]);
+        assert_eq!(std::fs::read_dir(home.requests()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_request_that_nobody_took_for_a_minute_is_not_meant_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        send(&home, &Request::Reconnect).unwrap();
+        let path = std::fs::read_dir(home.requests()).unwrap().next().unwrap().unwrap().path();
+        let old = SystemTime::now() - Duration::from_secs(61);
+        std::fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
+        assert_eq!(take(&home), vec![]);
+    }
+}
