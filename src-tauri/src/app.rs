@@ -2,20 +2,26 @@
 //! and page show; a click becomes an edit of the file; a quit says goodbye. No words and no
 //! pictures here, they are [`crate::view`]'s and [`crate::tray`]'s.
 
-use crate::limits::{GOODBYE_MAX, PAINT_EVERY};
-use crate::menu::Action;
+use crate::chores;
+use crate::confirm;
+use crate::instance::Instance;
+use crate::limits::{GOODBYE_MAX, PAINT_EVERY, TRAFFIC_EVERY};
 use crate::tray::{self, Easel};
-use crate::view::{self, Facts, View};
-use crate::window;
+use crate::view::{self, Facts, View, unix_ms};
+use crate::window::{self, Page};
 use keychain::Keychain;
 use parking_lot::Mutex;
-use registrar::config::edit::Edit;
+use registrar::config::edit::{self, Edit};
+use registrar::config::file::{self, Change};
+use registrar::config::settings::Settings;
+use registrar::config::{self, Config};
 use registrar::home::Home;
+use registrar::host;
+use registrar::logging::Level;
 use registrar::status::Status;
 use registrar::watch::Snapshot;
-use registrar::{config, host};
+use serde::Serialize;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 use tauri::async_runtime::JoinHandle;
 use tauri::ipc::Channel;
 use tauri::{AppHandle, Manager};
@@ -27,49 +33,76 @@ const PROGRAM: &str = "mcplocal";
 
 /// The running application, kept by Tauri for events and commands.
 pub(crate) struct App {
-    home: Home,
+    /// The folder.
+    pub home: Home,
+    /// Where the token is kept.
+    pub keychain: Keychain,
     config: watch::Receiver<Arc<Snapshot>>,
     view: watch::Receiver<View>,
     refused: watch::Sender<Option<String>>,
     no_tray: Arc<watch::Sender<Option<String>>>,
     repaint: Arc<Notify>,
+    /// Which page the window is to show next, and the how manieth wish that is.
+    wanted: watch::Sender<(u64, Page)>,
     page: Mutex<Option<JoinHandle<()>>>,
     registrar: Mutex<Option<JoinHandle<()>>>,
     quit: CancellationToken,
 }
 
-/// Starts the registrar, the view and the tray.
-pub(crate) fn start(app: &AppHandle, home: Home) -> std::io::Result<()> {
+/// What the page is told without asking.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "what", content = "it", rename_all = "camelCase")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
+pub(crate) enum News {
+    /// How things are now.
+    View(Box<View>),
+    /// Somebody outside of the window wants this page.
+    Show(Page),
+}
+
+/// Starts the registrar, the view, the tray, and what follows from them.
+pub(crate) fn start(
+    app: &AppHandle,
+    home: Home,
+    level: Level,
+    instance: Instance,
+) -> std::io::Result<()> {
     let quit = CancellationToken::new();
     let _runtime = tauri::async_runtime::handle().inner().enter();
+    let keychain = Keychain::os();
     let (config, watcher) = registrar::watch::start(&home, quit.clone());
-    let (status, registrar) = host::run(home.clone(), Keychain::os(), PROGRAM, quit.clone());
+    let (status, registrar) = host::run(home.clone(), keychain.clone(), PROGRAM, quit.clone());
     let registrar = tauri::async_runtime::spawn(async move {
         let _ = tokio::join!(registrar, watcher);
     });
-    let refused = watch::Sender::new(None);
-    let no_tray = Arc::new(watch::Sender::new(None));
+    let (refused, no_tray) = (watch::Sender::new(None), Arc::new(watch::Sender::new(None)));
     let facts = Sources {
-        status,
+        status: status.clone(),
         config: config.clone(),
         refused: refused.subscribe(),
         no_tray: no_tray.subscribe(),
     };
     let (views, view) = watch::channel(facts.view());
     let repaint = Arc::new(Notify::new());
-    tauri::async_runtime::spawn(quit.clone().run_until_cancelled_owned(facts.keep(views)));
-    tauri::async_runtime::spawn(quit_on_signal(app.clone(), quit.clone()));
     app.manage(App {
         home,
-        config,
+        keychain,
+        config: config.clone(),
         view: view.clone(),
         refused,
         no_tray: Arc::clone(&no_tray),
         repaint: Arc::clone(&repaint),
+        wanted: watch::Sender::new((0, Page::Overview)),
         page: Mutex::default(),
         registrar: Mutex::new(Some(registrar)),
-        quit,
+        quit: quit.clone(),
     });
+    let until_quit = |work| drop(tauri::async_runtime::spawn(work));
+    until_quit(in_time(&quit, facts.keep(views)));
+    until_quit(in_time(&quit, chores::keep_doing(app.clone(), status, config, level)));
+    let shown = app.clone();
+    until_quit(in_time(&quit, instance.follow(move || window::show(&shown))));
+    tauri::async_runtime::spawn(quit_on_signal(app.clone(), quit));
     let easel = Easel { app: app.clone(), view, no_tray, repaint };
     std::thread::Builder::new()
         .name("tray".into())
@@ -77,23 +110,12 @@ pub(crate) fn start(app: &AppHandle, home: Home) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Does what a menu line asks for.
-pub(crate) fn act(app: &AppHandle, action: Action) {
-    match action {
-        Action::OpenSettings => window::show(app),
-        Action::Quit => quit(app),
-        Action::Toggle(name) => {
-            let app = app.clone();
-            tauri::async_runtime::spawn(async move {
-                let state = app.state::<App>();
-                let on = !state.is_published(&name);
-                // The reason is in the view; the menu only has to forget its own check mark.
-                if state.set_publish(name, on).await.is_err() {
-                    state.repaint.notify_one();
-                }
-            });
-        }
-    }
+type Work = std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The work, until the application quits.
+fn in_time(quit: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) -> Work {
+    let quit = quit.clone();
+    Box::pin(async move { quit.run_until_cancelled_owned(work).await.unwrap_or_default() })
 }
 
 /// Says goodbye to the server, then ends the process.
@@ -122,13 +144,28 @@ pub(crate) fn window_closed(app: &AppHandle) {
 }
 
 impl App {
-    /// Sends every view to the page; a page that asks again replaces the one before.
-    pub(crate) fn show_to_page(&self, channel: Channel<View>) {
-        let mut view = self.view.clone();
+    /// Sends every view to the page, and which page is wanted; a page that asks again replaces the
+    /// one before.
+    pub(crate) fn show_to_page(&self, channel: Channel<News>) {
+        let (mut view, mut wanted) = (self.view.clone(), self.wanted.subscribe());
         let page = tauri::async_runtime::spawn(async move {
             loop {
-                let shown = channel.send(view.borrow_and_update().clone());
-                if shown.is_err() || view.changed().await.is_err() {
+                let shown = Box::new(view.borrow_and_update().clone());
+                let (wish, page) = *wanted.borrow_and_update();
+                let page = (wish > 0).then(|| channel.send(News::Show(page)));
+                if page.is_some_and(|sent| sent.is_err())
+                    || channel.send(News::View(shown)).is_err()
+                {
+                    return;
+                }
+                let changed = tokio::select! {
+                    changed = view.changed() => {
+                        wanted.mark_unchanged();
+                        changed
+                    }
+                    changed = wanted.changed() => changed,
+                };
+                if changed.is_err() {
                     return;
                 }
             }
@@ -138,22 +175,80 @@ impl App {
         }
     }
 
-    /// Edits the file; the view follows when the watcher has seen it.
-    pub(crate) async fn set_publish(&self, name: String, on: bool) -> Result<(), String> {
-        let home = self.home.clone();
-        let edit = Edit::SetPublish { name, on };
-        let edited = tokio::task::spawn_blocking(move || config::file::apply(&home, &edit)).await;
-        let refused = match edited {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(error.to_string()),
-            Err(error) => Some(error.to_string()),
-        };
-        self.refused.send_replace(refused.clone());
-        refused.map_or(Ok(()), Err)
+    /// The window is to show this page.
+    pub(crate) fn want_page(&self, page: Page) {
+        self.wanted.send_modify(|(wish, wanted)| (*wish, *wanted) = (*wish + 1, page));
     }
 
-    fn is_published(&self, name: &str) -> bool {
-        self.config.borrow().config.provider(name).is_some_and(|provider| provider.publish)
+    /// What the file asks for.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.borrow().config)
+    }
+
+    /// What a person chose.
+    pub(crate) fn settings(&self) -> Settings {
+        self.config.borrow().config.settings.clone()
+    }
+
+    /// What is shown now.
+    pub(crate) fn view(&self) -> View {
+        self.view.borrow().clone()
+    }
+
+    /// A click changed a check mark that the view does not change: all of it is painted again.
+    pub(crate) fn repaint(&self) {
+        self.repaint.notify_one();
+    }
+
+    /// Edits the file for a click; the view follows when the watcher has seen it. A refusal is a
+    /// notice of the view, for the tray says it too.
+    pub(crate) async fn click(&self, edit: Edit) -> Result<(), String> {
+        let edited = self.edit(edit).await.map(drop);
+        self.refused.send_replace(edited.clone().err());
+        edited
+    }
+
+    /// Edits the file for the page. A command that was not in the file before needs the person's
+    /// word by a dialog of the desktop.
+    pub(crate) async fn edit_for_page(
+        &self,
+        app: &AppHandle,
+        edit: Edit,
+    ) -> Result<Change, String> {
+        let commands = self.new_commands(&edit).await?;
+        if !commands.is_empty() && !confirm::ask(app, &commands).await {
+            return Err(crate::words::say("confirm.refused"));
+        }
+        self.edit(edit).await
+    }
+
+    async fn new_commands(&self, edit: &Edit) -> Result<Vec<String>, String> {
+        let text = file::read(&self.home.config()).map_err(|error| error.to_string())?;
+        let after = edit::apply(&text, edit).map_err(|refusal| refusal.to_string())?;
+        let read = |text: &str| config::parse(text).map_err(|problem| problem.message);
+        let (before, after) = (read(&text)?, read(&after)?);
+        // An edit that makes an entry unusable would be written and then ignored.
+        if let Some(new) = after.warnings.iter().find(|warning| !before.warnings.contains(warning))
+        {
+            return Err(new.message.clone());
+        }
+        Ok(confirm::new_commands(&before.config, &after.config))
+    }
+
+    /// Edits the file.
+    pub(crate) async fn edit(&self, edit: Edit) -> Result<Change, String> {
+        let home = self.home.clone();
+        on_a_thread(move || file::apply(&home, &edit)).await
+    }
+}
+
+/// Work that may block; what went wrong in words.
+pub(crate) async fn on_a_thread<T: Send + 'static, E: std::fmt::Display + Send + 'static>(
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, String> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
@@ -170,20 +265,20 @@ impl Sources {
     async fn keep(mut self, views: watch::Sender<View>) {
         loop {
             let view = self.view();
+            let ages = view::ages(&view);
             if views.send_if_modified(|shown| replace_if_other(shown, view)) {
                 tokio::time::sleep(PAINT_EVERY).await;
             }
-            if self.changed().await.is_err() {
+            if self.changed(ages).await.is_err() {
                 return;
             }
         }
     }
 
     fn view(&self) -> View {
-        let snapshot = self.config.borrow();
         view::view(Facts {
             status: &self.status.borrow(),
-            config: &snapshot.config,
+            config: &self.config.borrow(),
             refused: self.refused.borrow().as_deref(),
             no_tray: self.no_tray.borrow().as_deref(),
             pid: std::process::id(),
@@ -191,7 +286,7 @@ impl Sources {
         })
     }
 
-    async fn changed(&mut self) -> Result<(), watch::error::RecvError> {
+    async fn changed(&mut self, ages: bool) -> Result<(), watch::error::RecvError> {
         let counts_down = view::counts_down(&self.status.borrow());
         tokio::select! {
             changed = self.status.changed() => changed,
@@ -199,6 +294,7 @@ impl Sources {
             changed = self.refused.changed() => changed,
             changed = self.no_tray.changed() => changed,
             () = tokio::time::sleep(PAINT_EVERY), if counts_down => Ok(()),
+            () = tokio::time::sleep(TRAFFIC_EVERY), if ages => Ok(()),
         }
     }
 }
@@ -207,11 +303,6 @@ fn replace_if_other(shown: &mut View, view: View) -> bool {
     let other = *shown != view;
     *shown = view;
     other
-}
-
-fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The end of the session or Ctrl-C is a quit like the menu's.

@@ -1,19 +1,56 @@
-//! What the page may ask for, three lines each. Arguments are checked as if the page were hostile:
-//! by the code that edits the file.
+//! What the page may ask for, a few lines each. Arguments are checked as if the page were hostile: by
+//! the code that edits the file, by types that know nothing else, and by limits of length.
 
-use crate::app::App;
-use crate::view::View;
-use tauri::State;
+pub(crate) mod account;
+pub(crate) mod diagnostics;
+pub(crate) mod machine;
+pub(crate) mod models;
+
+use crate::actions::paused;
+use crate::app::{App, News};
+use crate::limits::FIELD_CHARS_MAX;
+use crate::menu::Pause;
+use registrar::config::edit::Edit;
+use registrar::requests::{self, Request};
 use tauri::ipc::Channel;
+use tauri::{AppHandle, State};
+use tauri_plugin_clipboard_manager::ClipboardExt as _;
 
-/// Sends the view now and whenever it changes, until the window is closed.
+/// Sends how things are now and whenever that changes, until the window is closed.
 #[tauri::command]
-pub(crate) fn watch_status(app: State<'_, App>, channel: Channel<View>) {
+pub(crate) fn watch_status(app: State<'_, App>, channel: Channel<News>) {
     app.show_to_page(channel);
 }
 
 /// Sets the publish switch of one model in config.json.
 #[tauri::command]
 pub(crate) async fn set_publish(app: State<'_, App>, name: String, on: bool) -> Result<(), String> {
-    app.set_publish(name, on).await
+    app.click(Edit::SetPublish { name, on }).await
 }
+
+/// Pauses publishing, or goes on with it.
+#[tauri::command]
+pub(crate) async fn pause(app: State<'_, App>, pause: Option<Pause>) -> Result<(), String> {
+    app.click(paused(pause)).await
+}
+
+/// Stops a running request.
+#[tauri::command]
+pub(crate) fn stop_request(app: State<'_, App>, task: String) -> Result<(), String> {
+    let task = bounded(task)?;
+    requests::send(&app.home, &Request::Stop { task }).map_err(|error| error.to_string())
+}
+
+/// Puts a text into the clipboard.
+#[tauri::command]
+pub(crate) fn copy_text(handle: AppHandle, text: String) -> Result<(), String> {
+    handle.clipboard().write_text(bounded(text)?).map_err(|error| error.to_string())
+}
+
+/// A text of bounded length.
+fn bounded(text: String) -> Result<String, String> {
+    if text.len() <= FIELD_CHARS_MAX { Ok(text) } else { Err(crate::words::say("error.tooLong")) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -26,3 +26,33 @@ pub(crate) const MENU_MODELS_MAX: usize = 10;
 
 /// Characters of one menu line; panels do not wrap.
 pub(crate) const MENU_LINE_CHARS_MAX: usize = 90;
+
+/// Running requests with a line of their own in the menu.
+pub(crate) const MENU_RUNNING_MAX: usize = 3;
+
+/// One step of the curves, in milliseconds.
+pub(crate) const TRAFFIC_BUCKET_MS: u64 = 60_000;
+
+/// Steps of the curves.
+pub(crate) const TRAFFIC_BUCKETS: usize = 30;
+
+/// The curves are drawn anew this often while they move.
+pub(crate) const TRAFFIC_EVERY: Duration = Duration::from_secs(20);
+
+/// A pause "for an hour".
+pub(crate) const PAUSE: Duration = Duration::from_secs(3600);
+
+/// Offline for so long after being online, and a person is told.
+pub(crate) const OFFLINE_TOLD: Duration = Duration::from_secs(120);
+
+/// A test request through the server, from start to end; a model may have to be woken first.
+pub(crate) const TRY_MAX: Duration = Duration::from_secs(180);
+
+/// Steps of a wake test that wait for the page.
+pub(crate) const WAKE_STEPS_MAX: usize = 64;
+
+/// The longest text that the page may send in one field.
+pub(crate) const FIELD_CHARS_MAX: usize = 16 * 1024;
+
+/// Between looks whether a second start wants the window.
+pub(crate) const SHOW_EVERY: Duration = Duration::from_millis(300);

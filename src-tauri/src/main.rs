@@ -1,25 +1,35 @@
-//! The tray app's start: logging, a look whether there is a desktop, Tauri and its plugins. What
-//! happens then is [`app`]'s.
+//! The tray app's start: one per folder, logging, a look whether there is a desktop, Tauri and its
+//! plugins. What happens then is [`app`]'s.
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 
+mod actions;
 mod app;
+mod chores;
 mod commands;
+mod confirm;
+mod instance;
 mod limits;
 mod menu;
 #[cfg(target_os = "linux")]
 mod panel;
+mod tell;
 mod tray;
 mod view;
 mod window;
+mod words;
 
+use commands::{account, diagnostics, machine, models};
+use instance::Instance;
 use menu::Action;
 use registrar::home::Home;
-use std::hash::{DefaultHasher, Hash, Hasher};
+use registrar::logging::{self, Level};
 use std::process::ExitCode;
-use tauri::{AppHandle, RunEvent, WindowEvent};
+use tauri::{AppHandle, Manager, RunEvent, WindowEvent};
+
+/// The argument with which the desktop starts this program at login.
+const AT_LOGIN: &str = "--autostart";
 
 fn main() -> ExitCode {
-    registrar::logging::to_stderr();
     if !has_display() {
         return refuse(
             "mcplocal needs a graphical session and cannot open one (DISPLAY and WAYLAND_DISPLAY). \
@@ -30,7 +40,13 @@ fn main() -> ExitCode {
         Ok(home) => home,
         Err(error) => return refuse(&error.to_string()),
     };
-    match run(home) {
+    let instance = match instance::claim(&home) {
+        Ok(Some(instance)) => instance,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(error) => return refuse(&format!("{} cannot be used: {error}", home.dir().display())),
+    };
+    let level = logging::to_files(&home);
+    match run(home, level, instance) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&format!("mcplocal could not start: {error}")),
     }
@@ -50,34 +66,63 @@ fn has_display() -> bool {
     true
 }
 
-fn run(home: Home) -> tauri::Result<()> {
-    let single = tauri_plugin_single_instance::Builder::new()
-        .callback(|app, _, _| window::show(app))
-        .dbus_id(bus_name(&home))
-        .build();
+fn run(home: Home, level: Level, instance: Instance) -> tauri::Result<()> {
     tauri::Builder::default()
-        .plugin(single)
-        .invoke_handler(tauri::generate_handler![commands::watch_status, commands::set_publish])
+        .plugin(tauri_plugin_autostart::Builder::new().arg(AT_LOGIN).build())
+        .plugin(tauri_plugin_clipboard_manager::init())
+        .plugin(tauri_plugin_dialog::init())
+        .plugin(tauri_plugin_notification::init())
+        .plugin(tauri_plugin_opener::Builder::new().open_js_links_on_click(false).build())
+        .manage(models::Models::default())
+        .invoke_handler(tauri::generate_handler![
+            commands::watch_status,
+            commands::set_publish,
+            commands::pause,
+            commands::stop_request,
+            commands::copy_text,
+            models::model_entry,
+            models::check_model,
+            models::save_model,
+            models::remove_model,
+            models::undo_removal,
+            models::offered_models,
+            models::find_backends,
+            models::test_wake,
+            models::stop_test,
+            account::check_server,
+            account::sign_in,
+            account::pair,
+            account::sign_out,
+            account::move_to_keychain,
+            account::test_connection,
+            account::try_model,
+            machine::change_settings,
+            machine::starts_at_login,
+            machine::start_at_login,
+            diagnostics::examine,
+            diagnostics::bundle,
+            diagnostics::save_bundle,
+            diagnostics::open_logs,
+            diagnostics::about,
+        ])
         .on_menu_event(|app, event| {
             if let Some(action) = Action::from_id(event.id().as_ref()) {
-                app::act(app, action);
+                actions::act(app, action);
             }
         })
         .setup(|app| {
             #[cfg(target_os = "macos")]
             app.set_activation_policy(tauri::ActivationPolicy::Accessory);
-            Ok(app::start(app.handle(), home)?)
+            app::start(app.handle(), home, level, instance)?;
+            let hidden = app.state::<app::App>().settings().start_hidden;
+            if !(hidden && std::env::args().any(|argument| argument == AT_LOGIN)) {
+                window::show(app.handle());
+            }
+            Ok(())
         })
         .build(tauri::generate_context!())?
         .run(on_event);
     Ok(())
-}
-
-/// One tray app per folder: a second start shows the window of the first.
-fn bus_name(home: &Home) -> String {
-    let mut hasher = DefaultHasher::new();
-    home.config().hash(&mut hasher);
-    format!("dev.mcpctl.mcplocal.home{:016x}", hasher.finish())
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "most events of the toolkit are its own")]
@@ -85,7 +130,10 @@ fn on_event(app: &AppHandle, event: RunEvent) {
     match event {
         // The last window closed. The tray stays; a real quit carries a code.
         RunEvent::ExitRequested { code: None, api, .. } => api.prevent_exit(),
-        RunEvent::WindowEvent { event: WindowEvent::Destroyed, .. } => app::window_closed(app),
+        RunEvent::WindowEvent { event: WindowEvent::Destroyed, .. } => {
+            app.state::<models::Models>().stop_test();
+            app::window_closed(app);
+        }
         _ => {}
     }
 }

@@ -1,7 +1,8 @@
 //! The tray's menu as data: a pure function from the view. [`crate::tray`] paints it.
 
-use crate::limits::{MENU_LINE_CHARS_MAX, MENU_MODELS_MAX};
-use crate::view::{Mark, Model, View};
+use crate::limits::{MENU_LINE_CHARS_MAX, MENU_MODELS_MAX, MENU_RUNNING_MAX};
+use crate::view::{Mark, Model, Running, View};
+use crate::words::{say, say_with};
 
 /// Picture, tooltip and lines of the tray.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,11 +20,11 @@ pub(crate) struct Menu {
 pub(crate) enum Item {
     /// Says something; cannot be clicked.
     Words(String),
-    /// The publish switch of a model.
+    /// A switch.
     Switch {
-        /// The model.
-        name: String,
-        /// Name and live state.
+        /// What a click does.
+        action: Action,
+        /// What it is and how it is.
         label: String,
         /// Checked.
         on: bool,
@@ -35,6 +36,13 @@ pub(crate) enum Item {
         /// What it says.
         label: String,
     },
+    /// More lines, one level down; they never change.
+    More {
+        /// What it says.
+        label: String,
+        /// Buttons.
+        items: Vec<Self>,
+    },
     /// A line between groups.
     Separator,
 }
@@ -43,9 +51,8 @@ impl Item {
     /// The identifier that the platform's menu carries; none for lines that do nothing.
     pub(crate) fn id(&self) -> Option<String> {
         match self {
-            Self::Switch { name, .. } => Some(Action::Toggle(name.clone()).id()),
-            Self::Button { action, .. } => Some(action.id()),
-            Self::Words(_) | Self::Separator => None,
+            Self::Switch { action, .. } | Self::Button { action, .. } => Some(action.id()),
+            Self::Words(_) | Self::More { .. } | Self::Separator => None,
         }
     }
 }
@@ -55,55 +62,97 @@ impl Item {
 pub(crate) enum Action {
     /// Show the window.
     OpenSettings,
+    /// Show who used the models.
+    OpenActivity,
+    /// Put the base URL for callers into the clipboard.
+    CopyUrl,
     /// Say goodbye and end.
     Quit,
+    /// Flip the master switch.
+    TogglePublishing,
+    /// Publish nothing for a while.
+    Pause(Pause),
     /// Flip the publish switch of this model.
     Toggle(String),
 }
 
-const OPEN: &str = "open";
-const QUIT: &str = "quit";
+/// How long a pause lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
+pub(crate) enum Pause {
+    /// An hour.
+    Hour,
+    /// Until this program starts again.
+    Restart,
+    /// Until a person turns it on.
+    TurnedOn,
+}
+
+/// The actions whose identifiers are words.
+const PLAIN: &[(&str, Action)] = &[
+    ("open", Action::OpenSettings),
+    ("activity", Action::OpenActivity),
+    ("copy-url", Action::CopyUrl),
+    ("quit", Action::Quit),
+    ("publishing", Action::TogglePublishing),
+    ("pause-hour", Action::Pause(Pause::Hour)),
+    ("pause-restart", Action::Pause(Pause::Restart)),
+    ("pause-off", Action::Pause(Pause::TurnedOn)),
+];
+/// Begins the identifier of a model's switch.
 const TOGGLE: &str = "publish:";
 
 impl Action {
     /// The identifier that the platform's menu carries.
     pub(crate) fn id(&self) -> String {
-        match self {
-            Self::OpenSettings => OPEN.into(),
-            Self::Quit => QUIT.into(),
-            Self::Toggle(name) => format!("{TOGGLE}{name}"),
+        if let Self::Toggle(name) = self {
+            return format!("{TOGGLE}{name}");
         }
+        let plain = PLAIN.iter().find(|(_, action)| action == self);
+        plain.map(|(id, _)| (*id).to_owned()).unwrap_or_default()
     }
 
     /// The action behind an identifier; none for lines that do nothing.
     pub(crate) fn from_id(id: &str) -> Option<Self> {
-        match id {
-            OPEN => Some(Self::OpenSettings),
-            QUIT => Some(Self::Quit),
-            _ => id.strip_prefix(TOGGLE).map(|name| Self::Toggle(name.into())),
+        if let Some(name) = id.strip_prefix(TOGGLE) {
+            return Some(Self::Toggle(name.into()));
         }
+        PLAIN.iter().find(|(plain, _)| *plain == id).map(|(_, action)| action.clone())
     }
 }
 
 /// The menu that says what the view says.
 pub(crate) fn menu(view: &View) -> Menu {
     let mut items = vec![Item::Words(line(&format!("{} {}", bullet(view.mark), view.headline)))];
-    items.extend(view.notices.iter().map(|notice| Item::Words(line(notice))));
+    items.extend(view.notices.iter().map(|notice| Item::Words(line(&notice.text))));
     items.push(Item::Separator);
+    items.push(Item::Switch {
+        action: Action::TogglePublishing,
+        label: say("tray.publishing"),
+        on: view.publishing,
+    });
     items.extend(model_items(&view.models));
+    items.push(pause());
     items.push(Item::Separator);
-    items.push(button(Action::OpenSettings, "Open settings…"));
-    items.push(button(Action::Quit, "Quit (stop publishing)"));
+    items.extend(running_items(&view.running));
+    items.push(button(Action::OpenSettings, say("tray.open")));
+    if view.call_url.is_some() {
+        items.push(button(Action::CopyUrl, say("tray.copyUrl")));
+    }
+    items.push(button(Action::OpenActivity, say("tray.activity")));
+    items.push(Item::Separator);
+    items.push(button(Action::Quit, say("tray.quit")));
     Menu { mark: view.mark, tooltip: line(&format!("mcplocal: {}", view.headline)), items }
 }
 
 fn model_items(models: &[Model]) -> Vec<Item> {
     if models.is_empty() {
-        return vec![Item::Words("No models in config.json yet".into())];
+        return vec![Item::Words(say("tray.noModels"))];
     }
     let mut items: Vec<Item> = models.iter().take(MENU_MODELS_MAX).map(switch).collect();
     if let Some(more) = models.len().checked_sub(MENU_MODELS_MAX).filter(|more| *more > 0) {
-        items.push(button(Action::OpenSettings, &format!("{more} more…")));
+        items.push(button(Action::OpenSettings, say_with("tray.more", &[("count", &more)])));
     }
     items
 }
@@ -116,11 +165,42 @@ fn switch(model: &Model) -> Item {
     if let Some(trouble) = &model.trouble {
         label = format!("{label}: {trouble}");
     }
-    Item::Switch { name: model.name.clone(), label: line(&label), on: model.publish }
+    Item::Switch {
+        action: Action::Toggle(model.name.clone()),
+        label: line(&label),
+        on: model.publish,
+    }
 }
 
-fn button(action: Action, label: &str) -> Item {
-    Item::Button { action, label: label.into() }
+fn pause() -> Item {
+    let items = [
+        (Pause::Hour, say("tray.pauseHour")),
+        (Pause::Restart, say("tray.pauseRestart")),
+        (Pause::TurnedOn, say("tray.pauseTurnedOn")),
+    ];
+    let items = items.map(|(pause, label)| button(Action::Pause(pause), label)).to_vec();
+    Item::More { label: say("tray.pause"), items }
+}
+
+/// Who uses the machine now.
+fn running_items(running: &[Running]) -> Vec<Item> {
+    let words = |task: &Running| {
+        let values: [(&str, &dyn std::fmt::Display); 2] =
+            [("user", &task.user), ("model", &task.model)];
+        Item::Words(line(&say_with("tray.running", &values)))
+    };
+    let mut items: Vec<Item> = running.iter().take(MENU_RUNNING_MAX).map(words).collect();
+    if let Some(more) = running.len().checked_sub(MENU_RUNNING_MAX).filter(|more| *more > 0) {
+        items.push(button(Action::OpenSettings, say_with("tray.more", &[("count", &more)])));
+    }
+    if !items.is_empty() {
+        items.push(Item::Separator);
+    }
+    items
+}
+
+fn button(action: Action, label: String) -> Item {
+    Item::Button { action, label }
 }
 
 /// The icon's shape again, for those who read the menu and not the panel.

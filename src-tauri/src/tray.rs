@@ -6,19 +6,16 @@ use crate::limits::{PANEL_GRACE, TRAY_RETRY_MAX, TRAY_RETRY_MIN};
 use crate::menu::{Item, Menu, menu};
 use crate::view::{Mark, View};
 use crate::window;
+use crate::words::say;
 use std::sync::Arc;
 use tauri::image::Image;
-use tauri::menu::{CheckMenuItem, IsMenuItem, MenuItem, PredefinedMenuItem};
+use tauri::menu::{CheckMenuItem, IsMenuItem, MenuItem, PredefinedMenuItem, Submenu};
 use tauri::tray::{MouseButton, MouseButtonState, TrayIcon, TrayIconBuilder, TrayIconEvent};
 use tauri::{AppHandle, Wry};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
 const TRAY_ID: &str = "mcplocal";
-
-/// What a person without a tray icon is told.
-const NO_TRAY: &str = "This desktop shows no tray icon, so closing this window stops publishing. \
-                       On GNOME, install the AppIndicator extension.";
 
 /// What the painter works with.
 pub(crate) struct Easel {
@@ -62,7 +59,7 @@ async fn first_paint(easel: &mut Easel) -> Option<Painter> {
             Err(error) => tracing::debug!(%error, "no tray icon yet: {error}"),
         }
         if started.elapsed() >= PANEL_GRACE
-            && easel.no_tray.send_replace(Some(NO_TRAY.into())).is_none()
+            && easel.no_tray.send_replace(Some(say("notice.noTray"))).is_none()
         {
             tracing::info!("this desktop shows no tray icon; opening the window instead");
             window::show(&easel.app);
@@ -160,6 +157,7 @@ impl Painter {
 enum Line {
     Text(MenuItem<Wry>),
     Check(CheckMenuItem<Wry>),
+    More(Submenu<Wry>),
     Separator(PredefinedMenuItem<Wry>),
 }
 
@@ -177,6 +175,13 @@ impl Line {
                 let label = escape(label);
                 Self::Check(CheckMenuItem::with_id(app, id, label, true, *on, None::<&str>)?)
             }
+            Item::More { label, items } => {
+                let more = Submenu::new(app, escape(label), true)?;
+                for item in items {
+                    more.append(Self::new(app, item)?.as_item())?;
+                }
+                Self::More(more)
+            }
             Item::Separator => Self::Separator(PredefinedMenuItem::separator(app)?),
         })
     }
@@ -189,7 +194,7 @@ impl Line {
                 line.set_text(escape(label))?;
                 line.set_checked(*on)
             }
-            (Self::Text(_) | Self::Check(_) | Self::Separator(_), _) => Ok(()),
+            (Self::Text(_) | Self::Check(_) | Self::More(_) | Self::Separator(_), _) => Ok(()),
         }
     }
 
@@ -197,6 +202,7 @@ impl Line {
         match self {
             Self::Text(line) => line,
             Self::Check(line) => line,
+            Self::More(line) => line,
             Self::Separator(line) => line,
         }
     }

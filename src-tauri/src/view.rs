@@ -1,11 +1,18 @@
-//! The status in words: what the menu and the page both say, computed from the registrar's status
-//! and the intended state. Pure; how it is drawn is [`crate::menu`]'s and the page's business.
+//! What the tray and the page show, computed from the registrar's status and the intended state.
+//! Pure; how it is drawn is [`crate::menu`]'s and the page's business.
 
-use registrar::config::{Config, Problem};
-use registrar::status::{BackendState, Connection, ProviderStatus, Status};
+use crate::limits::{TRAFFIC_BUCKET_MS, TRAFFIC_BUCKETS};
+use crate::words::{say, say_with};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use registrar::config::settings::Settings;
+use registrar::config::{Problem, ProviderConfig};
+use registrar::hold::{Hold, HoldReason};
+use registrar::status::{BackendState, Connection, EndedTask, ProviderStatus, RunningTask, Status};
+use registrar::watch::Snapshot;
 use serde::Serialize;
 
-/// Everything that is shown.
+/// Everything that is shown and that changes by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(test, derive(ts_rs::TS), ts(export))]
@@ -15,15 +22,31 @@ pub(crate) struct View {
     /// The connection, in words.
     pub headline: String,
     /// What else a person should know, most urgent first.
-    pub notices: Vec<String>,
+    pub notices: Vec<Notice>,
+    /// The server's origin, when there is one.
+    pub server: Option<String>,
+    /// What callers use as their base URL.
+    pub call_url: Option<String>,
+    /// Where the token is kept: `keychain`, `file`, `env`, `systemd`.
+    pub token: Option<String>,
+    /// The master switch: nothing is paused.
+    pub publishing: bool,
     /// Every model that the configuration names, in the file's order.
     pub models: Vec<Model>,
+    /// Who uses them now.
+    pub running: Vec<Running>,
+    /// Who used them, the latest first.
+    pub recent: Vec<Ended>,
+    /// How much, over the last while; the oldest first.
+    pub traffic: Vec<Traffic>,
+    /// What a person chose.
+    pub settings: Settings,
 }
 
 /// The pictures, one for each kind of state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub(crate) enum Mark {
     /// Nothing is published.
     Off,
@@ -39,19 +62,131 @@ pub(crate) enum Mark {
     Error,
 }
 
+/// Something that a person should know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub(crate) struct Notice {
+    /// What it is about; says which button helps.
+    pub about: About,
+    /// In words.
+    pub text: String,
+}
+
+/// What a notice is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub(crate) enum About {
+    /// The last click did not work.
+    Refused,
+    /// The file is broken.
+    Config,
+    /// A part of the file is not used.
+    Warning,
+    /// Another process publishes.
+    Elsewhere,
+    /// There is no tray.
+    Tray,
+    /// The token is in a file.
+    TokenFile,
+}
+
 /// One model of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub(crate) struct Model {
     /// Its name in the catalogue.
     pub name: String,
     /// What the configuration says.
     pub publish: bool,
+    /// How good that is, for a colour and a shape.
+    pub tone: Tone,
     /// What is true, in words; empty when it is neither published nor on its way out.
     pub state: String,
     /// Why it is not as it should be.
     pub trouble: Option<String>,
+    /// The backend, in words.
+    pub backend: String,
+    /// Whether it can be woken.
+    pub wakes: bool,
+}
+
+/// How a state is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub(crate) enum Tone {
+    /// Nothing to say.
+    Off,
+    /// On its way.
+    Pending,
+    /// It answers.
+    Good,
+    /// It answers somebody.
+    Busy,
+    /// It sleeps and can be woken.
+    Asleep,
+    /// It needs a look.
+    Bad,
+}
+
+/// A running request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub(crate) struct Running {
+    /// Names it in `stop_request`.
+    pub task_id: String,
+    /// Who asks.
+    pub user: String,
+    /// Which model.
+    pub model: String,
+    /// The endpoint.
+    pub path: String,
+    /// Unix milliseconds.
+    #[cfg_attr(test, ts(type = "number"))]
+    pub started: u64,
+}
+
+/// A request that ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub(crate) struct Ended {
+    /// Its id.
+    pub task_id: String,
+    /// Who asked.
+    pub user: String,
+    /// Which model.
+    pub model: String,
+    /// The endpoint.
+    pub path: String,
+    /// Unix milliseconds.
+    #[cfg_attr(test, ts(type = "number"))]
+    pub ended: u64,
+    /// Milliseconds.
+    #[cfg_attr(test, ts(type = "number"))]
+    pub took: u64,
+    /// Tokens written, where the answer said so.
+    #[cfg_attr(test, ts(type = "number | null"))]
+    pub tokens: Option<u64>,
+    /// It ended as it should.
+    pub good: bool,
+    /// How it ended, in words.
+    pub outcome: String,
+}
+
+/// What ended within one step of time.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub(crate) struct Traffic {
+    /// Requests.
+    pub requests: u32,
+    /// Tokens written.
+    #[cfg_attr(test, ts(type = "number"))]
+    pub tokens: u64,
 }
 
 /// What the view is made of.
@@ -60,7 +195,7 @@ pub(crate) struct Facts<'a> {
     /// What the publishing process reports.
     pub status: &'a Status,
     /// What the file asks for.
-    pub config: &'a Config,
+    pub config: &'a Snapshot,
     /// Why the last click did not work.
     pub refused: Option<&'a str>,
     /// Why there is no tray icon.
@@ -73,17 +208,40 @@ pub(crate) struct Facts<'a> {
 
 /// Puts the facts into words.
 pub(crate) fn view(facts: Facts<'_>) -> View {
+    let Facts { status, config, now, .. } = facts;
+    let settings = config.config.settings.clone();
+    let configured = config.config.mcpd_url.as_ref();
+    let server = configured.map(|url| url.origin().ascii_serialization());
+    let base = configured.map(|url| url.as_str().trim_end_matches('/'));
     View {
-        mark: mark(facts.status),
-        headline: headline(facts.status, facts.now),
+        mark: mark(status),
+        headline: headline(status, now),
         notices: notices(facts),
-        models: models(facts.status, facts.config),
+        server: server.or_else(|| status.server.clone()),
+        call_url: base.map(|base| format!("{base}/v1")),
+        token: status.credentials.clone(),
+        publishing: !config.hold.is_some_and(|hold| hold.reason == HoldReason::Paused),
+        models: config.config.providers.iter().map(|entry| model(entry, status)).collect(),
+        running: status.running.iter().map(running).collect(),
+        recent: status.recent.iter().map(ended).collect(),
+        traffic: traffic(&status.recent, now),
+        settings,
     }
+}
+
+/// Now, as the status counts time.
+pub(crate) fn unix_ms() -> u64 {
+    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default()
 }
 
 /// Whether the words change by themselves as time passes.
 pub(crate) fn counts_down(status: &Status) -> bool {
     matches!(status.connection, Connection::Reconnecting { .. })
+}
+
+/// Whether the curves move by themselves as time passes.
+pub(crate) fn ages(view: &View) -> bool {
+    view.traffic.iter().any(|step| step.requests > 0)
 }
 
 fn mark(status: &Status) -> Mark {
@@ -92,7 +250,7 @@ fn mark(status: &Status) -> Mark {
         | Connection::WaitingForKeyring
         | Connection::Stopped { .. } => Mark::Error,
         _ if status.config_problem.is_some() => Mark::Partial,
-        Connection::Idle => Mark::Off,
+        Connection::Idle | Connection::Held(_) => Mark::Off,
         Connection::Connecting | Connection::Reconnecting { .. } => Mark::Connecting,
         Connection::Online { .. } if status.providers.iter().any(needs_a_look) => Mark::Partial,
         Connection::Online { .. } if !status.running.is_empty() => Mark::Busy,
@@ -105,96 +263,194 @@ fn needs_a_look(provider: &ProviderStatus) -> bool {
 }
 
 fn headline(status: &Status, now: u64) -> String {
-    let server = status.server.as_deref().map_or("the server", host);
+    let server = status.server.as_deref().map_or_else(|| say("state.theServer"), host);
     match &status.connection {
-        Connection::Idle => "Off — nothing is published".into(),
-        Connection::NotConfigured { message } => format!("Not set up — {message}"),
-        Connection::WaitingForKeyring => "Waiting for you to unlock the keyring".into(),
-        Connection::Connecting => format!("Connecting to {server}…"),
+        Connection::Idle => say("state.idle"),
+        Connection::Held(hold) => held(*hold),
+        Connection::NotConfigured { message } => {
+            say_with("state.notConfigured", &[("message", message)])
+        }
+        Connection::WaitingForKeyring => say("state.waitingForKeyring"),
+        Connection::Connecting => say_with("state.connecting", &[("server", &server)]),
         Connection::Online { .. } => {
             let published =
                 status.providers.iter().filter(|p| p.state != BackendState::Rejected).count();
-            format!("Online — {server} ({published} published)")
+            say_with("state.online", &[("server", &server), ("count", &published)])
         }
         Connection::Reconnecting { message, retry_at, .. } => {
-            format!("{} — {message}", retry_in(*retry_at, now))
+            let message: &dyn std::fmt::Display = message;
+            match retry_at.saturating_sub(now).div_ceil(1000) {
+                0 => say_with("state.reconnectingNow", &[("message", message)]),
+                seconds => {
+                    let values = [("message", message), ("seconds", &seconds)];
+                    say_with("state.reconnecting", &values)
+                }
+            }
         }
-        Connection::Stopped { message } => format!("Stopped — {message}"),
+        Connection::Stopped { message } => say_with("state.stopped", &[("message", message)]),
     }
+}
+
+fn held(hold: Hold) -> String {
+    let until = hold.until.and_then(clock);
+    match (hold.reason, until) {
+        (HoldReason::Paused, Some(until)) => say_with("state.pausedUntil", &[("time", &until)]),
+        (HoldReason::Paused, None) => say("state.paused"),
+        (HoldReason::QuietHours, Some(until)) => say_with("state.quietUntil", &[("time", &until)]),
+        (HoldReason::QuietHours, None) => say("state.quiet"),
+        (HoldReason::OnBattery, _) => say("state.onBattery"),
+    }
+}
+
+/// The local time of day.
+fn clock(unix_ms: u64) -> Option<String> {
+    let at = Timestamp::from_millisecond(i64::try_from(unix_ms).ok()?).ok()?;
+    Some(at.to_zoned(TimeZone::system()).strftime("%H:%M").to_string())
 }
 
 /// The origin without its scheme: what people call the server.
-fn host(origin: &str) -> &str {
+fn host(origin: &str) -> String {
     let bare = origin.split_once("://").map_or(origin, |(_, rest)| rest);
-    bare.trim_end_matches('/')
+    bare.trim_end_matches('/').to_owned()
 }
 
-fn retry_in(retry_at: u64, now: u64) -> String {
-    match retry_at.saturating_sub(now).div_ceil(1000) {
-        0 => "Reconnecting now".into(),
-        seconds => format!("Reconnecting in {seconds} s"),
-    }
-}
-
-fn notices(facts: Facts<'_>) -> Vec<String> {
-    let Facts { status, refused, no_tray, pid, .. } = facts;
+fn notices(facts: Facts<'_>) -> Vec<Notice> {
+    let Facts { status, config, refused, no_tray, pid, .. } = facts;
+    let notice = |about, text: String| Notice { about, text };
     let mut notices = Vec::new();
-    notices.extend(refused.map(str::to_owned));
-    notices.extend(status.config_problem.as_ref().map(|problem| {
-        format!("config.json{}: {}; the last good one is in force", place(problem), problem.message)
+    notices.extend(refused.map(|why| notice(About::Refused, why.to_owned())));
+    // This process reads the file too, and need not wait for the other's word.
+    let problem = config.problem.as_ref().or(status.config_problem.as_ref());
+    notices.extend(problem.map(|problem| {
+        let text = problem.message.clone();
+        let values: [(&str, &dyn std::fmt::Display); 2] =
+            [("place", &place(problem)), ("message", &text)];
+        notice(About::Config, say_with("notice.config", &values))
     }));
-    notices.extend(status.warnings.iter().map(|warning| warning.message.clone()));
+    let warning = |warning: &Problem| notice(About::Warning, warning.message.clone());
+    notices.extend(config.warnings.iter().map(warning));
     if status.pid != 0 && status.pid != pid {
-        notices.push(format!("Published by {}, process {}", status.program, status.pid));
+        let values: [(&str, &dyn std::fmt::Display); 2] =
+            [("program", &status.program), ("pid", &status.pid)];
+        notices.push(notice(About::Elsewhere, say_with("notice.elsewhere", &values)));
     }
-    notices.extend(no_tray.map(str::to_owned));
+    if status.credentials.as_deref() == Some("file") {
+        notices.push(notice(About::TokenFile, say("notice.tokenFile")));
+    }
+    notices.extend(no_tray.map(|why| notice(About::Tray, why.to_owned())));
     notices
 }
 
 fn place(problem: &Problem) -> String {
     match (problem.line, problem.column) {
-        (Some(line), Some(column)) => format!(", line {line}, column {column}"),
-        (Some(line), None) => format!(", line {line}"),
+        (Some(line), Some(column)) => format!(" {line}:{column}"),
+        (Some(line), None) => format!(" {line}"),
         (None, _) => String::new(),
     }
 }
 
-fn models(status: &Status, config: &Config) -> Vec<Model> {
-    let live = |name: &str| status.providers.iter().find(|p| p.name == name);
-    config
-        .providers
-        .iter()
-        .map(|provider| {
-            let live = live(&provider.name);
-            Model {
-                name: provider.name.clone(),
-                publish: provider.publish,
-                state: model_state(provider.publish, live, &status.connection),
-                trouble: live.and_then(|live| live.message.clone()),
-            }
-        })
-        .collect()
+fn model(entry: &ProviderConfig, status: &Status) -> Model {
+    let live = status.providers.iter().find(|p| p.name == entry.name);
+    let (tone, state) = model_state(entry.publish, live, &status.connection);
+    Model {
+        name: entry.name.clone(),
+        publish: entry.publish,
+        tone,
+        state,
+        trouble: live.and_then(|live| live.message.clone()),
+        backend: format!("{} · {}", entry.kind.as_str(), host(entry.url.as_str())),
+        wakes: entry.wake.is_some(),
+    }
 }
 
-fn model_state(publish: bool, live: Option<&ProviderStatus>, connection: &Connection) -> String {
+fn model_state(
+    publish: bool,
+    live: Option<&ProviderStatus>,
+    connection: &Connection,
+) -> (Tone, String) {
     match (publish, live) {
+        (true, Some(_)) if matches!(connection, Connection::Held(_)) => {
+            (Tone::Off, say("model.held"))
+        }
         (true, Some(live)) => backend_state(live),
         // It was switched just now, or nobody publishes.
-        (true, None) if matches!(connection, Connection::Online { .. }) => "starting".into(),
-        (true, None) => "waiting".into(),
-        (false, Some(_)) => "stopping".into(),
-        (false, None) => String::new(),
+        (true, None) if matches!(connection, Connection::Online { .. }) => {
+            (Tone::Pending, say("model.starting"))
+        }
+        (true, None) => (Tone::Pending, say("model.waiting")),
+        (false, Some(_)) => (Tone::Pending, say("model.stopping")),
+        (false, None) => (Tone::Off, String::new()),
     }
 }
 
-fn backend_state(live: &ProviderStatus) -> String {
+fn backend_state(live: &ProviderStatus) -> (Tone, String) {
     match live.state {
-        BackendState::Unknown => "checking".into(),
-        BackendState::Ready if live.running > 0 => format!("busy {}", live.running),
-        BackendState::Ready => "ready".into(),
-        BackendState::Asleep => "asleep".into(),
-        BackendState::Waking => "waking".into(),
-        BackendState::Down => "down".into(),
-        BackendState::Rejected => "refused".into(),
+        BackendState::Unknown => (Tone::Pending, say("model.checking")),
+        BackendState::Ready if live.running > 0 => {
+            (Tone::Busy, say_with("model.busy", &[("count", &live.running)]))
+        }
+        BackendState::Ready => (Tone::Good, say("model.ready")),
+        BackendState::Asleep => (Tone::Asleep, say("model.asleep")),
+        BackendState::Waking => (Tone::Pending, say("model.waking")),
+        BackendState::Down => (Tone::Bad, say("model.down")),
+        BackendState::Rejected => (Tone::Bad, say("model.refused")),
     }
 }
+
+fn running(task: &RunningTask) -> Running {
+    Running {
+        task_id: task.task_id.clone(),
+        user: user(task.user.as_ref()),
+        model: task.llm.clone(),
+        path: task.path.clone(),
+        started: task.started,
+    }
+}
+
+fn ended(task: &EndedTask) -> Ended {
+    Ended {
+        task_id: task.task_id.clone(),
+        user: user(task.user.as_ref()),
+        model: task.llm.clone(),
+        path: task.path.clone(),
+        ended: task.ended,
+        took: task.ended.saturating_sub(task.started),
+        tokens: task.tokens,
+        good: task.outcome == "done",
+        outcome: outcome(&task.outcome),
+    }
+}
+
+fn user(user: Option<&String>) -> String {
+    user.cloned().unwrap_or_else(|| say("activity.somebody"))
+}
+
+fn outcome(word: &str) -> String {
+    match word {
+        "done" => say("outcome.done"),
+        "cancelled" => say("outcome.cancelled"),
+        "stopped_by_owner" => say("outcome.stopped"),
+        "backend_unreachable" => say("outcome.unreachable"),
+        "backend_aborted" => say("outcome.aborted"),
+        "publisher_lost" => say("outcome.lost"),
+        other => other.replace('_', " "),
+    }
+}
+
+fn traffic(recent: &[EndedTask], now: u64) -> Vec<Traffic> {
+    let mut steps = vec![Traffic::default(); TRAFFIC_BUCKETS];
+    // Steps begin at whole multiples, so that nothing moves between two of them.
+    let this = now / TRAFFIC_BUCKET_MS;
+    for task in recent {
+        let age = this.saturating_sub(task.ended / TRAFFIC_BUCKET_MS);
+        let at = usize::try_from(age).ok().and_then(|age| (TRAFFIC_BUCKETS - 1).checked_sub(age));
+        if let Some(step) = at.and_then(|at| steps.get_mut(at)) {
+            step.requests += 1;
+            step.tokens += task.tokens.unwrap_or_default();
+        }
+    }
+    steps
+}
+
+#[cfg(test)]
+mod tests;

@@ -165,6 +165,19 @@ impl Mcpd {
         Ok(serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
+    /// A chat, as a caller sends it.
+    ///
+    /// # Errors
+    /// [`Fault`].
+    pub async fn chat(
+        &self,
+        body: &serde_json::Value,
+        at_most: Duration,
+    ) -> Result<Response, Fault> {
+        let request = self.post(paths::RELAYED[0]).json(body).timeout(at_most);
+        checked(request.send().await.map_err(|e| Fault::network(&e))?).await
+    }
+
     /// Says that the task has arrived.
     pub async fn acknowledge(&self, ticket: &Ticket, task: &str) -> Delivery {
         let request = self.post(&paths::task_ack(task)).timeout(limits::REQUEST);

@@ -28,5 +28,6 @@ pub mod sse;
 pub mod status;
 mod task;
 mod tasks;
+pub mod try_out;
 pub mod wake;
 pub mod watch;

@@ -15,6 +15,8 @@ pub const BACKEND_CONNECT: Duration = Duration::from_secs(5);
 pub const MODELS: usize = 500;
 /// A backend's list of models, in bytes.
 pub const MODELS_BODY: usize = 4 * 1024 * 1024;
+/// The answer to a test question, in bytes.
+pub const TRY_BODY: usize = 1024 * 1024;
 /// A readiness check from start to end.
 pub const READY: Duration = Duration::from_secs(3);
 /// Between the first two readiness checks while it wakes; doubles up to [`WAKE_EVERY`].

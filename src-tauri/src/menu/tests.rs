@@ -1,20 +1,47 @@
 //! The menu for every state that a person can meet.
 
-use super::{Action, Item, menu};
-use crate::limits::{MENU_LINE_CHARS_MAX, MENU_MODELS_MAX};
-use crate::view::{Mark, Model, View};
+use super::{Action, Item, PLAIN, Pause, menu};
+use crate::limits::{MENU_LINE_CHARS_MAX, MENU_MODELS_MAX, MENU_RUNNING_MAX};
+use crate::view::{About, Mark, Model, Notice, Running, Tone, View};
+use registrar::config::settings::Settings;
 
 fn view(models: Vec<Model>) -> View {
     View {
         mark: Mark::Online,
         headline: "Online — mcpd.example.com".into(),
         notices: vec![],
+        server: Some("https://mcpd.example.com".into()),
+        call_url: Some("https://mcpd.example.com/v1".into()),
+        token: None,
+        publishing: true,
         models,
+        running: vec![],
+        recent: vec![],
+        traffic: vec![],
+        settings: Settings::default(),
     }
 }
 
 fn model(name: &str, publish: bool, state: &str, trouble: Option<&str>) -> Model {
-    Model { name: name.into(), publish, state: state.into(), trouble: trouble.map(str::to_owned) }
+    Model {
+        name: name.into(),
+        publish,
+        tone: Tone::Good,
+        state: state.into(),
+        trouble: trouble.map(str::to_owned),
+        backend: "vllm".into(),
+        wakes: false,
+    }
+}
+
+fn running(user: &str) -> Running {
+    Running {
+        task_id: "t".into(),
+        user: user.into(),
+        model: "llama".into(),
+        path: "/v1/chat/completions".into(),
+        started: 0,
+    }
 }
 
 fn labels(items: &[Item]) -> Vec<String> {
@@ -22,6 +49,7 @@ fn labels(items: &[Item]) -> Vec<String> {
         Item::Words(text) => text.clone(),
         Item::Switch { label, on, .. } => format!("[{}] {label}", if *on { "x" } else { " " }),
         Item::Button { label, .. } => format!("({label})"),
+        Item::More { label, items } => format!("{label} > {}", labels(items).join(" ")),
         Item::Separator => "--".into(),
     };
     items.iter().map(text).collect()
@@ -34,26 +62,46 @@ fn the_first_line_is_the_state_and_each_model_has_a_switch_that_says_how_it_is()
         model("llama", true, "down", Some("cannot be reached")),
         model("private", false, "", None),
     ];
-    let menu = menu(&view(models));
+    let mut view = view(models);
+    view.running = vec![running("tom")];
     assert_eq!(
-        labels(&menu.items),
+        labels(&menu(&view).items),
         [
             "● Online — mcpd.example.com",
             "--",
+            "[x] Publish to mcpd",
             "[x] qwen3-8b — asleep",
             "[x] llama — down: cannot be reached",
             "[ ] private",
+            "Pause publishing > (For 1 hour) (Until restart) (Until I turn it on)",
+            "--",
+            "tom uses llama",
             "--",
             "(Open settings…)",
+            "(Copy model URL)",
+            "(Recent requests…)",
+            "--",
             "(Quit (stop publishing))",
         ]
     );
 }
 
 #[test]
+fn without_a_server_there_is_no_url_to_copy_and_without_models_that_is_said() {
+    let mut empty = view(vec![]);
+    empty.call_url = None;
+    empty.publishing = false;
+    let labels = labels(&menu(&empty).items);
+    assert!(!labels.iter().any(|label| label.contains("URL")), "{labels:?}");
+    assert!(labels.contains(&"No models in config.json yet".to_owned()));
+    assert!(labels.contains(&"[ ] Publish to mcpd".to_owned()));
+}
+
+#[test]
 fn a_long_error_of_many_lines_becomes_one_short_line() {
     let mut long = view(vec![]);
-    long.notices = vec![format!("first\nsecond {}", "x".repeat(500))];
+    let text = format!("first\nsecond {}", "x".repeat(500));
+    long.notices = vec![Notice { about: About::Config, text }];
     let menu = menu(&long);
     let Item::Words(notice) = &menu.items[1] else { panic!("a notice") };
     assert!(notice.starts_with("first second") && notice.ends_with('…'), "{notice}");
@@ -61,16 +109,21 @@ fn a_long_error_of_many_lines_becomes_one_short_line() {
 }
 
 #[test]
-fn more_models_than_a_menu_can_hold_are_found_in_the_window() {
+fn more_models_or_users_than_a_menu_can_hold_are_found_in_the_window() {
     let models = (0..MENU_MODELS_MAX + 3).map(|n| model(&format!("m{n}"), true, "ready", None));
-    let menu = menu(&view(models.collect()));
-    assert!(labels(&menu.items).contains(&"(3 more…)".to_owned()));
+    let mut full = view(models.collect());
+    full.running = (0..MENU_RUNNING_MAX + 2).map(|n| running(&format!("u{n}"))).collect();
+    let labels = labels(&menu(&full).items);
+    assert!(labels.contains(&"(3 more…)".to_owned()), "{labels:?}");
+    assert!(labels.contains(&"(2 more…)".to_owned()), "{labels:?}");
 }
 
 #[test]
 fn every_click_finds_its_way_back_to_its_action() {
-    for action in [Action::OpenSettings, Action::Quit, Action::Toggle("a:b/c".into())] {
+    let plain = PLAIN.iter().map(|(_, action)| action.clone());
+    for action in plain.chain([Action::Toggle("a:b/c".into())]) {
         assert_eq!(Action::from_id(&action.id()), Some(action));
     }
+    assert_eq!(Action::from_id("pause-hour"), Some(Action::Pause(Pause::Hour)));
     assert_eq!(Action::from_id("something else"), None);
 }

@@ -1,0 +1,44 @@
+//! One tray app per folder: a second start shows the window of the first and ends. By a lock and a
+//! file, so that it works where there is no session bus too.
+
+use crate::limits::SHOW_EVERY;
+use registrar::home::Home;
+use std::fs::{File, TryLockError};
+use std::io;
+use std::path::PathBuf;
+
+/// Held by the one tray app of this folder.
+pub(crate) struct Instance {
+    _lock: File,
+    show: PathBuf,
+}
+
+/// This process is the one; or `None` when there is another, which has been asked to show itself.
+pub(crate) fn claim(home: &Home) -> io::Result<Option<Instance>> {
+    let show = home.dir().join("tray.show");
+    let lock = File::options().create(true).append(true).open(home.dir().join("tray.lock"))?;
+    match lock.try_lock() {
+        Ok(()) => {
+            let _ = std::fs::remove_file(&show);
+            Ok(Some(Instance { _lock: lock, show }))
+        }
+        Err(TryLockError::WouldBlock) => {
+            File::create(&show)?;
+            Ok(None)
+        }
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+impl Instance {
+    /// Calls `show` whenever another start asks for the window.
+    pub(crate) async fn follow(self, show: impl Fn()) {
+        loop {
+            tokio::time::sleep(SHOW_EVERY).await;
+            if self.show.exists() {
+                let _ = std::fs::remove_file(&self.show);
+                show();
+            }
+        }
+    }
+}

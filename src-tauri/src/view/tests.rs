@@ -1,0 +1,150 @@
+//! What people are told, for the states that they can meet.
+
+use super::{About, Facts, Mark, Tone, View, view};
+use crate::limits::{TRAFFIC_BUCKET_MS, TRAFFIC_BUCKETS};
+use registrar::config::parse;
+use registrar::hold::{Hold, HoldReason};
+use registrar::status::{BackendState, Connection, EndedTask, ProviderStatus, RunningTask, Status};
+use registrar::watch::Snapshot;
+use std::sync::Arc;
+
+const NOW: u64 = 1_000_000 * TRAFFIC_BUCKET_MS;
+
+fn snapshot() -> Snapshot {
+    let text = r#"{"mcpdUrl": "https://mcpd.example.com/x/", "llm": {"providers": [
+        {"name": "a", "type": "vllm", "publish": true}, {"name": "b", "type": "ollama"}]}}"#;
+    let parsed = parse(text).unwrap();
+    Snapshot { config: Arc::new(parsed.config), ..Snapshot::default() }
+}
+
+fn status(connection: Connection, state: BackendState) -> Status {
+    let provider = ProviderStatus { name: "a".into(), state, message: None, running: 0 };
+    Status {
+        pid: 7,
+        connection,
+        server: Some("https://mcpd.example.com".into()),
+        providers: vec![provider],
+        ..Status::default()
+    }
+}
+
+fn seen(status: &Status, config: &Snapshot) -> View {
+    view(Facts { status, config, refused: None, no_tray: None, pid: 7, now: NOW })
+}
+
+const ONLINE: Connection = Connection::Online { since: 0 };
+
+#[test]
+fn each_state_has_its_picture_and_says_in_words_what_is_true() {
+    let retry =
+        |at| Connection::Reconnecting { message: "no route".into(), retry_at: at, attempt: 1 };
+    let hold = |reason, until| Connection::Held(Hold { reason, until });
+    for (connection, mark, words) in [
+        (Connection::Idle, Mark::Off, "Off"),
+        (hold(HoldReason::Paused, None), Mark::Off, "Paused"),
+        (hold(HoldReason::OnBattery, None), Mark::Off, "On battery"),
+        (hold(HoldReason::QuietHours, Some(NOW)), Mark::Off, "Quiet hours until"),
+        (Connection::Connecting, Mark::Connecting, "Connecting to mcpd.example.com"),
+        (retry(NOW + 11_500), Mark::Connecting, "in 12 s — no route"),
+        (retry(NOW), Mark::Connecting, "Reconnecting now"),
+        (ONLINE, Mark::Online, "mcpd.example.com (1 published)"),
+        (Connection::WaitingForKeyring, Mark::Error, "unlock the keyring"),
+        (Connection::NotConfigured { message: "no token".into() }, Mark::Error, "no token"),
+        (Connection::Stopped { message: "revoked".into() }, Mark::Error, "revoked"),
+    ] {
+        let view = seen(&status(connection, BackendState::Ready), &snapshot());
+        assert_eq!(view.mark, mark, "{}", view.headline);
+        assert!(view.headline.contains(words), "{}", view.headline);
+    }
+}
+
+#[test]
+fn online_becomes_busy_while_somebody_is_answered_and_partial_when_a_backend_is_down() {
+    let mut busy = status(ONLINE, BackendState::Ready);
+    busy.running.push(RunningTask { user: Some("tom".into()), ..RunningTask::default() });
+    let view = seen(&busy, &snapshot());
+    assert_eq!((view.mark, view.running[0].user.as_str()), (Mark::Busy, "tom"));
+    let down = status(ONLINE, BackendState::Down);
+    assert_eq!(seen(&down, &snapshot()).mark, Mark::Partial);
+}
+
+#[test]
+fn a_model_says_what_is_true_and_not_what_was_clicked() {
+    for (state, running, tone, words) in [
+        (BackendState::Ready, 0, Tone::Good, "ready"),
+        (BackendState::Ready, 2, Tone::Busy, "busy 2"),
+        (BackendState::Asleep, 0, Tone::Asleep, "asleep"),
+        (BackendState::Waking, 0, Tone::Pending, "waking"),
+        (BackendState::Down, 0, Tone::Bad, "down"),
+        (BackendState::Rejected, 0, Tone::Bad, "refused"),
+        (BackendState::Unknown, 0, Tone::Pending, "checking"),
+    ] {
+        let mut status = status(ONLINE, state);
+        status.providers[0].running = running;
+        let view = seen(&status, &snapshot());
+        assert_eq!((view.models[0].tone, view.models[0].state.as_str()), (tone, words));
+        assert_eq!((view.models[1].tone, view.models[1].state.as_str()), (Tone::Off, ""));
+    }
+    let mut fresh = status(ONLINE, BackendState::Ready);
+    fresh.providers.clear();
+    assert_eq!(seen(&fresh, &snapshot()).models[0].state, "starting");
+    fresh.connection = Connection::Idle;
+    assert_eq!(seen(&fresh, &snapshot()).models[0].state, "waiting");
+}
+
+#[test]
+fn what_a_person_should_know_comes_most_urgent_first() {
+    let mut status = status(ONLINE, BackendState::Ready);
+    status.pid = 8;
+    status.credentials = Some("file".into());
+    let mut config = snapshot();
+    config.problem = parse("{").err();
+    let facts = Facts {
+        status: &status,
+        config: &config,
+        refused: Some("read-only"),
+        no_tray: Some("no tray"),
+        pid: 7,
+        now: NOW,
+    };
+    let about: Vec<About> = view(facts).notices.iter().map(|notice| notice.about).collect();
+    let expected = [About::Refused, About::Config, About::Elsewhere, About::TokenFile, About::Tray];
+    assert_eq!(about, expected);
+}
+
+#[test]
+fn callers_get_the_servers_base_url_with_its_path() {
+    let view = seen(&status(ONLINE, BackendState::Ready), &snapshot());
+    assert_eq!(view.call_url.as_deref(), Some("https://mcpd.example.com/x/v1"));
+    assert_eq!(view.server.as_deref(), Some("https://mcpd.example.com"));
+}
+
+#[test]
+fn only_a_pause_turns_the_master_switch_off() {
+    let mut config = snapshot();
+    let held = |reason| Some(Hold { reason, until: None });
+    let status = status(Connection::Idle, BackendState::Ready);
+    assert!(seen(&status, &config).publishing);
+    config.hold = held(HoldReason::QuietHours);
+    assert!(seen(&status, &config).publishing);
+    config.hold = held(HoldReason::Paused);
+    assert!(!seen(&status, &config).publishing);
+}
+
+#[test]
+fn traffic_is_counted_by_the_minute_and_what_is_old_falls_out() {
+    let ended = |minutes: u64, tokens| EndedTask {
+        ended: NOW - minutes * TRAFFIC_BUCKET_MS,
+        tokens,
+        outcome: "done".into(),
+        ..EndedTask::default()
+    };
+    let mut status = status(ONLINE, BackendState::Ready);
+    status.recent = vec![ended(0, Some(5)), ended(0, Some(2)), ended(3, None), ended(30, Some(9))];
+    let traffic = seen(&status, &snapshot()).traffic;
+    assert_eq!(traffic.len(), TRAFFIC_BUCKETS);
+    let last = &traffic[TRAFFIC_BUCKETS - 1];
+    assert_eq!((last.requests, last.tokens), (2, 7));
+    assert_eq!(traffic[TRAFFIC_BUCKETS - 4].requests, 1);
+    assert_eq!(traffic.iter().map(|step| step.requests).sum::<u32>(), 3);
+}

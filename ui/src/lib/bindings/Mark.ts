@@ -1,1 +1,0 @@
-export type Mark = "off" | "connecting" | "online" | "busy" | "partial" | "error";

@@ -1,1 +1,0 @@
-export type Model = { name: string, publish: boolean, state: string, trouble: string | null };
