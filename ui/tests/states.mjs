@@ -1,0 +1,148 @@
+// Every page in every state that a person can meet, for pictures and for the accessibility checks.
+import { fresh, model, view } from "./fake.mjs";
+
+const notices = [
+  { about: "config", text: "config.json 4:7: config.json is not valid JSON: a comma is missing" },
+  { about: "tokenFile", text: "The token is in a file that every program of yours can read" },
+];
+const wrong = [
+  { field: "name", message: "another model has this name" },
+  { field: "url", message: '"ftp://x" must start with http:// or https://' },
+  { field: "wake.command", message: "it must name a program" },
+];
+
+const step = (number) => async (page) => {
+  for (let at = 1; at < number; at += 1) {
+    await page.getByRole("button", { name: "Next" }).click();
+  }
+};
+
+/** Signing in leads from the first step to the second. */
+async function signIn(page) {
+  await page.getByLabel("Server URL").fill("https://mcpd.example.com");
+  await page.locator("input[type=password]").fill("mcp_publish_x");
+  await page.getByRole("button", { name: "Sign in" }).click();
+  await page.getByRole("heading", { name: "What do you want to share?" }).waitFor();
+}
+
+export const STATES = [
+  { name: "overview", at: "overview", view: view() },
+  {
+    name: "overview-troubled",
+    at: "overview",
+    view: view({
+      mark: "partial",
+      headline: "Reconnecting in 12 s — the server cannot be reached: Connection refused",
+      notices,
+      running: [],
+    }),
+  },
+  {
+    name: "overview-paused",
+    at: "overview",
+    view: view({ mark: "off", headline: "Paused until 15:30", publishing: false, running: [] }),
+  },
+  { name: "overview-empty", at: "overview", view: fresh({ server: "https://mcpd.example.com" }) },
+  {
+    name: "models",
+    at: "models",
+    view: view({
+      models: [
+        ...view().models,
+        model("a-very-long-name-of-a-model-that-goes-on-and-on:latest", {
+          publish: true,
+          tone: "bad",
+          state: "down",
+          trouble: "http://127.0.0.1:9090 cannot be reached: Connection refused (os error 111)",
+        }),
+      ],
+    }),
+  },
+  {
+    name: "models-empty",
+    at: "models",
+    view: fresh({ server: "https://mcpd.example.com" }),
+    answers: { find_backends: [] },
+  },
+  { name: "model", at: "models/qwen3-8b", view: view() },
+  {
+    name: "model-wrong",
+    at: "models/%2B",
+    view: view(),
+    answers: { check_model: wrong },
+    async then(page) {
+      await page.getByRole("group", { name: "Wake" }).getByLabel("How").selectOption("command");
+      await page.getByRole("button", { name: "Save", exact: true }).click();
+      await page.getByText("another model has this name").waitFor();
+    },
+  },
+  {
+    name: "model-waking",
+    at: "models/qwen3-8b",
+    view: view(),
+    async then(page) {
+      await page.getByRole("button", { name: "Test wake" }).click();
+      await page.waitForFunction(() => window.fake.test);
+      await page.evaluate(() => {
+        window.fake.step({
+          at: 0,
+          text: "running: command systemctl --user start llama",
+          ended: null,
+        });
+        window.fake.step({ at: 1200, text: "not ready yet: /health answered 503", ended: null });
+        window.fake.step({ at: 2400, text: "awake", ended: true });
+      });
+      await page.getByText("awake", { exact: true }).waitFor();
+    },
+  },
+  { name: "activity", at: "activity", view: view() },
+  { name: "activity-empty", at: "activity", view: view({ recent: [] }) },
+  { name: "connection", at: "connection", view: view() },
+  {
+    name: "connection-refused",
+    at: "connection",
+    view: view({ mark: "error", headline: "Stopped — the server refused the token (401)" }),
+    answers: { sign_in: { throws: { message: "this session has no keychain", help: "file" } } },
+    async then(page) {
+      await page.locator("input[type=password]").fill("mcp_publish_x");
+      await page.getByRole("button", { name: "Sign in" }).click();
+      await page.getByRole("button", { name: "Keep it in a file" }).waitFor();
+    },
+  },
+  { name: "general", at: "general", view: view() },
+  {
+    name: "diagnostics",
+    at: "diagnostics",
+    view: view(),
+    async then(page) {
+      await page.getByRole("button", { name: "See what is in it" }).click();
+      await page.getByText("doctor.json").waitFor();
+    },
+  },
+  { name: "about", at: "about", view: view() },
+  { name: "setup-server", at: "", view: fresh() },
+  { name: "setup-models", at: "", view: fresh(), then: signIn },
+  {
+    name: "setup-start",
+    at: "",
+    view: fresh(),
+    async then(page) {
+      await signIn(page);
+      await step(2)(page);
+    },
+  },
+  {
+    name: "setup-try",
+    at: "",
+    view: fresh(),
+    async then(page) {
+      await signIn(page);
+      await page.evaluate((shown) => window.fake.show(shown), view());
+      await step(3)(page);
+      await page.getByRole("button", { name: "Ask it now" }).click();
+      await page.getByText("Hello there").waitFor();
+    },
+  },
+  { name: "loading", at: "", view: undefined },
+  { name: "broken", at: "", view: undefined, broken: "watch_status is not allowed" },
+];
