@@ -1,6 +1,6 @@
 # Everything a person types. What happens is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint app
+.PHONY: help demo test lint app figures package
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\): ## /  make \1\t/p' Makefile
@@ -14,5 +14,11 @@ test: ## everything that must pass: lint, unit, end to end, desktop
 lint: ## formatting and lints only
 	@scripts/lint.sh
 
-app: ## build the tray app
+app: ## build the tray app and start it
 	@scripts/app.sh
+
+figures: ## memory, idle CPU and times of the tray app (KEEP=1: write them down)
+	@scripts/figures.sh $(if $(KEEP),--keep)
+
+package: ## the tray app as a .deb
+	@scripts/package.sh deb

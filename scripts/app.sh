@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the tray app: first its page, then the program.
+# Builds the tray app and starts it: first its page, then the program. BUILD=1: do not start it.
 . "$(dirname "$0")/env.sh"
 
 install_apt base desktop
@@ -9,5 +9,9 @@ install_npm ui
 npm --prefix "$root/ui" run build
 say "building the tray app (the first time takes many minutes)"
 # Its dependencies want other features than the servers': a folder of its own keeps both warm.
-CARGO_TARGET_DIR=$CARGO_TARGET_DIR-desktop \
-    cargo build --manifest-path "$root/Cargo.toml" -p mcplocal "$@"
+export CARGO_TARGET_DIR=$CARGO_TARGET_DIR-desktop
+cargo build --locked --manifest-path "$root/Cargo.toml" -p mcplocal
+program=$CARGO_TARGET_DIR/debug/mcplocal
+[ -z "${BUILD:-}" ] || { echo "$program"; exit 0; }
+say "starting $program; quit it from its tray icon, or with Ctrl-C"
+exec "$program"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Lints, tests and starts the tray app, on a desktop of its own that nobody sees.
+# Lints and tests the tray app: its page in a browser, its parts, and the whole of it on a desktop
+# in a box.
 . "$(dirname "$0")/env.sh"
 
-install_apt base desktop
+install_apt base desktop test
 find_rust
 cd "$root"
 say "the page: types, lints, build"
@@ -10,12 +11,17 @@ install_npm ui
 npm --prefix ui run check
 npm --prefix ui run lint
 npm --prefix ui run build
+say "the page in a browser; pictures of every page go to $cache/pictures"
+PICTURES=$cache/pictures npm --prefix ui test
 # Its dependencies want other features than the servers': a folder of its own keeps both warm.
-export CARGO_TARGET_DIR=$CARGO_TARGET_DIR-desktop
+apart=$CARGO_TARGET_DIR-desktop
 say "the tray app: lints and tests (the first build takes many minutes)"
-cargo clippy --locked -p mcplocal --all-targets -- -D warnings
-cargo nextest run --locked -p mcplocal
-cargo build --locked -p mcplocal
-say "the tray app on a desktop"
-dbus-run-session -- xvfb-run -a -s "-screen 0 1000x750x24" \
-    "$root/scripts/smoke.py" "$CARGO_TARGET_DIR/debug/mcplocal" ${PICTURE:+"$PICTURE"}
+CARGO_TARGET_DIR=$apart cargo clippy --locked -p mcplocal --all-targets -- -D warnings
+CARGO_TARGET_DIR=$apart cargo nextest run --locked -p mcplocal
+CARGO_TARGET_DIR=$apart cargo build --locked -p mcplocal
+git diff --exit-code --stat -- src-tauri/bindings || die "the page's types changed: commit them"
+say "the tray app on a desktop in a box"
+cargo clippy --locked -p e2e --features desktop --all-targets -- -D warnings
+cargo build --locked --bins
+MCPLOCAL_APP=$apart/debug/mcplocal \
+    cargo nextest run --locked -p e2e --features desktop --test desktop

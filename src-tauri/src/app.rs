@@ -6,6 +6,7 @@ use crate::chores;
 use crate::confirm;
 use crate::instance::Instance;
 use crate::limits::{GOODBYE_MAX, PAINT_EVERY, TRAFFIC_EVERY};
+use crate::tell;
 use crate::tray::{self, Easel};
 use crate::view::{self, Facts, View, unix_ms};
 use crate::window::{self, Page};
@@ -132,7 +133,8 @@ pub(crate) fn quit(app: &AppHandle) {
     });
 }
 
-/// The window is gone: nobody reads its channel, and without a tray nothing would be visible.
+/// The window is gone: nobody reads its channel, and without a tray nothing would be visible. Who
+/// closes it for the first time is told that publishing goes on.
 pub(crate) fn window_closed(app: &AppHandle) {
     let state = app.state::<App>();
     if let Some(page) = state.page.lock().take() {
@@ -140,6 +142,11 @@ pub(crate) fn window_closed(app: &AppHandle) {
     }
     if state.no_tray.borrow().is_some() {
         quit(app);
+        return;
+    }
+    let told = state.home.dir().join("tray.told");
+    if !told.exists() && std::fs::write(told, "").is_ok() {
+        chores::notify(app, &tell::still_there());
     }
 }
 
@@ -215,30 +222,31 @@ impl App {
         app: &AppHandle,
         edit: Edit,
     ) -> Result<Change, String> {
-        let commands = self.new_commands(&edit).await?;
+        let (home, wish) = (self.home.clone(), edit.clone());
+        let commands = on_a_thread(move || new_commands(&home, &wish)).await?;
         if !commands.is_empty() && !confirm::ask(app, &commands).await {
             return Err(crate::words::say("confirm.refused"));
         }
         self.edit(edit).await
     }
 
-    async fn new_commands(&self, edit: &Edit) -> Result<Vec<String>, String> {
-        let text = file::read(&self.home.config()).map_err(|error| error.to_string())?;
-        let after = edit::apply(&text, edit).map_err(|refusal| refusal.to_string())?;
-        let read = |text: &str| config::parse(text).map_err(|problem| problem.message);
-        let (before, after) = (read(&text)?, read(&after)?);
-        // An edit that makes an entry unusable would be written and then ignored.
-        if let Some(new) = after.warnings.iter().find(|warning| !before.warnings.contains(warning))
-        {
-            return Err(new.message.clone());
-        }
-        Ok(confirm::new_commands(&before.config, &after.config))
-    }
-
     /// Edits the file.
     pub(crate) async fn edit(&self, edit: Edit) -> Result<Change, String> {
         let home = self.home.clone();
         on_a_thread(move || file::apply(&home, &edit)).await
+    }
+}
+
+/// The commands that an edit would bring. One that makes an entry unusable is refused: it would be
+/// written and then ignored.
+fn new_commands(home: &Home, edit: &Edit) -> Result<Vec<String>, String> {
+    let text = file::read(&home.config()).map_err(|error| error.to_string())?;
+    let after = edit::apply(&text, edit).map_err(|refusal| refusal.to_string())?;
+    let read = |text: &str| config::parse(text).map_err(|problem| problem.message);
+    let (before, after) = (read(&text)?, read(&after)?);
+    match after.warnings.iter().find(|warning| !before.warnings.contains(warning)) {
+        Some(new) => Err(new.message.clone()),
+        None => Ok(confirm::new_commands(&before.config, &after.config)),
     }
 }
 

@@ -46,7 +46,8 @@ pub(crate) async fn keep_doing(
     }
 }
 
-fn notify(app: &AppHandle, told: &Told) {
+/// Has the desktop tell it.
+pub(crate) fn notify(app: &AppHandle, told: &Told) {
     // The number says where a click leads.
     let number = Page::ALL.iter().position(|page| *page == told.page);
     let number = number.and_then(|at| i32::try_from(at).ok()).unwrap_or_default();

@@ -30,6 +30,8 @@ use tauri::{AppHandle, Manager, RunEvent, WindowEvent};
 const AT_LOGIN: &str = "--autostart";
 
 fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    draw_without_dmabuf();
     if !has_display() {
         return refuse(
             "mcplocal needs a graphical session and cannot open one (DISPLAY and WAYLAND_DISPLAY). \
@@ -56,6 +58,23 @@ fn main() -> ExitCode {
 fn refuse(why: &str) -> ExitCode {
     eprintln!("{why}");
     ExitCode::FAILURE
+}
+
+/// WebKitGTK shows an empty window on NVIDIA's own driver unless this variable says otherwise. It
+/// must be there from the start, so this program starts itself again with it.
+#[cfg(target_os = "linux")]
+fn draw_without_dmabuf() {
+    use std::os::unix::process::CommandExt as _;
+    const VARIABLE: &str = "WEBKIT_DISABLE_DMABUF_RENDERER";
+    let nvidia = std::path::Path::new("/proc/driver/nvidia/version").exists();
+    if !nvidia || std::env::var_os(VARIABLE).is_some() {
+        return;
+    }
+    if let Ok(program) = std::env::current_exe() {
+        let mut again = std::process::Command::new(program);
+        // Returns only when it fails; then this one goes on as it is.
+        let _ = again.args(std::env::args_os().skip(1)).env(VARIABLE, "1").exec();
+    }
 }
 
 /// Tauri panics without a display before any of our code runs in it, so GTK is asked first.

@@ -2,6 +2,7 @@
 //! waits for the panel on the main thread and for as long as the panel likes.
 
 use crate::limits::BUS_CALL_MAX;
+use futures_util::StreamExt as _;
 use std::error::Error;
 
 /// The panel's name on the session bus, its interface, and the object that it serves.
@@ -30,4 +31,19 @@ async fn has_host() -> Result<bool, Box<dyn Error + Send + Sync>> {
         )
         .await?;
     Ok(reply.body().deserialize::<zbus::zvariant::Value<'_>>()?.downcast_ref::<bool>()?)
+}
+
+/// Returns when the panel's name changes hands on the session bus; without a bus it never does.
+pub(crate) async fn changed() {
+    let followed: Result<(), zbus::Error> = async {
+        let bus = zbus::connection::Builder::session()?.build().await?;
+        let names = zbus::fdo::DBusProxy::new(&bus).await?;
+        let mut changes = names.receive_name_owner_changed_with_args(&[(0, WATCHER)]).await?;
+        changes.next().await;
+        Ok(())
+    }
+    .await;
+    if followed.is_err() {
+        std::future::pending().await
+    }
 }

@@ -19,6 +19,12 @@ pub(crate) struct Told {
     pub page: Page,
 }
 
+/// Closing the window is not the end.
+pub(crate) fn still_there() -> Told {
+    let (title, body) = (say("tell.stillThere"), say("tell.stillThereBody"));
+    Told { title, body, page: Page::Overview }
+}
+
 /// What a person knows already.
 #[derive(Debug, Default)]
 pub(crate) struct Teller {

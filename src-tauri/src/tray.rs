@@ -65,8 +65,12 @@ async fn first_paint(easel: &mut Easel) -> Option<Painter> {
             window::show(&easel.app);
         }
         let gone = async { while easel.view.changed().await.is_ok() {} };
+        // The person without a panel is told when the grace is over, and not at some later try.
+        let grace = PANEL_GRACE.saturating_sub(started.elapsed());
+        let wait = if grace.is_zero() { retry } else { retry.min(grace) };
         tokio::select! {
-            () = sleep(retry) => {}
+            () = sleep(wait) => {}
+            () = panel_changed() => {}
             () = gone => return None,
         }
         retry = (retry * 2).min(TRAY_RETRY_MAX);
@@ -77,6 +81,14 @@ async fn painter(app: &AppHandle, menu: Menu) -> Result<Painter, String> {
     #[cfg(target_os = "linux")]
     crate::panel::present().await?;
     Painter::new(app, menu).map_err(|error| error.to_string())
+}
+
+/// A panel has come, or gone.
+async fn panel_changed() {
+    #[cfg(target_os = "linux")]
+    crate::panel::changed().await;
+    #[cfg(not(target_os = "linux"))]
+    std::future::pending().await
 }
 
 /// The tray icon and what is on it.

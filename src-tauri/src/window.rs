@@ -72,11 +72,16 @@ fn show_or_make(app: &AppHandle) -> tauri::Result<()> {
         return window.set_focus();
     }
     let theme = app.state::<App>().settings().theme;
-    WebviewWindowBuilder::new(app, MAIN, WebviewUrl::default())
+    let mut window = WebviewWindowBuilder::new(app, MAIN, WebviewUrl::default())
         .title(say("window.title"))
+        // Keeps nothing, and its network process ends with it.
+        .incognito(true)
         .theme(native(theme))
         .inner_size(940.0, 660.0)
-        .min_inner_size(360.0, 320.0)
-        .build()?;
+        .min_inner_size(360.0, 320.0);
+    if let Some(icon) = app.default_window_icon() {
+        window = window.icon(icon.clone())?;
+    }
+    window.build()?;
     Ok(())
 }

@@ -124,7 +124,8 @@ impl Backend {
 
 async fn models(State(shared): State<Arc<Shared>>) -> Response {
     if shared.folder.path().join("awake").exists() {
-        return axum::Json(json!({"object": "list", "data": []})).into_response();
+        let model = json!({"object": "model", "id": "the-backends-own-name"});
+        return axum::Json(json!({"object": "list", "data": [model]})).into_response();
     }
     (StatusCode::SERVICE_UNAVAILABLE, "asleep").into_response()
 }

@@ -4,7 +4,9 @@
 
 pub mod agent;
 pub mod backend;
+pub mod bus;
 pub mod caller;
+pub mod desktop;
 pub mod keyring;
 pub mod llama;
 pub mod mcpctl;

@@ -207,15 +207,14 @@ impl Drop for Process {
     }
 }
 
-/// One of our programs, built beside this test.
+/// One of our programs, built beside this test or this program.
 ///
 /// # Panics
 /// It is not built.
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let folder = test.ancestors().nth(2).unwrap();
-    let program = folder.join(name);
-    assert!(program.exists(), "{} is missing: run `cargo build --bins` first", program.display());
-    program
+    let own = std::env::current_exe().unwrap();
+    let mut places = own.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    let found = places.find(|program| program.is_file());
+    found.unwrap_or_else(|| panic!("{name} is missing: run `cargo build --bins` first"))
 }

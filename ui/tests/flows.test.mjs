@@ -228,7 +228,7 @@ test("everything on every page is reached by keyboard, and it is seen where one 
   for (const state of all) {
     const page = await app.open(state);
     await page.locator("h1").first().waitFor({ state: "attached" });
-    await state.then?.(page);
+    await state.act?.(page);
     await page.evaluate(() => {
       document.activeElement?.blur();
       const controls = "a[href], button, input, select, textarea, summary, [tabindex='0']";

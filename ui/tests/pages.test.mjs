@@ -34,7 +34,7 @@ describe("each state of each page is readable for everybody", { concurrency: 2 }
     test(state.name, async () => {
       const page = await app.open(state);
       await page.locator("h1").first().waitFor({ state: "attached" });
-      await state.then?.(page);
+      await state.act?.(page);
       // What is asked of Rust has been answered: no state of waiting is left but the wanted one.
       const waiting = () => !document.querySelector("main [aria-busy=true]");
       if (state.view) await page.waitForFunction(waiting);

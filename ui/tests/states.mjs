@@ -70,7 +70,7 @@ export const STATES = [
     at: "models/%2B",
     view: view(),
     answers: { check_model: wrong },
-    async then(page) {
+    async act(page) {
       await page.getByRole("group", { name: "Wake" }).getByLabel("How").selectOption("command");
       await page.getByRole("button", { name: "Save", exact: true }).click();
       await page.getByText("another model has this name").waitFor();
@@ -80,7 +80,7 @@ export const STATES = [
     name: "model-waking",
     at: "models/qwen3-8b",
     view: view(),
-    async then(page) {
+    async act(page) {
       await page.getByRole("button", { name: "Test wake" }).click();
       await page.waitForFunction(() => window.fake.test);
       await page.evaluate(() => {
@@ -103,7 +103,7 @@ export const STATES = [
     at: "connection",
     view: view({ mark: "error", headline: "Stopped — the server refused the token (401)" }),
     answers: { sign_in: { throws: { message: "this session has no keychain", help: "file" } } },
-    async then(page) {
+    async act(page) {
       await page.locator("input[type=password]").fill("mcp_publish_x");
       await page.getByRole("button", { name: "Sign in" }).click();
       await page.getByRole("button", { name: "Keep it in a file" }).waitFor();
@@ -114,19 +114,19 @@ export const STATES = [
     name: "diagnostics",
     at: "diagnostics",
     view: view(),
-    async then(page) {
+    async act(page) {
       await page.getByRole("button", { name: "See what is in it" }).click();
       await page.getByText("doctor.json").waitFor();
     },
   },
   { name: "about", at: "about", view: view() },
   { name: "setup-server", at: "", view: fresh() },
-  { name: "setup-models", at: "", view: fresh(), then: signIn },
+  { name: "setup-models", at: "", view: fresh(), act: signIn },
   {
     name: "setup-start",
     at: "",
     view: fresh(),
-    async then(page) {
+    async act(page) {
       await signIn(page);
       await step(2)(page);
     },
@@ -135,7 +135,7 @@ export const STATES = [
     name: "setup-try",
     at: "",
     view: fresh(),
-    async then(page) {
+    async act(page) {
       await signIn(page);
       await page.evaluate((shown) => window.fake.show(shown), view());
       await step(3)(page);

@@ -139,6 +139,11 @@ impl Driver {
                 return Err(Connection::NotConfigured { message: error.to_string() });
             }
         };
+        // It may have moved, from a file into the keychain say.
+        self.board.send_modify(|status| {
+            status.server = Some(credentials::origin(&loaded.url));
+            status.credentials = Some(loaded.source.as_str().into());
+        });
         if account.as_ref().is_some_and(|account| account.credentials == loaded) {
             return Ok(());
         }
@@ -149,10 +154,6 @@ impl Driver {
         }
         let mcpd = Mcpd::new(loaded.clone());
         let mcpd = mcpd.map_err(|message| Connection::NotConfigured { message })?;
-        self.board.send_modify(|status| {
-            status.server = Some(credentials::origin(&loaded.url));
-            status.credentials = Some(loaded.source.as_str().into());
-        });
         *account = Some(Account {
             mcpd,
             session: identity::session(&self.home, &loaded.url),

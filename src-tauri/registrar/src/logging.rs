@@ -25,6 +25,8 @@ pub fn to_stderr() {
 
 /// Logs to stderr and to a file a day in the folder's `logs`, the newest few of which are kept.
 pub fn to_files(home: &Home) -> Level {
+    // The library would complain of a missing folder, and then make it.
+    let _ = std::fs::create_dir_all(home.logs());
     let files = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix(FILE)

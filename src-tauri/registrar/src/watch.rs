@@ -133,7 +133,12 @@ struct Hints {
 
 impl Hints {
     fn new(hint: Arc<Notify>) -> Self {
-        let watcher = notify::recommended_watcher(move |_event| hint.notify_one());
+        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            // Our own reading is told too: taking it for a change would never end.
+            if !event.is_ok_and(|event| event.kind.is_access()) {
+                hint.notify_one();
+            }
+        });
         Self { watcher: watcher.ok(), watched: Vec::new() }
     }
 
@@ -175,10 +180,11 @@ fn identity(dir: &Path) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Snapshot, start};
+    use super::{Hints, QUIET, Snapshot, start};
     use crate::home::Home;
     use std::sync::Arc;
     use std::time::Duration;
+    use tokio::sync::Notify;
     use tokio::sync::watch::Receiver;
     use tokio_util::sync::CancellationToken;
 
@@ -218,6 +224,23 @@ mod tests {
         until(&mut seen, has("again")).await;
         stop.cancel();
         task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn reading_the_file_is_no_reason_to_look_at_it() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("config.json"), "{}").unwrap();
+        let hint = Arc::new(Notify::new());
+        let mut hints = Hints::new(Arc::clone(&hint));
+        hints.aim(&dir.path().join("config.json"));
+        for _ in 0..5 {
+            std::fs::read(dir.path().join("config.json")).unwrap();
+            std::fs::read_dir(dir.path()).unwrap().count();
+        }
+        let heard = tokio::time::timeout(QUIET, hint.notified()).await;
+        assert!(heard.is_err(), "a hint came");
+        std::fs::write(dir.path().join("config.json"), "{ }").unwrap();
+        tokio::time::timeout(Duration::from_secs(2), hint.notified()).await.expect("a hint comes");
     }
 
     #[cfg(unix)]

@@ -1,8 +1,10 @@
 //! The page's look at what is wrong, and what can be sent to whoever helps.
 
 use crate::app::{App, on_a_thread};
+use crate::view::About;
+use crate::words::say;
 use registrar::diagnostics::{self, Entry};
-use registrar::doctor::{self, Finding};
+use registrar::doctor::{self, Finding, Verdict};
 use serde::Serialize;
 use tauri::{AppHandle, State};
 use tauri_plugin_dialog::DialogExt as _;
@@ -24,7 +26,19 @@ pub(crate) struct AboutUs {
 /// Looks for what could be wrong.
 #[tauri::command]
 pub(crate) async fn examine(app: State<'_, App>) -> Result<Vec<Finding>, String> {
-    Ok(doctor::examine(&app.home, &app.keychain).await)
+    let mut findings = doctor::examine(&app.home, &app.keychain).await;
+    findings.push(tray(&app));
+    Ok(findings)
+}
+
+/// Whether the panel shows our icon.
+fn tray(app: &App) -> Finding {
+    let missing = app.view().notices.into_iter().find(|notice| notice.about == About::Tray);
+    let (verdict, found, fix) = match missing {
+        None => (Verdict::Good, say("check.trayGood"), None),
+        Some(notice) => (Verdict::Notice, notice.text, Some(say("check.trayFix"))),
+    };
+    Finding { about: say("check.tray"), verdict, found, fix }
 }
 
 /// Everything that a bundle would hold.

@@ -146,13 +146,18 @@ pub(crate) async fn find_backends() -> Vec<Found> {
 
 /// Runs the wake recipe that stands in the file, step by step. One at a time.
 #[tauri::command]
-pub(crate) fn test_wake(
+pub(crate) async fn test_wake(
     app: State<'_, App>,
     models: State<'_, Models>,
     name: String,
     channel: Channel<WakeLine>,
 ) -> Result<(), String> {
-    let provider = app.config().provider(&name).cloned().ok_or_else(|| say("error.noModel"))?;
+    // Not what the watcher saw last: what was saved a moment ago is what is tried.
+    let path = app.home.config();
+    let text = on_a_thread(move || file::read(&path)).await?;
+    let parsed = config::parse(&text).map_err(|problem| problem.message)?;
+    let provider = parsed.config.provider(&name).cloned();
+    let provider = provider.ok_or_else(|| say("error.noModel"))?;
     let test = tauri::async_runtime::spawn(run_test(provider, channel));
     if let Some(before) = models.test.lock().replace(test) {
         before.abort();

@@ -1,0 +1,212 @@
+//! The settings window of the real app, driven as a browser's page is: the page, Rust, the file, the
+//! keyring, a real server and a real recipe together.
+
+use crate::and;
+use e2e::agent::{Home, provider};
+use e2e::backend::Backend;
+use e2e::desktop::Desktop;
+use e2e::desktop::window::Window;
+use e2e::mcpctl::Mcpctl;
+use e2e::mcpd::Mcpd;
+use e2e::process::CommandLine as _;
+use serde_json::{Value, json};
+
+fn config(home: &Home) -> Value {
+    serde_json::from_str(&home.read("config.json")).unwrap()
+}
+
+#[tokio::test]
+async fn the_first_run_leads_from_a_pairing_code_to_an_answer() {
+    let (desktop, _panel) = Desktop::with_panel().await;
+    let (mcpd, backend, home) = (Mcpd::scaled(0.1).await, Backend::awake().await, Home::default());
+    let port = backend.url.rsplit(':').next().unwrap();
+    let ports = format!("openai={port}");
+    let window = Window::open(&desktop, &home, &[("MCPCTL_DISCOVER", &ports)]).await;
+    window.says("Share a model of this machine").await;
+
+    window.fill("Server URL", "http://mcpd.example.com").await;
+    window.says("must start with https://").await;
+    window.fill("Server URL", &mcpd.url).await;
+    window.fill("Token", "mcp_publish_wrong").await;
+    window.click("Sign in").await;
+    window.says("refused the token").await;
+
+    let admin = Mcpctl::with(&mcpd.url, &mcpd.token("root", "admin"));
+    let pair = ["token", "pair", "--user", "mia", "--scope", "publish,infer"];
+    let code = admin.run(&pair).await.good();
+    window.check("Pairing code").await;
+    window.fill("Pairing code", code.trim()).await;
+    window.click("Sign in").await;
+    window.says("What do you want to share?").await;
+    assert!(!home.file("credentials").exists(), "the token is in the keyring");
+
+    window.click("Publish the-backends-own-name").await;
+    let caller = mcpd.token("tom", "infer");
+    mcpd.active(&caller, "the-backends-own-name").await;
+    window.click("Next").await;
+    assert!(!window.is_on("Start at login").await, "nothing starts by itself unasked");
+    window.click("Start at login").await;
+    let entry = desktop.autostart().join("mcplocal.desktop");
+    e2e::until("the desktop's entry", async || entry.exists().then_some(())).await;
+    let entry = std::fs::read_to_string(entry).unwrap();
+    assert!(entry.contains("--autostart"), "{entry}");
+    window.click("Next").await;
+    window.click("Ask it now").await;
+    window.says("“whole”").await;
+    window.click("Done").await;
+    window.says("Online — 127.0.0.1").await;
+    window.close().await;
+}
+
+#[tokio::test]
+async fn a_switch_on_the_page_publishes_and_the_file_keeps_what_is_not_ours() {
+    let (desktop, _panel) = Desktop::with_panel().await;
+    let (mcpd, backend, home) = (Mcpd::scaled(0.1).await, Backend::awake().await, Home::default());
+    let entry = and(provider("qwen", &backend.url), &json!({"publish": false, "x": 1}));
+    let text = json!({"mcpdUrl": mcpd.url, "llm": {"providers": [entry]}, "theirs": [1.0]});
+    home.write(&format!("// mine\n{text}\n"));
+    let token = mcpd.token("mia", "publish");
+    let window = Window::open(&desktop, &home, &[("MCPCTL_TOKEN", &token)]).await;
+    window.click("Models").await;
+    assert!(!window.is_on("Publish qwen").await);
+    window.click("Publish qwen").await;
+    mcpd.active(&mcpd.token("tom", "infer"), "qwen").await;
+    let now = home.read("config.json");
+    assert_eq!(now, format!("// mine\n{text}\n").replace("\"publish\":false", "\"publish\":true"));
+    window.says("ready").await;
+    window.close().await;
+}
+
+#[tokio::test]
+async fn a_wake_recipe_is_entered_allowed_by_the_person_saved_and_tried() {
+    let (desktop, _panel) = Desktop::with_panel().await;
+    let (backend, home) = (Backend::asleep().await, Home::default());
+    let entry = and(provider("qwen", &backend.url), &json!({"publish": false}));
+    home.configure("http://127.0.0.1:9", &[entry]);
+    let window = Window::open(&desktop, &home, &[("MCPCTL_TOKEN", "x")]).await;
+    window.click("Models").await;
+    window.click("qwen").await;
+    window.choose_in("Wake", "How", "command").await;
+    window.fill_in("Wake", "Program", "touch").await;
+    window.fill_in("Wake", "Arguments", backend.flag().to_str().unwrap()).await;
+    window.click("Save and test wake").await;
+
+    // The desktop itself asks, and a person who does not want it keeps their file.
+    let question = desktop.until_windows("Run this command", 1).await.remove(0);
+    desktop.press(&question, &["Escape"]).await;
+    window.says("The command was not allowed").await;
+    assert!(config(&home)["llm"]["providers"][0]["wake"].is_null());
+    assert!(!backend.flag().exists(), "nothing was run");
+
+    window.click("Save and test wake").await;
+    let question = desktop.until_windows("Run this command", 1).await.remove(0);
+    desktop.press(&question, &["Return"]).await;
+    window.says("the backend answers").await;
+    let wake = &config(&home)["llm"]["providers"][0]["wake"];
+    assert_eq!(wake["command"], "touch", "{wake}");
+    assert!(backend.flag().exists(), "the recipe has run");
+    window.close().await;
+}
+
+#[tokio::test]
+async fn what_the_page_sends_is_checked_as_if_the_page_were_hostile() {
+    let (desktop, _panel) = Desktop::with_panel().await;
+    let home = Home::default();
+    let entry = and(provider("qwen", "http://127.0.0.1:9"), &json!({"publish": false}));
+    home.configure("http://127.0.0.1:9", &[entry]);
+    let before = home.read("config.json");
+    let window = Window::open(&desktop, &home, &[("MCPCTL_TOKEN", "canary-token")]).await;
+    window.says("Overview").await;
+    let invoke = async |command: &str, args: Value| -> String {
+        let script = format!(
+            "const done = arguments[arguments.length - 1];\
+             window.__TAURI_INTERNALS__.invoke('{command}', {args})\
+               .then((it) => done('good ' + JSON.stringify(it)), (it) => done('bad ' + it))"
+        );
+        window.run(&script).await.unwrap().as_str().unwrap_or_default().to_owned()
+    };
+    for (command, args) in [
+        ("plugin:fs|read_text_file", json!({"path": "/etc/passwd"})),
+        ("plugin:shell|open", json!({"path": "https://example.com"})),
+        ("plugin:opener|open_path", json!({"path": "/etc/passwd"})),
+        ("plugin:dialog|message", json!({"message": "x"})),
+        ("plugin:autostart|enable", json!({})),
+        ("plugin:clipboard-manager|read_text", json!({})),
+        ("plugin:window|close", json!({})),
+        ("change_settings", json!({"keys": {"evil": 1}})),
+        ("change_settings", json!({"keys": {"theme": "pink"}})),
+        ("save_model", json!({"name": "qwen", "keys": {"url": "file:///etc/passwd"}})),
+        ("save_model", json!({"name": null, "keys": {"name": "qwen", "type": "vllm"}})),
+        ("save_model", json!({"name": "qwen", "keys": {"description": "x".repeat(20_000)}})),
+        ("set_publish", json!({"name": "nobody", "on": true})),
+        ("stop_request", json!({"task": "x".repeat(20_000)})),
+    ] {
+        let said = invoke(command, args.clone()).await;
+        assert!(said.starts_with("bad "), "{command} {args}: {said}");
+    }
+    assert_eq!(home.read("config.json"), before, "nothing was changed");
+    for command in ["model_entry", "bundle", "examine", "about"] {
+        let said = invoke(command, json!({"name": "qwen"})).await;
+        assert!(said.starts_with("good ") && !said.contains("canary"), "{command}: {said}");
+    }
+    let eval = "const done = arguments[arguments.length - 1];\
+                fetch('https://example.com').then(() => done('good'), () => done('bad'))";
+    assert_eq!(window.run(eval).await.unwrap(), "bad", "the page reaches no network");
+    window.close().await;
+}
+
+#[tokio::test]
+async fn a_locked_keyring_is_said_and_publishing_begins_when_it_is_unlocked() {
+    let (mut desktop, _panel) = Desktop::with_panel().await;
+    let (mcpd, backend, home) = (Mcpd::scaled(0.1).await, Backend::awake().await, Home::default());
+    home.configure(&mcpd.url, &[provider("qwen", &backend.url)]);
+    let login = ["login", "--url", &mcpd.url];
+    let token = mcpd.token("mia", "publish");
+    home.run_with(&login, &token, &desktop.keyring.environment()).await.good();
+    desktop.keyring.lock();
+    let window = Window::open(&desktop, &home, &[]).await;
+    window.says("Waiting for you to unlock the keyring").await;
+    desktop.keyring.unlock();
+    mcpd.active(&mcpd.token("tom", "infer"), "qwen").await;
+    window.says("Online").await;
+    window.click("Connection").await;
+    window.says("in the keychain").await;
+    window.click("Sign out").await;
+    window.click("Sign out").await;
+    mcpd.gone(&mcpd.token("tom", "infer"), "qwen").await;
+    window.close().await;
+}
+
+#[tokio::test]
+async fn the_seeds_token_file_is_offered_a_move_into_the_keyring() {
+    let (desktop, _panel) = Desktop::with_panel().await;
+    let (mcpd, backend, home) = (Mcpd::scaled(0.1).await, Backend::awake().await, Home::default());
+    home.configure(&mcpd.url, &[provider("qwen", &backend.url)]);
+    let token = mcpd.token("mia", "publish");
+    let file = json!({"mcpdUrl": mcpd.url, "token": token});
+    std::fs::write(home.file("credentials"), file.to_string()).unwrap();
+    let window = Window::open(&desktop, &home, &[]).await;
+    window.says("The token is in a file").await;
+    window.click("Move it to the keychain").await;
+    window.says("The token is in the keychain now").await;
+    assert!(!home.file("credentials").exists());
+    home.shows("it comes from the keychain", |s| s["credentials"] == "keychain").await;
+    mcpd.active(&mcpd.token("tom", "infer"), "qwen").await;
+    window.close().await;
+}
+
+#[tokio::test]
+async fn a_broken_file_is_said_with_its_place_and_is_not_touched() {
+    let (desktop, _panel) = Desktop::with_panel().await;
+    let home = Home::default();
+    home.configure("http://127.0.0.1:9", &[provider("qwen", "http://127.0.0.1:9")]);
+    let window = Window::open(&desktop, &home, &[("MCPCTL_TOKEN", "x")]).await;
+    window.click("Models").await;
+    window.says("qwen").await;
+    home.write("{\n  \"llm\": {,}\n}");
+    window.says("config.json 2:").await;
+    window.click("Publish qwen").await;
+    window.says("cannot be changed while it is broken").await;
+    assert_eq!(home.read("config.json"), "{\n  \"llm\": {,}\n}");
+    window.close().await;
+}

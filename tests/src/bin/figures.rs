@@ -1,0 +1,195 @@
+//! What the tray app costs and how fast it is there, measured on a desktop in a box and printed
+//! beside the figures that were committed last. `--keep` writes them down.
+//!
+//! `MCPLOCAL_APP` names the program to measure; `scripts/figures.sh` builds it.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a script for the people who build")]
+
+use e2e::agent::{Home, provider};
+use e2e::backend::Backend;
+use e2e::desktop::panel::{Icon, Panel};
+use e2e::desktop::{App, Desktop};
+use e2e::mcpd::Mcpd;
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// Starts that are timed; the median counts.
+const STARTS: usize = 5;
+/// Rounds of window open and closed.
+const ROUNDS: usize = 3;
+/// After a change, memory is looked at when it has been quiet for so long.
+const SETTLE: Duration = Duration::from_secs(5);
+/// How long an idle app is watched.
+const IDLE: Duration = Duration::from_secs(60);
+const TITLE: &str = "mcplocal";
+
+#[tokio::main]
+async fn main() {
+    let mut figures = Map::new();
+    let world = World::new().await;
+    let starts = world.starts().await;
+    figures.insert("start to tray, ms".into(), json!(median(starts)));
+    world.one_run(&mut figures).await;
+    report(&figures);
+    if std::env::args().any(|argument| argument == "--keep") {
+        let text = serde_json::to_string_pretty(&Value::Object(figures)).unwrap();
+        std::fs::write(file(), text + "\n").unwrap();
+    }
+}
+
+struct World {
+    desktop: Desktop,
+    mcpd: Mcpd,
+    home: Home,
+    token: String,
+    _backend: Backend,
+}
+
+impl World {
+    async fn new() -> Self {
+        let (desktop, mcpd, backend) =
+            (Desktop::bare().await, Mcpd::start().await, Backend::awake().await);
+        let home = Home::default();
+        let config = json!({
+            "mcpdUrl": mcpd.url, "llm": {"providers": [provider("qwen", &backend.url)]},
+            "mcplocal": {"startHidden": true},
+        });
+        home.write(&config.to_string());
+        let token = mcpd.token("mia", "publish");
+        Self { desktop, mcpd, home, token, _backend: backend }
+    }
+
+    fn start(&self) -> App {
+        // Times as people have them, and logs as they are.
+        let more =
+            [("MCPCTL_TOKEN", &*self.token), ("MCPCTL_TIME_SCALE", "1"), ("RUST_LOG", "info")];
+        App::at_login(&self.desktop, &self.home, &more)
+    }
+
+    async fn starts(&self) -> Vec<f64> {
+        let mut took = Vec::new();
+        for _ in 0..STARTS {
+            let panel = Panel::start(&self.desktop.keyring.bus.address).await;
+            let began = Instant::now();
+            let mut app = self.start();
+            let _icon = panel.icon().await;
+            took.push(ms(began));
+            app.process.stop().await;
+            panel.stop().await;
+        }
+        took
+    }
+
+    async fn one_run(&self, figures: &mut Map<String, Value>) {
+        let panel = Panel::start(&self.desktop.keyring.bus.address).await;
+        let app = self.start();
+        let icon = panel.icon().await;
+        self.mcpd.active(&self.mcpd.token("tom", "infer"), "qwen").await;
+        let pid = app.process.pid();
+        sleep(SETTLE).await;
+        figures.insert("tray only, MiB".into(), json!(memory(pid)));
+        println!("watching it for {} s while it is idle", IDLE.as_secs());
+        let before = cpu(pid);
+        sleep(IDLE).await;
+        let share = (cpu(pid) - before) / IDLE.as_secs_f64() * 100.0;
+        figures.insert("idle, % of one CPU".into(), json!((share * 100.0).round() / 100.0));
+        let mut opened = Vec::new();
+        for round in 0..ROUNDS {
+            opened.push(self.window(&icon).await);
+            sleep(SETTLE).await;
+            if round == 0 {
+                figures.insert("window open, MiB".into(), json!(memory(pid)));
+            }
+            let window = self.desktop.until_windows(TITLE, 1).await.remove(0);
+            self.desktop.close(&window).await;
+            self.desktop.until_windows(TITLE, 0).await;
+            sleep(SETTLE).await;
+        }
+        figures.insert("window closed again, MiB".into(), json!(memory(pid)));
+        figures.insert("click to first window, ms".into(), json!(opened[0].round()));
+        figures.insert("click to window again, ms".into(), json!(median(opened[1..].to_vec())));
+    }
+
+    async fn window(&self, icon: &Icon) -> f64 {
+        let began = Instant::now();
+        icon.activate().await;
+        self.desktop.until_windows(TITLE, 1).await;
+        ms(began)
+    }
+}
+
+fn ms(began: Instant) -> f64 {
+    began.elapsed().as_secs_f64() * 1000.0
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2].round()
+}
+
+/// The process and all of its descendants.
+fn tree(pid: u32) -> Vec<u32> {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
+    let mut found = vec![pid];
+    for task in tasks.into_iter().flatten().flatten() {
+        let children = std::fs::read_to_string(task.path().join("children")).unwrap_or_default();
+        for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+            found.extend(tree(child));
+        }
+    }
+    found
+}
+
+/// Their share of the machine's memory (PSS), in MiB.
+fn memory(pid: u32) -> f64 {
+    let kib = |pid: u32| -> f64 {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap_or("0 kB");
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    };
+    let all: f64 = tree(pid).into_iter().map(kib).sum();
+    (all / 102.4).round() / 10.0
+}
+
+/// The CPU time that they have used, in seconds.
+fn cpu(pid: u32) -> f64 {
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let ticks = |pid: u32| -> f64 {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let fields: Vec<&str> = text.rsplit(") ").next().unwrap().split(' ').collect();
+        let field = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
+        field(11) + field(12)
+    };
+    tree(pid).into_iter().map(ticks).sum::<f64>() / TICKS_PER_SECOND
+}
+
+fn file() -> PathBuf {
+    e2e::repository().join("docs/desktop-figures.json")
+}
+
+fn report(figures: &Map<String, Value>) {
+    let text = std::fs::read_to_string(file()).unwrap_or_default();
+    let last: Value = serde_json::from_str(&text).unwrap_or_default();
+    let tray = figures["tray only, MiB"].as_f64().unwrap();
+    let targets = [
+        ("start to tray, ms", 300.0),
+        ("tray only, MiB", 60.0),
+        ("idle, % of one CPU", 0.1),
+        ("window open, MiB", f64::NAN),
+        ("window closed again, MiB", tray + 25.0),
+        ("click to first window, ms", 400.0),
+        ("click to window again, ms", 400.0),
+    ];
+    println!("{:28} {:>8} {:>8} {:>8}", "", "target", "last", "now");
+    for (name, target) in targets {
+        let now = figures[name].as_f64().unwrap();
+        let last = last[name].as_f64().map_or_else(|| "-".to_owned(), |last| last.to_string());
+        let (shown, missed) = if target.is_nan() {
+            ("-".to_owned(), "")
+        } else {
+            (format!("{target:.1}"), if now > target { "  missed" } else { "" })
+        };
+        println!("{name:28} {shown:>8} {last:>8} {now:>8}{missed}");
+    }
+}

@@ -1,0 +1,136 @@
+//! Takes the README's pictures of the real app: its pages by WebDriver, its menu on a real panel.
+//!
+//! `MCPLOCAL_APP` names the program; `scripts/pictures.sh` builds it and installs the panel.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a script for the people who build")]
+
+use e2e::agent::{Home, provider};
+use e2e::backend::Backend;
+use e2e::desktop::Desktop;
+use e2e::desktop::window::Window;
+use e2e::mcpd::Mcpd;
+use e2e::process::Process;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+/// A panel on the left of the lower edge, with nothing but tray icons.
+const PANEL: &[(&str, &str, &str)] = &[
+    ("/panels", "int-array", "1"),
+    ("/panels/panel-1/position", "string", "p=8;x=600;y=880"),
+    ("/panels/panel-1/length", "uint", "100"),
+    ("/panels/panel-1/size", "uint", "36"),
+    ("/panels/panel-1/plugin-ids", "int-array", "1"),
+    ("/plugins/plugin-1", "string", "systray"),
+];
+/// Where the icon is on it, and what of the screen is kept.
+const ICON: (&str, &str) = ("18", "880");
+const KEPT: &str = "520x420+0+480";
+
+#[tokio::main]
+async fn main() {
+    let desktop = Desktop::bare().await;
+    let (mcpd, backend, asleep) =
+        (Mcpd::start().await, Backend::awake().await, Backend::asleep().await);
+    let folder = tempfile::tempdir().unwrap();
+    let _panel = panel(&desktop, &folder).await;
+    let home = home(&mcpd, &backend, &asleep);
+    let publisher = mcpd.token("mia", "publish");
+    let keys = [mcpd.token("tom", "infer"), mcpd.token("ann", "infer")];
+    let window = Window::open(&desktop, &home, &[("MCPCTL_TOKEN", &publisher)]).await;
+    mcpd.active(&keys[0], "qwen3-8b").await;
+    for (at, tokens) in [312, 1840, 96, 705].into_iter().enumerate() {
+        ask(&mcpd, &keys[at % 2], tokens).await;
+    }
+    let script = json!({"do": "count", "n": 9, "stallAt": 3});
+    let body = e2e::caller::scripted("qwen3-8b", script);
+    let running = mcpd.post("/v1/chat/completions", &keys[0]).json(&body).send().await.unwrap();
+    window.says("busy 1").await;
+
+    for (page, name, words) in [
+        ("Overview", "overview", "Last 30 minutes"),
+        ("Models", "models", "gemma-3"),
+        ("Activity", "activity", "1840"),
+        ("Connection", "connection", "Sign in with another"),
+        ("General", "general", "Quiet hours"),
+        ("Diagnostics", "diagnostics", "Good"),
+        ("About", "about", "0.1.0"),
+    ] {
+        window.click(page).await;
+        window.says(words).await;
+        keep(name, &window.picture().await);
+    }
+    window.click("Models").await;
+    window.click("llama-3.3-70b").await;
+    window.says("Wake").await;
+    window.scroll_to("Wake").await;
+    keep("model", &window.picture().await);
+
+    desktop.click_at(ICON.0, ICON.1, "3").await;
+    // The menu fades in, and nothing tells when it is there.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let path = file("tray");
+    desktop.picture(KEPT, path.to_str().unwrap()).await;
+    println!("{}", path.display());
+    drop(running);
+    window.close().await;
+}
+
+async fn panel(desktop: &Desktop, folder: &tempfile::TempDir) -> [Process; 2] {
+    let start = |name: &str, program: &str, arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command.args(arguments).envs(desktop.environment());
+        Process::start(name, &mut command, folder.path())
+    };
+    let settings = start("xfconfd", "/usr/lib/x86_64-linux-gnu/xfce4/xfconf/xfconfd", &[]);
+    for (name, kind, value) in PANEL {
+        let mut command = Command::new("xfconf-query");
+        command.args([
+            "-c",
+            "xfce4-panel",
+            "-p",
+            name,
+            "-n",
+            "-t",
+            kind.trim_end_matches("-array"),
+        ]);
+        command.args(["-s", value]).envs(desktop.environment());
+        if kind.ends_with("-array") {
+            command.arg("-a");
+        }
+        e2e::until("the panel's settings are kept", async || {
+            command.status().unwrap().success().then_some(())
+        })
+        .await;
+    }
+    [settings, start("xfce4-panel", "xfce4-panel", &["--disable-wm-check"])]
+}
+
+fn home(mcpd: &Mcpd, backend: &Backend, asleep: &Backend) -> Home {
+    let wake =
+        json!({"type": "command", "command": "systemctl", "args": ["--user", "start", "llama"]});
+    let mut large = provider("llama-3.3-70b", &asleep.url);
+    large["wake"] = wake;
+    let mut own = provider("gemma-3", "http://127.0.0.1:11434");
+    own["type"] = json!("ollama");
+    own["publish"] = json!(false);
+    Home::with(&mcpd.url, &[provider("qwen3-8b", &backend.url), large, own])
+}
+
+async fn ask(mcpd: &Mcpd, key: &str, tokens: u64) {
+    let answer = json!({"usage": {"completion_tokens": tokens}}).to_string();
+    let script = json!({"do": "status", "status": 200, "body": answer});
+    let body: Value = json!({"model": "qwen3-8b", "messages": [], "x_script": script});
+    let sent = mcpd.post("/v1/chat/completions", key).json(&body).send().await.unwrap();
+    assert_eq!(sent.status(), 200);
+}
+
+fn file(name: &str) -> PathBuf {
+    e2e::repository().join(format!("docs/pictures/{name}.png"))
+}
+
+fn keep(name: &str, picture: &[u8]) {
+    let path = file(name);
+    std::fs::write(&path, picture).unwrap();
+    println!("{}", path.display());
+}

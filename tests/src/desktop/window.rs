@@ -1,0 +1,162 @@
+//! The settings window of the real app, driven by WebKitWebDriver as a browser's page is.
+
+use super::{App, Desktop, program};
+use crate::agent::Home;
+use crate::process::Process;
+use fantoccini::elements::Element;
+use fantoccini::error::CmdError;
+use fantoccini::{Client, ClientBuilder, Locator};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::json;
+use std::process::Command;
+use tempfile::TempDir;
+
+/// The window, and the driver that started its app.
+pub struct Window {
+    client: Client,
+    driver: Process,
+    _log: TempDir,
+}
+
+impl Window {
+    /// Starts the app by hand, with its window, in this home.
+    pub async fn open(desktop: &Desktop, home: &Home, more: &[(&str, &str)]) -> Self {
+        let log = tempfile::tempdir().unwrap();
+        let port = crate::free_port();
+        // The driver starts the app in its own environment.
+        let app = App::command(desktop, home, more);
+        let mut command = Command::new("WebKitWebDriver");
+        command.args([format!("--port={port}"), "--host=127.0.0.1".to_owned()]);
+        for (name, value) in app.get_envs() {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.env("TAURI_WEBVIEW_AUTOMATION", "true");
+        let driver = Process::start("WebKitWebDriver", &mut command, log.path());
+        let options = json!({"binary": program(), "args": []});
+        let capabilities = [("webkitgtk:browserOptions".to_owned(), options)];
+        let capabilities: serde_json::Map<_, _> = capabilities.into_iter().collect();
+        let client = crate::within(crate::PATIENCE * 2, "the window is there", async || {
+            let mut builder = ClientBuilder::new(HttpConnector::new());
+            builder.capabilities(capabilities.clone());
+            builder.connect(&format!("http://127.0.0.1:{port}")).await.ok()
+        })
+        .await;
+        Self { client, driver, _log: log }
+    }
+
+    /// Waits until the page says this.
+    pub async fn says(&self, words: &str) {
+        let mut last = String::new();
+        let found = async {
+            loop {
+                last = self.text().await.unwrap_or_default();
+                if last.contains(words) {
+                    return;
+                }
+                tokio::time::sleep(crate::LOOK).await;
+            }
+        };
+        let found = tokio::time::timeout(crate::PATIENCE, found).await.is_ok();
+        assert!(found, "the page never says {words:?}; it says:\n{last}");
+    }
+
+    async fn text(&self) -> Result<String, CmdError> {
+        let script = "return document.body.innerText";
+        let text = self.client.execute(script, vec![]).await?;
+        Ok(text.as_str().unwrap_or_default().to_owned())
+    }
+
+    /// Clicks the button or link of this name.
+    pub async fn click(&self, name: &str) {
+        let path = format!(
+            "//*[self::button or self::a][normalize-space(.)={0} or @aria-label={0}]",
+            quoted(name)
+        );
+        self.find(&path).await.click().await.unwrap();
+    }
+
+    /// Chooses the button of this label among those that belong together.
+    pub async fn check(&self, label: &str) {
+        let path = format!("//label[input[@type='radio']][normalize-space(.)={}]", quoted(label));
+        self.find(&path).await.click().await.unwrap();
+    }
+
+    /// The switch of this name, and whether it is on.
+    pub async fn is_on(&self, name: &str) -> bool {
+        let path = format!("//*[@role='switch'][@aria-label={}]", quoted(name));
+        let on = self.find(&path).await.attr("aria-checked").await.unwrap();
+        on.as_deref() == Some("true")
+    }
+
+    /// Writes into the field of this label, in place of what stands there.
+    pub async fn fill(&self, label: &str, text: &str) {
+        let field = self.field(label).await;
+        field.clear().await.unwrap();
+        field.send_keys(text).await.unwrap();
+    }
+
+    /// As [`Self::fill`], in the block of this name.
+    pub async fn fill_in(&self, block: &str, label: &str, text: &str) {
+        let field = self.field_in(block, label).await;
+        field.clear().await.unwrap();
+        field.send_keys(text).await.unwrap();
+    }
+
+    /// Chooses the value of the field of this label, in the block of this name.
+    pub async fn choose_in(&self, block: &str, label: &str, value: &str) {
+        self.field_in(block, label).await.select_by_value(value).await.unwrap();
+    }
+
+    async fn field(&self, label: &str) -> Element {
+        self.find(&format!("//*[@id=//label[normalize-space(.)={}]/@for]", quoted(label))).await
+    }
+
+    async fn field_in(&self, block: &str, label: &str) -> Element {
+        let label = quoted(label);
+        let block = quoted(block);
+        self.find(&format!(
+            "//fieldset[normalize-space(legend)={block}]\
+             //*[@id=//fieldset[normalize-space(legend)={block}]\
+             //label[normalize-space(.)={label}]/@for]"
+        ))
+        .await
+    }
+
+    async fn find(&self, path: &str) -> Element {
+        crate::until(&format!("the page has {path}"), async || {
+            self.client.find(Locator::XPath(path)).await.ok()
+        })
+        .await
+    }
+
+    /// Runs a script in the page, for what only its own code could do.
+    pub async fn run(&self, script: &str) -> Result<serde_json::Value, CmdError> {
+        self.client.execute_async(script, vec![]).await
+    }
+
+    /// The page as it is seen, as a PNG file.
+    pub async fn picture(&self) -> Vec<u8> {
+        self.client.screenshot().await.unwrap()
+    }
+
+    /// Brings the block of this name into view.
+    pub async fn scroll_to(&self, block: &str) {
+        let path = format!("//fieldset[normalize-space(legend)={}]", quoted(block));
+        let block = self.find(&path).await;
+        let script = "arguments[0].scrollIntoView()";
+        self.client.execute(script, vec![serde_json::to_value(block).unwrap()]).await.unwrap();
+    }
+
+    /// Ends the app and the driver.
+    pub async fn close(mut self) {
+        let _ = self.client.clone().close().await;
+        self.driver.kill();
+    }
+}
+
+fn quoted(text: &str) -> String {
+    format!("\"{text}\"")
+}
