@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::{fs, io};
 
-/// What the page may ask for; `main.rs` lists them too, and a test compares.
+/// What the page may ask for; `window.rs` lists them too, and a test compares.
 const COMMANDS: &[&str] = &[
     "watch_status",
     "set_publish",

@@ -3,7 +3,7 @@
 use crate::app::{self, App};
 use crate::limits::PAUSE;
 use crate::menu::{Action, Pause};
-use crate::window::{self, Page};
+use crate::window::Page;
 use jiff::Timestamp;
 use registrar::config::edit::Edit;
 use registrar::config::settings::PausedUntil;
@@ -15,8 +15,8 @@ use tauri_plugin_clipboard_manager::ClipboardExt as _;
 pub(crate) fn act(app: &AppHandle, action: Action) {
     let state = app.state::<App>();
     match action {
-        Action::OpenSettings => window::show(app),
-        Action::OpenActivity => window::show_page(app, Page::Activity),
+        Action::OpenSettings => state.opener.show(app, None),
+        Action::OpenActivity => state.opener.show(app, Some(Page::Activity)),
         Action::CopyUrl => copy_url(app),
         Action::Quit => app::quit(app),
         Action::TogglePublishing if state.view().publishing => {
@@ -47,13 +47,7 @@ pub(crate) fn paused(pause: Option<Pause>) -> Edit {
 
 fn click(app: &AppHandle, edit: Edit) {
     let app = app.clone();
-    tauri::async_runtime::spawn(async move {
-        let state = app.state::<App>();
-        // The reason is in the view; the menu only has to forget its own check mark.
-        if state.click(edit).await.is_err() {
-            state.repaint();
-        }
-    });
+    tauri::async_runtime::spawn(async move { app.state::<App>().click(edit).await });
 }
 
 fn copy_url(app: &AppHandle) {

@@ -1,15 +1,16 @@
 //! What follows from the status beside what is shown: notifications, a machine that stays awake, how
-//! much is logged, the window's colours.
+//! much is logged.
 
+use crate::app::App;
 use crate::tell::{Teller, Told};
 use crate::view::unix_ms;
-use crate::window::{self, Page};
-use registrar::config::settings::{KeepAwake, LogLevel, Settings, Theme};
+use crate::window::Page;
+use registrar::config::settings::{KeepAwake, Settings};
 use registrar::logging::Level;
 use registrar::status::{Connection, Status};
 use registrar::watch::Snapshot;
 use std::sync::Arc;
-use tauri::AppHandle;
+use tauri::{AppHandle, Manager};
 use tauri_plugin_notification::NotificationExt as _;
 use tokio::sync::watch;
 
@@ -23,7 +24,6 @@ pub(crate) async fn keep_doing(
     follow_clicks(&app);
     let mut teller = Teller::default();
     let mut awake = Awake::default();
-    let (mut log_level, mut theme) = (LogLevel::default(), Theme::default());
     loop {
         let now = status.borrow_and_update().clone();
         let settings = config.borrow_and_update().config.settings.clone();
@@ -31,12 +31,7 @@ pub(crate) async fn keep_doing(
             notify(&app, &told);
         }
         awake.keep(wants_awake(&settings, &now)).await;
-        if std::mem::replace(&mut log_level, settings.log_level) != settings.log_level {
-            level.set(settings.log_level);
-        }
-        if std::mem::replace(&mut theme, settings.theme) != settings.theme {
-            window::set_theme(&app, theme);
-        }
+        level.set(settings.log_level);
         let offline = matches!(now.connection, Connection::Reconnecting { .. });
         tokio::select! {
             changed = status.changed() => if changed.is_err() { return },
@@ -63,7 +58,8 @@ fn follow_clicks(app: &AppHandle) {
     let followed = app.notification().on_action(move |action| {
         let number = action.notification().map(|notification| notification.id());
         let page = number.and_then(|number| Page::ALL.get(usize::try_from(number).ok()?));
-        window::show_page(&window, page.copied().unwrap_or(Page::Overview));
+        let page = page.copied().unwrap_or(Page::Overview);
+        window.state::<App>().opener.show(&window, Some(page));
     });
     if let Err(error) = followed {
         tracing::debug!(%error, "clicks on notifications are not followed");

@@ -7,9 +7,9 @@ pub(crate) mod machine;
 pub(crate) mod models;
 
 use crate::actions::paused;
-use crate::app::{App, News};
 use crate::limits::FIELD_CHARS_MAX;
 use crate::menu::Pause;
+use crate::window::{News, Window};
 use registrar::config::edit::Edit;
 use registrar::requests::{self, Request};
 use tauri::ipc::Channel;
@@ -18,25 +18,29 @@ use tauri_plugin_clipboard_manager::ClipboardExt as _;
 
 /// Sends how things are now and whenever that changes, until the window is closed.
 #[tauri::command]
-pub(crate) fn watch_status(app: State<'_, App>, channel: Channel<News>) {
+pub(crate) fn watch_status(app: State<'_, Window>, channel: Channel<News>) {
     app.show_to_page(channel);
 }
 
 /// Sets the publish switch of one model in config.json.
 #[tauri::command]
-pub(crate) async fn set_publish(app: State<'_, App>, name: String, on: bool) -> Result<(), String> {
+pub(crate) async fn set_publish(
+    app: State<'_, Window>,
+    name: String,
+    on: bool,
+) -> Result<(), String> {
     app.click(Edit::SetPublish { name, on }).await
 }
 
 /// Pauses publishing, or goes on with it.
 #[tauri::command]
-pub(crate) async fn pause(app: State<'_, App>, pause: Option<Pause>) -> Result<(), String> {
+pub(crate) async fn pause(app: State<'_, Window>, pause: Option<Pause>) -> Result<(), String> {
     app.click(paused(pause)).await
 }
 
 /// Stops a running request.
 #[tauri::command]
-pub(crate) fn stop_request(app: State<'_, App>, task: String) -> Result<(), String> {
+pub(crate) fn stop_request(app: State<'_, Window>, task: String) -> Result<(), String> {
     let task = bounded(task)?;
     requests::send(&app.home, &Request::Stop { task }).map_err(|error| error.to_string())
 }

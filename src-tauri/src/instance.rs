@@ -30,6 +30,13 @@ pub(crate) fn claim(home: &Home) -> io::Result<Option<Instance>> {
     }
 }
 
+/// Whether a tray app runs in this folder.
+pub(crate) fn is_running(home: &Home) -> bool {
+    let lock = File::options().create(true).append(true).open(home.dir().join("tray.lock"));
+    // Taken and let go at once when nobody has it.
+    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
 impl Instance {
     /// Calls `show` whenever another start asks for the window.
     pub(crate) async fn follow(self, show: impl Fn()) {

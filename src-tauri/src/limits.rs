@@ -54,5 +54,8 @@ pub(crate) const WAKE_STEPS_MAX: usize = 64;
 /// The longest text that the page may send in one field.
 pub(crate) const FIELD_CHARS_MAX: usize = 16 * 1024;
 
+/// Between looks of the window at the status of the publishing process.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(300);
+
 /// Between looks whether a second start wants the window.
 pub(crate) const SHOW_EVERY: Duration = Duration::from_millis(300);

@@ -1,5 +1,5 @@
-//! The tray app's start: one per folder, logging, a look whether there is a desktop, Tauri and its
-//! plugins. What happens then is [`app`]'s.
+//! The tray app's start: which of its two processes this is, a look whether there is a desktop, and
+//! Tauri. The process that stays is [`app`]'s, the one with the window [`window`]'s.
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 
 mod actions;
@@ -7,27 +7,30 @@ mod app;
 mod chores;
 mod commands;
 mod confirm;
+mod edits;
 mod instance;
 mod limits;
 mod menu;
+mod opener;
 #[cfg(target_os = "linux")]
 mod panel;
 mod tell;
 mod tray;
 mod view;
+mod views;
 mod window;
 mod words;
 
-use commands::{account, diagnostics, machine, models};
 use instance::Instance;
 use menu::Action;
 use registrar::home::Home;
 use registrar::logging::{self, Level};
 use std::process::ExitCode;
-use tauri::{AppHandle, Manager, RunEvent, WindowEvent};
+use tauri::{Manager, RunEvent};
+use window::Page;
 
 /// The argument with which the desktop starts this program at login.
-const AT_LOGIN: &str = "--autostart";
+pub(crate) const AT_LOGIN: &str = "--autostart";
 
 fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
@@ -42,13 +45,23 @@ fn main() -> ExitCode {
         Ok(home) => home,
         Err(error) => return refuse(&error.to_string()),
     };
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.first().is_some_and(|first| first == window::ARGUMENT) {
+        let page = arguments.get(1).and_then(|name| Page::named(name));
+        let level = logging::to_files(&home);
+        return ended(window::run(home, page, level));
+    }
     let instance = match instance::claim(&home) {
         Ok(Some(instance)) => instance,
         Ok(None) => return ExitCode::SUCCESS,
         Err(error) => return refuse(&format!("{} cannot be used: {error}", home.dir().display())),
     };
     let level = logging::to_files(&home);
-    match run(home, level, instance) {
+    ended(stay(home, level, instance, arguments.iter().any(|argument| argument == AT_LOGIN)))
+}
+
+fn ended(run: tauri::Result<()>) -> ExitCode {
+    match run {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => refuse(&format!("mcplocal could not start: {error}")),
     }
@@ -85,74 +98,32 @@ fn has_display() -> bool {
     true
 }
 
-fn run(home: Home, level: Level, instance: Instance) -> tauri::Result<()> {
+/// The process that stays until it is told to quit.
+fn stay(home: Home, level: Level, instance: Instance, at_login: bool) -> tauri::Result<()> {
     tauri::Builder::default()
-        .plugin(tauri_plugin_autostart::Builder::new().arg(AT_LOGIN).build())
         .plugin(tauri_plugin_clipboard_manager::init())
-        .plugin(tauri_plugin_dialog::init())
         .plugin(tauri_plugin_notification::init())
-        .plugin(tauri_plugin_opener::Builder::new().open_js_links_on_click(false).build())
-        .manage(models::Models::default())
-        .invoke_handler(tauri::generate_handler![
-            commands::watch_status,
-            commands::set_publish,
-            commands::pause,
-            commands::stop_request,
-            commands::copy_text,
-            models::model_entry,
-            models::check_model,
-            models::save_model,
-            models::remove_model,
-            models::undo_removal,
-            models::offered_models,
-            models::find_backends,
-            models::test_wake,
-            models::stop_test,
-            account::check_server,
-            account::sign_in,
-            account::pair,
-            account::sign_out,
-            account::move_to_keychain,
-            account::test_connection,
-            account::try_model,
-            machine::change_settings,
-            machine::starts_at_login,
-            machine::start_at_login,
-            diagnostics::examine,
-            diagnostics::bundle,
-            diagnostics::save_bundle,
-            diagnostics::open_logs,
-            diagnostics::about,
-        ])
         .on_menu_event(|app, event| {
             if let Some(action) = Action::from_id(event.id().as_ref()) {
                 actions::act(app, action);
             }
         })
-        .setup(|app| {
+        .setup(move |app| {
             #[cfg(target_os = "macos")]
             app.set_activation_policy(tauri::ActivationPolicy::Accessory);
             app::start(app.handle(), home, level, instance)?;
-            let hidden = app.state::<app::App>().settings().start_hidden;
-            if !(hidden && std::env::args().any(|argument| argument == AT_LOGIN)) {
-                window::show(app.handle());
+            let state = app.state::<app::App>();
+            if !(at_login && state.settings().start_hidden) {
+                state.opener.show(app.handle(), None);
             }
             Ok(())
         })
         .build(tauri::generate_context!())?
-        .run(on_event);
+        .run(|_, event| {
+            // There is no window here whose end could be the program's; a real quit carries a code.
+            if let RunEvent::ExitRequested { code: None, api, .. } = event {
+                api.prevent_exit();
+            }
+        });
     Ok(())
-}
-
-#[expect(clippy::wildcard_enum_match_arm, reason = "most events of the toolkit are its own")]
-fn on_event(app: &AppHandle, event: RunEvent) {
-    match event {
-        // The last window closed. The tray stays; a real quit carries a code.
-        RunEvent::ExitRequested { code: None, api, .. } => api.prevent_exit(),
-        RunEvent::WindowEvent { event: WindowEvent::Destroyed, .. } => {
-            app.state::<models::Models>().stop_test();
-            app::window_closed(app);
-        }
-        _ => {}
-    }
 }

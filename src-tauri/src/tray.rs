@@ -2,16 +2,16 @@
 //! open menu must not be replaced. A desktop without a tray is a state, not an error: it is tried
 //! again until a panel comes. What is painted is decided elsewhere.
 
+use crate::app::App;
 use crate::limits::{PANEL_GRACE, TRAY_RETRY_MAX, TRAY_RETRY_MIN};
 use crate::menu::{Item, Menu, menu};
 use crate::view::{Mark, View};
-use crate::window;
 use crate::words::say;
 use std::sync::Arc;
 use tauri::image::Image;
 use tauri::menu::{CheckMenuItem, IsMenuItem, MenuItem, PredefinedMenuItem, Submenu};
 use tauri::tray::{MouseButton, MouseButtonState, TrayIcon, TrayIconBuilder, TrayIconEvent};
-use tauri::{AppHandle, Wry};
+use tauri::{AppHandle, Manager, Wry};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
@@ -62,7 +62,7 @@ async fn first_paint(easel: &mut Easel) -> Option<Painter> {
             && easel.no_tray.send_replace(Some(say("notice.noTray"))).is_none()
         {
             tracing::info!("this desktop shows no tray icon; opening the window instead");
-            window::show(&easel.app);
+            easel.app.state::<App>().opener.show(&easel.app, None);
         }
         let gone = async { while easel.view.changed().await.is_ok() {} };
         // The person without a panel is told when the grace is over, and not at some later try.
@@ -116,7 +116,8 @@ impl Painter {
             .show_menu_on_left_click(cfg!(target_os = "macos"))
             .on_tray_icon_event(|tray, event| {
                 if is_left_click(&event) {
-                    window::show(tray.app_handle());
+                    let app = tray.app_handle();
+                    app.state::<App>().opener.show(app, None);
                 }
             })
             .build(app)?;

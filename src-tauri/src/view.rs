@@ -1,6 +1,7 @@
 //! What the tray and the page show, computed from the registrar's status and the intended state.
 //! Pure; how it is drawn is [`crate::menu`]'s and the page's business.
 
+use crate::app::PROGRAM;
 use crate::limits::{TRAFFIC_BUCKET_MS, TRAFFIC_BUCKETS};
 use crate::words::{say, say_with};
 use jiff::Timestamp;
@@ -200,8 +201,6 @@ pub(crate) struct Facts<'a> {
     pub refused: Option<&'a str>,
     /// Why there is no tray icon.
     pub no_tray: Option<&'a str>,
-    /// This process; another one may be publishing.
-    pub pid: u32,
     /// Unix milliseconds.
     pub now: u64,
 }
@@ -315,7 +314,7 @@ fn host(origin: &str) -> String {
 }
 
 fn notices(facts: Facts<'_>) -> Vec<Notice> {
-    let Facts { status, config, refused, no_tray, pid, .. } = facts;
+    let Facts { status, config, refused, no_tray, .. } = facts;
     let notice = |about, text: String| Notice { about, text };
     let mut notices = Vec::new();
     notices.extend(refused.map(|why| notice(About::Refused, why.to_owned())));
@@ -329,7 +328,7 @@ fn notices(facts: Facts<'_>) -> Vec<Notice> {
     }));
     let warning = |warning: &Problem| notice(About::Warning, warning.message.clone());
     notices.extend(config.warnings.iter().map(warning));
-    if status.pid != 0 && status.pid != pid {
+    if status.pid != 0 && status.program != PROGRAM {
         let values: [(&str, &dyn std::fmt::Display); 2] =
             [("program", &status.program), ("pid", &status.pid)];
         notices.push(notice(About::Elsewhere, say_with("notice.elsewhere", &values)));

@@ -1,14 +1,35 @@
-//! The settings window: made when somebody wants it, destroyed when closed, because a hidden one
-//! costs as much memory as an open one.
+//! The process of the settings window. What it shows comes from the folder: the status that the
+//! publishing process writes, and the file that everybody edits. What it changes goes there too.
 
-use crate::app::App;
+use crate::commands::{self, account, diagnostics, machine, models};
+use crate::edits;
+use crate::instance;
+use crate::limits::{LOOK_EVERY, SHOW_EVERY};
+use crate::view::View;
+use crate::views::Sources;
 use crate::words::say;
-use registrar::config::settings::Theme;
+use keychain::Keychain;
+use parking_lot::Mutex;
+use registrar::config::Config;
+use registrar::config::edit::Edit;
+use registrar::config::settings::{Settings, Theme};
+use registrar::home::Home;
+use registrar::logging::Level;
+use registrar::status::{self, Status};
+use registrar::watch::Snapshot;
 use serde::Serialize;
-use tauri::{AppHandle, Manager, WebviewUrl, WebviewWindowBuilder};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tauri::async_runtime::JoinHandle;
+use tauri::ipc::Channel;
+use tauri::{AppHandle, Manager, RunEvent, WebviewUrl, WebviewWindowBuilder, WindowEvent};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
+/// The argument that makes this program the window's process; a page may follow.
+pub(crate) const ARGUMENT: &str = "--window";
 /// The only window; the capability file names it too.
-pub(crate) const MAIN: &str = "main";
+const MAIN: &str = "main";
 
 /// The pages that something outside of the window can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -29,31 +50,198 @@ impl Page {
     /// All of them.
     pub(crate) const ALL: [Self; 4] =
         [Self::Overview, Self::Models, Self::Connection, Self::Activity];
-}
 
-/// Brings the window to the front, making it if there is none.
-pub(crate) fn show(app: &AppHandle) {
-    let app = app.clone();
-    // Not inside of the event that asked for it: on Windows that would deadlock.
-    tauri::async_runtime::spawn(async move {
-        if let Err(error) = show_or_make(&app) {
-            tracing::warn!(%error, "the window could not be shown: {error}");
+    /// As it stands on a command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Overview => "overview",
+            Self::Models => "models",
+            Self::Connection => "connection",
+            Self::Activity => "activity",
         }
-    });
+    }
+
+    /// The page of this name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|page| page.name() == name)
+    }
 }
 
-/// As [`show`], at this page.
-pub(crate) fn show_page(app: &AppHandle, page: Page) {
-    app.state::<App>().want_page(page);
-    show(app);
+/// What the page is told without asking.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "what", content = "it", rename_all = "camelCase")]
+#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
+pub(crate) enum News {
+    /// How things are now.
+    View(Box<View>),
+    /// Somebody outside of the window wants this page.
+    Show(Page),
 }
 
-/// The window's own colours; the page follows by itself.
-pub(crate) fn set_theme(app: &AppHandle, theme: Theme) {
-    if let Some(window) = app.get_webview_window(MAIN)
-        && let Err(error) = window.set_theme(native(theme))
-    {
-        tracing::debug!(%error, "the window's theme could not be set");
+/// What the commands work with, kept by Tauri.
+pub(crate) struct Window {
+    /// The folder.
+    pub home: Home,
+    /// Where the token is kept.
+    pub keychain: Keychain,
+    config: watch::Receiver<Arc<Snapshot>>,
+    view: watch::Receiver<View>,
+    refused: watch::Sender<Option<String>>,
+    /// Which page is to be shown next, and the how manieth wish that is.
+    wanted: watch::Sender<(u64, Page)>,
+    page: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// The file that says why there is no tray icon.
+pub(crate) fn no_tray_file(home: &Home) -> PathBuf {
+    home.dir().join("tray.missing")
+}
+
+/// The file by which a running window is asked to show itself.
+fn show_file(home: &Home) -> PathBuf {
+    home.dir().join("window.show")
+}
+
+/// Asks the running window to come to the front, at this page if one is meant.
+pub(crate) fn ask(home: &Home, page: Option<Page>) {
+    if let Err(error) = std::fs::write(show_file(home), page.map_or("", Page::name)) {
+        tracing::warn!(%error, "the window could not be asked to show itself");
+    }
+}
+
+/// Runs the window until it is closed.
+pub(crate) fn run(home: Home, page: Option<Page>, level: Level) -> tauri::Result<()> {
+    tauri::Builder::default()
+        .plugin(tauri_plugin_autostart::Builder::new().arg(crate::AT_LOGIN).build())
+        .plugin(tauri_plugin_clipboard_manager::init())
+        .plugin(tauri_plugin_dialog::init())
+        .plugin(tauri_plugin_opener::Builder::new().open_js_links_on_click(false).build())
+        .manage(models::Models::default())
+        .invoke_handler(tauri::generate_handler![
+            commands::watch_status,
+            commands::set_publish,
+            commands::pause,
+            commands::stop_request,
+            commands::copy_text,
+            models::model_entry,
+            models::check_model,
+            models::save_model,
+            models::remove_model,
+            models::undo_removal,
+            models::offered_models,
+            models::find_backends,
+            models::test_wake,
+            models::stop_test,
+            account::check_server,
+            account::sign_in,
+            account::pair,
+            account::sign_out,
+            account::move_to_keychain,
+            account::test_connection,
+            account::try_model,
+            machine::change_settings,
+            machine::starts_at_login,
+            machine::start_at_login,
+            diagnostics::examine,
+            diagnostics::bundle,
+            diagnostics::save_bundle,
+            diagnostics::open_logs,
+            diagnostics::about,
+        ])
+        .setup(move |app| {
+            start(app.handle(), home, page, level);
+            Ok(make(app.handle())?)
+        })
+        .build(tauri::generate_context!())?
+        .run(|app, event| {
+            if let RunEvent::WindowEvent { event: WindowEvent::Destroyed, .. } = event {
+                // A recipe that is being tried ends with the window.
+                tauri::async_runtime::block_on(app.state::<models::Models>().stop_test());
+            }
+        });
+    Ok(())
+}
+
+fn start(app: &AppHandle, home: Home, page: Option<Page>, level: Level) {
+    let stop = CancellationToken::new();
+    let _runtime = tauri::async_runtime::handle().inner().enter();
+    let (config, _watcher) = registrar::watch::start(&home, stop);
+    let (refused, no_tray) = (watch::Sender::new(None), watch::Sender::new(None));
+    let statuses = watch::Sender::new(status::file::read(&home).unwrap_or_default());
+    let sources = Sources {
+        status: statuses.subscribe(),
+        config: config.clone(),
+        refused: refused.subscribe(),
+        no_tray: no_tray.subscribe(),
+    };
+    let (view, keep_view) = sources.start();
+    let wanted = watch::Sender::new(page.map_or((0, Page::Overview), |page| (1, page)));
+    let folder = home.clone();
+    let of_window = config.clone();
+    let keychain = Keychain::os();
+    let page = Mutex::default();
+    app.manage(Window { home, keychain, config, view, refused, wanted, page });
+    tauri::async_runtime::spawn(keep_view);
+    tauri::async_runtime::spawn(read(folder.clone(), statuses, no_tray));
+    tauri::async_runtime::spawn(obey(app.clone(), folder));
+    tauri::async_runtime::spawn(dress(app.clone(), of_window, level));
+}
+
+/// Reads what the other processes write into the folder.
+async fn read(home: Home, statuses: watch::Sender<Status>, no_tray: watch::Sender<Option<String>>) {
+    let no_tray_file = no_tray_file(&home);
+    loop {
+        let now = status::file::read(&home).unwrap_or_default();
+        statuses.send_if_modified(|status| replace_if_other(status, now));
+        let missing = std::fs::read_to_string(&no_tray_file).ok();
+        no_tray.send_if_modified(|why| replace_if_other(why, missing));
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+fn replace_if_other<T: PartialEq>(value: &mut T, now: T) -> bool {
+    let other = *value != now;
+    *value = now;
+    other
+}
+
+/// Comes to the front when it is asked to, and ends with the process that stays.
+async fn obey(app: AppHandle, home: Home) {
+    let file = show_file(&home);
+    let _ = std::fs::remove_file(&file);
+    while instance::is_running(&home) {
+        tokio::time::sleep(SHOW_EVERY).await;
+        let Ok(page) = std::fs::read_to_string(&file) else { continue };
+        let _ = std::fs::remove_file(&file);
+        if let Some(page) = Page::named(page.trim()) {
+            app.state::<Window>().want_page(page);
+        }
+        if let Err(error) = to_front(&app) {
+            tracing::debug!(%error, "the window could not be brought to the front");
+        }
+    }
+    tracing::info!("the tray app has ended, and the window ends with it");
+    app.exit(0);
+}
+
+fn to_front(app: &AppHandle) -> tauri::Result<()> {
+    let Some(window) = app.get_webview_window(MAIN) else { return Ok(()) };
+    window.unminimize()?;
+    window.show()?;
+    window.set_focus()
+}
+
+/// The window's own colours and the log's level follow the settings; the page follows by itself.
+async fn dress(app: AppHandle, mut config: watch::Receiver<Arc<Snapshot>>, level: Level) {
+    loop {
+        let settings = config.borrow_and_update().config.settings.clone();
+        level.set(settings.log_level);
+        if let Some(window) = app.get_webview_window(MAIN) {
+            let _ = window.set_theme(native(settings.theme));
+        }
+        if config.changed().await.is_err() {
+            return;
+        }
     }
 }
 
@@ -65,17 +253,10 @@ fn native(theme: Theme) -> Option<tauri::Theme> {
     }
 }
 
-fn show_or_make(app: &AppHandle) -> tauri::Result<()> {
-    if let Some(window) = app.get_webview_window(MAIN) {
-        window.unminimize()?;
-        window.show()?;
-        return window.set_focus();
-    }
-    let theme = app.state::<App>().settings().theme;
+fn make(app: &AppHandle) -> tauri::Result<()> {
+    let theme = app.state::<Window>().settings().theme;
     let mut window = WebviewWindowBuilder::new(app, MAIN, WebviewUrl::default())
         .title(say("window.title"))
-        // Keeps nothing, and its network process ends with it.
-        .incognito(true)
         .theme(native(theme))
         .inner_size(940.0, 660.0)
         .min_inner_size(360.0, 320.0);
@@ -84,4 +265,66 @@ fn show_or_make(app: &AppHandle) -> tauri::Result<()> {
     }
     window.build()?;
     Ok(())
+}
+
+impl Window {
+    /// Sends every view to the page, and which page is wanted; a page that asks again replaces the
+    /// one before.
+    pub(crate) fn show_to_page(&self, channel: Channel<News>) {
+        let (mut view, mut wanted) = (self.view.clone(), self.wanted.subscribe());
+        let (mut new_view, mut new_wish) = (true, wanted.borrow().0 > 0);
+        let page = tauri::async_runtime::spawn(async move {
+            loop {
+                let mut sent = Ok(());
+                if new_view {
+                    let shown = Box::new(view.borrow_and_update().clone());
+                    sent = channel.send(News::View(shown));
+                }
+                if new_wish {
+                    let (_, page) = *wanted.borrow_and_update();
+                    sent = sent.and_then(|()| channel.send(News::Show(page)));
+                }
+                if sent.is_err() {
+                    return;
+                }
+                (new_view, new_wish) = tokio::select! {
+                    changed = view.changed() => (changed.is_ok(), false),
+                    changed = wanted.changed() => (false, changed.is_ok()),
+                };
+                if !new_view && !new_wish {
+                    return;
+                }
+            }
+        });
+        if let Some(before) = self.page.lock().replace(page) {
+            before.abort();
+        }
+    }
+
+    fn want_page(&self, page: Page) {
+        self.wanted.send_modify(|(wish, wanted)| (*wish, *wanted) = (*wish + 1, page));
+    }
+
+    /// What the file asks for.
+    pub(crate) fn config(&self) -> Arc<Config> {
+        Arc::clone(&self.config.borrow().config)
+    }
+
+    /// What a person chose.
+    pub(crate) fn settings(&self) -> Settings {
+        self.config.borrow().config.settings.clone()
+    }
+
+    /// What is shown now.
+    pub(crate) fn view(&self) -> View {
+        self.view.borrow().clone()
+    }
+
+    /// Edits the file for a switch; the view follows when the watcher has seen it. A refusal is a
+    /// notice on every page.
+    pub(crate) async fn click(&self, edit: Edit) -> Result<(), String> {
+        let edited = edits::edit(&self.home, edit).await.map(drop);
+        self.refused.send_replace(edited.clone().err());
+        edited
+    }
 }

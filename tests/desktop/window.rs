@@ -1,7 +1,7 @@
 //! The settings window of the real app, driven as a browser's page is: the page, Rust, the file, the
 //! keyring, a real server and a real recipe together.
 
-use crate::and;
+use crate::{and, hidden};
 use e2e::agent::{Home, provider};
 use e2e::backend::Backend;
 use e2e::desktop::Desktop;
@@ -19,6 +19,7 @@ fn config(home: &Home) -> Value {
 async fn the_first_run_leads_from_a_pairing_code_to_an_answer() {
     let (desktop, _panel) = Desktop::with_panel().await;
     let (mcpd, backend, home) = (Mcpd::scaled(0.1).await, Backend::awake().await, Home::default());
+    home.write("{\"mcplocal\": {\"startHidden\": true}}");
     let port = backend.url.rsplit(':').next().unwrap();
     let ports = format!("openai={port}");
     let window = Window::open(&desktop, &home, &[("MCPCTL_DISCOVER", &ports)]).await;
@@ -63,7 +64,8 @@ async fn a_switch_on_the_page_publishes_and_the_file_keeps_what_is_not_ours() {
     let (desktop, _panel) = Desktop::with_panel().await;
     let (mcpd, backend, home) = (Mcpd::scaled(0.1).await, Backend::awake().await, Home::default());
     let entry = and(provider("qwen", &backend.url), &json!({"publish": false, "x": 1}));
-    let text = json!({"mcpdUrl": mcpd.url, "llm": {"providers": [entry]}, "theirs": [1.0]});
+    let text = json!({"mcpdUrl": mcpd.url, "llm": {"providers": [entry]}, "theirs": [1.0],
+                      "mcplocal": {"startHidden": true}});
     home.write(&format!("// mine\n{text}\n"));
     let token = mcpd.token("mia", "publish");
     let window = Window::open(&desktop, &home, &[("MCPCTL_TOKEN", &token)]).await;
@@ -82,7 +84,7 @@ async fn a_wake_recipe_is_entered_allowed_by_the_person_saved_and_tried() {
     let (desktop, _panel) = Desktop::with_panel().await;
     let (backend, home) = (Backend::asleep().await, Home::default());
     let entry = and(provider("qwen", &backend.url), &json!({"publish": false}));
-    home.configure("http://127.0.0.1:9", &[entry]);
+    hidden(&home, "http://127.0.0.1:9", &[entry]);
     let window = Window::open(&desktop, &home, &[("MCPCTL_TOKEN", "x")]).await;
     window.click("Models").await;
     window.click("qwen").await;
@@ -113,7 +115,7 @@ async fn what_the_page_sends_is_checked_as_if_the_page_were_hostile() {
     let (desktop, _panel) = Desktop::with_panel().await;
     let home = Home::default();
     let entry = and(provider("qwen", "http://127.0.0.1:9"), &json!({"publish": false}));
-    home.configure("http://127.0.0.1:9", &[entry]);
+    hidden(&home, "http://127.0.0.1:9", &[entry]);
     let before = home.read("config.json");
     let window = Window::open(&desktop, &home, &[("MCPCTL_TOKEN", "canary-token")]).await;
     window.says("Overview").await;
@@ -159,7 +161,7 @@ async fn what_the_page_sends_is_checked_as_if_the_page_were_hostile() {
 async fn a_locked_keyring_is_said_and_publishing_begins_when_it_is_unlocked() {
     let (mut desktop, _panel) = Desktop::with_panel().await;
     let (mcpd, backend, home) = (Mcpd::scaled(0.1).await, Backend::awake().await, Home::default());
-    home.configure(&mcpd.url, &[provider("qwen", &backend.url)]);
+    hidden(&home, &mcpd.url, &[provider("qwen", &backend.url)]);
     let login = ["login", "--url", &mcpd.url];
     let token = mcpd.token("mia", "publish");
     home.run_with(&login, &token, &desktop.keyring.environment()).await.good();
@@ -181,7 +183,7 @@ async fn a_locked_keyring_is_said_and_publishing_begins_when_it_is_unlocked() {
 async fn the_seeds_token_file_is_offered_a_move_into_the_keyring() {
     let (desktop, _panel) = Desktop::with_panel().await;
     let (mcpd, backend, home) = (Mcpd::scaled(0.1).await, Backend::awake().await, Home::default());
-    home.configure(&mcpd.url, &[provider("qwen", &backend.url)]);
+    hidden(&home, &mcpd.url, &[provider("qwen", &backend.url)]);
     let token = mcpd.token("mia", "publish");
     let file = json!({"mcpdUrl": mcpd.url, "token": token});
     std::fs::write(home.file("credentials"), file.to_string()).unwrap();
@@ -199,7 +201,7 @@ async fn the_seeds_token_file_is_offered_a_move_into_the_keyring() {
 async fn a_broken_file_is_said_with_its_place_and_is_not_touched() {
     let (desktop, _panel) = Desktop::with_panel().await;
     let home = Home::default();
-    home.configure("http://127.0.0.1:9", &[provider("qwen", "http://127.0.0.1:9")]);
+    hidden(&home, "http://127.0.0.1:9", &[provider("qwen", "http://127.0.0.1:9")]);
     let window = Window::open(&desktop, &home, &[("MCPCTL_TOKEN", "x")]).await;
     window.click("Models").await;
     window.says("qwen").await;

@@ -1,8 +1,8 @@
 //! The page's server and token. The token goes in and never comes out.
 
 use super::bounded;
-use crate::app::App;
 use crate::limits::TRY_MAX;
+use crate::window::Window;
 use crate::words::say;
 use keychain::KeychainError;
 use registrar::account::{self, AccountError, Storage};
@@ -49,7 +49,7 @@ pub(crate) fn check_server(url: String) -> Option<String> {
 /// Tries a token and keeps it.
 #[tauri::command]
 pub(crate) async fn sign_in(
-    app: State<'_, App>,
+    app: State<'_, Window>,
     url: String,
     token: String,
     in_file: bool,
@@ -61,7 +61,7 @@ pub(crate) async fn sign_in(
 /// Turns a pairing code into a token and keeps that.
 #[tauri::command]
 pub(crate) async fn pair(
-    app: State<'_, App>,
+    app: State<'_, Window>,
     url: String,
     code: String,
     in_file: bool,
@@ -72,7 +72,7 @@ pub(crate) async fn pair(
 }
 
 async fn keep(
-    app: &App,
+    app: &Window,
     url: &str,
     token: SecretString,
     in_file: bool,
@@ -102,20 +102,20 @@ fn told(error: AccountError) -> SignInProblem {
 
 /// Forgets the token.
 #[tauri::command]
-pub(crate) async fn sign_out(app: State<'_, App>) -> Result<(), String> {
+pub(crate) async fn sign_out(app: State<'_, Window>) -> Result<(), String> {
     account::sign_out(&app.home, &app.keychain).await.map(drop).map_err(|error| error.to_string())
 }
 
 /// Moves a token from the private file into the keychain.
 #[tauri::command]
-pub(crate) async fn move_to_keychain(app: State<'_, App>) -> Result<(), String> {
+pub(crate) async fn move_to_keychain(app: State<'_, Window>) -> Result<(), String> {
     let moved = account::move_to_keychain(&app.home, &app.keychain).await;
     moved.map_err(|error| error.to_string())
 }
 
 /// Asks the server whether it is there and takes the token.
 #[tauri::command]
-pub(crate) async fn test_connection(app: State<'_, App>) -> Result<String, String> {
+pub(crate) async fn test_connection(app: State<'_, Window>) -> Result<String, String> {
     let config = app.config();
     let loaded = credentials::load(&app.home, config.mcpd_url.as_ref(), &app.keychain).await;
     client::check(loaded.map_err(|error| error.to_string())?).await?;
@@ -124,6 +124,6 @@ pub(crate) async fn test_connection(app: State<'_, App>) -> Result<String, Strin
 
 /// Asks a published model one short question through the server.
 #[tauri::command]
-pub(crate) async fn try_model(app: State<'_, App>, name: String) -> Result<Tried, String> {
+pub(crate) async fn try_model(app: State<'_, Window>, name: String) -> Result<Tried, String> {
     try_out::ask(&app.home, &app.keychain, &name, TRY_MAX).await
 }

@@ -1,7 +1,8 @@
 //! The page's look at what is wrong, and what can be sent to whoever helps.
 
-use crate::app::{App, on_a_thread};
+use crate::edits::on_a_thread;
 use crate::view::About;
+use crate::window::Window;
 use crate::words::say;
 use registrar::diagnostics::{self, Entry};
 use registrar::doctor::{self, Finding, Verdict};
@@ -25,14 +26,14 @@ pub(crate) struct AboutUs {
 
 /// Looks for what could be wrong.
 #[tauri::command]
-pub(crate) async fn examine(app: State<'_, App>) -> Result<Vec<Finding>, String> {
+pub(crate) async fn examine(app: State<'_, Window>) -> Result<Vec<Finding>, String> {
     let mut findings = doctor::examine(&app.home, &app.keychain).await;
     findings.push(tray(&app));
     Ok(findings)
 }
 
 /// Whether the panel shows our icon.
-fn tray(app: &App) -> Finding {
+fn tray(app: &Window) -> Finding {
     let missing = app.view().notices.into_iter().find(|notice| notice.about == About::Tray);
     let (verdict, found, fix) = match missing {
         None => (Verdict::Good, say("check.trayGood"), None),
@@ -43,7 +44,7 @@ fn tray(app: &App) -> Finding {
 
 /// Everything that a bundle would hold.
 #[tauri::command]
-pub(crate) async fn bundle(app: State<'_, App>) -> Result<Vec<Entry>, String> {
+pub(crate) async fn bundle(app: State<'_, Window>) -> Result<Vec<Entry>, String> {
     Ok(diagnostics::collect(&app.home, &app.keychain).await)
 }
 
@@ -52,7 +53,7 @@ pub(crate) async fn bundle(app: State<'_, App>) -> Result<Vec<Entry>, String> {
 #[tauri::command]
 pub(crate) async fn save_bundle(
     handle: AppHandle,
-    app: State<'_, App>,
+    app: State<'_, Window>,
 ) -> Result<Option<String>, String> {
     let (answer, answered) = oneshot::channel();
     handle.dialog().file().set_file_name("mcplocal-diagnostics.zip").save_file(move |path| {
@@ -68,14 +69,14 @@ pub(crate) async fn save_bundle(
 
 /// Shows the folder with the logs.
 #[tauri::command]
-pub(crate) fn open_logs(handle: AppHandle, app: State<'_, App>) -> Result<(), String> {
+pub(crate) fn open_logs(handle: AppHandle, app: State<'_, Window>) -> Result<(), String> {
     let place = app.home.logs().display().to_string();
     handle.opener().open_path(place, None::<&str>).map_err(|error| error.to_string())
 }
 
 /// What this program is.
 #[tauri::command]
-pub(crate) fn about(app: State<'_, App>) -> AboutUs {
+pub(crate) fn about(app: State<'_, Window>) -> AboutUs {
     AboutUs {
         version: env!("CARGO_PKG_VERSION").into(),
         config: app.home.config().display().to_string(),

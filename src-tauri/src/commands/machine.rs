@@ -1,7 +1,8 @@
 //! The page's settings of this machine: keys of our own in config.json, and the start at login,
 //! which is the desktop's truth and nobody else's.
 
-use crate::app::App;
+use crate::edits::edit_for_page;
+use crate::window::Window;
 use crate::words::say;
 use registrar::config::edit::Edit;
 use serde::Serialize;
@@ -24,14 +25,14 @@ pub(crate) struct Login {
 #[tauri::command]
 pub(crate) async fn change_settings(
     handle: AppHandle,
-    app: State<'_, App>,
+    app: State<'_, Window>,
     keys: Map<String, Value>,
 ) -> Result<(), String> {
     let known = serde_json::to_value(app.settings()).unwrap_or_default();
     if keys.keys().any(|key| known.get(key).is_none()) {
         return Err(say("error.unknownSetting"));
     }
-    app.edit_for_page(&handle, Edit::ChangeSettings(keys)).await.map(drop)
+    edit_for_page(&handle, &app.home, Edit::ChangeSettings(keys)).await.map(drop)
 }
 
 /// Whether the desktop starts this program at login.

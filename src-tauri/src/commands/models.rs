@@ -1,8 +1,9 @@
 //! The page's models: entries of config.json, checked by the code that reads the file.
 
 use super::bounded;
-use crate::app::{App, on_a_thread};
+use crate::edits::{edit, edit_for_page, on_a_thread};
 use crate::limits::WAKE_STEPS_MAX;
+use crate::window::Window;
 use crate::words::say;
 use parking_lot::Mutex;
 use registrar::client;
@@ -46,7 +47,7 @@ pub(crate) struct WakeLine {
 
 /// One provider as it stands in the file, all of its keys.
 #[tauri::command]
-pub(crate) async fn model_entry(app: State<'_, App>, name: String) -> Result<Value, String> {
+pub(crate) async fn model_entry(app: State<'_, Window>, name: String) -> Result<Value, String> {
     let path = app.home.config();
     let text = on_a_thread(move || file::read(&path)).await?;
     let root = config::value(&text).map_err(|problem| problem.message)?;
@@ -63,7 +64,7 @@ fn entry<'a>(root: &'a Value, name: &str) -> Option<&'a Value> {
 /// What is wrong with an entry while a person types it.
 #[tauri::command]
 pub(crate) fn check_model(
-    app: State<'_, App>,
+    app: State<'_, Window>,
     entry: Map<String, Value>,
     own: Option<String>,
 ) -> Vec<Wrong> {
@@ -80,7 +81,7 @@ pub(crate) fn check_model(
 #[tauri::command]
 pub(crate) async fn save_model(
     handle: AppHandle,
-    app: State<'_, App>,
+    app: State<'_, Window>,
     name: Option<String>,
     keys: Map<String, Value>,
 ) -> Result<(), String> {
@@ -89,17 +90,17 @@ pub(crate) async fn save_model(
         Some(name) => Edit::ChangeProvider { name, keys },
         None => Edit::AddProvider(keys),
     };
-    app.edit_for_page(&handle, edit).await.map(drop)
+    edit_for_page(&handle, &app.home, edit).await.map(drop)
 }
 
 /// Takes a provider out of the file; [`undo_removal`] puts it back.
 #[tauri::command]
 pub(crate) async fn remove_model(
-    app: State<'_, App>,
+    app: State<'_, Window>,
     models: State<'_, Models>,
     name: String,
 ) -> Result<(), String> {
-    let change = app.edit(Edit::RemoveProvider(name.clone())).await?;
+    let change = edit(&app.home, Edit::RemoveProvider(name.clone())).await?;
     let before = config::value(&change.before).map_err(|problem| problem.message)?;
     let removed = entry(&before, &name).and_then(Value::as_object).cloned();
     *models.removed.lock() = removed.map(|removed| (change, removed));
@@ -109,7 +110,7 @@ pub(crate) async fn remove_model(
 /// Puts back what was removed last, byte for byte where the file allows it.
 #[tauri::command]
 pub(crate) async fn undo_removal(
-    app: State<'_, App>,
+    app: State<'_, Window>,
     models: State<'_, Models>,
 ) -> Result<(), String> {
     let removed = models.removed.lock().take();
@@ -147,7 +148,7 @@ pub(crate) async fn find_backends() -> Vec<Found> {
 /// Runs the wake recipe that stands in the file, step by step. One at a time.
 #[tauri::command]
 pub(crate) async fn test_wake(
-    app: State<'_, App>,
+    app: State<'_, Window>,
     models: State<'_, Models>,
     name: String,
     channel: Channel<WakeLine>,
@@ -167,15 +168,18 @@ pub(crate) async fn test_wake(
 
 /// Ends the test; its recipe's processes end with it.
 #[tauri::command]
-pub(crate) fn stop_test(models: State<'_, Models>) {
-    models.stop_test();
+pub(crate) async fn stop_test(models: State<'_, Models>) -> Result<(), String> {
+    models.stop_test().await;
+    Ok(())
 }
 
 impl Models {
-    /// See [`stop_test`].
-    pub(crate) fn stop_test(&self) {
-        if let Some(test) = self.test.lock().take() {
+    /// See [`stop_test`]. Returns when the recipe's processes have been told to end.
+    pub(crate) async fn stop_test(&self) {
+        let test = self.test.lock().take();
+        if let Some(test) = test {
             test.abort();
+            let _ = test.await;
         }
     }
 }

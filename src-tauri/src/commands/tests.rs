@@ -16,7 +16,7 @@ fn read(path: &str) -> String {
 
 #[test]
 fn handler_build_script_capability_and_page_name_the_same_commands() {
-    let main = read("src/main.rs");
+    let main = read("src/window.rs");
     let list = main.split("generate_handler![").nth(1).unwrap().split(']').next().unwrap();
     let handled = names(list, "::", ",");
     assert!(handled.len() > 20, "{handled:?}");

@@ -21,6 +21,7 @@ fn status(connection: Connection, state: BackendState) -> Status {
     let provider = ProviderStatus { name: "a".into(), state, message: None, running: 0 };
     Status {
         pid: 7,
+        program: "mcplocal".into(),
         connection,
         server: Some("https://mcpd.example.com".into()),
         providers: vec![provider],
@@ -29,7 +30,7 @@ fn status(connection: Connection, state: BackendState) -> Status {
 }
 
 fn seen(status: &Status, config: &Snapshot) -> View {
-    view(Facts { status, config, refused: None, no_tray: None, pid: 7, now: NOW })
+    view(Facts { status, config, refused: None, no_tray: None, now: NOW })
 }
 
 const ONLINE: Connection = Connection::Online { since: 0 };
@@ -95,7 +96,7 @@ fn a_model_says_what_is_true_and_not_what_was_clicked() {
 #[test]
 fn what_a_person_should_know_comes_most_urgent_first() {
     let mut status = status(ONLINE, BackendState::Ready);
-    status.pid = 8;
+    status.program = "mcplocal-agent".into();
     status.credentials = Some("file".into());
     let mut config = snapshot();
     config.problem = parse("{").err();
@@ -104,7 +105,6 @@ fn what_a_person_should_know_comes_most_urgent_first() {
         config: &config,
         refused: Some("read-only"),
         no_tray: Some("no tray"),
-        pid: 7,
         now: NOW,
     };
     let about: Vec<About> = view(facts).notices.iter().map(|notice| notice.about).collect();

@@ -114,7 +114,13 @@ fn home(mcpd: &Mcpd, backend: &Backend, asleep: &Backend) -> Home {
     let mut own = provider("gemma-3", "http://127.0.0.1:11434");
     own["type"] = json!("ollama");
     own["publish"] = json!(false);
-    Home::with(&mcpd.url, &[provider("qwen3-8b", &backend.url), large, own])
+    let home = Home::default();
+    let providers = [provider("qwen3-8b", &backend.url), large, own];
+    let config = json!({
+        "mcpdUrl": mcpd.url, "llm": {"providers": providers}, "mcplocal": {"startHidden": true},
+    });
+    home.write(&config.to_string());
+    home
 }
 
 async fn ask(mcpd: &Mcpd, key: &str, tokens: u64) {

@@ -11,19 +11,23 @@ use serde_json::json;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// The window, and the driver that started its app.
+/// The window, the driver that started its process, and the app's process that stays.
 pub struct Window {
     client: Client,
     driver: Process,
+    _app: App,
     _log: TempDir,
 }
 
 impl Window {
-    /// Starts the app by hand, with its window, in this home.
+    /// Starts the app, whose configuration must say that it starts hidden, and its window by the
+    /// driver: as the app would, but with somebody at the keyboard.
     pub async fn open(desktop: &Desktop, home: &Home, more: &[(&str, &str)]) -> Self {
         let log = tempfile::tempdir().unwrap();
         let port = crate::free_port();
-        // The driver starts the app in its own environment.
+        let stays = App::at_login(desktop, home, more);
+        crate::until("the app runs", async || home.file("tray.lock").exists().then_some(())).await;
+        // The driver starts the window in its own environment.
         let app = App::command(desktop, home, more);
         let mut command = Command::new("WebKitWebDriver");
         command.args([format!("--port={port}"), "--host=127.0.0.1".to_owned()]);
@@ -35,7 +39,7 @@ impl Window {
         }
         command.env("TAURI_WEBVIEW_AUTOMATION", "true");
         let driver = Process::start("WebKitWebDriver", &mut command, log.path());
-        let options = json!({"binary": program(), "args": []});
+        let options = json!({"binary": program(), "args": ["--window"]});
         let capabilities = [("webkitgtk:browserOptions".to_owned(), options)];
         let capabilities: serde_json::Map<_, _> = capabilities.into_iter().collect();
         let client = crate::within(crate::PATIENCE * 2, "the window is there", async || {
@@ -44,7 +48,7 @@ impl Window {
             builder.connect(&format!("http://127.0.0.1:{port}")).await.ok()
         })
         .await;
-        Self { client, driver, _log: log }
+        Self { client, driver, _app: stays, _log: log }
     }
 
     /// Waits until the page says this.

@@ -1,0 +1,65 @@
+//! Shows the window, from the process that stays: the window is a process of its own, so that all of
+//! its memory goes when it is closed, and nothing that happens to it ends the publishing.
+
+use crate::app;
+use crate::window::{self, Page};
+use parking_lot::Mutex;
+use registrar::home::Home;
+use std::process::Stdio;
+use tauri::AppHandle;
+use tokio::process::Command;
+use tokio::sync::oneshot;
+
+/// The window's process, if there is one.
+pub(crate) struct Opener {
+    home: Home,
+    /// Ends it.
+    running: Mutex<Option<oneshot::Sender<()>>>,
+}
+
+impl Opener {
+    /// None yet.
+    pub(crate) fn new(home: Home) -> Self {
+        Self { home, running: Mutex::default() }
+    }
+
+    /// Brings the window to the front, at this page if one is meant; starts it if there is none.
+    pub(crate) fn show(&self, app: &AppHandle, page: Option<Page>) {
+        let mut running = self.running.lock();
+        if running.as_ref().is_some_and(|end| !end.is_closed()) {
+            window::ask(&self.home, page);
+            return;
+        }
+        let (end, ended) = oneshot::channel();
+        *running = Some(end);
+        let app = app.clone();
+        tauri::async_runtime::spawn(async move {
+            if let Err(error) = run(page, ended).await {
+                tracing::warn!(%error, "the window could not be shown: {error}");
+            }
+            app::window_closed(&app);
+        });
+    }
+
+    /// Closes the window.
+    pub(crate) fn close(&self) {
+        self.running.lock().take();
+    }
+}
+
+async fn run(page: Option<Page>, ended: oneshot::Receiver<()>) -> std::io::Result<()> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg(window::ARGUMENT).stdin(Stdio::null()).kill_on_drop(true);
+    if let Some(page) = page {
+        command.arg(page.name());
+    }
+    let mut window = command.spawn()?;
+    tokio::select! {
+        status = window.wait() => {
+            let status = status?;
+            tracing::debug!(%status, "the window is closed");
+        }
+        _ = ended => window.kill().await?,
+    }
+    Ok(())
+}
