@@ -48,6 +48,7 @@ pub(crate) struct App {
 pub(crate) fn start(
     app: &AppHandle,
     home: Home,
+    opener: Opener,
     level: Level,
     instance: Instance,
 ) -> std::io::Result<()> {
@@ -69,7 +70,7 @@ pub(crate) fn start(
     let repaint = Arc::new(Notify::new());
     app.manage(App {
         home: home.clone(),
-        opener: Opener::new(home.clone()),
+        opener,
         config: config.clone(),
         view: view.clone(),
         refused,

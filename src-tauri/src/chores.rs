@@ -19,7 +19,7 @@ pub(crate) async fn keep_doing(
     app: AppHandle,
     mut status: watch::Receiver<Status>,
     mut config: watch::Receiver<Arc<Snapshot>>,
-    level: Level,
+    mut level: Level,
 ) {
     follow_clicks(&app);
     let mut teller = Teller::default();

@@ -23,6 +23,7 @@ mod words;
 
 use instance::Instance;
 use menu::Action;
+use opener::Opener;
 use registrar::home::Home;
 use registrar::logging::{self, Level};
 use std::process::ExitCode;
@@ -33,8 +34,12 @@ use window::Page;
 pub(crate) const AT_LOGIN: &str = "--autostart";
 
 fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let is_window = arguments.first().is_some_and(|first| first == window::ARGUMENT);
     #[cfg(target_os = "linux")]
-    draw_without_dmabuf();
+    let without_gl = prepare_toolkit(!is_window);
+    #[cfg(not(target_os = "linux"))]
+    let without_gl = false;
     if !has_display() {
         return refuse(
             "mcplocal needs a graphical session and cannot open one (DISPLAY and WAYLAND_DISPLAY). \
@@ -45,8 +50,7 @@ fn main() -> ExitCode {
         Ok(home) => home,
         Err(error) => return refuse(&error.to_string()),
     };
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|first| first == window::ARGUMENT) {
+    if is_window {
         let page = arguments.get(1).and_then(|name| Page::named(name));
         let level = logging::to_files(&home);
         return ended(window::run(home, page, level));
@@ -57,7 +61,9 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&format!("{} cannot be used: {error}", home.dir().display())),
     };
     let level = logging::to_files(&home);
-    ended(stay(home, level, instance, arguments.iter().any(|argument| argument == AT_LOGIN)))
+    let at_login = arguments.iter().any(|argument| argument == AT_LOGIN);
+    let opener = Opener::new(home.clone(), without_gl);
+    ended(stay(home, opener, level, instance, at_login))
 }
 
 fn ended(run: tauri::Result<()>) -> ExitCode {
@@ -73,21 +79,18 @@ fn refuse(why: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// WebKitGTK shows an empty window on NVIDIA's own driver unless this variable says otherwise. It
-/// must be there from the start, so this program starts itself again with it.
+/// GTK and WebKit read these from the environment, before anything else of them runs. Whether the
+/// window must be started without what was set here.
 #[cfg(target_os = "linux")]
-fn draw_without_dmabuf() {
-    use std::os::unix::process::CommandExt as _;
-    const VARIABLE: &str = "WEBKIT_DISABLE_DMABUF_RENDERER";
-    let nvidia = std::path::Path::new("/proc/driver/nvidia/version").exists();
-    if !nvidia || std::env::var_os(VARIABLE).is_some() {
-        return;
+fn prepare_toolkit(stays: bool) -> bool {
+    use std::path::Path;
+    // WebKitGTK shows an empty window on NVIDIA's own driver otherwise.
+    if Path::new("/proc/driver/nvidia/version").exists() {
+        let _ = gtk::glib::setenv("WEBKIT_DISABLE_DMABUF_RENDERER", "1", false);
     }
-    if let Ok(program) = std::env::current_exe() {
-        let mut again = std::process::Command::new(program);
-        // Returns only when it fails; then this one goes on as it is.
-        let _ = again.args(std::env::args_os().skip(1)).env(VARIABLE, "1").exec();
-    }
+    // A process without a window needs no graphics driver: that is 30 MiB.
+    let without = stays && std::env::var_os(opener::GL).is_none();
+    without && gtk::glib::setenv(opener::GL, "disable", true).is_ok()
 }
 
 /// Tauri panics without a display before any of our code runs in it, so GTK is asked first.
@@ -99,7 +102,13 @@ fn has_display() -> bool {
 }
 
 /// The process that stays until it is told to quit.
-fn stay(home: Home, level: Level, instance: Instance, at_login: bool) -> tauri::Result<()> {
+fn stay(
+    home: Home,
+    opener: Opener,
+    level: Level,
+    instance: Instance,
+    at_login: bool,
+) -> tauri::Result<()> {
     tauri::Builder::default()
         .plugin(tauri_plugin_clipboard_manager::init())
         .plugin(tauri_plugin_notification::init())
@@ -111,7 +120,7 @@ fn stay(home: Home, level: Level, instance: Instance, at_login: bool) -> tauri::
         .setup(move |app| {
             #[cfg(target_os = "macos")]
             app.set_activation_policy(tauri::ActivationPolicy::Accessory);
-            app::start(app.handle(), home, level, instance)?;
+            app::start(app.handle(), home, opener, level, instance)?;
             let state = app.state::<app::App>();
             if !(at_login && state.settings().start_hidden) {
                 state.opener.show(app.handle(), None);

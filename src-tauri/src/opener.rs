@@ -10,17 +10,22 @@ use tauri::AppHandle;
 use tokio::process::Command;
 use tokio::sync::oneshot;
 
+/// The variable by which GTK is told to do without a graphics driver.
+pub(crate) const GL: &str = "GDK_GL";
+
 /// The window's process, if there is one.
 pub(crate) struct Opener {
     home: Home,
+    /// [`GL`] was set for this process, and not by the person.
+    without_gl: bool,
     /// Ends it.
     running: Mutex<Option<oneshot::Sender<()>>>,
 }
 
 impl Opener {
     /// None yet.
-    pub(crate) fn new(home: Home) -> Self {
-        Self { home, running: Mutex::default() }
+    pub(crate) fn new(home: Home, without_gl: bool) -> Self {
+        Self { home, without_gl, running: Mutex::default() }
     }
 
     /// Brings the window to the front, at this page if one is meant; starts it if there is none.
@@ -32,9 +37,9 @@ impl Opener {
         }
         let (end, ended) = oneshot::channel();
         *running = Some(end);
-        let app = app.clone();
+        let (app, without_gl) = (app.clone(), self.without_gl);
         tauri::async_runtime::spawn(async move {
-            if let Err(error) = run(page, ended).await {
+            if let Err(error) = run(page, without_gl, ended).await {
                 tracing::warn!(%error, "the window could not be shown: {error}");
             }
             app::window_closed(&app);
@@ -47,9 +52,16 @@ impl Opener {
     }
 }
 
-async fn run(page: Option<Page>, ended: oneshot::Receiver<()>) -> std::io::Result<()> {
+async fn run(
+    page: Option<Page>,
+    without_gl: bool,
+    ended: oneshot::Receiver<()>,
+) -> std::io::Result<()> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg(window::ARGUMENT).stdin(Stdio::null()).kill_on_drop(true);
+    if without_gl {
+        command.env_remove(GL);
+    }
     if let Some(page) = page {
         command.arg(page.name());
     }

@@ -232,7 +232,7 @@ fn to_front(app: &AppHandle) -> tauri::Result<()> {
 }
 
 /// The window's own colours and the log's level follow the settings; the page follows by itself.
-async fn dress(app: AppHandle, mut config: watch::Receiver<Arc<Snapshot>>, level: Level) {
+async fn dress(app: AppHandle, mut config: watch::Receiver<Arc<Snapshot>>, mut level: Level) {
     loop {
         let settings = config.borrow_and_update().config.settings.clone();
         level.set(settings.log_level);

@@ -45,13 +45,17 @@ pub fn to_files(home: &Home) -> Level {
 }
 
 /// How much a running program logs.
-pub struct Level(reload::Handle<EnvFilter, Registry>);
+pub struct Level {
+    filter: reload::Handle<EnvFilter, Registry>,
+    set: LogLevel,
+}
 
 impl Level {
     /// From now on this much, unless RUST_LOG says how much.
-    pub fn set(&self, level: LogLevel) {
-        if std::env::var_os("RUST_LOG").is_none() {
-            let _ = self.0.reload(EnvFilter::new(level.as_str()));
+    pub fn set(&mut self, level: LogLevel) {
+        let other = std::mem::replace(&mut self.set, level) != level;
+        if other && std::env::var_os("RUST_LOG").is_none() {
+            let _ = self.filter.reload(EnvFilter::new(level.as_str()));
         }
     }
 }
@@ -67,5 +71,5 @@ fn start(files: Option<RollingFileAppender>) -> Level {
     let lines = fmt::layer().with_writer(io::stderr).with_ansi(colours);
     let filed = files.map(|files| fmt::layer().with_writer(Mutex::new(files)).with_ansi(false));
     tracing_subscriber::registry().with(wanted).with(heard).with(lines).with(filed).init();
-    Level(handle)
+    Level { filter: handle, set: LogLevel::default() }
 }
