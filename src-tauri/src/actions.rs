@@ -4,9 +4,11 @@ use crate::app::{self, App};
 use crate::limits::PAUSE;
 use crate::menu::{Action, Pause};
 use crate::window::Page;
-use jiff::Timestamp;
+use jiff::{Timestamp, Zoned};
 use registrar::config::edit::Edit;
 use registrar::config::settings::PausedUntil;
+use registrar::config::{self, Config, file};
+use registrar::hold::{self, HoldReason};
 use serde_json::{Value, json};
 use tauri::{AppHandle, Manager};
 use tauri_plugin_clipboard_manager::ClipboardExt as _;
@@ -19,15 +21,16 @@ pub(crate) fn act(app: &AppHandle, action: Action) {
         Action::OpenActivity => state.opener.show(app, Some(Page::Activity)),
         Action::CopyUrl => copy_url(app),
         Action::Quit => app::quit(app),
-        Action::TogglePublishing if state.view().publishing => {
-            click(app, paused(Some(Pause::TurnedOn)));
-        }
-        Action::TogglePublishing => click(app, paused(None)),
-        Action::Pause(pause) => click(app, paused(Some(pause))),
-        Action::Toggle(name) => {
-            let on = !state.config().provider(&name).is_some_and(|provider| provider.publish);
-            click(app, Edit::SetPublish { name, on });
-        }
+        Action::TogglePublishing => click(app, |config| {
+            let held = hold::hold(&config.settings, &Zoned::now(), false);
+            let is_paused = held.is_some_and(|held| held.reason == HoldReason::Paused);
+            paused((!is_paused).then_some(Pause::TurnedOn))
+        }),
+        Action::Pause(pause) => click(app, move |_| paused(Some(pause))),
+        Action::Toggle(name) => click(app, |config| {
+            let on = !config.provider(&name).is_some_and(|provider| provider.publish);
+            Edit::SetPublish { name, on }
+        }),
     }
 }
 
@@ -45,9 +48,18 @@ pub(crate) fn paused(pause: Option<Pause>) -> Edit {
     Edit::ChangeSettings([("pausedUntil".to_owned(), until)].into_iter().collect())
 }
 
-fn click(app: &AppHandle, edit: Edit) {
+/// The opposite of what stands in the file now, and not of what was seen of it last: that may be
+/// older than the check mark which the person clicked.
+fn click(app: &AppHandle, edit: impl FnOnce(&Config) -> Edit + Send + 'static) {
     let app = app.clone();
-    tauri::async_runtime::spawn(async move { app.state::<App>().click(edit).await });
+    tauri::async_runtime::spawn(async move {
+        let state = app.state::<App>();
+        let text = file::read(&state.home.config()).unwrap_or_default();
+        // A broken file is refused by the edit, with its reason.
+        let config =
+            config::parse(&text).map_or_else(|_| state.config(), |read| read.config.into());
+        state.click(edit(&config)).await;
+    });
 }
 
 fn copy_url(app: &AppHandle) {

@@ -1,12 +1,12 @@
 //! Shows the window, from the process that stays: the window is a process of its own, so that all of
 //! its memory goes when it is closed, and nothing that happens to it ends the publishing.
 
-use crate::app;
+use crate::app::{self, App};
 use crate::window::{self, Page};
 use parking_lot::Mutex;
 use registrar::home::Home;
 use std::process::Stdio;
-use tauri::AppHandle;
+use tauri::{AppHandle, Manager};
 use tokio::process::Command;
 use tokio::sync::oneshot;
 
@@ -42,7 +42,11 @@ impl Opener {
             if let Err(error) = run(page, without_gl, ended).await {
                 tracing::warn!(%error, "the window could not be shown: {error}");
             }
-            app::window_closed(&app);
+            // Whoever asked while it was closing means another one.
+            match window::take_wish(&app.state::<App>().home) {
+                Some(page) => app.state::<App>().opener.show(&app, page),
+                None => app::window_closed(&app),
+            }
         });
     }
 

@@ -109,6 +109,14 @@ pub(crate) fn ask(home: &Home, page: Option<Page>) {
     }
 }
 
+/// What the window is asked for and has not done: to show itself, at this page if one is meant.
+pub(crate) fn take_wish(home: &Home) -> Option<Option<Page>> {
+    let file = show_file(home);
+    let page = std::fs::read_to_string(&file).ok()?;
+    let _ = std::fs::remove_file(file);
+    Some(Page::named(page.trim()))
+}
+
 /// Runs the window until it is closed.
 pub(crate) fn run(home: Home, page: Option<Page>, level: Level) -> tauri::Result<()> {
     tauri::Builder::default()
@@ -207,13 +215,11 @@ fn replace_if_other<T: PartialEq>(value: &mut T, now: T) -> bool {
 
 /// Comes to the front when it is asked to, and ends with the process that stays.
 async fn obey(app: AppHandle, home: Home) {
-    let file = show_file(&home);
-    let _ = std::fs::remove_file(&file);
+    let _before_us = take_wish(&home);
     while instance::is_running(&home) {
         tokio::time::sleep(SHOW_EVERY).await;
-        let Ok(page) = std::fs::read_to_string(&file) else { continue };
-        let _ = std::fs::remove_file(&file);
-        if let Some(page) = Page::named(page.trim()) {
+        let Some(page) = take_wish(&home) else { continue };
+        if let Some(page) = page {
             app.state::<Window>().want_page(page);
         }
         if let Err(error) = to_front(&app) {

@@ -11,6 +11,7 @@ use crate::process::{Process, finish};
 use panel::Panel;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 use tempfile::TempDir;
 
 /// The display, the bus and what is needed to start programs there.
@@ -93,7 +94,16 @@ impl Desktop {
 
     /// Closes a window as a person does by its frame.
     pub async fn close(&self, window: &str) {
-        self.press(window, &["alt+F4"]).await;
+        // A window that was mapped a moment ago may not have the keyboard yet: then once more.
+        crate::until("the window closes", async || {
+            self.press(window, &["alt+F4"]).await;
+            let closing = crate::within(Duration::from_secs(60), "", async || {
+                let there = self.xdotool(&["getwindowname", window]).await.code == Some(0);
+                (!there).then_some(())
+            });
+            tokio::time::timeout(Duration::from_secs(1), closing).await.ok()
+        })
+        .await;
     }
 
     /// Clicks at this place of the screen with this button.
