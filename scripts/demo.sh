@@ -12,6 +12,6 @@ find_rust
 say "building mcpd, mcplocal-agent and mcpctl (the first time takes minutes)"
 cargo build --manifest-path "$root/Cargo.toml" --bins "${binaries[@]}"
 if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
-    "$root/scripts/app.sh"
+    BUILD=1 "$root/scripts/app.sh"
 fi
 exec python3 "$root/scripts/demo.py" "$CARGO_TARGET_DIR/debug"
