@@ -17,13 +17,13 @@ use registrar::config::Config;
 use registrar::config::edit::Edit;
 use registrar::config::settings::Settings;
 use registrar::home::Home;
-use registrar::host;
+use registrar::host::{self, Hosting};
 use registrar::logging::Level;
 use registrar::watch::Snapshot;
 use std::sync::Arc;
-use tauri::async_runtime::JoinHandle;
 use tauri::{AppHandle, Manager};
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// How this process calls itself in the status.
@@ -54,11 +54,8 @@ pub(crate) fn start(
 ) -> std::io::Result<()> {
     let quit = CancellationToken::new();
     let _runtime = tauri::async_runtime::handle().inner().enter();
-    let (config, watcher) = registrar::watch::start(&home, quit.clone());
-    let (status, registrar) = host::run(home.clone(), Keychain::os(), PROGRAM, quit.clone());
-    let registrar = tauri::async_runtime::spawn(async move {
-        let _ = tokio::join!(registrar, watcher);
-    });
+    let hosting = host::run(home.clone(), Keychain::os(), PROGRAM, quit.clone());
+    let Hosting { status, config, task: registrar } = hosting;
     let (refused, no_tray) = (watch::Sender::new(None), Arc::new(watch::Sender::new(None)));
     let sources = Sources {
         status: status.clone(),

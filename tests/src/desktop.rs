@@ -29,7 +29,16 @@ impl Desktop {
     pub async fn bare() -> Self {
         let (keyring, folder) = (Keyring::unlocked().await, tempfile::tempdir().unwrap());
         let mut command = Command::new("Xvfb");
-        command.args(["-displayfd", "1", "-screen", "0", "1200x900x24", "-nolisten", "tcp"]);
+        command.args([
+            "-displayfd",
+            "1",
+            "-screen",
+            "0",
+            "1200x900x24",
+            "-nolisten",
+            "tcp",
+            "-noreset",
+        ]);
         let screen = Process::start("Xvfb", &mut command, folder.path());
         let number =
             crate::until("the display is there", async || screen.out().trim().parse::<u32>().ok())

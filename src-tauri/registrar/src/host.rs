@@ -8,29 +8,45 @@ use crate::lock::{self, Lock};
 use crate::registrar::Registrar;
 use crate::requests;
 use crate::status::{Connection, Status, file};
+use crate::watch::{self as config_watch, Snapshot};
 use keychain::Keychain;
+use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-/// Publishes, or shows who does, until `stop`. The handle ends after the goodbye.
+/// What a host shows while it runs.
+pub struct Hosting {
+    /// What is published, by this process or by the one that got here first.
+    pub status: watch::Receiver<Status>,
+    /// What the folder's configuration asks for.
+    pub config: watch::Receiver<Arc<Snapshot>>,
+    /// Ends after the goodbye.
+    pub task: JoinHandle<()>,
+}
+
+/// Publishes, or shows who does, until `stop`.
 #[must_use]
-pub fn run(
-    home: Home,
-    keychain: Keychain,
-    program: &str,
-    stop: CancellationToken,
-) -> (watch::Receiver<Status>, JoinHandle<()>) {
-    let (sender, receiver) = watch::channel(Status::default());
-    let host = Host { home, keychain, program: program.to_owned(), shown: sender, stop };
-    (receiver, tokio::spawn(host.run()))
+pub fn run(home: Home, keychain: Keychain, program: &str, stop: CancellationToken) -> Hosting {
+    let (shown, status) = watch::channel(Status::default());
+    let watching = CancellationToken::new();
+    let (config, watcher) = config_watch::start(&home, watching.clone());
+    let program = program.to_owned();
+    let host = Host { home, keychain, program, config: config.clone(), shown, stop };
+    let task = tokio::spawn(async move {
+        host.run().await;
+        watching.cancel();
+        let _ = watcher.await;
+    });
+    Hosting { status, config, task }
 }
 
 struct Host {
     home: Home,
     keychain: Keychain,
     program: String,
+    config: watch::Receiver<Arc<Snapshot>>,
     shown: watch::Sender<Status>,
     stop: CancellationToken,
 }
@@ -40,8 +56,8 @@ impl Host {
         let Some(lock) = self.until_ours().await else {
             return;
         };
-        let started = Registrar::start(self.home.clone(), self.keychain.clone(), &self.program);
-        match started {
+        let (home, keychain) = (self.home.clone(), self.keychain.clone());
+        match Registrar::start(home, keychain, self.config.clone(), &self.program) {
             Ok(registrar) => self.publish(registrar, lock).await,
             Err(message) => {
                 tracing::error!("{message}");

@@ -12,7 +12,7 @@ use crate::limits::Times;
 use crate::requests::Request;
 use crate::status::Status;
 use crate::tasks::Tasks;
-use crate::watch as config_watch;
+use crate::watch::Snapshot;
 use keychain::Keychain;
 use std::sync::Arc;
 use tokio::sync::{Notify, watch};
@@ -26,15 +26,20 @@ pub struct Registrar {
     reconnect: Arc<Notify>,
     tasks: Arc<Tasks>,
     driver: JoinHandle<()>,
-    watcher: JoinHandle<()>,
 }
 
 impl Registrar {
-    /// Starts it; `program` is how it calls itself in the status.
+    /// Starts it; `config` is followed for as long as it runs, and `program` is how it calls itself
+    /// in the status.
     ///
     /// # Errors
     /// TLS cannot be set up.
-    pub fn start(home: Home, keychain: Keychain, program: &str) -> Result<Self, String> {
+    pub fn start(
+        home: Home,
+        keychain: Keychain,
+        config: watch::Receiver<Arc<Snapshot>>,
+        program: &str,
+    ) -> Result<Self, String> {
         let http = client::backend_client()?;
         let times = Times::from_env();
         let stop = CancellationToken::new();
@@ -45,8 +50,6 @@ impl Registrar {
             ..Status::default()
         }));
         end_pause(&home);
-        let watching = CancellationToken::new();
-        let (config, watcher) = config_watch::start(&home, watching.clone());
         let tasks = Tasks::new(Arc::clone(&board));
         let driver = Driver {
             home,
@@ -60,11 +63,8 @@ impl Registrar {
             reconnect: Arc::clone(&reconnect),
             beat,
         };
-        let driver = tokio::spawn(async move {
-            let _end_watching = watching.drop_guard();
-            driver.run().await;
-        });
-        Ok(Self { status: board.subscribe(), stop, reconnect, tasks, driver, watcher })
+        let driver = tokio::spawn(driver.run());
+        Ok(Self { status: board.subscribe(), stop, reconnect, tasks, driver })
     }
 
     /// What people should see, always up to date.
@@ -89,7 +89,6 @@ impl Registrar {
     pub async fn stop(self) {
         self.stop.cancel();
         let _ = self.driver.await;
-        let _ = self.watcher.await;
     }
 }
 

@@ -3,7 +3,7 @@
 use keychain::Keychain;
 use registrar::hold::HoldReason;
 use registrar::home::Home;
-use registrar::host;
+use registrar::host::{self, Hosting};
 use registrar::status::{Connection, Status};
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
@@ -12,8 +12,8 @@ pub(crate) async fn run(home: Home) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     // Before anything starts: a signal that comes early must not be lost.
     let signal = signal()?;
-    let (mut status, mut host) =
-        host::run(home, Keychain::os(), env!("CARGO_BIN_NAME"), stop.clone());
+    let hosting = host::run(home, Keychain::os(), env!("CARGO_BIN_NAME"), stop.clone());
+    let Hosting { mut status, task: mut host, .. } = hosting;
     tell(&[NotifyState::Ready]);
     let mut signal = std::pin::pin!(signal);
     loop {
