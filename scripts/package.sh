@@ -11,5 +11,5 @@ install_npm ui
 npm --prefix ui run build
 export CARGO_TARGET_DIR=$CARGO_TARGET_DIR-desktop
 say "building the package (the first time takes many minutes)"
-(cd src-tauri && ../ui/node_modules/.bin/tauri build --ci --no-sign --bundles "${1:-deb}" -- --locked)
-find "$CARGO_TARGET_DIR/release/bundle/${1:-deb}" -maxdepth 1 -type f | tail -1
+(cd src-tauri && ../ui/node_modules/.bin/tauri build --ci --no-sign --bundles "${1:-deb}" -- --locked --profile desktop)
+find "$CARGO_TARGET_DIR/desktop/bundle/${1:-deb}" -maxdepth 1 -type f | tail -1

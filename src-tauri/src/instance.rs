@@ -1,7 +1,8 @@
 //! One tray app per folder: a second start shows the window of the first and ends. By a lock and a
 //! file, so that it works where there is no session bus too.
 
-use crate::limits::SHOW_EVERY;
+use crate::limits::ASKED_EVERY;
+use registrar::hints::Hints;
 use registrar::home::Home;
 use std::fs::{File, TryLockError};
 use std::io;
@@ -40,8 +41,10 @@ pub(crate) fn is_running(home: &Home) -> bool {
 impl Instance {
     /// Calls `show` whenever another start asks for the window.
     pub(crate) async fn follow(self, show: impl Fn()) {
+        let mut hints = Hints::default();
         loop {
-            tokio::time::sleep(SHOW_EVERY).await;
+            hints.aim(&[self.show.parent().unwrap_or(&self.show)]);
+            hints.heard(ASKED_EVERY).await;
             if self.show.exists() {
                 let _ = std::fs::remove_file(&self.show);
                 show();

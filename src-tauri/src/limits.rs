@@ -57,5 +57,8 @@ pub(crate) const FIELD_CHARS_MAX: usize = 16 * 1024;
 /// Between looks of the window at the status of the publishing process.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(300);
 
-/// Between looks whether a second start wants the window.
+/// Between looks whether a second start wants the window, where the file system does not tell of it.
+pub(crate) const ASKED_EVERY: Duration = Duration::from_secs(2);
+
+/// Between looks of the window whether it is wanted at the front.
 pub(crate) const SHOW_EVERY: Duration = Duration::from_millis(300);

@@ -3,10 +3,11 @@
 use crate::{World, hidden};
 use e2e::agent::{Agent, Home, provider};
 use e2e::backend::Backend;
+use e2e::desktop::logind::Logind;
 use e2e::desktop::notifications::Notifications;
 use e2e::desktop::{App, Desktop};
 use e2e::mcpd::Mcpd;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const TITLE: &str = "mcplocal";
 
@@ -71,6 +72,19 @@ async fn the_last_state_is_there_again_after_a_restart() {
     icon.says("Paused").await;
     icon.click("Publish to mcpd").await;
     world.mcpd.active(&world.caller, "qwen").await;
+}
+
+#[tokio::test]
+async fn the_machine_is_kept_awake_while_somebody_is_answered_when_so_chosen() {
+    let world = World::new().await;
+    let logind = Logind::start(&world.desktop.keyring.bus.address).await;
+    let mut config: Value = serde_json::from_str(&world.home.read("config.json")).unwrap();
+    config["mcplocal"]["keepAwake"] = json!("answering");
+    world.home.write(&config.to_string());
+    let answer = world.scripted(json!({"do": "count", "n": 9, "stallAt": 3})).await;
+    logind.until_held(&["mcplocal: idle: block", "mcplocal: sleep: block"]).await;
+    drop(answer);
+    logind.until_held(&[]).await;
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use e2e::caller::read;
 use e2e::mcpctl::Mcpctl;
 use e2e::mcpd::Mcpd;
 use e2e::process::CommandLine as _;
+use jiff::ToSpan as _;
 use serde_json::{Value, json};
 
 fn settings(world: &World, settings: &Value) {
@@ -37,6 +38,20 @@ async fn a_pause_until_a_time_ends_by_itself() {
     settings(&world, &json!({"pausedUntil": until.to_string()}));
     world.home.shows("held back", |s| s["connection"]["until"].as_u64().is_some()).await;
     world.home.shows("online", |s| s["connection"]["state"] == "online").await;
+}
+
+#[tokio::test]
+async fn quiet_hours_hold_everything_back_until_they_are_over() {
+    let world = World::new().await;
+    world.mcpd.active(&world.caller, "qwen").await;
+    let now = jiff::Zoned::now();
+    let at = |hours: i64| (&now + hours.hours()).strftime("%H:%M").to_string();
+    settings(&world, &json!({"quietHours": {"from": at(-1), "to": at(1)}}));
+    world.mcpd.gone(&world.caller, "qwen").await;
+    let held = world.home.shows("held back", |s| s["connection"]["state"] == "held").await;
+    assert_eq!(held["connection"]["reason"], "quietHours");
+    settings(&world, &json!({"quietHours": {"from": at(1), "to": at(2)}}));
+    world.mcpd.active(&world.caller, "qwen").await;
 }
 
 #[tokio::test]

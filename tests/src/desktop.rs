@@ -1,6 +1,7 @@
 //! A desktop in a box: a display that nobody sees, a window manager, a session bus with a keyring, a
 //! panel, and the tray app on it.
 
+pub mod logind;
 pub mod notifications;
 pub mod panel;
 pub mod window;
@@ -68,6 +69,8 @@ impl Desktop {
             ("HOME".to_owned(), at("home")),
             ("XDG_RUNTIME_DIR".to_owned(), at("")),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
+            // One bus is enough here, and the machine's own is none of a test's business.
+            ("DBUS_SYSTEM_BUS_ADDRESS".to_owned(), self.keyring.bus.address.clone()),
         ];
         let keyring = self.keyring.environment();
         environment.extend(keyring.map(|(name, value)| (name.to_owned(), value.to_owned())));

@@ -3,17 +3,17 @@
 
 use crate::driver::unix_ms;
 use crate::home::Home;
-use crate::limits::{LOCK_EVERY, REQUESTS_EVERY, STATUS_EVERY};
+use crate::limits::{LOCK_EVERY, STATUS_EVERY};
 use crate::lock::{self, Lock};
 use crate::registrar::Registrar;
-use crate::requests;
+use crate::requests::Requests;
 use crate::status::{Connection, Status, file};
 use crate::watch::{self as config_watch, Snapshot};
 use keychain::Keychain;
 use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// What a host shows while it runs.
@@ -94,13 +94,12 @@ impl Host {
         let mut status = registrar.status();
         let mut write_at = Instant::now();
         let mut written = false;
-        let mut look = tokio::time::interval(REQUESTS_EVERY);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut requests = Requests::new(&self.home);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => break,
-                _ = look.tick() => {
-                    for request in requests::take(&self.home) {
+                taken = requests.next() => {
+                    for request in taken {
                         registrar.perform(&request);
                     }
                 }

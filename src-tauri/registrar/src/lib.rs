@@ -12,6 +12,7 @@ pub mod diagnostics;
 pub mod discover;
 pub mod doctor;
 mod driver;
+pub mod hints;
 pub mod hold;
 pub mod home;
 pub mod host;

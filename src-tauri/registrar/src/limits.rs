@@ -53,8 +53,8 @@ pub const LOCK_EVERY: Duration = Duration::from_secs(1);
 pub const STATUS_EVERY: Duration = Duration::from_secs(1);
 /// Between looks at the batteries, where that matters.
 pub const POWER_EVERY: Duration = Duration::from_secs(10);
-/// Between looks for requests of other processes.
-pub const REQUESTS_EVERY: Duration = Duration::from_millis(500);
+/// Between looks for requests of other processes, where the file system does not tell of them.
+pub const REQUESTS_EVERY: Duration = Duration::from_secs(2);
 /// A request that nobody took within this time is not meant any more.
 pub const REQUEST_STALE: Duration = Duration::from_secs(60);
 /// Ended requests that the status remembers.

@@ -2,10 +2,13 @@
 //! under `requests/`, taken away when it is done. Tray and command line ask the same way, whoever
 //! publishes, and nothing listens.
 
+use crate::hints::Hints;
 use crate::home::{Home, write_private};
-use crate::limits::REQUEST_STALE;
+use crate::limits::{REQUEST_STALE, REQUESTS_EVERY};
 use serde::{Deserialize, Serialize};
 use std::io;
+use std::path::{Path, PathBuf};
+use tokio::time::Instant;
 
 /// Requests that are taken at once; the rest waits for the next look.
 const AT_ONCE: usize = 64;
@@ -36,9 +39,35 @@ pub fn send(home: &Home, request: &Request) -> io::Result<()> {
     write_private(&dir.join(name), &serde_json::to_vec(request)?)
 }
 
-/// Takes those that wait, oldest first. What is old or no request is taken away too.
-pub(crate) fn take(home: &Home) -> Vec<Request> {
-    let Ok(entries) = std::fs::read_dir(home.requests()) else {
+/// Those that come.
+pub(crate) struct Requests {
+    dir: PathBuf,
+    hints: Hints,
+    look_at: Instant,
+}
+
+impl Requests {
+    pub(crate) fn new(home: &Home) -> Self {
+        let dir = home.requests();
+        // Without the folder there would be nothing to watch.
+        let _ = std::fs::create_dir_all(&dir);
+        let mut hints = Hints::default();
+        hints.aim(&[&dir]);
+        Self { dir, hints, look_at: Instant::now() }
+    }
+
+    /// The next ones, oldest first; none when none came for a while. May be dropped and called again.
+    pub(crate) async fn next(&mut self) -> Vec<Request> {
+        self.hints.heard(self.look_at.saturating_duration_since(Instant::now())).await;
+        self.look_at = Instant::now() + REQUESTS_EVERY;
+        self.hints.aim(&[&self.dir]);
+        take(&self.dir)
+    }
+}
+
+/// Takes those that wait. What is old or no request is taken away too.
+fn take(dir: &Path) -> Vec<Request> {
+    let Ok(entries) = std::fs::read_dir(dir) else {
         return Vec::new();
     };
     let mut files: Vec<_> = entries
@@ -58,7 +87,7 @@ pub(crate) fn take(home: &Home) -> Vec<Request> {
         .collect()
 }
 
-fn read(path: &std::path::Path) -> Option<Request> {
+fn read(path: &Path) -> Option<Request> {
     let meta = std::fs::metadata(path).ok()?;
     let fresh = meta.modified().ok()?.elapsed().is_ok_and(|age| age < REQUEST_STALE);
     if !fresh || meta.len() > MAX_BYTES {
@@ -77,12 +106,12 @@ mod tests {
     fn requests_are_taken_once_in_order_and_rubbish_disappears() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path()).unwrap();
-        assert_eq!(take(&home), vec![]);
+        assert_eq!(take(&home.requests()), vec![]);
         let stop = Request::Stop { task: "t1".into() };
         send(&home, &stop).unwrap();
         std::fs::write(home.requests().join("0.json"), "rubbish").unwrap();
         send(&home, &Request::Reconnect).unwrap();
-        assert_eq!(take(&home), vec![stop, Request::Reconnect]);
+        assert_eq!(take(&home.requests()), vec![stop, Request::Reconnect]);
         assert_eq!(std::fs::read_dir(home.requests()).unwrap().count(), 0);
     }
 
@@ -94,6 +123,6 @@ mod tests {
         let path = std::fs::read_dir(home.requests()).unwrap().next().unwrap().unwrap().path();
         let old = SystemTime::now() - Duration::from_secs(61);
         std::fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
-        assert_eq!(take(&home), vec![]);
+        assert_eq!(take(&home.requests()), vec![]);
     }
 }

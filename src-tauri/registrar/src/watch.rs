@@ -1,20 +1,19 @@
 //! Follows `config.json`, whoever writes it and however: in place, by rename, through a link, or
 //! with the folder itself made anew; and with it what the settings make of the time and the battery.
 //!
-//! File notifications are a hint to look sooner; a poll every second is what is relied on, since
-//! notifications stay silent on network file systems, bind mounts and exhausted limits. What was
-//! read is compared by content, so that a hint too many costs nothing.
+//! A poll every second is what is relied on; what was read is compared by content, so that a hint too
+//! many costs nothing.
 
 use crate::config::{self, Config, Problem, file};
+use crate::hints::Hints;
 use crate::hold::{self, Hold};
 use crate::home::Home;
 use crate::power::Power;
 use jiff::Zoned;
-use notify::{RecursiveMode, Watcher as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -107,14 +106,15 @@ impl State {
 }
 
 async fn follow(mut state: State, sender: watch::Sender<Arc<Snapshot>>, stop: CancellationToken) {
-    let hint = Arc::new(Notify::new());
-    let mut hints = Hints::new(Arc::clone(&hint));
+    let mut hints = Hints::default();
     loop {
-        hints.aim(&state.path);
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(POLL) => {}
-            () = hint.notified() => tokio::time::sleep(QUIET).await,
+        // The file's own folder, and the one of what it links to.
+        let target = file::target_of(&state.path);
+        hints.aim(&[&state.path, &target].map(|path| path.parent().unwrap_or(path)));
+        match stop.run_until_cancelled(hints.heard(POLL)).await {
+            None => return,
+            Some(true) => tokio::time::sleep(QUIET).await,
+            Some(false) => {}
         }
         if state.look() | state.hold() {
             if let Some(problem) = &state.snapshot.problem {
@@ -125,66 +125,12 @@ async fn follow(mut state: State, sender: watch::Sender<Arc<Snapshot>>, stop: Ca
     }
 }
 
-/// Watches the folders that matter: the file's own and the one of what it links to.
-struct Hints {
-    watcher: Option<notify::RecommendedWatcher>,
-    watched: Vec<(PathBuf, Option<u64>)>,
-}
-
-impl Hints {
-    fn new(hint: Arc<Notify>) -> Self {
-        let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Our own reading is told too: taking it for a change would never end.
-            if !event.is_ok_and(|event| event.kind.is_access()) {
-                hint.notify_one();
-            }
-        });
-        Self { watcher: watcher.ok(), watched: Vec::new() }
-    }
-
-    /// Watches anew when a folder has become another one.
-    fn aim(&mut self, path: &Path) {
-        let Some(watcher) = &mut self.watcher else {
-            return;
-        };
-        let target = file::target_of(path);
-        let mut dirs: Vec<(PathBuf, Option<u64>)> = [path, target.as_path()]
-            .iter()
-            .filter_map(|p| p.parent())
-            .map(|dir| (dir.to_owned(), identity(dir)))
-            .collect();
-        dirs.dedup();
-        if dirs == self.watched {
-            return;
-        }
-        for (dir, _) in &self.watched {
-            let _ = watcher.unwatch(dir);
-        }
-        for (dir, _) in &dirs {
-            let _ = watcher.watch(dir, RecursiveMode::NonRecursive);
-        }
-        self.watched = dirs;
-    }
-}
-
-#[cfg(unix)]
-fn identity(dir: &Path) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata(dir).ok().map(|m| m.ino())
-}
-
-#[cfg(not(unix))]
-fn identity(dir: &Path) -> Option<u64> {
-    dir.exists().then_some(0)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Hints, QUIET, Snapshot, start};
+    use super::{Snapshot, start};
     use crate::home::Home;
     use std::sync::Arc;
     use std::time::Duration;
-    use tokio::sync::Notify;
     use tokio::sync::watch::Receiver;
     use tokio_util::sync::CancellationToken;
 
@@ -224,23 +170,6 @@ mod tests {
         until(&mut seen, has("again")).await;
         stop.cancel();
         task.await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn reading_the_file_is_no_reason_to_look_at_it() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("config.json"), "{}").unwrap();
-        let hint = Arc::new(Notify::new());
-        let mut hints = Hints::new(Arc::clone(&hint));
-        hints.aim(&dir.path().join("config.json"));
-        for _ in 0..5 {
-            std::fs::read(dir.path().join("config.json")).unwrap();
-            std::fs::read_dir(dir.path()).unwrap().count();
-        }
-        let heard = tokio::time::timeout(QUIET, hint.notified()).await;
-        assert!(heard.is_err(), "a hint came");
-        std::fs::write(dir.path().join("config.json"), "{ }").unwrap();
-        tokio::time::timeout(Duration::from_secs(2), hint.notified()).await.expect("a hint comes");
     }
 
     #[cfg(unix)]
