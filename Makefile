@@ -1,6 +1,6 @@
 # Everything a person types. What happens is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint app figures package
+.PHONY: help demo test lint app bench figures package
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\): ## /  make \1\t/p' Makefile
@@ -16,6 +16,9 @@ lint: ## formatting and lints only
 
 app: ## build the tray app and start it
 	@scripts/app.sh
+
+bench: ## the relay beside its peers: speed, memory, CPU (KEEP=1: write it down)
+	@scripts/bench.sh
 
 figures: ## memory, idle CPU and times of the tray app (KEEP=1: write them down)
 	@scripts/figures.sh $(if $(KEEP),--keep)

@@ -6,6 +6,7 @@ pub mod agent;
 pub mod backend;
 pub mod bus;
 pub mod caller;
+pub mod cost;
 pub mod desktop;
 pub mod keyring;
 pub mod llama;

@@ -17,6 +17,7 @@ pub struct Mcpd {
     pub folder: Arc<TempDir>,
     port: u16,
     scale: f64,
+    log: &'static str,
     http: Client,
 }
 
@@ -28,14 +29,19 @@ impl Mcpd {
 
     /// With every time limit multiplied.
     pub async fn scaled(scale: f64) -> Self {
-        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), 0, scale).await
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), 0, scale, "trace").await
     }
 
-    async fn start_in(folder: Arc<TempDir>, port: u16, scale: f64) -> Self {
+    /// Starts one as people run it: it logs what they would see, and no more.
+    pub async fn usual() -> Self {
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), 0, 1.0, "info").await
+    }
+
+    async fn start_in(folder: Arc<TempDir>, port: u16, scale: f64, log: &'static str) -> Self {
         let mut command = Command::new(program("mcpd"));
         command
             .args(["--data-dir", data(&folder).as_str(), "--listen", &format!("127.0.0.1:{port}")])
-            .env("RUST_LOG", "trace")
+            .env("RUST_LOG", log)
             .env("MCPD_TIME_SCALE", scale.to_string());
         let before = std::fs::read_to_string(folder.path().join("mcpd.out")).unwrap_or_default();
         let mut process = Process::start("mcpd", &mut command, folder.path());
@@ -48,13 +54,13 @@ impl Mcpd {
         .await;
         let port = url.rsplit(':').next().unwrap().parse().unwrap();
         let http = Client::builder().no_proxy().build().unwrap();
-        Self { url, process, folder, port, scale, http }
+        Self { url, process, folder, port, scale, log, http }
     }
 
     /// Kills it and starts it again on the same port and database.
     pub async fn restart(mut self) -> Self {
         self.process.kill();
-        Self::start_in(Arc::clone(&self.folder), self.port, self.scale).await
+        Self::start_in(Arc::clone(&self.folder), self.port, self.scale, self.log).await
     }
 
     /// A token, made as an admin makes it.

@@ -1,0 +1,217 @@
+//! A backend that costs next to nothing: it answers from blocks that were made before. What it shall
+//! answer stands at the very front of the request's body, see [`Script`].
+
+use bytes::{Buf as _, BytesMut};
+use std::io;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// One event of a stream at full speed: about what a server sends for one token.
+pub(crate) const EVENT: &str =
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\" word\"}}]}\n\n";
+/// The last event of every stream.
+pub(crate) const DONE: &str = "data: [DONE]\n\n";
+/// The answer that is no stream.
+pub(crate) const WHOLE: &str = "{\"object\":\"chat.completion\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"word\"}}]}";
+/// What marks the time in a paced event.
+pub(crate) const STAMP: &str = "\"sent\":";
+
+/// The key in front of the body whose value is a [`Script`].
+const KEY: &[u8] = b"{\"x_bench\":\"";
+const MODELS: &str =
+    "{\"object\":\"list\",\"data\":[{\"id\":\"the-backends-own-name\",\"object\":\"model\"}]}";
+/// Events in one write at full speed.
+const BLOCK: usize = 512;
+const READ: usize = 256 * 1024;
+
+/// What to answer.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Script {
+    /// [`WHOLE`].
+    Whole,
+    /// So many events as fast as the socket takes them.
+    Stream(usize),
+    /// So many events, each with the time at which it was sent, one every so many milliseconds.
+    Paced(usize, u64),
+}
+
+impl Script {
+    /// The request body that asks for it, with this many bytes of prompt.
+    pub(crate) fn body(self, model: &str, prompt: usize) -> bytes::Bytes {
+        let (script, stream) = match self {
+            Self::Whole => ("whole".to_owned(), false),
+            Self::Stream(events) => (format!("stream {events}"), true),
+            Self::Paced(events, pause) => (format!("paced {events} {pause}"), true),
+        };
+        let prompt = "x".repeat(prompt);
+        format!(
+            "{{\"x_bench\":\"{script}\",\"model\":\"{model}\",\"stream\":{stream},\
+             \"messages\":[{{\"role\":\"user\",\"content\":\"{prompt}\"}}]}}"
+        )
+        .into()
+    }
+
+    fn read(body: &[u8]) -> Option<Self> {
+        let rest = body.strip_prefix(KEY)?;
+        let end = memchr::memchr(b'"', rest)?;
+        let mut words = std::str::from_utf8(&rest[..end]).ok()?.split(' ');
+        let name = words.next()?;
+        let mut number = || words.next()?.parse::<usize>().ok();
+        match name {
+            "whole" => Some(Self::Whole),
+            "stream" => Some(Self::Stream(number()?)),
+            "paced" => Some(Self::Paced(number()?, number()? as u64)),
+            _ => None,
+        }
+    }
+}
+
+/// The backend in a process of its own.
+pub(crate) struct Backend {
+    pub(crate) url: String,
+    _process: e2e::process::Process,
+    _folder: TempDir,
+}
+
+impl Backend {
+    pub(crate) async fn start() -> io::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("backend");
+        let process = e2e::process::Process::start("backend", &mut command, folder.path());
+        let url = e2e::until("the backend listens", async || {
+            process.out().lines().next().map(str::to_owned)
+        })
+        .await;
+        Ok(Self { url, _process: process, _folder: folder })
+    }
+}
+
+/// Serves until the process is ended.
+pub(crate) async fn serve() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("http://{}", listener.local_addr()?);
+    let blocks = Arc::new(Blocks::new());
+    loop {
+        let (socket, _) = listener.accept().await?;
+        socket.set_nodelay(true)?;
+        let blocks = Arc::clone(&blocks);
+        // A peer that leaves ends its connection, and that is all.
+        tokio::spawn(async move { serve_connection(socket, &blocks).await });
+    }
+}
+
+/// Answers that were made before.
+struct Blocks {
+    whole: String,
+    models: String,
+    events: String,
+    done: String,
+}
+
+impl Blocks {
+    fn new() -> Self {
+        Self {
+            whole: with_length(WHOLE),
+            models: with_length(MODELS),
+            events: chunk(EVENT).repeat(BLOCK),
+            done: format!("{}0\r\n\r\n", chunk(DONE)),
+        }
+    }
+}
+
+fn with_length(body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// Each event is a chunk of its own, as inference servers send them.
+fn chunk(data: &str) -> String {
+    format!("{:x}\r\n{data}\r\n", data.len())
+}
+
+async fn serve_connection(mut socket: TcpStream, blocks: &Blocks) -> io::Result<()> {
+    let mut buffer = BytesMut::with_capacity(READ);
+    while let Some((is_post, length)) = head(&mut socket, &mut buffer).await? {
+        while buffer.len() < length {
+            if socket.read_buf(&mut buffer).await? == 0 {
+                return Ok(());
+            }
+        }
+        let script = Script::read(&buffer[..length]);
+        buffer.advance(length);
+        match script {
+            _ if !is_post => socket.write_all(blocks.models.as_bytes()).await?,
+            None | Some(Script::Whole) => socket.write_all(blocks.whole.as_bytes()).await?,
+            Some(Script::Stream(events)) => stream(&mut socket, blocks, events).await?,
+            Some(Script::Paced(events, pause)) => {
+                paced(&mut socket, blocks, events, Duration::from_millis(pause)).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether it is a POST, and the length of its body; `None` when the peer has left.
+async fn head(socket: &mut TcpStream, buffer: &mut BytesMut) -> io::Result<Option<(bool, usize)>> {
+    loop {
+        let mut headers = [httparse::EMPTY_HEADER; 32];
+        let mut request = httparse::Request::new(&mut headers);
+        let parsed = request.parse(buffer).map_err(io::Error::other)?;
+        if let httparse::Status::Complete(size) = parsed {
+            let is_post = request.method == Some("POST");
+            let length =
+                request.headers.iter().find(|h| h.name.eq_ignore_ascii_case("content-length"));
+            let length =
+                length.and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok());
+            buffer.advance(size);
+            return Ok(Some((is_post, length.unwrap_or(0))));
+        }
+        buffer.reserve(READ);
+        if socket.read_buf(buffer).await? == 0 {
+            return Ok(None);
+        }
+    }
+}
+
+const STREAM_HEAD: &str =
+    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
+
+async fn stream(socket: &mut TcpStream, blocks: &Blocks, events: usize) -> io::Result<()> {
+    socket.write_all(STREAM_HEAD.as_bytes()).await?;
+    let one = blocks.events.len() / BLOCK;
+    let mut left = events;
+    while left > 0 {
+        let now = left.min(BLOCK);
+        socket.write_all(&blocks.events.as_bytes()[..now * one]).await?;
+        left -= now;
+    }
+    socket.write_all(blocks.done.as_bytes()).await
+}
+
+async fn paced(
+    socket: &mut TcpStream,
+    blocks: &Blocks,
+    events: usize,
+    pause: Duration,
+) -> io::Result<()> {
+    socket.write_all(STREAM_HEAD.as_bytes()).await?;
+    let mut tick = tokio::time::interval(pause);
+    for _ in 0..events {
+        tick.tick().await;
+        let event = format!("data: {{{STAMP}{}}}\n\n", unix_nanos());
+        socket.write_all(chunk(&event).as_bytes()).await?;
+    }
+    socket.write_all(blocks.done.as_bytes()).await
+}
+
+/// A clock that all processes of the machine share.
+pub(crate) fn unix_nanos() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
+}

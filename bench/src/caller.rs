@@ -1,0 +1,72 @@
+//! A caller: one connection, one request after the other.
+
+use crate::roads::Road;
+use bytes::Bytes;
+use http::{Method, Request, Response, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+/// An open connection.
+pub(crate) struct Caller {
+    sender: SendRequest<Full<Bytes>>,
+    authority: String,
+    bearer: String,
+}
+
+impl Caller {
+    pub(crate) async fn connect(road: &Road) -> Self {
+        let authority = road.url.trim_start_matches("http://").to_owned();
+        let socket = TcpStream::connect(&authority).await.unwrap();
+        socket.set_nodelay(true).unwrap();
+        let (sender, connection) = http1::handshake(TokioIo::new(socket)).await.unwrap();
+        tokio::spawn(connection);
+        Self { sender, authority, bearer: format!("Bearer {}", road.token) }
+    }
+
+    /// So many connections.
+    pub(crate) async fn several(road: &Road, count: usize) -> Vec<Self> {
+        let mut callers = Vec::with_capacity(count);
+        for _ in 0..count {
+            callers.push(Self::connect(road).await);
+        }
+        callers
+    }
+
+    /// Sends a chat; the answer's head.
+    pub(crate) async fn post(&mut self, body: &Bytes) -> Response<Incoming> {
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri("/v1/chat/completions")
+            .header(header::HOST, &self.authority)
+            .header(header::AUTHORIZATION, &self.bearer)
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body.clone()))
+            .unwrap();
+        self.sender.ready().await.unwrap();
+        let response = self.sender.send_request(request).await.unwrap();
+        assert_eq!(response.status(), 200, "a road refuses");
+        response
+    }
+
+    /// Sends a chat and reads the answer, whose length must be this.
+    pub(crate) async fn whole(&mut self, body: &Bytes, length: usize) {
+        let read = self.pieces(body, |_| ()).await;
+        assert_eq!(read, length, "an answer has another length than the backend gave it");
+    }
+
+    /// Sends a chat and looks at each piece of its answer; the answer's length.
+    pub(crate) async fn pieces(&mut self, body: &Bytes, mut look: impl FnMut(&[u8])) -> usize {
+        let mut response = self.post(body).await;
+        let mut length = 0;
+        while let Some(frame) = response.body_mut().frame().await {
+            if let Ok(data) = frame.unwrap().into_data() {
+                length += data.len();
+                look(&data);
+            }
+        }
+        length
+    }
+}

@@ -1,0 +1,116 @@
+//! The small numbers that people feel.
+
+use crate::load::percentile;
+use crate::report::{Line, short};
+use crate::roads::ours::{self, Ours};
+use e2e::agent::provider;
+use e2e::backend::Backend;
+use e2e::mcpd::Mcpd;
+use e2e::process::program;
+use serde_json::json;
+use std::time::Duration;
+use tokio::time::Instant;
+
+const ROUNDS: usize = 5;
+/// Between looks at the catalogue.
+const LOOK: Duration = Duration::from_millis(2);
+/// How long an idle agent is watched.
+const IDLE: Duration = Duration::from_secs(30);
+
+pub(crate) async fn measure() -> Vec<Line> {
+    let backend = Backend::awake().await;
+    let mcpd = Mcpd::usual().await;
+    let at_start = mcpd.process.memory() as f64 / f64::from(1 << 20);
+    let mut ours = Ours::publish(mcpd, &provider("one", &backend.url));
+    let published = starts(&mut ours).await;
+    let edits = edits(&ours, &backend.url).await;
+    let (memory, cpu) = idle(&ours).await;
+    let mut lines = vec![
+        Line::new("mcpd at start, MiB", short(at_start), "≤ 15"),
+        Line::new("agent from start to published, ms", published, ""),
+        Line::new("config edit to catalogue, ms", edits, "≤ 500"),
+        Line::new("wake beyond the recipe, ms", wakes().await, "≤ 120"),
+        Line::new("idle agent, MiB", memory, "≤ 12"),
+        Line::new("idle agent, % of one CPU", cpu, "≤ 0.05"),
+    ];
+    for name in ["mcpd", "mcplocal-agent", "mcpctl"] {
+        let size = std::fs::metadata(program(name)).unwrap().len() as f64 / f64::from(1 << 20);
+        lines.push(Line::new(&format!("{name} on disk, MiB"), short(size), ""));
+    }
+    lines
+}
+
+async fn until_there(ours: &Ours, name: &str) {
+    loop {
+        let path = format!("/api/v1/llms/{name}");
+        let row = ours.mcpd.get(&path, &ours.caller).send().await.unwrap();
+        if row.status().is_success() {
+            let row: serde_json::Value = row.json().await.unwrap();
+            if row["status"] == "active" && row["connected"] == true {
+                return;
+            }
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn starts(ours: &mut Ours) -> String {
+    let token = ours.mcpd.token("mia", "publish");
+    let mut found = Vec::new();
+    for _ in 0..ROUNDS {
+        ours.agent.process.stop().await;
+        ours.mcpd.gone(&ours.caller, "one").await;
+        let began = Instant::now();
+        ours.agent = ours::start(&ours.agent.home, &token);
+        until_there(ours, "one").await;
+        found.push(began.elapsed());
+    }
+    median(found)
+}
+
+async fn edits(ours: &Ours, backend: &str) -> String {
+    let mut found = Vec::new();
+    for round in 0..ROUNDS {
+        let name = format!("new-{round}");
+        let entries = [provider("one", backend), provider(&name, backend)];
+        let began = Instant::now();
+        ours.agent.home.configure(&ours.mcpd.url, &entries);
+        until_there(ours, &name).await;
+        found.push(began.elapsed());
+    }
+    median(found)
+}
+
+/// From the call to the answer of a model whose recipe takes no time.
+async fn wakes() -> String {
+    let mut found = Vec::new();
+    for _ in 0..ROUNDS {
+        let backend = Backend::asleep().await;
+        let mut entry = provider("sleeper", &backend.url);
+        entry["wake"] =
+            json!({"type": "http", "method": "POST", "url": format!("{}/wake", backend.url)});
+        let ours = Ours::publish(Mcpd::usual().await, &entry);
+        let asleep = |row: &serde_json::Value| row["status"] == "hibernating";
+        ours.mcpd.row(&ours.caller, "sleeper", asleep).await;
+        let began = Instant::now();
+        let call = ours.mcpd.post("/v1/chat/completions", &ours.caller);
+        let answer = call.json(&json!({"model": "sleeper", "messages": []})).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        found.push(began.elapsed());
+    }
+    median(found)
+}
+
+async fn idle(ours: &Ours) -> (String, String) {
+    let pid = ours.agent.process.pid();
+    let before = e2e::cost::cpu(pid);
+    tokio::time::sleep(IDLE).await;
+    let share = (e2e::cost::cpu(pid) - before) / IDLE.as_secs_f64() * 100.0;
+    let memory = ours.agent.process.memory() as f64 / f64::from(1 << 20);
+    (short(memory), short(share))
+}
+
+fn median(mut found: Vec<Duration>) -> String {
+    found.sort();
+    short(percentile(&found, 50).as_secs_f64() * 1000.0)
+}

@@ -1,0 +1,100 @@
+//! How cost grows: publishers that are connected, rows in the catalogue, callers that do not read.
+
+use crate::backend::{Backend, Script, WHOLE};
+use crate::caller::Caller;
+use crate::load::{latencies, percentile};
+use crate::publisher::Crowd;
+use crate::report::{Line, short};
+use crate::roads::ours::Ours;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Publishers that are connected.
+const CROWDS: [usize; 4] = [1, 10, 100, 1000];
+/// Rows of each of them.
+const ROWS: usize = 10;
+/// How long each crowd is measured.
+const TIME: Duration = Duration::from_secs(2);
+/// Callers that ask for a long answer and do not read it.
+const STUCK: usize = 100;
+/// Events of an answer that no socket's buffers can take.
+const LONG: usize = 400_000;
+/// After a change, memory is looked at when it has been quiet for so long.
+const SETTLE: Duration = Duration::from_secs(2);
+
+pub(crate) async fn measure(backend: &Backend) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let ours = Ours::open(&backend.url).await;
+    crowds(&ours, &mut lines).await;
+    // The crowd has left; its rows are in the database still.
+    let began = Instant::now();
+    let mcpd = ours.mcpd.restart().await;
+    let took = short(began.elapsed().as_secs_f64() * 1000.0);
+    let rows = CROWDS.last().unwrap() * ROWS;
+    lines.push(Line::new(&format!("mcpd's start with {rows} rows, ms"), took, ""));
+    drop(mcpd);
+    let ours = Ours::open(&backend.url).await;
+    lines.push(stuck(&ours).await);
+    lines
+}
+
+async fn crowds(ours: &Ours, lines: &mut Vec<Line>) {
+    let road = ours.road();
+    let body = Script::Whole.body("bench", 32);
+    let mut crowd = Crowd::at(&ours.mcpd);
+    let before = ours.mcpd.process.memory();
+    let mut first = None;
+    for count in CROWDS {
+        crowd.grow(count, ROWS).await;
+        let cpu = road.cpu().unwrap();
+        let found = latencies(&road, &body, WHOLE.len(), TIME).await;
+        let p50 = percentile(&found, 50).as_secs_f64() * 1e6;
+        let cost = (road.cpu().unwrap() - cpu) / found.len() as f64 * 1e6;
+        let (p50_first, cost_first) = *first.get_or_insert((p50, cost));
+        let value = format!(
+            "{} µs ({}×), {} µs CPU ({}×)",
+            short(p50),
+            short(p50 / p50_first),
+            short(cost),
+            short(cost / cost_first)
+        );
+        let target = if count == 1000 { "≤ 1.1×" } else { "" };
+        lines.push(Line::new(&format!("whole answer with {count} publishers"), value, target));
+    }
+    tokio::time::sleep(SETTLE).await;
+    let count = CROWDS[CROWDS.len() - 1];
+    let each = (ours.mcpd.process.memory() - before) as f64 / count as f64 / 1000.0;
+    let what = format!("mcpd's memory for each of {count} idle publishers with {ROWS} rows, KB");
+    lines.push(Line::new(&what, short(each), "≤ 20"));
+    lines.push(catalogue(ours).await);
+}
+
+async fn catalogue(ours: &Ours) -> Line {
+    let mut found = Vec::new();
+    let mut rows = 0;
+    for _ in 0..10 {
+        let began = Instant::now();
+        let answer = ours.mcpd.get("/v1/models", &ours.caller).send().await.unwrap();
+        let answer: serde_json::Value = answer.json().await.unwrap();
+        found.push(began.elapsed());
+        rows = answer["data"].as_array().map_or(0, Vec::len);
+    }
+    found.sort();
+    let took = percentile(&found, 50).as_secs_f64() * 1000.0;
+    Line::new(&format!("/v1/models with {rows} rows, ms"), short(took), "")
+}
+
+async fn stuck(ours: &Ours) -> Line {
+    let road = ours.road();
+    let body = Script::Stream(LONG).body("bench", 32);
+    let before = ours.mcpd.process.memory();
+    let mut callers = Caller::several(&road, STUCK).await;
+    let mut held = Vec::new();
+    for caller in &mut callers {
+        held.push(caller.post(&body).await);
+    }
+    tokio::time::sleep(SETTLE).await;
+    let each = (ours.mcpd.process.memory() - before) as f64 / STUCK as f64 / 1000.0;
+    drop(held);
+    Line::new("mcpd's memory for each caller that does not read, KB", short(each), "≤ 512")
+}

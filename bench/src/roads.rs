@@ -1,0 +1,66 @@
+//! The ways from a caller to the backend: ours, and those that people would take instead.
+
+mod nginx;
+pub(crate) mod ours;
+mod rathole;
+
+use e2e::process::Process;
+use ours::Ours;
+use std::any::Any;
+
+/// A way that is open for as long as this lives.
+pub(crate) struct Road {
+    pub(crate) name: &'static str,
+    /// `http://127.0.0.1:…`
+    pub(crate) url: String,
+    pub(crate) token: String,
+    /// Its processes; the backend and the callers are no part of it.
+    pids: Vec<u32>,
+    /// Ends with the road.
+    #[expect(dead_code, reason = "held, not used")]
+    open: Box<dyn Any>,
+}
+
+/// The road that ours is measured by: an outbound tunnel behind a proxy has the same hops.
+pub(crate) const FLOOR: &str = "nginx + rathole";
+/// The road with no hop at all.
+pub(crate) const DIRECT: &str = "direct";
+/// Ours.
+pub(crate) const OURS: &str = "mcplocal";
+
+impl Road {
+    /// CPU seconds that its processes have used.
+    pub(crate) fn cpu(&self) -> Option<f64> {
+        (!self.pids.is_empty()).then(|| self.pids.iter().map(|pid| e2e::cost::cpu(*pid)).sum())
+    }
+
+    /// Memory that its processes hold, in MiB.
+    pub(crate) fn memory(&self) -> Option<f64> {
+        (!self.pids.is_empty()).then(|| self.pids.iter().map(|pid| e2e::cost::memory(*pid)).sum())
+    }
+
+    fn through(name: &'static str, url: String, processes: Vec<Process>, more: impl Any) -> Self {
+        let pids = processes.iter().map(Process::pid).collect();
+        Self { name, url, token: "none".into(), pids, open: Box::new((processes, more)) }
+    }
+}
+
+/// All of them, in the order in which they are measured.
+pub(crate) async fn open(backend: &str) -> Vec<Road> {
+    let ours = Ours::open(backend).await;
+    let road = ours.road();
+    vec![
+        Road::through(DIRECT, backend.to_owned(), Vec::new(), ()),
+        nginx::before("nginx", backend, Vec::new(), ()).await,
+        rathole::open(FLOOR, backend).await,
+        Road { open: Box::new(ours), ..road },
+    ]
+}
+
+/// Waits until somebody listens there.
+async fn listens(port: u16) {
+    e2e::until("somebody listens", async || {
+        tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
+    })
+    .await;
+}

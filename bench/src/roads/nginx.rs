@@ -1,0 +1,43 @@
+//! nginx as people tune it for a stream of tokens: connections are kept, nothing is buffered.
+
+use super::{Road, listens};
+use e2e::process::Process;
+use std::any::Any;
+use std::process::Command;
+
+/// An nginx in front of `upstream`; `behind` are the processes behind it.
+pub(super) async fn before(
+    name: &'static str,
+    upstream: &str,
+    behind: Vec<Process>,
+    more: impl Any,
+) -> Road {
+    let folder = tempfile::tempdir().unwrap();
+    let (port, at) = (e2e::free_port(), folder.path().display());
+    let server = upstream.trim_start_matches("http://");
+    let text = format!(
+        "daemon off; pid {at}/pid; worker_processes 1;\n\
+         events {{ worker_connections 4096; }}\n\
+         http {{\n\
+           access_log off; tcp_nodelay on; keepalive_requests 1000000;\n\
+           client_max_body_size 64m; client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;\n\
+           fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;\n\
+           upstream backend {{ server {server}; keepalive 256; keepalive_requests 1000000; }}\n\
+           server {{\n\
+             listen 127.0.0.1:{port};\n\
+             location / {{\n\
+               proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection \"\";\n\
+               proxy_buffering off; proxy_request_buffering off;\n\
+             }}\n\
+           }}\n\
+         }}\n"
+    );
+    let config = folder.path().join("nginx.conf");
+    std::fs::write(&config, text).unwrap();
+    let mut command = Command::new(e2e::provided("nginx.sh"));
+    command.arg("-e").arg("stderr").arg("-c").arg(&config).arg("-p").arg(folder.path());
+    let process = Process::start("nginx", &mut command, folder.path());
+    listens(port).await;
+    let processes = std::iter::once(process).chain(behind).collect();
+    Road::through(name, format!("http://127.0.0.1:{port}"), processes, (folder, more))
+}

@@ -1,0 +1,50 @@
+//! mcpd and mcplocal-agent as people run them: tokens, a database, their own limits.
+
+use super::{OURS, Road};
+use e2e::agent::{Agent, Home, provider};
+use e2e::mcpd::Mcpd;
+use serde_json::{Value, json};
+
+/// A server and an agent that publishes at it.
+pub(crate) struct Ours {
+    pub(crate) mcpd: Mcpd,
+    pub(crate) agent: Agent,
+    /// The caller's key.
+    pub(crate) caller: String,
+}
+
+impl Ours {
+    /// With the model `bench`, which takes as many requests at once as there are callers.
+    pub(crate) async fn open(backend: &str) -> Self {
+        let mut entry = provider("bench", backend);
+        entry["maxConcurrency"] = json!(128);
+        let ours = Self::publish(Mcpd::usual().await, &entry);
+        ours.mcpd.active(&ours.caller, "bench").await;
+        ours
+    }
+
+    /// Starts an agent that publishes this, and does not wait for it.
+    pub(crate) fn publish(mcpd: Mcpd, entry: &Value) -> Self {
+        let (publisher, caller) = (mcpd.token("mia", "publish"), mcpd.token("tom", "infer"));
+        let home = Home::with(&mcpd.url, std::slice::from_ref(entry));
+        let agent = start(&home, &publisher);
+        Self { mcpd, agent, caller }
+    }
+
+    /// The way through them.
+    pub(crate) fn road(&self) -> Road {
+        Road {
+            name: OURS,
+            url: self.mcpd.url.clone(),
+            token: self.caller.clone(),
+            pids: vec![self.mcpd.process.pid(), self.agent.process.pid()],
+            open: Box::new(()),
+        }
+    }
+}
+
+/// An agent with the times and the log that people have.
+pub(crate) fn start(home: &Home, token: &str) -> Agent {
+    let usual = [("MCPCTL_TIME_SCALE", "1"), ("RUST_LOG", "info"), ("MCPCTL_TOKEN", token)];
+    Agent::with(home, &usual)
+}

@@ -1,0 +1,41 @@
+//! rathole, a reverse tunnel: its client connects outwards, as our registrar does.
+
+use super::{Road, listens, nginx};
+use e2e::process::Process;
+use std::path::Path;
+use std::process::Command;
+
+/// A tunnel to the backend, behind an nginx: what a team would set up with tools from the shelf.
+pub(super) async fn open(name: &'static str, backend: &str) -> Road {
+    let folder = tempfile::tempdir().unwrap();
+    let (control, service) = (e2e::free_port(), e2e::free_port());
+    let server = start(
+        folder.path(),
+        "server",
+        &format!(
+            "[server]\nbind_addr = \"127.0.0.1:{control}\"\ndefault_token = \"bench\"\n\
+             [server.services.llm]\nbind_addr = \"127.0.0.1:{service}\"\n"
+        ),
+    );
+    listens(control).await;
+    let local = backend.trim_start_matches("http://");
+    let client = start(
+        folder.path(),
+        "client",
+        &format!(
+            "[client]\nremote_addr = \"127.0.0.1:{control}\"\ndefault_token = \"bench\"\n\
+             [client.services.llm]\nlocal_addr = \"{local}\"\n"
+        ),
+    );
+    listens(service).await;
+    let upstream = format!("http://127.0.0.1:{service}");
+    nginx::before(name, &upstream, vec![server, client], folder).await
+}
+
+fn start(folder: &Path, side: &str, text: &str) -> Process {
+    let config = folder.join(format!("{side}.toml"));
+    std::fs::write(&config, text).unwrap();
+    let mut command = Command::new(e2e::provided("rathole.sh"));
+    command.arg(format!("--{side}")).arg(&config).env("RUST_LOG", "error");
+    Process::start(&format!("rathole-{side}"), &mut command, folder)
+}

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# `make bench`: what the relay costs, beside what people would use instead, in one run. ROUNDS=n;
+# KEEP=1 writes docs/benchmarks.md and its picture; ROADS=1 measures the roads only.
+. "$(dirname "$0")/env.sh"
+
+install_apt base
+find_rust
+"$root/scripts/nginx.sh" >/dev/null
+"$root/scripts/rathole.sh" >/dev/null
+cd "$root"
+say "building, optimised (the first time takes minutes)"
+cargo build --release --locked --bins -p mcpd -p mcpctl -p registrar -p bench
+say "measuring; leave the machine alone"
+"$CARGO_TARGET_DIR/release/bench" --rounds "${ROUNDS:-5}" ${KEEP:+--keep} ${ROADS:+--roads-only}
+say "the parts without sockets"
+[ -n "${ROADS:-}" ] || cargo bench --locked -p bench --bench pure
