@@ -21,7 +21,8 @@ pub(crate) async fn measure() -> Vec<Line> {
     let backend = Backend::awake().await;
     let mcpd = Mcpd::usual().await;
     let at_start = mcpd.process.memory() as f64 / f64::from(1 << 20);
-    let mut ours = Ours::publish(mcpd, &provider("one", &backend.url));
+    let url = mcpd.url.clone();
+    let mut ours = Ours::publish(mcpd, &url, &provider("one", &backend.url));
     let published = starts(&mut ours).await;
     let edits = edits(&ours, &backend.url).await;
     let (memory, cpu) = idle(&ours).await;
@@ -89,7 +90,9 @@ async fn wakes() -> String {
         let mut entry = provider("sleeper", &backend.url);
         entry["wake"] =
             json!({"type": "http", "method": "POST", "url": format!("{}/wake", backend.url)});
-        let ours = Ours::publish(Mcpd::usual().await, &entry);
+        let mcpd = Mcpd::usual().await;
+        let url = mcpd.url.clone();
+        let ours = Ours::publish(mcpd, &url, &entry);
         let asleep = |row: &serde_json::Value| row["status"] == "hibernating";
         ours.mcpd.row(&ours.caller, "sleeper", asleep).await;
         let began = Instant::now();

@@ -105,6 +105,18 @@ pub(crate) async fn measure(road: &Road) -> Vec<(Figure, f64)> {
     found
 }
 
+/// What a long way between the server and the backend changes.
+pub(crate) async fn measure_far(road: &Road) -> Vec<(Figure, f64)> {
+    let unary = latencies(road, &Script::Whole.body(MODEL, 32), WHOLE.len(), SECOND * 2).await;
+    vec![
+        (Figure::UnaryP50, micros(percentile(&unary, 50))),
+        (Figure::UnaryP99, micros(percentile(&unary, 99))),
+        (Figure::FirstByte, micros(percentile(&first_bytes(road).await, 50))),
+        (Figure::OneStream, streams(road, 1, EVENTS).await / 1000.0),
+        (Figure::BigBody, micros(big_bodies(road).await) / 1000.0),
+    ]
+}
+
 /// One caller that asks again and again, for so long; sorted.
 pub(crate) async fn latencies(
     road: &Road,

@@ -11,6 +11,7 @@
 
 mod backend;
 mod caller;
+mod delay;
 mod feel;
 mod growth;
 mod load;
@@ -20,7 +21,9 @@ mod roads;
 
 use backend::Backend;
 use clap::{Parser, Subcommand};
+use load::Figure;
 use report::{Report, Rounds};
+use roads::Road;
 
 #[derive(Parser)]
 struct Arguments {
@@ -42,20 +45,32 @@ enum Command {
     /// Be the backend (a process of its own)
     #[command(hide = true)]
     Backend,
+    /// Be a long way (a process of its own)
+    #[command(hide = true)]
+    Delay {
+        /// Where it leads
+        upstream: String,
+    },
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> std::io::Result<()> {
     let arguments = Arguments::parse();
-    if matches!(arguments.command, Some(Command::Backend)) {
-        return backend::serve().await;
+    match arguments.command {
+        Some(Command::Backend) => return backend::serve().await,
+        Some(Command::Delay { upstream }) => return delay::serve(&upstream).await,
+        None => {}
     }
     let backend = Backend::start().await?;
-    let mut report =
-        Report { rounds: rounds(&backend, arguments.rounds).await, ..Report::default() };
-    println!("{}", report.roads());
+    let near = roads::open(&backend.url).await;
+    let near = rounds(&near, arguments.rounds, load::measure).await;
+    let mut report = Report { near, ..Report::default() };
+    println!("{}", report.near.table());
     println!("{}", report.targets());
     if !arguments.roads_only {
+        let far = roads::open_far(&backend.url).await;
+        report.far = rounds(&far, arguments.rounds, load::measure_far).await;
+        println!("{}", report.far.table());
         report.growth = growth::measure(&backend).await;
         println!("{}", report::table(&report.growth));
         report.feel = feel::measure().await;
@@ -67,13 +82,16 @@ async fn main() -> std::io::Result<()> {
     Ok(())
 }
 
-async fn rounds(backend: &Backend, count: usize) -> Rounds {
-    let roads = roads::open(&backend.url).await;
+async fn rounds(
+    roads: &[Road],
+    count: usize,
+    measure: impl AsyncFn(&Road) -> Vec<(Figure, f64)>,
+) -> Rounds {
     let mut rounds = Rounds::default();
     for round in 1..=count {
-        for road in &roads {
+        for road in roads {
             println!("round {round} of {count}: {}", road.name);
-            rounds.add(round, road.name, load::measure(road).await);
+            rounds.add(round, road.name, measure(road).await);
         }
     }
     rounds

@@ -45,6 +45,26 @@ impl Rounds {
         self.values.extend(found.into_iter().map(|(figure, value)| ((figure, road, round), value)));
     }
 
+    /// Every figure of every road: the median, and the least and the greatest of the self.
+    pub(crate) fn table(&self) -> Table {
+        let mut table = empty(&[&["what"], &*self.roads].concat());
+        let measured =
+            |figure: &Figure| self.roads.iter().any(|road| !self.sorted(*figure, road).is_empty());
+        for figure in Figure::ALL.into_iter().filter(measured) {
+            let cell = |road: &&'static str| {
+                let values = self.sorted(figure, road);
+                let (Some(least), Some(most)) = (values.first(), values.last()) else {
+                    return "–".to_owned();
+                };
+                let middle = median(&values).unwrap_or_default();
+                format!("{} ({}–{})", short(middle), short(*least), short(*most))
+            };
+            let cells = self.roads.iter().map(cell);
+            table.add_row(std::iter::once(figure.name().to_owned()).chain(cells));
+        }
+        table
+    }
+
     /// The values of all rounds, sorted.
     fn sorted(&self, figure: Figure, road: &'static str) -> Vec<f64> {
         let rounds = 1..=self.count;
@@ -86,34 +106,17 @@ impl Rounds {
 /// All that one run has found.
 #[derive(Default)]
 pub(crate) struct Report {
-    pub(crate) rounds: Rounds,
+    pub(crate) near: Rounds,
+    /// With a long way between the server and the backend's machine.
+    pub(crate) far: Rounds,
     pub(crate) growth: Vec<Line>,
     pub(crate) feel: Vec<Line>,
 }
 
 impl Report {
-    /// Every figure of every road: the median, and the least and the greatest of the rounds.
-    pub(crate) fn roads(&self) -> Table {
-        let rounds = &self.rounds;
-        let mut table = empty(&[&["what"], &*rounds.roads].concat());
-        for figure in Figure::ALL {
-            let cell = |road: &&'static str| {
-                let values = rounds.sorted(figure, road);
-                let (Some(least), Some(most)) = (values.first(), values.last()) else {
-                    return "–".to_owned();
-                };
-                let middle = median(&values).unwrap_or_default();
-                format!("{} ({}–{})", short(middle), short(*least), short(*most))
-            };
-            let cells = rounds.roads.iter().map(cell);
-            table.add_row(std::iter::once(figure.name().to_owned()).chain(cells));
-        }
-        table
-    }
-
     /// Ours against the floor.
     pub(crate) fn targets(&self) -> Table {
-        let rounds = &self.rounds;
+        let rounds = &self.near;
         let mut table = empty(&["ours by nginx + rathole", "ratio", "target", ""]);
         let mut line = |what: &str, ratio: Option<f64>, target: f64, more_is_better: bool| {
             let Some(ratio) = ratio else { return };
@@ -137,7 +140,7 @@ impl Report {
     /// Writes docs/benchmarks.md, all but what people wrote in it, and its picture.
     pub(crate) fn keep(&self) -> std::io::Result<()> {
         let docs = e2e::repository().join("docs");
-        chart::draw(&self.rounds, &docs.join("benchmarks.svg")).map_err(std::io::Error::other)?;
+        chart::draw(&self.near, &docs.join("benchmarks.svg")).map_err(std::io::Error::other)?;
         let file: PathBuf = docs.join("benchmarks.md");
         let text = std::fs::read_to_string(&file)?;
         let [begin, end] = MARKS.map(|mark| text.find(mark));
@@ -150,7 +153,7 @@ impl Report {
     }
 
     fn markdown(&self) -> String {
-        let noise = match self.rounds.spread() {
+        let noise = match self.near.spread() {
             Some(spread) if spread > NOISY => format!(
                 "**The machine was noisy**: the direct road's rounds lie {:.0} % apart.\n\n",
                 spread * 100.0
@@ -160,11 +163,13 @@ impl Report {
         format!(
             "{}\n\n{noise}Median of {} interleaved rounds, least and greatest in brackets.\n\n{}\n\n\
              ### Ours by the floor, round by round\n\n{}\n\n\
+             ### With 25 ms, each way, between the server and the backend's machine\n\n{}\n\n\
              ### How cost grows\n\n{}\n\n### What people feel\n\n{}\n",
             setting(),
-            self.rounds.count,
-            self.roads(),
+            self.near.count,
+            self.near.table(),
             self.targets(),
+            self.far.table(),
             table(&self.growth),
             table(&self.feel),
         )

@@ -57,6 +57,13 @@ pub(crate) async fn open(backend: &str) -> Vec<Road> {
     ]
 }
 
+/// The floor and ours with a long way between the server and the backend's machine.
+pub(crate) async fn open_far(backend: &str) -> Vec<Road> {
+    let ours = Ours::open_far(backend).await;
+    let road = ours.0.road();
+    vec![rathole::open_far(FLOOR, backend).await, Road { open: Box::new(ours), ..road }]
+}
+
 /// Waits until somebody listens there.
 async fn listens(port: u16) {
     e2e::until("somebody listens", async || {

@@ -1,6 +1,7 @@
 //! mcpd and mcplocal-agent as people run them: tokens, a database, their own limits.
 
 use super::{OURS, Road};
+use crate::delay::Delay;
 use e2e::agent::{Agent, Home, provider};
 use e2e::mcpd::Mcpd;
 use serde_json::{Value, json};
@@ -16,17 +17,26 @@ pub(crate) struct Ours {
 impl Ours {
     /// With the model `bench`, which takes as many requests at once as there are callers.
     pub(crate) async fn open(backend: &str) -> Self {
-        let mut entry = provider("bench", backend);
-        entry["maxConcurrency"] = json!(128);
-        let ours = Self::publish(Mcpd::usual().await, &entry);
+        let mcpd = Mcpd::usual().await;
+        let url = mcpd.url.clone();
+        let ours = Self::publish(mcpd, &url, &bench(backend));
         ours.mcpd.active(&ours.caller, "bench").await;
         ours
     }
 
-    /// Starts an agent that publishes this, and does not wait for it.
-    pub(crate) fn publish(mcpd: Mcpd, entry: &Value) -> Self {
+    /// The same with a long way between the two.
+    pub(crate) async fn open_far(backend: &str) -> (Self, Delay) {
+        let mcpd = Mcpd::usual().await;
+        let delay = Delay::before(mcpd.url.trim_start_matches("http://")).await;
+        let ours = Self::publish(mcpd, &format!("http://{}", delay.address), &bench(backend));
+        ours.mcpd.active(&ours.caller, "bench").await;
+        (ours, delay)
+    }
+
+    /// Starts an agent that publishes this at the server's URL, and does not wait for it.
+    pub(crate) fn publish(mcpd: Mcpd, url: &str, entry: &Value) -> Self {
         let (publisher, caller) = (mcpd.token("mia", "publish"), mcpd.token("tom", "infer"));
-        let home = Home::with(&mcpd.url, std::slice::from_ref(entry));
+        let home = Home::with(url, std::slice::from_ref(entry));
         let agent = start(&home, &publisher);
         Self { mcpd, agent, caller }
     }
@@ -41,6 +51,12 @@ impl Ours {
             open: Box::new(()),
         }
     }
+}
+
+fn bench(backend: &str) -> Value {
+    let mut entry = provider("bench", backend);
+    entry["maxConcurrency"] = json!(128);
+    entry
 }
 
 /// An agent with the times and the log that people have.

@@ -1,12 +1,31 @@
 //! rathole, a reverse tunnel: its client connects outwards, as our registrar does.
 
 use super::{Road, listens, nginx};
+use crate::delay::Delay;
 use e2e::process::Process;
+use std::any::Any;
 use std::path::Path;
 use std::process::Command;
 
 /// A tunnel to the backend, behind an nginx: what a team would set up with tools from the shelf.
 pub(super) async fn open(name: &'static str, backend: &str) -> Road {
+    tunnel(name, backend, async |control| (control, ())).await
+}
+
+/// The same with a long way between its two ends.
+pub(super) async fn open_far(name: &'static str, backend: &str) -> Road {
+    let way = async |control: String| {
+        let delay = Delay::before(&control).await;
+        (delay.address.clone(), delay)
+    };
+    tunnel(name, backend, way).await
+}
+
+async fn tunnel<W: Any>(
+    name: &'static str,
+    backend: &str,
+    way: impl AsyncFnOnce(String) -> (String, W),
+) -> Road {
     let folder = tempfile::tempdir().unwrap();
     let (control, service) = (e2e::free_port(), e2e::free_port());
     let server = start(
@@ -18,18 +37,19 @@ pub(super) async fn open(name: &'static str, backend: &str) -> Road {
         ),
     );
     listens(control).await;
+    let (remote, way) = way(format!("127.0.0.1:{control}")).await;
     let local = backend.trim_start_matches("http://");
     let client = start(
         folder.path(),
         "client",
         &format!(
-            "[client]\nremote_addr = \"127.0.0.1:{control}\"\ndefault_token = \"bench\"\n\
+            "[client]\nremote_addr = \"{remote}\"\ndefault_token = \"bench\"\n\
              [client.services.llm]\nlocal_addr = \"{local}\"\n"
         ),
     );
     listens(service).await;
     let upstream = format!("http://127.0.0.1:{service}");
-    nginx::before(name, &upstream, vec![server, client], folder).await
+    nginx::before(name, &upstream, vec![server, client], (folder, way)).await
 }
 
 fn start(folder: &Path, side: &str, text: &str) -> Process {

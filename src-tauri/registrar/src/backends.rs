@@ -3,10 +3,13 @@
 //! Each has a keeper, a task of its own, that looks at it every few seconds. A change of one
 //! provider in the file reaches that provider only; requests that run go on with what they began.
 
+mod ask;
 mod backend;
 
+pub(crate) use ask::{Answer, Asker, Unanswered};
 pub(crate) use backend::{Backend, Running};
 
+use crate::client;
 use crate::config::{Config, ProviderConfig, ProviderKind};
 use crate::limits::Times;
 use crate::provider;
@@ -24,6 +27,7 @@ use wire::publisher::{LlmReport, Provider, Rejected, ReportedStatus};
 /// All of them. One value for the whole registrar.
 pub(crate) struct Backends {
     http: Client,
+    asker: Asker,
     times: Times,
     board: Board,
     /// Tells the driver to send a heartbeat now.
@@ -38,13 +42,19 @@ struct Kept {
 }
 
 impl Backends {
-    pub(crate) fn new(http: Client, times: Times, board: Board, beat: Arc<Notify>) -> Arc<Self> {
-        Arc::new(Self { http, times, board, beat, kept: Mutex::default() })
+    pub(crate) fn new(times: Times, board: Board, beat: Arc<Notify>) -> Result<Arc<Self>, String> {
+        let (http, asker) = (client::backend_client()?, Asker::new()?);
+        Ok(Arc::new(Self { http, asker, times, board, beat, kept: Mutex::default() }))
     }
 
     /// The client towards backends.
     pub(crate) fn http(&self) -> &Client {
         &self.http
+    }
+
+    /// What asks them.
+    pub(crate) fn asker(&self) -> &Asker {
+        &self.asker
     }
 
     /// Takes over what the file says now.

@@ -7,6 +7,7 @@ use crate::sse::Event;
 use bytes::Bytes;
 use reqwest::{Body, Client, RequestBuilder, Response, StatusCode, header, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
+use std::error::Error;
 use std::time::Duration;
 use url::Url;
 use wire::publisher::{Heartbeat, HeartbeatReply, Register, Registered, TaskResult};
@@ -46,16 +47,22 @@ impl Fault {
 
 /// The innermost cause, which says what happened ("Connection refused"), without the URL.
 pub(crate) fn network_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
+    let cause = innermost(error);
     let kind = if error.is_timeout() { "no answer in time" } else { "cannot be reached" };
-    if std::ptr::eq(cause, error as &dyn std::error::Error) {
+    if std::ptr::eq(cause, error as &dyn Error) {
         kind.to_owned()
     } else {
         format!("{kind}: {cause}")
     }
+}
+
+/// What lies at the bottom of an error.
+pub(crate) fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
+    let mut cause = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause
 }
 
 /// What an upload's answer means for the task.
@@ -388,9 +395,8 @@ pub(crate) async fn bounded(mut response: Response, most: usize) -> Result<Vec<u
     Ok(body)
 }
 
-/// The client towards local backends: never through a proxy, which would see the prompts, and each
-/// request on a connection of its own. Backends close idle connections at moments of their own
-/// choice, and a request that meets such a moment cannot be sent again without running it twice.
+/// The client towards local backends for everything but tasks, which [`crate::backends`] asks by
+/// itself: never through a proxy, and each request on a connection of its own.
 ///
 /// # Errors
 /// TLS cannot be set up.

@@ -27,6 +27,9 @@ pub const WAKE_EVERY: Duration = Duration::from_secs(1);
 pub const EVENTS: usize = 64;
 /// Tasks at once, over all providers; mcpd's slots keep it far lower.
 pub const TASKS: usize = 1024;
+/// A backend that has not answered for so long: the server is told that the task has arrived. It
+/// waits for that, or for the answer, for [`wire::limits::ACK_WAIT_MS`].
+pub const ACK_AFTER: Duration = Duration::from_millis(500);
 /// Running answers get so long when publishing stops.
 pub const GOODBYE: Duration = Duration::from_secs(5);
 /// A recipe that was told to end is killed after this.

@@ -2,7 +2,6 @@
 //! process may do so is [`crate::host`]'s question.
 
 use crate::backends::Backends;
-use crate::client;
 use crate::config;
 use crate::config::edit::Edit;
 use crate::config::settings::PausedUntil;
@@ -40,7 +39,6 @@ impl Registrar {
         config: watch::Receiver<Arc<Snapshot>>,
         program: &str,
     ) -> Result<Self, String> {
-        let http = client::backend_client()?;
         let times = Times::from_env();
         let stop = CancellationToken::new();
         let (reconnect, beat) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
@@ -50,12 +48,13 @@ impl Registrar {
             ..Status::default()
         }));
         end_pause(&home);
+        let backends = Backends::new(times, Arc::clone(&board), Arc::clone(&beat))?;
         let tasks = Tasks::new(Arc::clone(&board));
         let driver = Driver {
             home,
             keychain,
             config,
-            backends: Backends::new(http, times, Arc::clone(&board), Arc::clone(&beat)),
+            backends,
             tasks: Arc::clone(&tasks),
             board: Arc::clone(&board),
             times,

@@ -7,15 +7,15 @@ mod results;
 mod upload;
 mod usage;
 
-use crate::backends::{Backend, Backends};
-use crate::client::{self, Delivery, Mcpd, Ticket};
+use crate::backends::{Answer, Backend, Backends, Unanswered};
+use crate::client::{Delivery, Mcpd, Ticket};
 use crate::config::ProviderConfig;
 use crate::limits;
 use crate::provider;
 use crate::tasks::{Outcome, Stop};
 use bytes::Bytes;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, Response};
+use reqwest::{Method, Request};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use usage::Tail;
@@ -76,8 +76,7 @@ async fn run(
     let work = async {
         let backend = backends.find(&task.llm_name).ok_or_else(unpublished)?;
         let _running = backends.begin(&backend);
-        let ack = async { if road.is_current() { arrived(road, task).await } else { Ok(()) } };
-        tokio::try_join!(ack, relay(road, backends, &backend, task, tail)).map(|_| ())
+        relay(road, backends, &backend, task, tail).await
     };
     let mut work = std::pin::pin!(work);
     tokio::select! {
@@ -96,17 +95,6 @@ async fn run(
     Err(failure)
 }
 
-/// Says that the task is here. A body that must be fetched says it by being fetched.
-async fn arrived(road: &Road, task: &InferTask) -> Result<(), TaskFailure> {
-    if task.body_ref {
-        return Ok(());
-    }
-    match road.mcpd.acknowledge(&road.ticket, &task.task_id).await {
-        Delivery::Unwanted => Err(cancelled()),
-        Delivery::Delivered | Delivery::Broken => Ok(()),
-    }
-}
-
 async fn relay(
     road: &Road,
     backends: &Backends,
@@ -117,23 +105,45 @@ async fn relay(
     let body = body(road, task).await?;
     let provider = backend.provider();
     let request = request(backends, &provider, task, body)?;
-    let response = request.send().await.map_err(|error| {
-        let why = client::network_cause(&error);
-        let (code, message) = (code::BACKEND_ABORTED, format!("the backend {why}"));
-        if !error.is_connect() {
-            return failure(code, message);
+    let asked = acknowledged(road, task, backends.asker().ask(request)).await?;
+    let answer = asked.map_err(|unanswered| match unanswered {
+        Unanswered::Broken(why) => failure(code::BACKEND_ABORTED, format!("the backend {why}")),
+        Unanswered::Unreachable(why) => {
+            let message = format!("the backend {why}");
+            backends.unreachable(backend, why);
+            failure(code::BACKEND_UNREACHABLE, message)
         }
-        backends.unreachable(backend, why);
-        failure(code::BACKEND_UNREACHABLE, message)
     })?;
     if !road.is_current() {
-        return results::deliver(road, &task.task_id, response, tail).await;
+        return results::deliver(road, &task.task_id, answer, tail).await;
     }
-    let head = head(&response);
+    let head = head(&answer);
     if road.in_pieces.load(Ordering::Relaxed) {
-        return pieces::deliver(road, &task.task_id, head, response, tail).await;
+        return pieces::deliver(road, &task.task_id, head, answer, tail).await;
     }
-    upload::deliver(road, &task.task_id, head, response, Arc::clone(tail)).await
+    upload::deliver(road, &task.task_id, head, answer, Arc::clone(tail)).await
+}
+
+/// Waits for the backend. When it takes a while, the server hears that the task is here; an answer
+/// says so by itself, and so does a body that was fetched.
+async fn acknowledged<T>(
+    road: &Road,
+    task: &InferTask,
+    answer: impl Future<Output = T>,
+) -> Result<T, TaskFailure> {
+    let mut answer = std::pin::pin!(answer);
+    if !road.is_current() || task.body_ref {
+        return Ok(answer.await);
+    }
+    let told = async {
+        tokio::time::sleep(limits::ACK_AFTER).await;
+        road.mcpd.acknowledge(&road.ticket, &task.task_id).await
+    };
+    tokio::select! {
+        answer = &mut answer => return Ok(answer),
+        told = told => if told == Delivery::Unwanted { return Err(cancelled()) },
+    }
+    Ok(answer.await)
 }
 
 async fn body(road: &Road, task: &InferTask) -> Result<Bytes, TaskFailure> {
@@ -159,7 +169,7 @@ fn request(
     provider: &ProviderConfig,
     task: &InferTask,
     body: Bytes,
-) -> Result<reqwest::RequestBuilder, TaskFailure> {
+) -> Result<Request, TaskFailure> {
     let path = task.path.as_deref().unwrap_or(paths::RELAYED[0]);
     if !paths::RELAYED.contains(&path) {
         return Err(failure(code::INVALID_REQUEST, format!("{path} is not relayed")));
@@ -177,19 +187,20 @@ fn request(
     // A body that is no JSON object has no model to rewrite.
     let body = wire::body::with_model(&body, provider::model(provider)).unwrap_or(body);
     let request = backends.http().request(method, provider::endpoint(provider, path));
-    Ok(provider::authorize(provider, request.headers(out).body(body)))
+    let request = provider::authorize(provider, request.headers(out).body(body));
+    request.build().map_err(|_| failure(code::INVALID_REQUEST, "it cannot be sent on".into()))
 }
 
 /// Status and headers of the backend's answer, as they travel on the upload.
-fn head(response: &Response) -> HeaderMap {
+fn head(answer: &Answer) -> HeaderMap {
     let mut head = HeaderMap::new();
-    head.insert(HeaderName::from_static(headers::STATUS), response.status().as_u16().into());
-    if let Some(kind) = response.headers().get(header::CONTENT_TYPE) {
+    head.insert(HeaderName::from_static(headers::STATUS), answer.status.as_u16().into());
+    if let Some(kind) = answer.headers.get(header::CONTENT_TYPE) {
         head.insert(header::CONTENT_TYPE, kind.clone());
     }
     for name in headers::TO_CALLER {
         let prefixed = HeaderName::try_from(format!("{}{name}", headers::BACKEND_PREFIX));
-        if let (Some(value), Ok(prefixed)) = (response.headers().get(*name), prefixed) {
+        if let (Some(value), Ok(prefixed)) = (answer.headers.get(*name), prefixed) {
             head.insert(prefixed, value.clone());
         }
     }

@@ -3,9 +3,10 @@
 
 use super::usage::Tail;
 use super::{Road, broke_off, taken};
+use crate::backends::Answer;
 use crate::limits::{PIECE, PIECES};
 use bytes::{Bytes, BytesMut};
-use reqwest::Response;
+use futures_util::TryStreamExt as _;
 use reqwest::header::HeaderMap;
 use tokio::sync::mpsc;
 use wire::publisher::TaskFailure;
@@ -14,19 +15,19 @@ pub(super) async fn deliver(
     road: &Road,
     task: &str,
     head: HeaderMap,
-    response: Response,
+    answer: Answer,
     tail: &Tail,
 ) -> Result<(), TaskFailure> {
     let (sender, receiver) = mpsc::channel(PIECES);
-    tokio::try_join!(read(response, sender, tail), send(road, task, &head, receiver)).map(|_| ())
+    tokio::try_join!(read(answer, sender, tail), send(road, task, &head, receiver)).map(|_| ())
 }
 
 async fn read(
-    mut response: Response,
+    mut answer: Answer,
     sender: mpsc::Sender<Bytes>,
     tail: &Tail,
 ) -> Result<(), TaskFailure> {
-    while let Some(bytes) = response.chunk().await.map_err(|_| broke_off())? {
+    while let Some(bytes) = answer.try_next().await.map_err(|_| broke_off())? {
         tail.pass(&bytes);
         if sender.send(bytes).await.is_err() {
             break;

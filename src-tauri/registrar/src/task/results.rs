@@ -3,9 +3,11 @@
 
 use super::usage::Tail;
 use super::{Road, broke_off, failure, taken};
+use crate::backends::Answer;
 use crate::limits;
 use crate::sse::Decoder;
-use reqwest::{Response, header};
+use futures_util::TryStreamExt as _;
+use reqwest::header;
 use serde_json::value::RawValue;
 use wire::error::code;
 use wire::limits::SSE_EVENT;
@@ -17,25 +19,25 @@ const DONE: &str = "[DONE]";
 pub(super) async fn deliver(
     road: &Road,
     task: &str,
-    response: Response,
+    answer: Answer,
     tail: &Tail,
 ) -> Result<(), TaskFailure> {
-    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let kind = answer.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     if kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
-        return events(road, task, response, tail).await;
+        return events(road, task, answer, tail).await;
     }
-    whole(road, task, response, tail).await
+    whole(road, task, answer, tail).await
 }
 
 async fn events(
     road: &Road,
     task: &str,
-    mut response: Response,
+    mut answer: Answer,
     tail: &Tail,
 ) -> Result<(), TaskFailure> {
     let mut decoder = Decoder::new(SSE_EVENT, SSE_EVENT);
     let mut found = Vec::new();
-    while let Some(bytes) = response.chunk().await.map_err(|_| broke_off())? {
+    while let Some(bytes) = answer.try_next().await.map_err(|_| broke_off())? {
         tail.pass(&bytes);
         let fed = decoder.feed(&bytes, &mut found);
         fed.map_err(|too_long| failure(code::BACKEND_ABORTED, too_long.to_string()))?;
@@ -57,12 +59,12 @@ async fn chunk(road: &Road, task: &str, chunk: Chunk) -> Result<(), TaskFailure>
 async fn whole(
     road: &Road,
     task: &str,
-    mut response: Response,
+    mut answer: Answer,
     tail: &Tail,
 ) -> Result<(), TaskFailure> {
-    let status = response.status().as_u16();
+    let status = answer.status.as_u16();
     let mut body = Vec::new();
-    while let Some(bytes) = response.chunk().await.map_err(|_| broke_off())? {
+    while let Some(bytes) = answer.try_next().await.map_err(|_| broke_off())? {
         if body.len() + bytes.len() > limits::WHOLE_ANSWER {
             let most = limits::WHOLE_ANSWER;
             return Err(failure(code::BACKEND_ABORTED, format!("the answer is over {most} bytes")));

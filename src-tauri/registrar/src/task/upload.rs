@@ -2,13 +2,14 @@
 
 use super::usage::Tail;
 use super::{Road, broke_off, taken};
+use crate::backends::Answer;
 use crate::client::Delivery;
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
+use reqwest::Body;
 use reqwest::header::HeaderMap;
-use reqwest::{Body, Response};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,10 +21,10 @@ pub(super) async fn deliver(
     road: &Road,
     task: &str,
     head: HeaderMap,
-    response: Response,
+    answer: Answer,
     tail: Arc<Tail>,
 ) -> Result<(), TaskFailure> {
-    let tap = Tap::new(response, tail);
+    let tap = Tap::new(answer, tail);
     let body = Body::wrap_stream(Flow(Arc::clone(&tap.shared)));
     let delivery = road.mcpd.respond(&road.ticket, task, head, body).await;
     if delivery == Delivery::Broken && tap.shared.broken.load(Ordering::Relaxed) {
@@ -32,12 +33,10 @@ pub(super) async fn deliver(
     taken(delivery)
 }
 
-type Source = Pin<Box<dyn Stream<Item = reqwest::Result<Bytes>> + Send>>;
-
 /// The backend's body, with a way to drop it that does not wait for whoever reads it: the upload's
 /// connection may be stuck in a write.
 struct Shared {
-    source: Mutex<Option<Source>>,
+    source: Mutex<Option<Answer>>,
     broken: AtomicBool,
     reader: AtomicWaker,
     tail: Arc<Tail>,
@@ -48,9 +47,8 @@ struct Tap {
 }
 
 impl Tap {
-    fn new(response: Response, tail: Arc<Tail>) -> Self {
-        let source: Source = Box::pin(response.bytes_stream());
-        let (source, broken) = (Mutex::new(Some(source)), AtomicBool::new(false));
+    fn new(answer: Answer, tail: Arc<Tail>) -> Self {
+        let (source, broken) = (Mutex::new(Some(answer)), AtomicBool::new(false));
         Self { shared: Arc::new(Shared { source, broken, reader: AtomicWaker::new(), tail }) }
     }
 }
@@ -74,7 +72,7 @@ impl Stream for Flow {
         let Some(open) = source.as_mut() else {
             return Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionAborted.into())));
         };
-        match ready!(open.as_mut().poll_next(context)) {
+        match ready!(Pin::new(open).poll_next(context)) {
             Some(Ok(bytes)) => {
                 self.0.tail.pass(&bytes);
                 Poll::Ready(Some(Ok(bytes)))

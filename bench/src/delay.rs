@@ -1,0 +1,81 @@
+//! A long way: what goes in comes out a while later, in both directions.
+
+use bytes::BytesMut;
+use e2e::process::Process;
+use std::io;
+use std::process::Command;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+/// In each direction.
+const DELAY: Duration = Duration::from_millis(25);
+/// Pieces under way: enough for every stream here, and no more than that.
+const PIECES: usize = 1024;
+const PIECE: usize = 64 * 1024;
+
+/// The way in a process of its own.
+pub(crate) struct Delay {
+    /// `127.0.0.1:…`
+    pub(crate) address: String,
+    _process: Process,
+    _folder: TempDir,
+}
+
+impl Delay {
+    /// In front of `upstream`, as `127.0.0.1:…`.
+    pub(crate) async fn before(upstream: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["delay", upstream]);
+        let process = Process::start("delay", &mut command, folder.path());
+        let address = e2e::until("the long way is open", async || {
+            process.out().lines().next().map(str::to_owned)
+        })
+        .await;
+        Self { address, _process: process, _folder: folder }
+    }
+}
+
+/// Serves until the process is ended.
+pub(crate) async fn serve(upstream: &str) -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    println!("{}", listener.local_addr()?);
+    loop {
+        let (near, _) = listener.accept().await?;
+        let far = TcpStream::connect(upstream).await?;
+        near.set_nodelay(true)?;
+        far.set_nodelay(true)?;
+        let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+        tokio::spawn(carry(near_in, far_out));
+        tokio::spawn(carry(far_in, near_out));
+    }
+}
+
+async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
+    let (sender, mut receiver) = mpsc::channel(PIECES);
+    let read = async move {
+        loop {
+            let mut piece = BytesMut::with_capacity(PIECE);
+            if !matches!(from.read_buf(&mut piece).await, Ok(1..))
+                || sender.send((Instant::now() + DELAY, piece)).await.is_err()
+            {
+                return;
+            }
+        }
+    };
+    let write = async move {
+        while let Some((due, piece)) = receiver.recv().await {
+            sleep_until(due).await;
+            if to.write_all(&piece).await.is_err() {
+                return;
+            }
+        }
+        // An end of this direction is told; a broken one is told by closing.
+        let _ = to.shutdown().await;
+    };
+    tokio::join!(read, write);
+}
