@@ -24,8 +24,6 @@ pub(crate) const STAMP: &str = "\"sent\":";
 const KEY: &[u8] = b"{\"x_bench\":\"";
 const MODELS: &str =
     "{\"object\":\"list\",\"data\":[{\"id\":\"the-backends-own-name\",\"object\":\"model\"}]}";
-/// Events in one write at full speed.
-const BLOCK: usize = 512;
 const READ: usize = 256 * 1024;
 
 /// What to answer.
@@ -33,7 +31,7 @@ const READ: usize = 256 * 1024;
 pub(crate) enum Script {
     /// [`WHOLE`].
     Whole,
-    /// So many events as fast as the socket takes them.
+    /// So many events, one after the other.
     Stream(usize),
     /// So many events, each with the time at which it was sent, one every so many milliseconds.
     Paced(usize, u64),
@@ -109,7 +107,7 @@ pub(crate) async fn serve() -> io::Result<()> {
 struct Blocks {
     whole: String,
     models: String,
-    events: String,
+    event: String,
     done: String,
 }
 
@@ -118,7 +116,7 @@ impl Blocks {
         Self {
             whole: with_length(WHOLE),
             models: with_length(MODELS),
-            events: chunk(EVENT).repeat(BLOCK),
+            event: chunk(EVENT),
             done: format!("{}0\r\n\r\n", chunk(DONE)),
         }
     }
@@ -131,7 +129,7 @@ fn with_length(body: &str) -> String {
     )
 }
 
-/// Each event is a chunk of its own, as inference servers send them.
+/// Each event is a chunk and a write of its own, as inference servers send them.
 fn chunk(data: &str) -> String {
     format!("{:x}\r\n{data}\r\n", data.len())
 }
@@ -185,12 +183,8 @@ const STREAM_HEAD: &str =
 
 async fn stream(socket: &mut TcpStream, blocks: &Blocks, events: usize) -> io::Result<()> {
     socket.write_all(STREAM_HEAD.as_bytes()).await?;
-    let one = blocks.events.len() / BLOCK;
-    let mut left = events;
-    while left > 0 {
-        let now = left.min(BLOCK);
-        socket.write_all(&blocks.events.as_bytes()[..now * one]).await?;
-        left -= now;
+    for _ in 0..events {
+        socket.write_all(blocks.event.as_bytes()).await?;
     }
     socket.write_all(blocks.done.as_bytes()).await
 }

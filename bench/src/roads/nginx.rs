@@ -16,7 +16,7 @@ pub(super) async fn before(
     let (port, at) = (e2e::free_port(), folder.path().display());
     let server = upstream.trim_start_matches("http://");
     let text = format!(
-        "daemon off; pid {at}/pid; worker_processes 1;\n\
+        "daemon off; master_process off; pid {at}/pid;\n\
          events {{ worker_connections 4096; }}\n\
          http {{\n\
            access_log off; tcp_nodelay on; keepalive_requests 1000000;\n\

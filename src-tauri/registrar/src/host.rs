@@ -3,7 +3,7 @@
 
 use crate::driver::unix_ms;
 use crate::home::Home;
-use crate::limits::{LOCK_EVERY, STATUS_EVERY};
+use crate::limits::{LOCK_EVERY, SHOW_EVERY, STATUS_EVERY};
 use crate::lock::{self, Lock};
 use crate::registrar::Registrar;
 use crate::requests::Requests;
@@ -92,8 +92,8 @@ impl Host {
 
     async fn publish(&self, registrar: Registrar, lock: Lock) {
         let mut status = registrar.status();
-        let mut write_at = Instant::now();
-        let mut written = false;
+        let (mut show_at, mut shown) = (Instant::now(), false);
+        let (mut write_at, mut written) = (Instant::now(), false);
         let mut requests = Requests::new(&self.home);
         loop {
             tokio::select! {
@@ -103,6 +103,10 @@ impl Host {
                         registrar.perform(&request);
                     }
                 }
+                () = tokio::time::sleep_until(show_at), if !shown => {
+                    self.show(status.borrow_and_update().clone());
+                    (shown, show_at) = (true, Instant::now() + SHOW_EVERY);
+                }
                 () = tokio::time::sleep_until(write_at), if !written => {
                     self.write(&status.borrow());
                     (written, write_at) = (true, Instant::now() + STATUS_EVERY);
@@ -111,8 +115,8 @@ impl Host {
                     if changed.is_err() {
                         break;
                     }
-                    written = false;
-                    self.show(status.borrow_and_update().clone());
+                    status.mark_unchanged();
+                    (shown, written) = (false, false);
                 }
             }
         }

@@ -52,6 +52,8 @@ pub const PIECES: usize = 4;
 pub const WHOLE_ANSWER: usize = 64 * 1024 * 1024;
 /// Between looks at the lock of the home by whoever came second.
 pub const LOCK_EVERY: Duration = Duration::from_secs(1);
+/// Between two looks at a status that changes with every request.
+pub const SHOW_EVERY: Duration = Duration::from_millis(100);
 /// Between writes of `status.json`.
 pub const STATUS_EVERY: Duration = Duration::from_secs(1);
 /// Between looks at the batteries, where that matters.

@@ -6,6 +6,7 @@ pub mod file;
 use crate::config::Problem;
 use crate::hold::Hold;
 use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::watch;
 
@@ -41,7 +42,7 @@ pub struct Status {
     /// Requests running now.
     pub running: Vec<RunningTask>,
     /// Requests that ended, the latest first.
-    pub recent: Vec<EndedTask>,
+    pub recent: VecDeque<EndedTask>,
 }
 
 /// State of the connection to mcpd.

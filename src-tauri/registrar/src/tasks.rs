@@ -5,7 +5,7 @@ use crate::driver::unix_ms;
 use crate::limits;
 use crate::status::{Board, EndedTask, RunningTask};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,16 +14,11 @@ use tokio_util::task::TaskTracker;
 
 /// All running requests.
 pub(crate) struct Tasks {
-    running: Mutex<BTreeMap<String, Entry>>,
+    running: Mutex<HashMap<String, Stop>>,
     tracker: TaskTracker,
     /// Ends what is still running.
     end: CancellationToken,
     board: Board,
-}
-
-struct Entry {
-    stop: Stop,
-    shown: RunningTask,
 }
 
 /// Two ways to stop a request from outside.
@@ -62,15 +57,15 @@ impl Tasks {
             if running.len() >= limits::TASKS || running.contains_key(&id) {
                 return false;
             }
-            running.insert(id.clone(), Entry { stop: stop.clone(), shown });
+            running.insert(id.clone(), stop.clone());
         }
+        self.board.send_modify(|status| status.running.push(shown));
         let leave = Leave { tasks: Arc::clone(self), id, outcome: None };
         let work = work(stop);
         self.tracker.spawn(async move {
             let mut leave = leave;
             leave.outcome = Some(work.await);
         });
-        self.show();
         true
     }
 
@@ -84,16 +79,16 @@ impl Tasks {
 
     /// Stops a request; one that has ended needs nothing.
     pub(crate) fn cancel(&self, id: &str) {
-        if let Some(entry) = self.running.lock().get(id) {
-            entry.stop.unwanted.cancel();
+        if let Some(stop) = self.running.lock().get(id) {
+            stop.unwanted.cancel();
         }
     }
 
     /// Stops a request for the owner of this machine; false when it does not run.
     pub(crate) fn stop(&self, id: &str) -> bool {
         let running = self.running.lock();
-        let entry = running.get(id);
-        entry.inspect(|entry| entry.stop.by_owner.cancel()).is_some()
+        let stop = running.get(id);
+        stop.inspect(|stop| stop.by_owner.cancel()).is_some()
     }
 
     /// Those that run.
@@ -115,29 +110,28 @@ impl Tasks {
         }
     }
 
-    fn show(&self) {
-        let running: Vec<_> = self.running.lock().values().map(|e| e.shown.clone()).collect();
-        self.board.send_modify(|status| status.running = running);
-    }
-
-    fn ended(&self, shown: RunningTask, outcome: Option<Outcome>) {
+    /// Moves it from those that run to those that have ended.
+    fn ended(&self, id: &str, outcome: Option<Outcome>) {
         let (word, tokens) = match outcome {
             Some(outcome) => (outcome.word, outcome.tokens),
             None => ("aborted".to_owned(), None),
         };
-        let ended = EndedTask {
-            task_id: shown.task_id,
-            llm: shown.llm,
-            path: shown.path,
-            user: shown.user,
-            started: shown.started,
-            ended: unix_ms(),
-            tokens,
-            outcome: word,
-        };
         self.board.send_modify(|status| {
-            status.recent.insert(0, ended);
-            status.recent.truncate(limits::RECENT);
+            let Some(at) = status.running.iter().position(|task| task.task_id == id) else {
+                return;
+            };
+            let task = status.running.remove(at);
+            status.recent.truncate(limits::RECENT - 1);
+            status.recent.push_front(EndedTask {
+                task_id: task.task_id,
+                llm: task.llm,
+                path: task.path,
+                user: task.user,
+                started: task.started,
+                ended: unix_ms(),
+                tokens,
+                outcome: word,
+            });
         });
     }
 }
@@ -151,10 +145,7 @@ struct Leave {
 
 impl Drop for Leave {
     fn drop(&mut self) {
-        let entry = self.tasks.running.lock().remove(&self.id);
-        if let Some(entry) = entry {
-            self.tasks.ended(entry.shown, self.outcome.take());
-        }
-        self.tasks.show();
+        self.tasks.running.lock().remove(&self.id);
+        self.tasks.ended(&self.id, self.outcome.take());
     }
 }

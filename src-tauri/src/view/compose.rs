@@ -10,6 +10,7 @@ use registrar::config::{Problem, ProviderConfig};
 use registrar::hold::{Hold, HoldReason};
 use registrar::status::{BackendState, Connection, EndedTask, ProviderStatus, RunningTask, Status};
 use registrar::watch::Snapshot;
+use std::collections::VecDeque;
 
 /// What the view is made of.
 #[derive(Debug, Clone, Copy)]
@@ -257,7 +258,7 @@ fn outcome(word: &str) -> String {
     }
 }
 
-fn traffic(recent: &[EndedTask], now: u64) -> Vec<Traffic> {
+fn traffic(recent: &VecDeque<EndedTask>, now: u64) -> Vec<Traffic> {
     let mut steps = vec![Traffic::default(); TRAFFIC_BUCKETS];
     // Steps begin at whole multiples, so that nothing moves between two of them.
     let this = now / TRAFFIC_BUCKET_MS;

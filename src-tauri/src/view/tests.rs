@@ -140,7 +140,8 @@ fn traffic_is_counted_by_the_minute_and_what_is_old_falls_out() {
         ..EndedTask::default()
     };
     let mut status = status(ONLINE, BackendState::Ready);
-    status.recent = vec![ended(0, Some(5)), ended(0, Some(2)), ended(3, None), ended(30, Some(9))];
+    status.recent =
+        [ended(0, Some(5)), ended(0, Some(2)), ended(3, None), ended(30, Some(9))].into();
     let traffic = seen(&status, &snapshot()).traffic;
     assert_eq!(traffic.len(), TRAFFIC_BUCKETS);
     let last = &traffic[TRAFFIC_BUCKETS - 1];
