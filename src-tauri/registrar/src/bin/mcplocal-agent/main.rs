@@ -78,7 +78,8 @@ enum Command {
     Uninstall,
 }
 
-#[tokio::main]
+// One thread: a request passes through here in a few microseconds, and waking another costs more.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::to_stderr();
