@@ -192,7 +192,7 @@ pub async fn dress(mut request: Request, next: Next) -> Response {
     let path = request.uri().path().to_owned();
     let given = request.headers().get(wire::headers::REQUEST_ID).cloned();
     let id = given.filter(|id| id.len() <= 128).unwrap_or_else(|| {
-        let id = uuid::Uuid::new_v4().simple().to_string();
+        let id = format!("{:032x}", rand::random::<u128>());
         HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("none"))
     });
     request.headers_mut().insert(wire::headers::REQUEST_ID, id.clone());

@@ -111,8 +111,12 @@ async fn answer(
     match event {
         Some(CallerEvent::Answer(head, reader)) => {
             let relayed = Relayed::new(waiting, principal, dialect, times);
-            let body = relayed.answering(&head, reader);
-            Ok(with_head(head, body))
+            let (body, length) = relayed.answering(&head, reader);
+            let mut response = with_head(head, body);
+            if let Some(length) = length {
+                response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+            }
+            Ok(response)
         }
         Some(CallerEvent::Notice(notice)) => {
             let relayed = Relayed::new(waiting, principal, dialect, times);
@@ -142,7 +146,7 @@ fn event_stream() -> AnswerHead {
         (header::CONTENT_TYPE, kind),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ]);
-    AnswerHead { status: StatusCode::OK, headers }
+    AnswerHead { status: StatusCode::OK, headers, length: None }
 }
 
 fn to_backend(headers: &HeaderMap) -> BTreeMap<String, String> {

@@ -15,6 +15,8 @@ pub const CONNECTIONS: usize = 20_000;
 pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Frames that may wait in one control channel; one more and the channel is closed.
 pub const CHANNEL_FRAMES: usize = 256;
+/// Frames that wait go out together, up to so many bytes and the last of them.
+pub const CHANNEL_WRITE: usize = 64 * 1024;
 /// Events that may wait for one caller; notices are left out when they would fill it.
 pub const CALLER_EVENTS: usize = 8;
 /// A peer whose socket takes nothing for this long is cut.

@@ -126,9 +126,15 @@ impl Channel {
                 Some(sse_event(revoked.name, &revoked.data))
             }
             frame = self.frames.recv() => {
-                let frame = frame?;
+                let mut frame = frame?;
+                let mut text = sse_event(frame.name, &frame.data);
+                // What waits goes in one write.
+                while !frame.last && text.len() < limits::CHANNEL_WRITE && let Ok(next) = self.frames.try_recv() {
+                    text.push_str(&sse_event(next.name, &next.data));
+                    frame = next;
+                }
                 self.over = frame.last;
-                Some(sse_event(frame.name, &frame.data))
+                Some(text)
             }
             () = self.closing.cancelled() => None,
             () = tokio::time::sleep(comment) => Some(": ka\n\n".to_owned()),

@@ -13,6 +13,8 @@ pub(crate) struct AnswerHead {
     pub(crate) status: StatusCode,
     /// Allow-listed headers and content-type.
     pub(crate) headers: HeaderMap,
+    /// Bytes of the body, when the publisher knows.
+    pub(crate) length: Option<u64>,
 }
 
 /// Nothing goes to the caller before the first byte is there.
@@ -22,6 +24,8 @@ pub(crate) struct Answer {
     /// Until the first byte.
     start: Option<(AnswerHead, Reader)>,
     upload: Upload,
+    /// Bytes that are still to come, when that is known.
+    left: Option<u64>,
     /// How many pieces have been taken, when it comes in pieces.
     pub(crate) pieces: u64,
 }
@@ -29,7 +33,8 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn new(task: TaskId, head: AnswerHead, upload: Upload) -> Self {
         let (writer, reader) = pipe();
-        Self { task, writer, start: Some((head, reader)), upload, pieces: 0 }
+        let left = head.length;
+        Self { task, writer, start: Some((head, reader)), upload, left, pieces: 0 }
     }
 
     /// Waits until nobody wants it any more.
@@ -49,9 +54,14 @@ impl Answer {
         if let Some((head, reader)) = self.start.take() {
             driver.begin_answer(self.task, head, reader);
         }
+        if let (Some(left), Some(data)) = (&mut self.left, &data) {
+            *left = left.saturating_sub(data.len() as u64);
+        }
         let put = async {
             match data {
                 Some(data) => self.writer.write(data).await,
+                // A caller that has got all bytes of a known length does not wait for the end.
+                None if self.left == Some(0) => self.writer.finish().await.or(Ok(())),
                 None => self.writer.finish().await,
             }
         };

@@ -41,6 +41,8 @@ pub(super) struct Relayed {
     dialect: Dialect,
     times: Times,
     stage: Stage,
+    /// Bytes that the caller still waits for, when their number was announced.
+    left: Option<u64>,
     /// The last bytes that went out: an error event must not begin inside another event.
     tail: Vec<u8>,
     /// Since when the caller's socket has not asked for more.
@@ -68,15 +70,20 @@ impl Relayed {
             dialect,
             times,
             stage: Stage::Waiting,
+            left: None,
             tail: Vec::new(),
             unread_since: None,
         }
     }
 
-    /// The body when the answer has begun and its own head is sent.
-    pub(super) fn answering(mut self, head: &AnswerHead, reader: Reader) -> Body {
-        self.stage = Stage::Passing(reader, is_event_stream(head));
-        self.into_body()
+    /// The body when the answer has begun and its own head is sent; and its length, to be announced
+    /// there. An event stream has none: an error may have to be said in it.
+    pub(super) fn answering(mut self, head: &AnswerHead, reader: Reader) -> (Body, Option<u64>) {
+        let carries_errors = is_event_stream(head);
+        self.stage = Stage::Passing(reader, carries_errors);
+        self.left = head.length.filter(|length| *length > 0 && !carries_errors);
+        let length = self.left;
+        (self.into_body(), length)
     }
 
     /// The body when a notice goes first and an event stream's head is sent.
@@ -110,6 +117,7 @@ impl Relayed {
                 Stage::Passing(mut reader, carries_errors) => match self.read(&mut reader).await {
                     Ok(Some(bytes)) => {
                         self.remember(&bytes);
+                        self.count(&bytes);
                         self.stage = Stage::Passing(reader, carries_errors);
                         return Some(Ok(bytes));
                     }
@@ -197,6 +205,14 @@ impl Relayed {
         let close = if ends_event(&self.tail) { "" } else { "\n\n" };
         let text = format!("{close}{}", self.dialect.error(error));
         Stage::Say(text, Box::new(Stage::Over))
+    }
+
+    /// With the last announced byte the caller has all, and the response is not asked for more.
+    fn count(&mut self, bytes: &[u8]) {
+        self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
+        if self.left == Some(0) {
+            self.waiting.guard.disarm();
+        }
     }
 
     fn remember(&mut self, bytes: &[u8]) {

@@ -13,6 +13,7 @@ use axum::extract::{FromRequestParts, Path, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use relay::{AnswerEnd, From as Publisher, SessionId, TaskId, TaskRefusal};
 use std::sync::Arc;
@@ -75,7 +76,7 @@ pub(crate) async fn response(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let head = answer_head(&headers)?;
+    let mut head = answer_head(&headers)?;
     if let Some(piece) = pieces::Piece::of(&headers)? {
         let data = body::read(body, wire::limits::RESPONSE_PIECE, app.times.body_idle).await?;
         return pieces::take(&app, &from, task, head, piece, data).await;
@@ -83,6 +84,7 @@ pub(crate) async fn response(
     let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
     app.driver.with(|relay, now, _| relay.answer_begins(&from, task, now))?;
     let guard = EndGuard::new(&app, task);
+    head.length = body.size_hint().exact();
     let answer = Answer::new(task, head, upload);
     Ok(forward(&app, &principal, answer, body, guard).await?.into_response())
 }
@@ -206,7 +208,7 @@ fn answer_head(headers: &HeaderMap) -> Result<AnswerHead, ApiError> {
             out.insert(HeaderName::from_static(name), value.clone());
         }
     }
-    Ok(AnswerHead { status: status_of(status)?, headers: out })
+    Ok(AnswerHead { status: status_of(status)?, headers: out, length: None })
 }
 
 fn status_of(status: u16) -> Result<StatusCode, ApiError> {
@@ -228,7 +230,7 @@ fn event_stream_head() -> AnswerHead {
 
 fn with_type(status: StatusCode, kind: &'static str) -> AnswerHead {
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
-    AnswerHead { status, headers }
+    AnswerHead { status, headers, length: None }
 }
 
 impl From<TaskRefusal> for ApiError {

@@ -148,6 +148,7 @@ impl Backends {
         let Ok(_alone) = backend.recipe.try_lock() else {
             return;
         };
+        self.asker.prune();
         let provider = backend.provider();
         let seen = provider::ready(&self.http, &provider).await;
         self.see(backend, &provider, seen);

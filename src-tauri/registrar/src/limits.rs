@@ -11,6 +11,10 @@ pub const REQUEST: Duration = Duration::from_secs(30);
 pub const IDLE_CONNECTION: Duration = Duration::from_secs(5);
 /// Connecting to a local backend.
 pub const BACKEND_CONNECT: Duration = Duration::from_secs(5);
+/// A connection to a backend that has answered is asked again within this time.
+pub const BACKEND_IDLE: Duration = Duration::from_secs(1);
+/// Such connections, over all backends.
+pub const BACKEND_LINES: usize = 64;
 /// Models of one backend that are offered to choose from.
 pub const MODELS: usize = 500;
 /// A backend's list of models, in bytes.

@@ -1,34 +1,53 @@
-//! One question to a backend: a connection of its own, driven by whoever waits for the answer or
-//! reads it. Dropping the answer closes the connection, there and then; and no task in between hands
-//! over each token. What one read of the socket gave comes as one piece.
+//! One question to a backend, on a connection that is driven by whoever waits for the answer or reads
+//! it. Dropping the answer closes the connection, there and then; and no task in between hands over
+//! each token. What one read of the socket gave comes as one piece.
 
 use crate::client::innermost;
 use crate::limits;
 use bytes::{Bytes, BytesMut};
-use futures_util::Stream;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Body, Request, StatusCode};
 use std::error::Error;
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 use tower_service::Service as _;
+use url::Url;
 
-type Connection = http1::Connection<MaybeHttpsStream<TokioIo<TcpStream>>, Body>;
+type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
+type Connection = http1::Connection<Stream, Body>;
 
-/// Opens connections to backends: never through a proxy, which would see the prompts.
+/// Asks backends: never through a proxy, which would see the prompts.
 ///
-/// Each question has its own. Backends close idle connections at moments of their own choice, and a
-/// request that meets such a moment cannot be sent again without running it twice.
+/// A connection that has answered is asked again within [`limits::BACKEND_IDLE`]. Backends close idle
+/// ones at moments of their own choice, all that we know after 5 s and more, and a request that meets
+/// such a moment cannot be sent again without running it twice.
 #[derive(Clone)]
-pub(crate) struct Asker(HttpsConnector<HttpConnector>);
+pub(crate) struct Asker {
+    connector: HttpsConnector<HttpConnector>,
+    idle: Idle,
+}
+
+/// Connections that have answered, the latest last.
+type Idle = Arc<Mutex<Vec<(Instant, Line)>>>;
+
+/// An open connection.
+struct Line {
+    /// Scheme, host and port.
+    origin: String,
+    sender: http1::SendRequest<Body>,
+    connection: Option<Pin<Box<Connection>>>,
+}
 
 /// Why there is no answer, for the owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,52 +65,107 @@ impl Asker {
         http.enforce_http(false);
         let tls = HttpsConnectorBuilder::new().with_native_roots();
         let tls = tls.map_err(|error| format!("TLS cannot be set up: {error}"))?;
-        Ok(Self(tls.https_or_http().enable_http1().wrap_connector(http)))
+        let connector = tls.https_or_http().enable_http1().wrap_connector(http);
+        Ok(Self { connector, idle: Idle::default() })
     }
 
     /// Sends it and waits for the answer's head.
     pub(crate) async fn ask(&self, request: Request) -> Result<Answer, Unanswered> {
-        let stream = self.connect(&request).await?;
-        let broken = |error: hyper::Error| Unanswered::Broken(network(&error));
-        let builder = http1::Builder::new().max_buf_size(limits::PIECE).clone();
-        let (mut sender, connection) = builder.handshake(stream).await.map_err(broken)?;
-        let mut connection = Some(Box::pin(connection));
-        let sent = sender.send_request(in_origin_form(request)?);
-        let mut sent = std::pin::pin!(sent);
-        let answer = poll_fn(|context| {
-            drive(&mut connection, context);
-            sent.as_mut().poll(context)
-        });
-        let (head, body) = answer.await.map_err(broken)?.into_parts();
-        let (status, headers) = (head.status, head.headers);
-        Ok(Answer { status, headers, connection, body, end: None })
+        let url = request.url().clone();
+        let origin = url.origin().ascii_serialization();
+        let mut request = in_origin_form(request)?;
+        loop {
+            let (line, fresh) = match self.idle(&origin).await {
+                Some(line) => (line, false),
+                None => (self.connect(&url, &origin).await?, true),
+            };
+            request = match line.send(request, &self.idle).await {
+                Ok(answer) => return Ok(answer),
+                // It was closed before anything was sent.
+                Err((_, Some(unsent))) if !fresh => unsent,
+                Err((error, _)) => return Err(Unanswered::Broken(network(&error))),
+            }
+        }
     }
 
-    async fn connect(
-        &self,
-        request: &Request,
-    ) -> Result<MaybeHttpsStream<TokioIo<TcpStream>>, Unanswered> {
-        let unusable = || Unanswered::Unreachable("cannot be reached: its URL".into());
-        let uri = request.url().as_str().parse().map_err(|_| unusable())?;
-        let connecting = self.0.clone().call(uri);
-        match tokio::time::timeout(limits::BACKEND_CONNECT, connecting).await {
-            Ok(Ok(stream)) => Ok(stream),
-            Ok(Err(error)) => Err(Unanswered::Unreachable(network(error.as_ref()))),
-            Err(_) => Err(Unanswered::Unreachable("no answer in time".into())),
+    /// Closes connections that nobody asked again.
+    pub(crate) fn prune(&self) {
+        self.idle.lock().retain(|(since, _)| since.elapsed() < limits::BACKEND_IDLE);
+    }
+
+    /// An open connection that can be asked again.
+    async fn idle(&self, origin: &str) -> Option<Line> {
+        loop {
+            self.prune();
+            let mut line = {
+                let mut idle = self.idle.lock();
+                let at = idle.iter().rposition(|(_, line)| line.origin == origin)?;
+                idle.swap_remove(at).1
+            };
+            if poll_fn(|context| Poll::Ready(line.is_idle(context))).await {
+                return Some(line);
+            }
         }
+    }
+
+    async fn connect(&self, url: &Url, origin: &str) -> Result<Line, Unanswered> {
+        let uri = url.as_str().parse().map_err(|_| unusable())?;
+        let connecting = self.connector.clone().call(uri);
+        let stream = match tokio::time::timeout(limits::BACKEND_CONNECT, connecting).await {
+            Ok(connected) => {
+                connected.map_err(|error| Unanswered::Unreachable(network(error.as_ref())))?
+            }
+            Err(_) => return Err(Unanswered::Unreachable("no answer in time".into())),
+        };
+        let shaken = http1::Builder::new().max_buf_size(limits::PIECE).handshake(stream).await;
+        let (sender, connection) = shaken.map_err(|error| Unanswered::Broken(network(&error)))?;
+        let connection = Some(Box::pin(connection));
+        Ok(Line { origin: origin.to_owned(), sender, connection })
+    }
+}
+
+impl Line {
+    /// Sends a request and waits for the head of its answer. An error comes with the request when
+    /// nothing of it was sent.
+    async fn send(
+        mut self,
+        request: http::Request<Body>,
+        idle: &Idle,
+    ) -> Result<Answer, (hyper::Error, Option<http::Request<Body>>)> {
+        let mut sent = pin!(self.sender.try_send_request(request));
+        let answer = poll_fn(|context| {
+            drive(&mut self.connection, context);
+            sent.as_mut().poll(context)
+        });
+        let answer = answer.await.map_err(|mut error| {
+            let unsent = error.take_message();
+            (error.into_error(), unsent)
+        })?;
+        let (head, body) = answer.into_parts();
+        let (status, headers) = (head.status, head.headers);
+        Ok(Answer { status, headers, line: Some(self), body, end: None, idle: Arc::clone(idle) })
+    }
+
+    /// Whether the last answer is over and the other end is still there.
+    fn is_idle(&mut self, context: &mut Context<'_>) -> bool {
+        drive(&mut self.connection, context);
+        self.connection.is_some() && self.sender.is_ready()
     }
 }
 
 /// As a server expects it: a path, and the host beside it.
 fn in_origin_form(request: Request) -> Result<http::Request<Body>, Unanswered> {
-    let unusable = |_| Unanswered::Unreachable("cannot be reached: its URL".into());
     let host = &request.url()[url::Position::BeforeHost..url::Position::AfterPort];
-    let host = HeaderValue::from_str(host).map_err(|_| unusable(()))?;
-    let path = request.url()[url::Position::BeforePath..].parse().map_err(|_| unusable(()))?;
-    let mut request: http::Request<Body> = request.try_into().map_err(|_| unusable(()))?;
+    let host = HeaderValue::from_str(host).map_err(|_| unusable())?;
+    let path = request.url()[url::Position::BeforePath..].parse().map_err(|_| unusable())?;
+    let mut request: http::Request<Body> = request.try_into().map_err(|_| unusable())?;
     *request.uri_mut() = path;
     request.headers_mut().insert(header::HOST, host);
     Ok(request)
+}
+
+fn unusable() -> Unanswered {
+    Unanswered::Unreachable("cannot be reached: its URL".into())
 }
 
 fn network(error: &(dyn Error + 'static)) -> String {
@@ -110,13 +184,20 @@ fn drive(connection: &mut Option<Pin<Box<Connection>>>, context: &mut Context<'_
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    connection: Option<Pin<Box<Connection>>>,
+    line: Option<Line>,
     body: Incoming,
     /// How the body has ended.
     end: Option<Result<(), hyper::Error>>,
+    /// Where the connection goes when the body has ended well.
+    idle: Idle,
 }
 
 impl Answer {
+    /// Bytes of its body, when the backend said it.
+    pub(crate) fn length(&self) -> Option<u64> {
+        self.body.size_hint().exact()
+    }
+
     /// The next frame of the body, when it is there.
     fn frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
@@ -126,8 +207,13 @@ impl Answer {
                         return Poll::Ready(Some(data));
                     }
                 }
-                Poll::Ready(ended) => {
-                    self.end = Some(ended.map_or(Ok(()), |error| error.map(drop)));
+                Poll::Ready(None) => {
+                    self.end = Some(Ok(()));
+                    self.keep(context);
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    self.end = Some(Err(error));
                     return Poll::Ready(None);
                 }
                 Poll::Pending => return Poll::Pending,
@@ -136,7 +222,18 @@ impl Answer {
     }
 }
 
-impl Stream for Answer {
+impl Answer {
+    /// Keeps the connection for the next question.
+    fn keep(&mut self, context: &mut Context<'_>) {
+        let Some(mut line) = self.line.take() else { return };
+        let mut idle = self.idle.lock();
+        if idle.len() < limits::BACKEND_LINES && line.is_idle(context) {
+            idle.push((Instant::now(), line));
+        }
+    }
+}
+
+impl futures_util::Stream for Answer {
     type Item = Result<Bytes, hyper::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -144,7 +241,9 @@ impl Stream for Answer {
         while self.end.is_none() && piece.len() < limits::PIECE {
             let mut frame = self.frame(context);
             if frame.is_pending() {
-                drive(&mut self.connection, context);
+                if let Some(line) = &mut self.line {
+                    drive(&mut line.connection, context);
+                }
                 frame = self.frame(context);
             }
             match frame {

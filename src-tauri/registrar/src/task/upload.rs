@@ -5,8 +5,9 @@ use super::{Road, broke_off, taken};
 use crate::backends::Answer;
 use crate::client::Delivery;
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::Stream as _;
 use futures_util::task::AtomicWaker;
+use http_body::{Frame, SizeHint};
 use parking_lot::Mutex;
 use reqwest::Body;
 use reqwest::header::HeaderMap;
@@ -25,7 +26,7 @@ pub(super) async fn deliver(
     tail: Arc<Tail>,
 ) -> Result<(), TaskFailure> {
     let tap = Tap::new(answer, tail);
-    let body = Body::wrap_stream(Flow(Arc::clone(&tap.shared)));
+    let body = Body::wrap(Flow(Arc::clone(&tap.shared)));
     let delivery = road.mcpd.respond(&road.ticket, task, head, body).await;
     if delivery == Delivery::Broken && tap.shared.broken.load(Ordering::Relaxed) {
         return Err(broke_off());
@@ -39,6 +40,8 @@ struct Shared {
     source: Mutex<Option<Answer>>,
     broken: AtomicBool,
     reader: AtomicWaker,
+    /// Of the whole body, when the backend said it.
+    length: Option<u64>,
     tail: Arc<Tail>,
 }
 
@@ -48,8 +51,11 @@ struct Tap {
 
 impl Tap {
     fn new(answer: Answer, tail: Arc<Tail>) -> Self {
+        let length = answer.length();
         let (source, broken) = (Mutex::new(Some(answer)), AtomicBool::new(false));
-        Self { shared: Arc::new(Shared { source, broken, reader: AtomicWaker::new(), tail }) }
+        Self {
+            shared: Arc::new(Shared { source, broken, reader: AtomicWaker::new(), length, tail }),
+        }
     }
 }
 
@@ -63,10 +69,18 @@ impl Drop for Tap {
 /// The upload's end of it.
 struct Flow(Arc<Shared>);
 
-impl Stream for Flow {
-    type Item = Result<Bytes, std::io::Error>;
+impl http_body::Body for Flow {
+    type Data = Bytes;
+    type Error = std::io::Error;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+    fn size_hint(&self) -> SizeHint {
+        self.0.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         self.0.reader.register(context.waker());
         let mut source = self.0.source.lock();
         let Some(open) = source.as_mut() else {
@@ -75,7 +89,7 @@ impl Stream for Flow {
         match ready!(Pin::new(open).poll_next(context)) {
             Some(Ok(bytes)) => {
                 self.0.tail.pass(&bytes);
-                Poll::Ready(Some(Ok(bytes)))
+                Poll::Ready(Some(Ok(Frame::data(bytes))))
             }
             Some(Err(_)) => {
                 self.0.broken.store(true, Ordering::Relaxed);
