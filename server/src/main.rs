@@ -82,7 +82,8 @@ enum TokenCommand {
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     log_to_stderr(cli.log_format);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.worker_threads(worker_threads()).enable_all().build()?;
     let config = cli.flags.resolve()?;
     match cli.command {
         None | Some(Command::Serve) => runtime.block_on(serve(&config)),
@@ -92,6 +93,12 @@ fn main() -> anyhow::Result<()> {
             runtime.block_on(token(&config, command))
         }
     }
+}
+
+/// Half of the cores: the kernel moves most of the bytes, and a worker for each core only wakes the
+/// others for what it could do itself.
+fn worker_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
 }
 
 /// Other people's code may print headers, statements or bytes at DEBUG and TRACE: whatever RUST_LOG
