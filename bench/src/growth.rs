@@ -11,8 +11,8 @@ use tokio::time::Instant;
 
 /// Publishers that are connected.
 const CROWDS: [usize; 4] = [1, 10, 100, 1000];
-/// Rows of each of them.
-const ROWS: usize = 10;
+/// Publishers with as many rows as one may have, and how many rows that is.
+const CATALOGUE: (usize, usize) = (500, 20);
 /// How long each crowd is measured.
 const TIME: Duration = Duration::from_secs(2);
 /// Callers that ask for a long answer and do not read it.
@@ -24,17 +24,9 @@ const SETTLE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn measure(backend: &Backend) -> Vec<Line> {
     let mut lines = Vec::new();
-    let ours = Ours::open(&backend.url).await;
-    crowds(&ours, &mut lines).await;
-    // The crowd has left; its rows are in the database still.
-    let began = Instant::now();
-    let mcpd = ours.mcpd.restart().await;
-    let took = short(began.elapsed().as_secs_f64() * 1000.0);
-    let rows = CROWDS.last().unwrap() * ROWS;
-    lines.push(Line::new(&format!("mcpd's start with {rows} rows, ms"), took, ""));
-    drop(mcpd);
-    let ours = Ours::open(&backend.url).await;
-    lines.push(stuck(&ours).await);
+    crowds(&Ours::open(&backend.url).await, &mut lines).await;
+    rows(Ours::open(&backend.url).await, &mut lines).await;
+    lines.push(stuck(&Ours::open(&backend.url).await).await);
     lines
 }
 
@@ -45,7 +37,8 @@ async fn crowds(ours: &Ours, lines: &mut Vec<Line>) {
     let before = ours.mcpd.process.memory();
     let mut first = None;
     for count in CROWDS {
-        crowd.grow(count, ROWS).await;
+        crowd.grow(count, 1).await;
+        tokio::time::sleep(SETTLE).await;
         let cpu = road.cpu().unwrap();
         let found = latencies(&road, &body, WHOLE.len(), TIME).await;
         let p50 = percentile(&found, 50).as_secs_f64() * 1e6;
@@ -61,12 +54,25 @@ async fn crowds(ours: &Ours, lines: &mut Vec<Line>) {
         let target = if count == 1000 { "≤ 1.1×" } else { "" };
         lines.push(Line::new(&format!("whole answer with {count} publishers"), value, target));
     }
-    tokio::time::sleep(SETTLE).await;
     let count = CROWDS[CROWDS.len() - 1];
     let each = (ours.mcpd.process.memory() - before) as f64 / count as f64 / 1000.0;
-    let what = format!("mcpd's memory for each of {count} idle publishers with {ROWS} rows, KB");
+    let what = format!("mcpd's memory for each of {count} idle publishers, KB");
     lines.push(Line::new(&what, short(each), "≤ 20"));
-    lines.push(catalogue(ours).await);
+}
+
+/// A catalogue as long as it gets: how long it takes to list, and to start with.
+async fn rows(ours: Ours, lines: &mut Vec<Line>) {
+    let (publishers, each) = CATALOGUE;
+    let mut crowd = Crowd::at(&ours.mcpd);
+    crowd.grow(publishers, each).await;
+    tokio::time::sleep(SETTLE).await;
+    lines.push(catalogue(&ours).await);
+    drop(crowd);
+    // The crowd has left; its rows are in the database still.
+    let began = Instant::now();
+    let _again = ours.mcpd.restart().await;
+    let took = short(began.elapsed().as_secs_f64() * 1000.0);
+    lines.push(Line::new(&format!("mcpd's start with {} rows, ms", publishers * each), took, ""));
 }
 
 async fn catalogue(ours: &Ours) -> Line {
