@@ -15,7 +15,7 @@ const ROUNDS: usize = 5;
 /// Between looks at the catalogue.
 const LOOK: Duration = Duration::from_millis(2);
 /// How long an idle agent is watched.
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn measure() -> Vec<Line> {
     let backend = Backend::awake().await;
