@@ -2,7 +2,7 @@
 
 use crate::auth::{self, Tokens};
 use crate::driver::Driver;
-use crate::pairing::Pairings;
+use crate::pairing::codes::Pairings;
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

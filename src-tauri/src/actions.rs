@@ -3,7 +3,7 @@
 use crate::app::{self, App};
 use crate::limits::PAUSE;
 use crate::menu::{Action, Pause};
-use crate::window::Page;
+use crate::page::Page;
 use jiff::{Timestamp, Zoned};
 use registrar::config::edit::Edit;
 use registrar::config::settings::PausedUntil;

@@ -2,9 +2,9 @@
 //! much is logged.
 
 use crate::app::App;
+use crate::page::Page;
 use crate::tell::{Teller, Told};
-use crate::view::unix_ms;
-use crate::window::Page;
+use registrar::clock::unix_ms;
 use registrar::config::settings::{KeepAwake, Settings};
 use registrar::logging::Level;
 use registrar::status::{Connection, Status};

@@ -12,6 +12,7 @@ mod instance;
 mod limits;
 mod menu;
 mod opener;
+mod page;
 #[cfg(target_os = "linux")]
 mod panel;
 mod tell;
@@ -24,11 +25,11 @@ mod words;
 use instance::Instance;
 use menu::Action;
 use opener::Opener;
+use page::Page;
 use registrar::home::Home;
 use registrar::logging::{self, Level};
 use std::process::ExitCode;
 use tauri::{Manager, RunEvent};
-use window::Page;
 
 /// The argument with which the desktop starts this program at login.
 pub(crate) const AT_LOGIN: &str = "--autostart";

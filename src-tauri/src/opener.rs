@@ -2,7 +2,8 @@
 //! its memory goes when it is closed, and nothing that happens to it ends the publishing.
 
 use crate::app::{self, App};
-use crate::window::{self, Page};
+use crate::page::Page;
+use crate::window;
 use parking_lot::Mutex;
 use registrar::home::Home;
 use std::process::Stdio;

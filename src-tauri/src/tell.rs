@@ -2,7 +2,7 @@
 //! each can be switched off; nothing is told twice, and a connection that flaps is not told at all.
 
 use crate::limits::OFFLINE_TOLD;
-use crate::window::Page;
+use crate::page::Page;
 use crate::words::{say, say_with};
 use registrar::config::settings::Notifications;
 use registrar::status::{BackendState, Connection, Status};

@@ -5,7 +5,7 @@ mod compose;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use compose::{Facts, ages, counts_down, unix_ms, view};
+pub(crate) use compose::{Facts, ages, counts_down, view};
 
 use registrar::config::settings::Settings;
 use serde::Serialize;

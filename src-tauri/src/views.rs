@@ -2,7 +2,8 @@
 //! the one with the window have one each.
 
 use crate::limits::{PAINT_EVERY, TRAFFIC_EVERY};
-use crate::view::{self, Facts, View, unix_ms};
+use crate::view::{self, Facts, View};
+use registrar::clock::unix_ms;
 use registrar::status::Status;
 use registrar::watch::Snapshot;
 use std::sync::Arc;

@@ -5,6 +5,7 @@ use crate::commands::{self, account, diagnostics, machine, models};
 use crate::edits;
 use crate::instance;
 use crate::limits::{LOOK_EVERY, SHOW_EVERY};
+use crate::page::Page;
 use crate::view::View;
 use crate::views::Sources;
 use crate::words::say;
@@ -30,42 +31,6 @@ use tokio_util::sync::CancellationToken;
 pub(crate) const ARGUMENT: &str = "--window";
 /// The only window; the capability file names it too.
 const MAIN: &str = "main";
-
-/// The pages that something outside of the window can ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
-pub(crate) enum Page {
-    /// How things are.
-    Overview,
-    /// The list of models.
-    Models,
-    /// Server and token.
-    Connection,
-    /// Who used the models.
-    Activity,
-}
-
-impl Page {
-    /// All of them.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Overview, Self::Models, Self::Connection, Self::Activity];
-
-    /// As it stands on a command line.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Overview => "overview",
-            Self::Models => "models",
-            Self::Connection => "connection",
-            Self::Activity => "activity",
-        }
-    }
-
-    /// The page of this name.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|page| page.name() == name)
-    }
-}
 
 /// What the page is told without asking.
 #[derive(Debug, Clone, Serialize)]

@@ -395,8 +395,8 @@ pub(crate) async fn bounded(mut response: Response, most: usize) -> Result<Vec<u
     Ok(body)
 }
 
-/// The client towards local backends for everything but tasks, which [`crate::backends`] asks by
-/// itself: never through a proxy, and each request on a connection of its own.
+/// The client towards local backends for everything but tasks, which have a way of
+/// their own: never through a proxy, and each request on a connection of its own.
 ///
 /// # Errors
 /// TLS cannot be set up.

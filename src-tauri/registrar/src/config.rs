@@ -5,6 +5,7 @@
 
 pub mod edit;
 pub mod file;
+pub mod mac;
 mod parse;
 pub mod settings;
 
@@ -194,6 +195,13 @@ pub struct Problem {
     /// From 1, in characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub column: Option<usize>,
+}
+
+impl Problem {
+    /// One without a place.
+    fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), line: None, column: None }
+    }
 }
 
 /// What is wrong with one field of a provider. Shown beside the field.

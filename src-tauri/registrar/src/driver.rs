@@ -6,6 +6,7 @@ mod probe;
 
 use crate::backends::Backends;
 use crate::client::Mcpd;
+use crate::clock::unix_ms;
 use crate::credentials::{self, Credentials, CredentialsError};
 use crate::home::Home;
 use crate::identity;
@@ -16,7 +17,7 @@ use crate::tasks::Tasks;
 use crate::watch::Snapshot;
 use keychain::Keychain;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -278,9 +279,4 @@ impl Driver {
             other
         });
     }
-}
-
-pub(crate) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

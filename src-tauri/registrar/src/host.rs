@@ -1,7 +1,7 @@
 //! One registrar per folder. The first process that asks gets the lock and publishes; every other
 //! one shows the first one's status and takes over when that one ends.
 
-use crate::driver::unix_ms;
+use crate::clock::unix_ms;
 use crate::home::Home;
 use crate::limits::{LOCK_EVERY, SHOW_EVERY, STATUS_EVERY};
 use crate::lock::{self, Lock};

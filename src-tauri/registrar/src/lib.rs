@@ -6,6 +6,7 @@ pub mod account;
 mod backends;
 mod channel;
 pub mod client;
+pub mod clock;
 pub mod config;
 pub mod credentials;
 pub mod diagnostics;

@@ -1,7 +1,7 @@
 //! The requests that run now: who they are, how one is stopped, and how all end when publishing
 //! stops. What a task does is [`crate::task`]'s.
 
-use crate::driver::unix_ms;
+use crate::clock::unix_ms;
 use crate::limits;
 use crate::status::{Board, EndedTask, RunningTask};
 use parking_lot::Mutex;

@@ -7,8 +7,6 @@ mod command;
 mod http;
 mod wol;
 
-pub use wol::mac;
-
 use crate::config::{ProviderConfig, Recipe};
 use crate::{limits, provider};
 use reqwest::Client;

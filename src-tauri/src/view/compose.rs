@@ -50,11 +50,6 @@ pub(crate) fn view(facts: Facts<'_>) -> View {
     }
 }
 
-/// Now, as the status counts time.
-pub(crate) fn unix_ms() -> u64 {
-    u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default()
-}
-
 /// Whether the words change by themselves as time passes.
 pub(crate) fn counts_down(status: &Status) -> bool {
     matches!(status.connection, Connection::Reconnecting { .. })

@@ -38,7 +38,7 @@ pub fn value(text: &str) -> Result<Value, Problem> {
 /// [`Problem`], with line and column where it has a place.
 pub fn parse(text: &str) -> Result<Parsed, Problem> {
     let Value::Object(root) = value(text)? else {
-        return Err(problem("config.json must be an object, as {\"mcpdUrl\": …}".into()));
+        return Err(Problem::new("config.json must be an object, as {\"mcpdUrl\": …}"));
     };
     let mut parsed = Parsed::default();
     parsed.config.mcpd_url = match root.get("mcpdUrl") {
@@ -49,20 +49,20 @@ pub fn parse(text: &str) -> Result<Parsed, Problem> {
     let providers = match root.get("llm").map(|llm| llm.get("providers")) {
         None | Some(None | Some(Value::Null)) => &empty,
         Some(Some(Value::Array(list))) => list,
-        Some(Some(_)) => return Err(problem("llm.providers must be a list".into())),
+        Some(Some(_)) => return Err(Problem::new("llm.providers must be a list")),
     };
     for (at, entry) in providers.iter().enumerate() {
         match provider(entry) {
             Ok(found) if parsed.config.provider(&found.name).is_some() => {
                 let why = format!("the name {} stands twice; the first one counts", found.name);
-                parsed.warnings.push(problem(why));
+                parsed.warnings.push(Problem::new(why));
             }
             Ok(found) => parsed.config.providers.push(found),
             Err(wrong) => {
                 let name = entry.get("name").and_then(Value::as_str).map(str::to_owned);
                 let name = name.unwrap_or_else(|| format!("number {}", at + 1));
                 let why = sentence(&wrong);
-                parsed.warnings.push(problem(format!("provider {name} is left out: {why}")));
+                parsed.warnings.push(Problem::new(format!("provider {name} is left out: {why}")));
             }
         }
     }
@@ -94,13 +94,9 @@ pub(super) fn options() -> ParseOptions {
     }
 }
 
-pub(super) fn problem(message: String) -> Problem {
-    Problem { message, line: None, column: None }
-}
-
 fn server_url(value: &Value) -> Result<Url, Problem> {
-    let text = value.as_str().ok_or_else(|| problem("mcpdUrl must be a text".into()))?;
-    super::check_server_url(text).map_err(|why| problem(format!("mcpdUrl: {why}")))
+    let text = value.as_str().ok_or_else(|| Problem::new("mcpdUrl must be a text"))?;
+    super::check_server_url(text).map_err(|why| Problem::new(format!("mcpdUrl: {why}")))
 }
 
 /// What is wrong with a provider's entry, every field of it; nothing when it can be published.
@@ -288,7 +284,7 @@ fn recipe(value: &Value, fields: &mut Fields<'_>) -> Result<Recipe, String> {
         }
         Some("wol") => {
             let mac = fields.text("mac").unwrap_or_default();
-            if let Err(why) = crate::wake::mac(&mac) {
+            if let Err(why) = super::mac::parse(&mac) {
                 fields.refuse::<()>("mac", why);
             }
         }

@@ -136,7 +136,7 @@ pub(super) fn settings(root: &Map<String, Value>, warnings: &mut Vec<Problem>) -
         None | Some(Value::Null) => return Settings::default(),
         Some(Value::Object(map)) => map,
         Some(_) => {
-            warnings.push(super::parse::problem(format!("{KEY} must be an object")));
+            warnings.push(Problem::new(format!("{KEY} must be an object")));
             return Settings::default();
         }
     };
@@ -165,7 +165,7 @@ impl Reader<'_> {
             Ok(value) => Some(value),
             Err(why) => {
                 let message = format!("{KEY}.{key} is not used: {why}");
-                self.warnings.push(super::parse::problem(message));
+                self.warnings.push(Problem::new(message));
                 None
             }
         }

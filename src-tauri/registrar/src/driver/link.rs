@@ -1,9 +1,10 @@
 //! One registration while it holds: events come down, heartbeats go up.
 
 use super::probe::Probe;
-use super::{Account, Driver, unix_ms};
+use super::{Account, Driver};
 use crate::channel::{Channel, Mode, Signal};
 use crate::client::{Fault, Ticket};
+use crate::clock::unix_ms;
 use crate::session::{Ending, Session, beat_after, slept};
 use crate::sse::Event;
 use crate::status::{Connection, RunningTask};

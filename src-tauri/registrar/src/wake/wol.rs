@@ -1,33 +1,16 @@
 //! The `wol` recipe: a magic packet, six bytes of 0xff and sixteen times the address.
 
 use super::WakeError;
-use crate::config::WolRecipe;
+use crate::config::{WolRecipe, mac};
 use std::net::Ipv4Addr;
 use tokio::net::UdpSocket;
 
 /// The discard port, by convention.
 const PORT: u16 = 9;
 
-/// Reads `aa:bb:cc:dd:ee:ff`, also with `-`.
-///
-/// # Errors
-/// A sentence naming the field.
-pub fn mac(text: &str) -> Result<[u8; 6], String> {
-    let wrong = || format!("{text:?} is not of the form aa:bb:cc:dd:ee:ff");
-    let parts: Vec<&str> = text.split([':', '-']).collect();
-    let mut mac = [0; 6];
-    if parts.len() != mac.len() {
-        return Err(wrong());
-    }
-    for (byte, part) in mac.iter_mut().zip(parts) {
-        *byte = u8::from_str_radix(part, 16).map_err(|_| wrong())?;
-    }
-    Ok(mac)
-}
-
 pub(super) async fn run(recipe: &WolRecipe) -> Result<String, WakeError> {
     let failed = |detail: String| WakeError::new("recipe_exit", detail);
-    let packet = packet(mac(&recipe.mac).map_err(failed)?);
+    let packet = packet(mac::parse(&recipe.mac).map_err(failed)?);
     let to = (recipe.broadcast.unwrap_or(Ipv4Addr::BROADCAST), recipe.port.unwrap_or(PORT));
     let sent = async {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
@@ -44,8 +27,8 @@ fn packet(mac: [u8; 6]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{mac, run};
-    use crate::config::WolRecipe;
+    use super::run;
+    use crate::config::{WolRecipe, mac};
     use tokio::net::UdpSocket;
 
     #[tokio::test]
@@ -61,6 +44,6 @@ mod tests {
         let length = socket.recv(&mut bytes).await.unwrap();
         assert_eq!(length, 102);
         assert_eq!(bytes[..6], [0xff; 6]);
-        assert_eq!(bytes[96..102], mac("01-23-45-67-89-AB").unwrap());
+        assert_eq!(bytes[96..102], mac::parse("01-23-45-67-89-AB").unwrap());
     }
 }
