@@ -6,6 +6,7 @@
 install_apt base
 find_rust
 "$root/scripts/nginx.sh" >/dev/null
+"$root/scripts/haproxy.sh" >/dev/null
 "$root/scripts/rathole.sh" >/dev/null
 cd "$root"
 say "building, optimised (the first time takes minutes)"

@@ -207,15 +207,17 @@ fn setting() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let nginx = said(e2e::provided("nginx.sh").to_str().unwrap_or_default(), &["-v"]);
+    let haproxy = said(e2e::provided("haproxy.sh").to_str().unwrap_or_default(), &["-v"]);
     let at = e2e::repository().display().to_string();
     format!(
-        "{}, commit {}. {cores} cores of {}, Linux {}. {}; {}; rathole 0.5.0.",
+        "{}, commit {}. {cores} cores of {}, Linux {}. {}; {}; {}; rathole 0.5.0.",
         jiff::Zoned::now().strftime("%Y-%m-%d"),
         said("git", &["-C", &at, "rev-parse", "--short", "HEAD"]),
         model.unwrap_or("an unknown CPU"),
         kernel.trim(),
         said("rustc", &["--version"]),
         nginx.trim_start_matches("nginx version: "),
+        haproxy.split(" 20").next().unwrap_or_default(),
     )
 }
 

@@ -1,5 +1,6 @@
 //! The ways from a caller to the backend: ours, and those that people would take instead.
 
+mod haproxy;
 mod nginx;
 pub(crate) mod ours;
 mod rathole;
@@ -51,6 +52,7 @@ pub(crate) async fn open(backend: &str) -> Vec<Road> {
     let road = ours.road();
     vec![
         Road::through(DIRECT, backend.to_owned(), Vec::new(), ()),
+        haproxy::before("haproxy", backend).await,
         nginx::before("nginx", backend, Vec::new(), ()).await,
         rathole::open(FLOOR, backend).await,
         Road { open: Box::new(ours), ..road },

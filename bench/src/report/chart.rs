@@ -16,7 +16,8 @@ const PANELS: [Figure; 6] = [
     Figure::ManyStreams,
 ];
 /// Ours is the last road, and has the one colour.
-const COLOURS: [RGBColor; 4] = [
+const COLOURS: [RGBColor; 5] = [
+    RGBColor(196, 203, 213),
     RGBColor(176, 184, 196),
     RGBColor(148, 158, 173),
     RGBColor(116, 128, 146),
