@@ -11,7 +11,7 @@ pub(super) async fn before(name: &'static str, upstream: &str) -> Road {
     let server = upstream.trim_start_matches("http://");
     let text = format!(
         "global\n  maxconn 4096\n  nbthread 1\n\
-         defaults\n  mode http\n  http-reuse always\n\
+         defaults\n  mode http\n  http-reuse always\n  option http-no-delay\n\
          \x20 timeout connect 5s\n  timeout client 60s\n  timeout server 60s\n\
          listen road\n  bind 127.0.0.1:{port}\n  server backend {server}\n"
     );
