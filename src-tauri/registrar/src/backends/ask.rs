@@ -102,6 +102,8 @@ impl Asker {
                 let at = idle.iter().rposition(|(_, line)| line.origin == origin)?;
                 idle.swap_remove(at).1
             };
+            // That it was closed is heard when the runtime looks at its sockets next.
+            tokio::task::yield_now().await;
             if poll_fn(|context| Poll::Ready(line.is_idle(context))).await {
                 return Some(line);
             }
@@ -291,5 +293,112 @@ impl Piece {
 impl From<Piece> for Bytes {
     fn from(piece: Piece) -> Self {
         if piece.all.is_empty() { piece.first } else { piece.all.freeze() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, Asker, Unanswered};
+    use futures_util::TryStreamExt as _;
+    use reqwest::Client;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    const WHOLE: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    const LAST: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok";
+    const BEGUN: &[u8] =
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\na\r\n1\r\nb\r\n";
+
+    /// A backend whose every word the test says itself.
+    struct Backend {
+        listener: TcpListener,
+        url: String,
+    }
+
+    impl Backend {
+        async fn new() -> Self {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("http://{}/v1", listener.local_addr().unwrap());
+            Self { listener, url }
+        }
+
+        async fn accept(&self) -> TcpStream {
+            self.listener.accept().await.unwrap().0
+        }
+
+        async fn ask(&self, asker: &Asker) -> Result<Answer, Unanswered> {
+            asker.ask(Client::new().post(&self.url).body("hello").build().unwrap()).await
+        }
+
+        /// One question, answered with these bytes on this connection.
+        async fn answers(&self, asker: &Asker, socket: &mut TcpStream, bytes: &[u8]) -> Answer {
+            let (answer, ()) = tokio::join!(self.ask(asker), answer(socket, bytes));
+            answer.unwrap()
+        }
+    }
+
+    async fn answer(socket: &mut TcpStream, bytes: &[u8]) {
+        let mut heard = Vec::new();
+        while !heard.ends_with(b"hello") {
+            assert!(socket.read_buf(&mut heard).await.unwrap() > 0, "the question broke off");
+        }
+        socket.write_all(bytes).await.unwrap();
+    }
+
+    async fn first(backend: &Backend, asker: &Asker, bytes: &[u8]) -> (Answer, TcpStream) {
+        let there = async {
+            let mut socket = backend.accept().await;
+            answer(&mut socket, bytes).await;
+            socket
+        };
+        tokio::join!(async { backend.ask(asker).await.unwrap() }, there)
+    }
+
+    async fn text(answer: Answer) -> String {
+        let pieces: Vec<_> = answer.try_collect().await.unwrap();
+        String::from_utf8(pieces.concat()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_has_answered_is_asked_again() {
+        let (backend, asker) = (Backend::new().await, Asker::new().unwrap());
+        let (answer, mut socket) = first(&backend, &asker, WHOLE).await;
+        assert_eq!(answer.length(), Some(2));
+        assert_eq!(text(answer).await, "ok");
+        let again = backend.answers(&asker, &mut socket, WHOLE).await;
+        assert_eq!(text(again).await, "ok");
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_the_backend_has_closed_is_replaced() {
+        let (backend, asker) = (Backend::new().await, Asker::new().unwrap());
+        for bytes in [WHOLE, LAST, WHOLE] {
+            let (answer, socket) = first(&backend, &asker, bytes).await;
+            assert_eq!(text(answer).await, "ok");
+            drop(socket);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_one_read_gave_is_one_piece_and_a_dropped_answer_closes_its_connection() {
+        let (backend, asker) = (Backend::new().await, Asker::new().unwrap());
+        let (mut answer, mut socket) = first(&backend, &asker, BEGUN).await;
+        assert_eq!(answer.try_next().await.unwrap().unwrap(), "ab");
+        drop(answer);
+        assert_eq!(socket.read(&mut [0]).await.unwrap(), 0, "it is closed");
+        let (answer, _) = first(&backend, &asker, WHOLE).await;
+        assert_eq!(text(answer).await, "ok", "on a connection of its own");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_breaks_off_is_an_error_and_nobody_there_is_another() {
+        let (backend, asker) = (Backend::new().await, Asker::new().unwrap());
+        let (mut answer, socket) = first(&backend, &asker, BEGUN).await;
+        assert_eq!(answer.try_next().await.unwrap().unwrap(), "ab");
+        drop(socket);
+        assert!(answer.try_next().await.is_err());
+        drop(backend.listener);
+        let gone = Backend { listener: Backend::new().await.listener, url: backend.url };
+        assert!(matches!(gone.ask(&asker).await, Err(Unanswered::Unreachable(_))));
     }
 }
