@@ -52,6 +52,37 @@ install_apt() {
         apt-get install -qy --no-install-recommends "${missing[@]}"
 }
 
+# unpacked PROGRAM: prints where a server's program is. One that is not installed is unpacked into a
+# folder of its own, with the libraries that are missing: installing it would start it.
+unpacked() {
+    if [ -x "/usr/sbin/$1" ]; then
+        echo "/usr/sbin/$1"
+        return
+    fi
+    local folder=$cache/$1
+    mkdir -p "$folder"
+    exec 9>"$folder/lock"
+    flock 9
+    if [ ! -x "$folder/run" ]; then
+        say "$1 into $folder" >&2
+        unpack "$1" "$folder"
+    fi
+    echo "$folder/run"
+}
+
+unpack() {
+    cd "$2"
+    as_root apt-get update -q >&2
+    apt-get install -qq --print-uris --no-install-recommends "$1" |
+        sed "s/^[^ ]* \([^_]*\)_.*/\1/" | xargs apt-get download -q >&2
+    local package libraries
+    for package in *.deb; do dpkg-deb -x "$package" .; done
+    rm ./*.deb
+    libraries=$(find "$2" -name '*.so*' -printf '%h:' | tr ':' '\n' | sort -u | tr '\n' ':')
+    printf '#!/bin/sh\nLD_LIBRARY_PATH=%s exec %s "$@"\n' "$libraries" "$2/usr/sbin/$1" >run
+    chmod +x run
+}
+
 # install_npm FOLDER: what its lock file says. Not `npm ci`: that insists on the packages of every
 # other platform, which not every mirror of the registry has.
 install_npm() {

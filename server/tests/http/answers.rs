@@ -71,6 +71,42 @@ async fn a_backends_own_error_reaches_the_caller_as_it_is() {
 }
 
 #[tokio::test]
+async fn an_answer_whose_length_is_known_says_it_to_the_caller_and_is_complete_with_its_last_byte()
+{
+    let server = Server::start().await;
+    let caller = server.token("ann", &["infer"]).await;
+    let mut publisher = Publisher::of(&server, "qwen").await;
+    for _ in 0..2 {
+        let chat = tokio::spawn(server.chat(&caller, "qwen").send());
+        let (task, _) = publisher.task().await;
+        let upload = publisher.post(&server, &wire::paths::task_response(&task));
+        let upload = upload.header("content-type", "application/json").body("{\"n\": 1}");
+        let taken = upload.send().await.unwrap();
+        let answer = chat.await.unwrap().unwrap();
+        assert_eq!(answer.content_length(), Some(8));
+        assert_eq!(answer.text().await.unwrap(), "{\"n\": 1}");
+        assert_eq!(taken.status(), 204, "nobody takes the caller for gone");
+    }
+}
+
+#[tokio::test]
+async fn a_whole_answer_that_breaks_off_is_broken_for_the_caller_too() {
+    let server = Server::start().await;
+    let caller = server.token("ann", &["infer"]).await;
+    let mut publisher = Publisher::of(&server, "qwen").await;
+    let chat = tokio::spawn(server.chat(&caller, "qwen").send());
+    let (task, _) = publisher.task().await;
+    let (pieces, upload) = publisher.upload(&server, &task, "application/json");
+    let upload = tokio::spawn(upload.header("content-length", "8").send());
+    pieces.send(Ok(Bytes::from_static(b"{\"n"))).await.unwrap();
+    let answer = chat.await.unwrap().unwrap();
+    assert_eq!(answer.content_length(), Some(8));
+    pieces.send(Err(std::io::ErrorKind::ConnectionReset.into())).await.unwrap();
+    assert!(answer.text().await.is_err(), "half an answer is none");
+    assert!(upload.await.unwrap().is_err());
+}
+
+#[tokio::test]
 async fn a_caller_that_leaves_stops_the_upload_and_the_publisher_within_a_quarter_of_a_second() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
