@@ -11,9 +11,13 @@ const wrong = [
   { field: "wake.command", message: "it must name a program" },
 ];
 
+/** A step has come when its heading has the keyboard: it is read from there on. */
+const comes = (page) => page.waitForFunction(() => document.activeElement?.tagName === "H1");
+
 const step = (number) => async (page) => {
   for (let at = 1; at < number; at += 1) {
     await page.getByRole("button", { name: "Next" }).click();
+    await comes(page);
   }
 };
 
@@ -23,6 +27,7 @@ async function signIn(page) {
   await page.locator("input[type=password]").fill("mcp_publish_x");
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("heading", { name: "What do you want to share?" }).waitFor();
+  await comes(page);
 }
 
 export const STATES = [
