@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # `make bench`: what the relay costs, beside what people would use instead, in one run. ROUNDS=n;
-# KEEP=1 writes docs/benchmarks.md and its picture; ROADS=1 measures the roads only.
+# PEERS=litellm: beside LiteLLM too; KEEP=1 writes docs/benchmarks.md and its picture; ROADS=1
+# measures the roads only.
 . "$(dirname "$0")/env.sh"
 
 install_apt base
@@ -8,10 +9,16 @@ find_rust
 "$root/scripts/nginx.sh" >/dev/null
 "$root/scripts/haproxy.sh" >/dev/null
 "$root/scripts/rathole.sh" >/dev/null
+peers=()
+for peer in ${PEERS:-}; do
+    [ "$peer" = litellm ] || die "PEERS may be litellm, not $peer"
+    "$root/scripts/litellm.sh" >/dev/null
+    peers+=(--litellm)
+done
 cd "$root"
 say "building, optimised (the first time takes minutes)"
 cargo build --release --locked --bins -p mcpd -p mcpctl -p registrar -p bench
 say "measuring; leave the machine alone"
-"$CARGO_TARGET_DIR/release/bench" --rounds "${ROUNDS:-5}" ${KEEP:+--keep} ${ROADS:+--roads-only}
+"$CARGO_TARGET_DIR/release/bench" --rounds "${ROUNDS:-5}" ${KEEP:+--keep} ${ROADS:+--roads-only} "${peers[@]}"
 say "the parts without sockets"
 [ -n "${ROADS:-}" ] || cargo bench --locked -p bench --bench pure

@@ -4,11 +4,11 @@
 
 version=0.5.0
 program=$cache/tools/bin/rathole
-if ! "$program" --version 2>/dev/null | grep -q "$version"; then
+if ! "$program" --version 2>/dev/null | grep -q "$version" || ! "$program" --help | grep -q genkey; then
     find_rust
     say "building rathole $version (once; some minutes)" >&2
     # Without its lock file: a library of 2023 in it no longer compiles.
     cargo install --root "$cache/tools" --no-default-features \
-        --features server,client --version "$version" rathole >&2
+        --features server,client,noise --version "$version" rathole >&2
 fi
 echo "$program"

@@ -54,7 +54,9 @@ impl Script {
     }
 
     fn read(body: &[u8]) -> Option<Self> {
-        let rest = body.strip_prefix(KEY)?;
+        // Whoever writes the body anew moves the key.
+        let at = if body.starts_with(KEY) { 0 } else { memchr::memmem::find(body, &KEY[1..])? - 1 };
+        let rest = &body[at + KEY.len()..];
         let end = memchr::memchr(b'"', rest)?;
         let mut words = std::str::from_utf8(&rest[..end]).ok()?.split(' ');
         let name = words.next()?;

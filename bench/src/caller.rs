@@ -8,22 +8,33 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_util::either::Either;
 
 /// An open connection.
 pub(crate) struct Caller {
     sender: SendRequest<Full<Bytes>>,
     authority: String,
     bearer: String,
+    rewritten: bool,
 }
 
 impl Caller {
     pub(crate) async fn connect(road: &Road) -> Self {
-        let authority = road.url.trim_start_matches("http://").to_owned();
+        let authority = road.url.split_once("://").unwrap().1.to_owned();
         let socket = TcpStream::connect(&authority).await.unwrap();
         socket.set_nodelay(true).unwrap();
+        let socket = match &road.tls {
+            None => Either::Left(socket),
+            Some(tls) => {
+                let name = ServerName::try_from("127.0.0.1").unwrap();
+                Either::Right(tls.connect(name, socket).await.unwrap())
+            }
+        };
         let (sender, connection) = http1::handshake(TokioIo::new(socket)).await.unwrap();
         tokio::spawn(connection);
-        Self { sender, authority, bearer: format!("Bearer {}", road.token) }
+        let bearer = format!("Bearer {}", road.token);
+        Self { sender, authority, bearer, rewritten: road.rewrites }
     }
 
     /// So many connections.
@@ -54,7 +65,7 @@ impl Caller {
     /// Sends a chat and reads the answer, whose length must be this.
     pub(crate) async fn whole(&mut self, body: &Bytes, length: usize) {
         let read = self.pieces(body, |_| ()).await;
-        assert_eq!(read, length, "an answer has another length than the backend gave it");
+        assert!(self.rewritten || read == length, "an answer has another length than the backend gave it");
     }
 
     /// Sends a chat and looks at each piece of its answer; the answer's length.

@@ -62,7 +62,7 @@ async fn starts(ours: &mut Ours) -> String {
         ours.agent.process.stop().await;
         ours.mcpd.gone(&ours.caller, "one").await;
         let began = Instant::now();
-        ours.agent = ours::start(&ours.agent.home, &token);
+        ours.agent = ours::start(&ours.agent.home, &token, &[]);
         until_there(ours, "one").await;
         found.push(began.elapsed());
     }

@@ -15,6 +15,8 @@ const CALLERS: usize = 64;
 const STREAMS: usize = 100;
 /// Events of one stream at full speed.
 const EVENTS: usize = 400_000;
+/// The same where a gateway takes a millisecond for each.
+const FEW_EVENTS: usize = 2_000;
 /// Pace of an eager model: 50 tokens a second.
 const PAUSE_MS: u64 = 20;
 /// Paced events of each stream.
@@ -115,6 +117,22 @@ pub(crate) async fn measure_far(road: &Road) -> Vec<(Figure, f64)> {
         (Figure::OneStream, streams(road, 1, EVENTS).await / 1000.0),
         (Figure::BigBody, micros(big_bodies(road).await) / 1000.0),
     ]
+}
+
+/// Little enough for a gateway that is a hundred times slower.
+pub(crate) async fn measure_gateways(road: &Road) -> Vec<(Figure, f64)> {
+    let unary = latencies(road, &Script::Whole.body(MODEL, 32), WHOLE.len(), SECOND * 2).await;
+    let (per_second, cpu) = throughput(road).await;
+    let mut found = vec![
+        (Figure::UnaryP50, micros(percentile(&unary, 50))),
+        (Figure::UnaryP99, micros(percentile(&unary, 99))),
+        (Figure::PerSecond, per_second),
+        (Figure::FirstByte, micros(percentile(&first_bytes(road).await, 50))),
+        (Figure::OneStream, streams(road, 1, FEW_EVENTS).await / 1000.0),
+    ];
+    found.extend(cpu.map(|cpu| (Figure::CpuPerThousand, cpu)));
+    found.extend(road.memory().map(|memory| (Figure::Memory, memory)));
+    found
 }
 
 /// One caller that asks again and again, for so long; sorted.

@@ -18,6 +18,7 @@ mod load;
 mod publisher;
 mod report;
 mod roads;
+mod tls;
 
 use backend::Backend;
 use clap::{Parser, Subcommand};
@@ -33,6 +34,9 @@ struct Arguments {
     /// Only the roads: not how cost grows, and not the small numbers
     #[arg(long)]
     roads_only: bool,
+    /// LiteLLM too, with less work
+    #[arg(long)]
+    litellm: bool,
     /// Write the figures down in docs/
     #[arg(long)]
     keep: bool,
@@ -71,10 +75,19 @@ async fn main() -> std::io::Result<()> {
         let far = roads::open_far(&backend.url).await;
         report.far = rounds(&far, arguments.rounds, load::measure_far).await;
         println!("{}", report.far.table());
+        let certificate = tls::Certificate::new();
+        let secret = roads::open_tls(&backend.url, &certificate).await;
+        report.tls = rounds(&secret, arguments.rounds, load::measure).await;
+        println!("{}", report.tls.table());
         report.growth = growth::measure(&backend).await;
         println!("{}", report::table(&report.growth));
         report.feel = feel::measure().await;
         println!("{}", report::table(&report.feel));
+    }
+    if arguments.litellm {
+        let gateways = roads::open_gateways(&backend.url).await;
+        report.gateways = rounds(&gateways, arguments.rounds, load::measure_gateways).await;
+        println!("{}", report.gateways.table());
     }
     if arguments.keep {
         report.keep()?;

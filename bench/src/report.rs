@@ -3,7 +3,7 @@
 mod chart;
 
 use crate::load::Figure;
-use crate::roads::{DIRECT, FLOOR, OURS};
+use crate::roads::{DIRECT, FLOOR, LITELLM, OURS};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use std::collections::BTreeMap;
@@ -47,7 +47,8 @@ impl Rounds {
 
     /// Every figure of every road: the median, and the least and the greatest of the self.
     pub(crate) fn table(&self) -> Table {
-        let mut table = empty(&[&["what"], &*self.roads].concat());
+        let against = if self.roads.contains(&FLOOR) { FLOOR } else { LITELLM };
+        let mut table = empty(&[&["what"], &*self.roads, &[&*format!("ours by {against}")]].concat());
         let measured =
             |figure: &Figure| self.roads.iter().any(|road| !self.sorted(*figure, road).is_empty());
         for figure in Figure::ALL.into_iter().filter(measured) {
@@ -60,7 +61,8 @@ impl Rounds {
                 format!("{} ({}–{})", short(middle), short(*least), short(*most))
             };
             let cells = self.roads.iter().map(cell);
-            table.add_row(std::iter::once(figure.name().to_owned()).chain(cells));
+            let ratio = self.by(against, figure).map(short);
+            table.add_row(std::iter::once(figure.name().to_owned()).chain(cells).chain(ratio));
         }
         table
     }
@@ -81,10 +83,10 @@ impl Rounds {
         median(&sorted((1..=self.count).filter_map(of).collect()))
     }
 
-    /// Ours by the floor.
-    fn by_floor(&self, figure: Figure) -> Option<f64> {
+    /// Ours by another.
+    fn by(&self, other: &'static str, figure: Figure) -> Option<f64> {
         let at = |road, round| self.values.get(&(figure, road, round)).copied();
-        self.ratio(|round| Some(at(OURS, round)? / at(FLOOR, round)?))
+        self.ratio(|round| Some(at(OURS, round)? / at(other, round)?))
     }
 
     /// What ours adds to the direct road by what the floor adds.
@@ -109,6 +111,10 @@ pub(crate) struct Report {
     pub(crate) near: Rounds,
     /// With a long way between the server and the backend's machine.
     pub(crate) far: Rounds,
+    /// With TLS.
+    pub(crate) tls: Rounds,
+    /// Beside LiteLLM; measured when asked.
+    pub(crate) gateways: Rounds,
     pub(crate) growth: Vec<Line>,
     pub(crate) feel: Vec<Line>,
 }
@@ -127,11 +133,11 @@ impl Report {
         };
         let added = |figure| rounds.added(figure);
         line("whole answer, 1 caller, time added", added(Figure::UnaryP50), 2.0, false);
-        line("whole answers per s, 64 callers", rounds.by_floor(Figure::PerSecond), 0.6, true);
-        line("CPU per 1,000 of them", rounds.by_floor(Figure::CpuPerThousand), 2.0, false);
+        line("whole answers per s, 64 callers", rounds.by(FLOOR, Figure::PerSecond), 0.6, true);
+        line("CPU per 1,000 of them", rounds.by(FLOOR, Figure::CpuPerThousand), 2.0, false);
         line("first byte, time added", added(Figure::FirstByte), 1.5, false);
-        line("1 stream at full speed", rounds.by_floor(Figure::OneStream), 0.9, true);
-        line("100 streams at full speed", rounds.by_floor(Figure::ManyStreams), 0.9, true);
+        line("1 stream at full speed", rounds.by(FLOOR, Figure::OneStream), 0.9, true);
+        line("100 streams at full speed", rounds.by(FLOOR, Figure::ManyStreams), 0.9, true);
         line("paced tokens, time added, p50", added(Figure::PacedP50), 1.5, false);
         line("paced tokens, time added, p99", added(Figure::PacedP99), 2.0, false);
         table
@@ -160,16 +166,25 @@ impl Report {
             ),
             _ => String::new(),
         };
+        let gateways = if self.gateways.count == 0 {
+            String::new()
+        } else {
+            let table = self.gateways.table();
+            format!("\n### Beside LiteLLM\n\nWith less work, for it is slower.\n\n{table}\n")
+        };
         format!(
             "{}\n\n{noise}Median of {} interleaved rounds, least and greatest in brackets.\n\n{}\n\n\
              ### Ours by the floor, round by round\n\n{}\n\n\
              ### With 25 ms, each way, between the server and the backend's machine\n\n{}\n\n\
-             ### How cost grows\n\n{}\n\n### What people feel\n\n{}\n",
+             ### With TLS\n\nIn front of both, and on the way out of the backend's machine: nginx in \
+             front of mcpd, the tunnel's own encryption (noise) beside it.\n\n{}\n\n\
+             ### How cost grows\n\n{}\n\n### What people feel\n\n{}\n{gateways}",
             setting(),
             self.near.count,
             self.near.table(),
             self.targets(),
             self.far.table(),
+            self.tls.table(),
             table(&self.growth),
             table(&self.feel),
         )

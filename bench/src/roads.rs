@@ -1,24 +1,30 @@
 //! The ways from a caller to the backend: ours, and those that people would take instead.
 
 mod haproxy;
+mod litellm;
 mod nginx;
 pub(crate) mod ours;
 mod rathole;
 
+use crate::tls::Certificate;
 use e2e::process::Process;
 use ours::Ours;
 use std::any::Any;
+use tokio_rustls::TlsConnector;
 
 /// A way that is open for as long as this lives.
 pub(crate) struct Road {
     pub(crate) name: &'static str,
-    /// `http://127.0.0.1:…`
+    /// `http://127.0.0.1:…`, or https.
     pub(crate) url: String,
+    /// How callers connect where it is https.
+    pub(crate) tls: Option<TlsConnector>,
+    /// Whether it writes answers anew: their lengths say nothing then.
+    pub(crate) rewrites: bool,
     pub(crate) token: String,
     /// Its processes; the backend and the callers are no part of it.
     pids: Vec<u32>,
     /// Ends with the road.
-    #[expect(dead_code, reason = "held, not used")]
     open: Box<dyn Any>,
 }
 
@@ -26,6 +32,8 @@ pub(crate) struct Road {
 pub(crate) const FLOOR: &str = "nginx + rathole";
 /// The road with no hop at all.
 pub(crate) const DIRECT: &str = "direct";
+/// The gateway that is measured when asked.
+pub(crate) const LITELLM: &str = "LiteLLM";
 /// Ours.
 pub(crate) const OURS: &str = "mcplocal";
 
@@ -42,7 +50,8 @@ impl Road {
 
     fn through(name: &'static str, url: String, processes: Vec<Process>, more: impl Any) -> Self {
         let pids = processes.iter().map(Process::pid).collect();
-        Self { name, url, token: "none".into(), pids, open: Box::new((processes, more)) }
+        let open = Box::new((processes, more));
+        Self { name, url, tls: None, rewrites: false, token: "none".into(), pids, open }
     }
 }
 
@@ -53,7 +62,7 @@ pub(crate) async fn open(backend: &str) -> Vec<Road> {
     vec![
         Road::through(DIRECT, backend.to_owned(), Vec::new(), ()),
         haproxy::before("haproxy", backend).await,
-        nginx::before("nginx", backend, Vec::new(), ()).await,
+        nginx::before("nginx", backend, None, Vec::new(), ()).await,
         rathole::open(FLOOR, backend).await,
         Road { open: Box::new(ours), ..road },
     ]
@@ -64,6 +73,22 @@ pub(crate) async fn open_far(backend: &str) -> Vec<Road> {
     let ours = Ours::open_far(backend).await;
     let road = ours.0.road();
     vec![rathole::open_far(FLOOR, backend).await, Road { open: Box::new(ours), ..road }]
+}
+
+/// The floor and ours with TLS: in front of both, and on the way out of the backend's machine.
+pub(crate) async fn open_tls(backend: &str, tls: &Certificate) -> Vec<Road> {
+    vec![rathole::open_tls(FLOOR, backend, tls).await, Ours::open_tls(backend, tls).await]
+}
+
+/// LiteLLM between none and ours.
+pub(crate) async fn open_gateways(backend: &str) -> Vec<Road> {
+    let ours = Ours::open(backend).await;
+    let road = ours.road();
+    vec![
+        Road::through(DIRECT, backend.to_owned(), Vec::new(), ()),
+        litellm::before(LITELLM, backend).await,
+        Road { open: Box::new(ours), ..road },
+    ]
 }
 
 /// Waits until somebody listens there.

@@ -1,20 +1,32 @@
 //! nginx as people tune it for a stream of tokens: connections are kept, nothing is buffered.
 
 use super::{Road, listens};
+use crate::tls::Certificate;
 use e2e::process::Process;
 use std::any::Any;
 use std::process::Command;
 
-/// An nginx in front of `upstream`; `behind` are the processes behind it.
+/// An nginx in front of `upstream`, with TLS if there is a certificate; `behind` are the processes
+/// behind it.
 pub(super) async fn before(
     name: &'static str,
     upstream: &str,
+    tls: Option<&Certificate>,
     behind: Vec<Process>,
     more: impl Any,
 ) -> Road {
     let folder = tempfile::tempdir().unwrap();
     let (port, at) = (e2e::free_port(), folder.path().display());
     let server = upstream.trim_start_matches("http://");
+    let (listen, certificate) = match tls {
+        None => (format!("127.0.0.1:{port}"), String::new()),
+        Some(tls) => {
+            let (file, key) = (tls.file(), tls.key());
+            let (file, key) = (file.display(), key.display());
+            let lines = format!("ssl_certificate {file}; ssl_certificate_key {key};");
+            (format!("127.0.0.1:{port} ssl"), lines)
+        }
+    };
     let text = format!(
         "daemon off; master_process off; pid {at}/pid;\n\
          events {{ worker_connections 4096; }}\n\
@@ -24,7 +36,7 @@ pub(super) async fn before(
            fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;\n\
            upstream backend {{ server {server}; keepalive 256; keepalive_requests 1000000; }}\n\
            server {{\n\
-             listen 127.0.0.1:{port};\n\
+             listen {listen}; {certificate}\n\
              location / {{\n\
                proxy_pass http://backend; proxy_http_version 1.1; proxy_set_header Connection \"\";\n\
                proxy_buffering off; proxy_request_buffering off;\n\
@@ -39,5 +51,8 @@ pub(super) async fn before(
     let process = Process::start("nginx", &mut command, folder.path());
     listens(port).await;
     let processes = std::iter::once(process).chain(behind).collect();
-    Road::through(name, format!("http://127.0.0.1:{port}"), processes, (folder, more))
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://127.0.0.1:{port}");
+    let callers = tls.map(|tls| tls.callers.clone());
+    Road { tls: callers, ..Road::through(name, url, processes, (folder, more)) }
 }

@@ -1,7 +1,8 @@
 //! mcpd and mcplocal-agent as people run them: tokens, a database, their own limits.
 
-use super::{OURS, Road};
+use super::{OURS, Road, nginx};
 use crate::delay::Delay;
+use crate::tls::Certificate;
 use e2e::agent::{Agent, Home, provider};
 use e2e::mcpd::Mcpd;
 use serde_json::{Value, json};
@@ -33,11 +34,24 @@ impl Ours {
         (ours, delay)
     }
 
+    /// The same behind an nginx with TLS, for callers and for the agent.
+    pub(super) async fn open_tls(backend: &str, tls: &Certificate) -> Road {
+        let mcpd = Mcpd::usual().await;
+        let front = nginx::before(OURS, &mcpd.url, Some(tls), Vec::new(), ()).await;
+        let (publisher, token) = (mcpd.token("mia", "publish"), mcpd.token("tom", "infer"));
+        let home = Home::with(&front.url, &[bench(backend)]);
+        let trusted = tls.file().display().to_string();
+        let agent = start(&home, &publisher, &[("MCPCTL_CA_FILE", &trusted)]);
+        mcpd.active(&token, "bench").await;
+        let pids = [front.pids.clone(), vec![mcpd.process.pid(), agent.process.pid()]].concat();
+        Road { token, pids, open: Box::new((front.open, mcpd, agent)), ..front }
+    }
+
     /// Starts an agent that publishes this at the server's URL, and does not wait for it.
     pub(crate) fn publish(mcpd: Mcpd, url: &str, entry: &Value) -> Self {
         let (publisher, caller) = (mcpd.token("mia", "publish"), mcpd.token("tom", "infer"));
         let home = Home::with(url, std::slice::from_ref(entry));
-        let agent = start(&home, &publisher);
+        let agent = start(&home, &publisher, &[]);
         Self { mcpd, agent, caller }
     }
 
@@ -46,6 +60,8 @@ impl Ours {
         Road {
             name: OURS,
             url: self.mcpd.url.clone(),
+            tls: None,
+            rewrites: false,
             token: self.caller.clone(),
             pids: vec![self.mcpd.process.pid(), self.agent.process.pid()],
             open: Box::new(()),
@@ -60,7 +76,7 @@ fn bench(backend: &str) -> Value {
 }
 
 /// An agent with the times and the log that people have.
-pub(crate) fn start(home: &Home, token: &str) -> Agent {
+pub(crate) fn start(home: &Home, token: &str, more: &[(&str, &str)]) -> Agent {
     let usual = [("MCPCTL_TIME_SCALE", "1"), ("RUST_LOG", "info"), ("MCPCTL_TOKEN", token)];
-    Agent::with(home, &usual)
+    Agent::with(home, &[&usual, more].concat())
 }

@@ -2,6 +2,7 @@
 
 use super::{Road, listens, nginx};
 use crate::delay::Delay;
+use crate::tls::Certificate;
 use e2e::process::Process;
 use std::any::Any;
 use std::path::Path;
@@ -9,7 +10,12 @@ use std::process::Command;
 
 /// A tunnel to the backend, behind an nginx: what a team would set up with tools from the shelf.
 pub(super) async fn open(name: &'static str, backend: &str) -> Road {
-    tunnel(name, backend, async |control| (control, ())).await
+    tunnel(name, backend, None, async |control| (control, ())).await
+}
+
+/// The same with TLS in front of it, and the tunnel's own encryption inside.
+pub(super) async fn open_tls(name: &'static str, backend: &str, tls: &Certificate) -> Road {
+    tunnel(name, backend, Some(tls), async |control| (control, ())).await
 }
 
 /// The same with a long way between its two ends.
@@ -18,22 +24,24 @@ pub(super) async fn open_far(name: &'static str, backend: &str) -> Road {
         let delay = Delay::before(&control).await;
         (delay.address.clone(), delay)
     };
-    tunnel(name, backend, way).await
+    tunnel(name, backend, None, way).await
 }
 
 async fn tunnel<W: Any>(
     name: &'static str,
     backend: &str,
+    tls: Option<&Certificate>,
     way: impl AsyncFnOnce(String) -> (String, W),
 ) -> Road {
     let folder = tempfile::tempdir().unwrap();
     let (control, service) = (e2e::free_port(), e2e::free_port());
+    let [server_side, client_side] = transport(tls.is_some());
     let server = start(
         folder.path(),
         "server",
         &format!(
             "[server]\nbind_addr = \"127.0.0.1:{control}\"\ndefault_token = \"bench\"\n\
-             [server.services.llm]\nbind_addr = \"127.0.0.1:{service}\"\n"
+             [server.services.llm]\nbind_addr = \"127.0.0.1:{service}\"\n{server_side}"
         ),
     );
     listens(control).await;
@@ -44,12 +52,29 @@ async fn tunnel<W: Any>(
         "client",
         &format!(
             "[client]\nremote_addr = \"{remote}\"\ndefault_token = \"bench\"\n\
-             [client.services.llm]\nlocal_addr = \"{local}\"\n"
+             [client.services.llm]\nlocal_addr = \"{local}\"\n{client_side}"
         ),
     );
     listens(service).await;
     let upstream = format!("http://127.0.0.1:{service}");
-    nginx::before(name, &upstream, vec![server, client], (folder, way)).await
+    nginx::before(name, &upstream, tls, vec![server, client], (folder, way)).await
+}
+
+/// What server and client say of the way between them.
+fn transport(encrypted: bool) -> [String; 2] {
+    if !encrypted {
+        return [String::new(), String::new()];
+    }
+    let keys = Command::new(e2e::provided("rathole.sh")).arg("--genkey").output().unwrap();
+    let keys = String::from_utf8(keys.stdout).unwrap();
+    let mut keys = keys.lines().filter(|line| !line.is_empty() && !line.ends_with(':'));
+    let (private, public) = (keys.next().unwrap(), keys.next().unwrap());
+    let side = |side, key, value| {
+        format!(
+            "[{side}.transport]\ntype = \"noise\"\n[{side}.transport.noise]\n{key} = \"{value}\"\n"
+        )
+    };
+    [side("server", "local_private_key", private), side("client", "remote_public_key", public)]
 }
 
 fn start(folder: &Path, side: &str, text: &str) -> Process {

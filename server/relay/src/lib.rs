@@ -15,8 +15,10 @@
 //! | wakes.rs | wake, its success and its failure |
 //! | time.rs | deadlines, sweep, drain |
 //! | views.rs | catalogue, gauges, what a restart must know |
+//! | audit.rs | none: whether the books agree, for tests |
 
 mod answers;
+mod audit;
 mod callers;
 mod failures;
 mod ids;

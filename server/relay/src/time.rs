@@ -1,7 +1,7 @@
 //! What time does: deadlines of tasks, leases, deletions, the server's end.
 
 use crate::task::Due;
-use crate::{Action, Actions, LlmId, Millis, Notice, Relay, SessionId, TaskId, failures};
+use crate::{Action, Actions, LastEvent, LlmId, Millis, Notice, Relay, SessionId, TaskId, failures};
 
 /// From so many publishers on, a sweep that would expire most of them doubts itself.
 const DOUBT_FROM: usize = 10;
@@ -159,6 +159,7 @@ impl Relay {
             }
             if let Some(channel) = self.sessions.remove(&key).and_then(|s| s.channel) {
                 self.channels.remove(&channel);
+                out.push(Action::CloseChannel { channel, last: LastEvent::None });
             }
             out.push(Action::SaveSession(key));
         }

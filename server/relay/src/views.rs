@@ -73,7 +73,9 @@ impl Relay {
                 epoch: old.epoch,
                 protocol: wire::PROTOCOL_1,
                 channel: None,
-                last_seen: old.last_seen,
+                // What is stored is old: heartbeats are not written down. Its time to return counts
+                // from now.
+                last_seen: self.started,
                 live: false,
                 llms: BTreeSet::new(),
                 tasks: BTreeSet::new(),

@@ -25,7 +25,7 @@ mod power;
 pub mod provider;
 pub mod registrar;
 pub mod requests;
-mod session;
+pub mod session;
 pub mod sse;
 pub mod status;
 mod task;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 /// How a connection, or the attempt to make one, ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub enum Ending {
     /// A request failed.
     Fault(Fault),
     /// The control channel broke, and why.
@@ -25,7 +25,7 @@ pub(crate) enum Ending {
 
 /// What to do now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Next {
+pub enum Next {
     /// Register at once.
     Register,
     /// Register after a while.
@@ -43,7 +43,7 @@ pub(crate) enum Next {
 
 /// The memory that decides.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub struct Session {
     times: Times,
     /// Tries that failed since the last healthy connection.
     tries: u32,
@@ -52,18 +52,20 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(times: Times) -> Self {
+    /// One that has not tried yet.
+    #[must_use]
+    pub fn new(times: Times) -> Self {
         Self { times, tries: 0, online_since: None, conflict_since: None }
     }
 
     /// The channel is open.
-    pub(crate) fn online(&mut self, now: Instant) {
+    pub fn online(&mut self, now: Instant) {
         self.online_since.get_or_insert(now);
         self.conflict_since = None;
     }
 
     /// The connection ended, or could not be made. `random` is in 0..1.
-    pub(crate) fn ended(&mut self, ending: Ending, now: Instant, random: f64) -> Next {
+    pub fn ended(&mut self, ending: Ending, now: Instant, random: f64) -> Next {
         let was_online = self.online_since.take();
         if was_online.is_some_and(|since| now - since >= self.times.healthy) {
             self.tries = 0;

@@ -1,0 +1,352 @@
+//! The relay under any sequence of events: each is drawn from a tape, told to the real relay, and what
+//! that answers and does is held against the model and its own books.
+
+pub mod event;
+mod model;
+mod publishers;
+
+use crate::tape::Tape;
+use event::{Ending, Event};
+use model::Model;
+use publishers::{NAMES, OWNERS, Publisher, SUBMITTED};
+use relay::{
+    Action, Actions, Allowed, AnswerEnd, Ids, Limits, Millis, Owner, OwnerId, Relay, Saved,
+    SavedLlm, SavedSession, Submit, TaskId,
+};
+use std::collections::BTreeMap;
+use wire::publisher::{Heartbeat, LlmReport, TaskFailure};
+
+const START: Millis = 1_000_000;
+/// Requests that may wait for one row here: few, so that the bound is met often.
+const QUEUE: usize = 4;
+/// Rows of an owner here, for the same reason.
+const ROWS: usize = 2;
+/// The longest time without any word after which nothing may be left of any request.
+const QUIET: Millis = 3 * 3_600_000;
+
+/// Ids that count, far away from those of tasks.
+struct Counted(u128);
+
+impl Ids for Counted {
+    fn fresh(&mut self) -> u128 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+/// The real relay and everything that its surroundings would remember.
+pub struct World {
+    relay: Relay,
+    model: Model,
+    now: Millis,
+    publishers: [Publisher; OWNERS.len()],
+    /// What a restart finds.
+    saved: BTreeMap<String, SavedLlm>,
+    saved_sessions: BTreeMap<String, SavedSession>,
+    starts: u128,
+}
+
+/// Runs events from the tape until it is over or so many are done; then everybody falls silent.
+///
+/// # Errors
+/// What went wrong, after which event.
+pub fn run(tape: &mut Tape<'_>, steps: usize) -> Result<(), String> {
+    let mut world = World::new();
+    for number in 0..steps {
+        if tape.is_over() {
+            break;
+        }
+        let event = Event::draw(tape);
+        world.step(&event).map_err(|why| format!("event {number}, {event:?}: {why}"))?;
+    }
+    world.fall_silent().map_err(|why| format!("after the last event: {why}"))
+}
+
+fn limits() -> Limits {
+    Limits { queue: QUEUE, llms_per_owner: ROWS, ..Limits::default() }
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl World {
+    /// A relay that nobody has spoken to.
+    #[must_use]
+    pub fn new() -> Self {
+        let relay = Relay::new(limits(), Saved::default(), Box::new(Counted(1 << 100)), START);
+        Self {
+            relay,
+            model: Model::new(limits()),
+            now: START,
+            publishers: Publisher::all(),
+            saved: BTreeMap::new(),
+            saved_sessions: BTreeMap::new(),
+            starts: 0,
+        }
+    }
+
+    /// One event, and all that must be true after it.
+    ///
+    /// # Errors
+    /// What is not.
+    pub fn step(&mut self, event: &Event) -> Result<(), String> {
+        let mut out = Actions::new();
+        self.happen(event, &mut out)?;
+        for action in &out {
+            self.model.action(action)?;
+        }
+        self.remember(&out);
+        self.relay.audit()?;
+        self.model.catalogue(&self.relay.catalogue(), self.now)?;
+        self.model.gauges(&self.relay.gauges())
+    }
+
+    fn happen(&mut self, event: &Event, out: &mut Actions) -> Result<(), String> {
+        match *event {
+            Event::Register { who, set, asleep, old, memory, takeover, forgets } => {
+                self.register(who, (set, asleep, old), memory, (takeover, forgets), out)
+            }
+            Event::Open { who, whose } => self.open(who, whose, out),
+            Event::Close { who } => {
+                if let Some(channel) = self.publishers[who].channel.take() {
+                    self.relay.channel_closed(channel);
+                    self.model.closed(channel);
+                }
+                Ok(())
+            }
+            Event::Beat { who, status, forgets, stale } => {
+                self.beat(who, status, (forgets, stale), out)
+            }
+            Event::Submit { name, narrow, streaming } => self.submit(name, narrow, streaming, out),
+            Event::Leave { task, reason } => {
+                if let Some(task) = self.model.recent(task) {
+                    self.relay.caller_gone(task, reason, self.now, out);
+                    self.model.left(task);
+                }
+                Ok(())
+            }
+            Event::Acknowledge { task, who } => self.acknowledge(task, who),
+            Event::Begin { task, who } => self.begin(task, who),
+            Event::End { task, end } => self.end(task, end, out),
+            Event::Fail { task, who, code } => self.fail(task, who, code, out),
+            Event::Woken { who, well } => self.woken(who, well, out),
+            Event::Pass { ms } => self.pass(ms, out),
+            Event::Gap { ms } => {
+                self.now += ms;
+                self.relay.sweep(self.now, out);
+                Ok(())
+            }
+            Event::Revoke { who } => {
+                let owner = OwnerId(OWNERS[who].into());
+                self.relay.revoke_owner(&owner, "revoked", self.now, out);
+                self.model.revoked(&owner);
+                Ok(())
+            }
+            Event::Drain => {
+                self.relay.drain(self.now, out);
+                self.model.draining = true;
+                Ok(())
+            }
+            Event::Restart => self.restart(),
+        }
+    }
+
+    fn open(&mut self, who: usize, whose: usize, out: &mut Actions) -> Result<(), String> {
+        let Some(session) = self.publishers[whose].session.clone() else { return Ok(()) };
+        let owner = OwnerId(OWNERS[who].into());
+        let opened = self.relay.open_channel(&owner, &session, self.now, out);
+        self.model.opened(&owner, &session, opened.as_ref(), self.now)?;
+        if let Ok(opened) = opened {
+            self.publishers[whose].channel = Some(opened.channel);
+            self.relay.channel_ready(opened.channel, self.now, out);
+        }
+        Ok(())
+    }
+
+    fn beat(
+        &mut self,
+        who: usize,
+        status: wire::publisher::ReportedStatus,
+        (forgets, stale): (bool, bool),
+        out: &mut Actions,
+    ) -> Result<(), String> {
+        let publisher = &self.publishers[who];
+        let Some(session) = publisher.session.clone() else { return Ok(()) };
+        let report = |name: &str| LlmReport { name: name.into(), status, in_flight: 0, queued: 0 };
+        let named = if forgets { Vec::new() } else { self.model.tasks_of(&session) };
+        let beat = Heartbeat {
+            provider_session_id: session.clone(),
+            epoch: Some(publisher.epoch.saturating_sub(u64::from(stale))),
+            llms: NAMES.iter().map(|name| report(name)).collect(),
+            inflight: Some(named.iter().map(ToString::to_string).collect()),
+        };
+        let owner = OwnerId(OWNERS[who].into());
+        let reply = self.relay.heartbeat(&owner, &beat, self.now, out);
+        self.model.beaten(&owner, &beat, reply.as_ref(), self.now)
+    }
+
+    fn submit(
+        &mut self,
+        name: usize,
+        narrow: bool,
+        streaming: bool,
+        out: &mut Actions,
+    ) -> Result<(), String> {
+        let allowed =
+            if narrow { Allowed::Names(vec![NAMES[0].to_owned()]) } else { Allowed::All };
+        let name = SUBMITTED[name].to_owned();
+        let submit = Submit { name, allowed, streaming, notices: streaming };
+        let task = self.model.next_task();
+        let reply = self.relay.submit(&submit, task, self.now, out);
+        self.model.submitted(&submit, task, reply.as_ref())
+    }
+
+    fn acknowledge(&mut self, task: usize, who: usize) -> Result<(), String> {
+        let Some(task) = self.model.recent(task) else { return Ok(()) };
+        let from = self.publishers[who].from(OWNERS[who]);
+        let reply = self.relay.acknowledge(&from, task, self.now);
+        self.model.named(&from, task, reply.as_ref().err(), self.now)
+    }
+
+    fn begin(&mut self, task: usize, who: usize) -> Result<(), String> {
+        let Some(task) = self.model.recent(task) else { return Ok(()) };
+        let from = self.publishers[who].from(OWNERS[who]);
+        let reply = self.relay.answer_begins(&from, task, self.now);
+        self.model.named(&from, task, reply.as_ref().err(), self.now)?;
+        if reply.is_ok() {
+            self.model.begun(task)?;
+            self.relay.first_byte(task);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, task: usize, end: Ending, out: &mut Actions) -> Result<(), String> {
+        let Some(task) = self.model.recent(task) else { return Ok(()) };
+        // Only an upload that has begun ends, and one that is told to stop ends by that.
+        let Some(told_to_stop) = self.model.upload(task) else { return Ok(()) };
+        let end = match end {
+            _ if told_to_stop => AnswerEnd::Stopped,
+            Ending::Complete => AnswerEnd::Complete,
+            Ending::Aborted => AnswerEnd::Aborted,
+            Ending::Silent => AnswerEnd::Silent,
+        };
+        self.model.upload_ends(task, end);
+        self.relay.answer_ended(task, end, self.now, out);
+        Ok(())
+    }
+
+    fn fail(
+        &mut self,
+        task: usize,
+        who: usize,
+        code: &'static str,
+        out: &mut Actions,
+    ) -> Result<(), String> {
+        let Some(task) = self.model.recent(task) else { return Ok(()) };
+        let from = self.publishers[who].from(OWNERS[who]);
+        let failure = TaskFailure { message: String::new(), code: Some(code.into()) };
+        let reply = self.relay.task_failed(&from, task, &failure, self.now, out);
+        self.model.named(&from, task, reply.as_ref().err(), self.now)
+    }
+
+    fn woken(&mut self, who: usize, well: bool, out: &mut Actions) -> Result<(), String> {
+        let Some(task) = self.model.oldest_wake() else { return Ok(()) };
+        let from = self.publishers[who].from(OWNERS[who]);
+        let reply = if well {
+            self.relay.wake_succeeded(&from, task, self.now, out)
+        } else {
+            let failure = TaskFailure { message: String::new(), code: Some("recipe_exit".into()) };
+            self.relay.task_failed(&from, task, &failure, self.now, out)
+        };
+        self.model.woken(&from, task, reply.is_ok(), well)
+    }
+
+    /// Time goes by as the driver lets it: deadlines when they are due, sweeps at their interval.
+    fn pass(&mut self, ms: Millis, out: &mut Actions) -> Result<(), String> {
+        let (end, sweep) = (self.now + ms, limits().sweep);
+        loop {
+            let next = self.relay.next_tick().unwrap_or(Millis::MAX).max(self.now);
+            let at = next.min(self.now - self.now % sweep + sweep);
+            if at > end {
+                break;
+            }
+            self.now = at;
+            self.relay.tick(at, out);
+            let left = self.relay.next_tick();
+            if left.is_some_and(|due| due <= at) {
+                return Err(format!("a deadline of {left:?} is still there at {at}"));
+            }
+            if at % sweep == 0 {
+                self.relay.sweep(at, out);
+            }
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    /// The server is killed and starts again with what it has written down.
+    fn restart(&mut self) -> Result<(), String> {
+        let saved = Saved {
+            llms: self.saved.values().cloned().collect(),
+            sessions: self.saved_sessions.values().cloned().collect(),
+            tombstones: self.model.kept(),
+        };
+        self.starts += 1;
+        let ids = Box::new(Counted((1 << 100) + (self.starts << 64)));
+        self.relay = Relay::new(limits(), saved, ids, self.now);
+        self.publishers.iter_mut().for_each(|publisher| publisher.channel = None);
+        self.model.restarted();
+        Ok(())
+    }
+
+    /// Does what the driver does with these actions: writes down, and closes channels.
+    fn remember(&mut self, actions: &[Action]) {
+        for action in actions {
+            match action {
+                Action::SaveLlm(id) => match self.relay.saved_llm(id) {
+                    Some(row) => drop(self.saved.insert(id.0.clone(), row)),
+                    None => drop(self.saved.remove(&id.0)),
+                },
+                Action::SaveSession(id) => match self.relay.saved_session(id) {
+                    Some(session) => drop(self.saved_sessions.insert(id.0.clone(), session)),
+                    None => drop(self.saved_sessions.remove(&id.0)),
+                },
+                Action::CloseChannel { channel, .. } => {
+                    for publisher in &mut self.publishers {
+                        publisher.channel.take_if(|open| open == channel);
+                    }
+                }
+                Action::Dispatch(_)
+                | Action::Wake { .. }
+                | Action::Cancel { .. }
+                | Action::Drain { .. }
+                | Action::Notice { .. }
+                | Action::Fail { .. }
+                | Action::Complete { .. }
+                | Action::StopUpload { .. }
+                | Action::Forget { .. }
+                | Action::SaveTombstone(_) => {}
+            }
+        }
+    }
+
+    /// Channels close and nobody says another word: every request must find its end by itself.
+    fn fall_silent(&mut self) -> Result<(), String> {
+        for who in 0..OWNERS.len() {
+            self.step(&Event::Close { who })?;
+        }
+        self.step(&Event::Pass { ms: QUIET })?;
+        let gauges = self.relay.gauges();
+        if (gauges.queued, gauges.running, gauges.waking) != (0, 0, 0) {
+            return Err(format!("something is left: {gauges:?}"));
+        }
+        self.model.all_have_ended()
+    }
+}
+
+fn owner(name: &str) -> Owner {
+    Owner { id: OwnerId(name.into()), label: name.into() }
+}

@@ -1,0 +1,217 @@
+//! The events, and how one is drawn.
+
+use crate::tape::Tape;
+use relay::GoneReason;
+use wire::publisher::ReportedStatus;
+
+/// Something that happens to the relay. Numbers choose among what is there.
+#[derive(Debug, Clone, Copy)]
+pub enum Event {
+    /// A publisher declares its set.
+    Register {
+        /// Which.
+        who: usize,
+        /// A bit per name.
+        set: u8,
+        /// Its backends sleep.
+        asleep: bool,
+        /// It speaks protocol 1.
+        old: bool,
+        /// The session that it names.
+        memory: Memory,
+        /// It insists.
+        takeover: bool,
+        /// It has forgotten what runs.
+        forgets: bool,
+    },
+    /// A publisher opens a control channel for a session, its own or another's.
+    Open {
+        /// Who asks.
+        who: usize,
+        /// Whose session.
+        whose: usize,
+    },
+    /// A channel breaks.
+    Close {
+        /// Whose.
+        who: usize,
+    },
+    /// A heartbeat.
+    Beat {
+        /// Whose.
+        who: usize,
+        /// How its backends are.
+        status: ReportedStatus,
+        /// It names no tasks.
+        forgets: bool,
+        /// It is of an older epoch.
+        stale: bool,
+    },
+    /// A caller asks.
+    Submit {
+        /// For what.
+        name: usize,
+        /// Its key is for one model.
+        narrow: bool,
+        /// It wants a stream.
+        streaming: bool,
+    },
+    /// A caller leaves.
+    Leave {
+        /// Which request, from the latest.
+        task: usize,
+        /// How.
+        reason: GoneReason,
+    },
+    /// A publisher acknowledges a task.
+    Acknowledge {
+        /// Which, from the latest.
+        task: usize,
+        /// Who says so.
+        who: usize,
+    },
+    /// A publisher begins to answer.
+    Begin {
+        /// Which, from the latest.
+        task: usize,
+        /// Who says so.
+        who: usize,
+    },
+    /// An upload ends.
+    End {
+        /// Which, from the latest.
+        task: usize,
+        /// How.
+        end: Ending,
+    },
+    /// A publisher reports a failure.
+    Fail {
+        /// Which, from the latest.
+        task: usize,
+        /// Who says so.
+        who: usize,
+        /// Why.
+        code: &'static str,
+    },
+    /// The oldest wake ends.
+    Woken {
+        /// Who says so.
+        who: usize,
+        /// It went well.
+        well: bool,
+    },
+    /// Time goes by.
+    Pass {
+        /// So much.
+        ms: u64,
+    },
+    /// The server stood still for so long.
+    Gap {
+        /// So long.
+        ms: u64,
+    },
+    /// An owner may not publish any more.
+    Revoke {
+        /// Which.
+        who: usize,
+    },
+    /// The server begins to end.
+    Drain,
+    /// The server is killed and starts again.
+    Restart,
+}
+
+/// The session that a register names.
+#[derive(Debug, Clone, Copy)]
+pub enum Memory {
+    /// Its last one.
+    Own,
+    /// None.
+    Lost,
+    /// The one of the publisher after it.
+    Others,
+    /// Its last one, from another machine.
+    Copied,
+    /// One that never was.
+    Invented,
+}
+
+/// How an upload ends by itself.
+#[derive(Debug, Clone, Copy)]
+pub enum Ending {
+    /// Cleanly.
+    Complete,
+    /// It breaks off.
+    Aborted,
+    /// The backend falls silent.
+    Silent,
+}
+
+const PUBLISHERS: usize = super::OWNERS.len();
+/// Tasks that events choose among: the latest.
+const TASKS: usize = 24;
+
+impl Event {
+    /// The next one.
+    pub fn draw(tape: &mut Tape<'_>) -> Self {
+        let who = tape.index(PUBLISHERS);
+        match tape.below(40) {
+            0..6 => {
+                let whose = if tape.chance(5) { tape.index(PUBLISHERS) } else { who };
+                Self::Open { who, whose }
+            }
+            6..9 => Self::register(tape, who),
+            9..10 => Self::Close { who },
+            10..13 => {
+                use ReportedStatus::{Active, Hibernating, Inactive};
+                let status = [Active, Active, Hibernating, Inactive][tape.index(4)];
+                Self::Beat { who, status, forgets: tape.chance(30), stale: tape.chance(10) }
+            }
+            13..19 => Self::Submit {
+                name: tape.index(super::SUBMITTED.len()),
+                narrow: tape.chance(20),
+                streaming: tape.chance(50),
+            },
+            19..21 => {
+                use GoneReason::{Disconnected, Revoked, SlowConsumer};
+                let reason = [Disconnected, SlowConsumer, Revoked][tape.index(3)];
+                Self::Leave { task: tape.index(TASKS), reason }
+            }
+            21..24 => Self::Acknowledge { task: tape.index(TASKS), who },
+            24..28 => Self::Begin { task: tape.index(TASKS), who },
+            28..31 => {
+                let end = [Ending::Complete, Ending::Aborted, Ending::Silent][tape.index(3)];
+                Self::End { task: tape.index(TASKS), end }
+            }
+            31..33 => {
+                use wire::error::code::{BACKEND_UNREACHABLE, STOPPED_BY_OWNER};
+                let code = [BACKEND_UNREACHABLE, STOPPED_BY_OWNER, "cancelled"][tape.index(3)];
+                Self::Fail { task: tape.index(TASKS), who, code }
+            }
+            33..35 => Self::Woken { who, well: tape.chance(60) },
+            35..38 => Self::Pass { ms: tape.between(1, 40_000) },
+            38 => Self::Gap { ms: tape.between(1, 200_000) },
+            _ => match tape.below(8) {
+                0 => Self::Drain,
+                1 | 2 => Self::Restart,
+                3 => Self::Revoke { who },
+                // A night.
+                _ => Self::Pass { ms: tape.between(1, 6 * 3_600_000) },
+            },
+        }
+    }
+
+    fn register(tape: &mut Tape<'_>, who: usize) -> Self {
+        use Memory::{Copied, Invented, Lost, Others, Own};
+        let memories = [Own, Own, Own, Own, Own, Lost, Others, Copied, Invented];
+        Self::Register {
+            who,
+            set: u8::try_from(tape.below(8)).unwrap_or_default(),
+            asleep: tape.chance(40),
+            old: tape.chance(20),
+            memory: memories[tape.index(memories.len())],
+            takeover: tape.chance(10),
+            forgets: tape.chance(30),
+        }
+    }
+}

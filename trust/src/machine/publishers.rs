@@ -1,0 +1,89 @@
+//! Who publishes what.
+
+use super::event::Memory;
+use super::{World, owner};
+use relay::{Actions, ChannelId, From, OwnerId, SessionId};
+use wire::publisher::{Instance, Provider, Register};
+
+/// The publishers' owners: two machines belong to one person.
+pub(super) const OWNERS: [&str; 3] = ["mia", "tom", "tom"];
+/// What is published. The last two make a pool.
+pub(super) const NAMES: [&str; 3] = ["a", "b", "c"];
+pub(super) const POOL: &str = "pool";
+/// What callers ask for.
+pub(super) const SUBMITTED: [&str; 5] = ["a", "b", "c", POOL, "nobody"];
+
+/// What a publisher remembers.
+#[derive(Default)]
+pub(super) struct Publisher {
+    pub(super) session: Option<String>,
+    pub(super) epoch: u64,
+    pub(super) channel: Option<ChannelId>,
+}
+
+impl Publisher {
+    pub(super) fn all() -> [Self; OWNERS.len()] {
+        <_>::default()
+    }
+
+    pub(super) fn from(&self, owner: &str) -> From {
+        let session = self.session.clone().map(SessionId);
+        From { owner: OwnerId(owner.into()), session, epoch: Some(self.epoch) }
+    }
+}
+
+/// What a publisher declares.
+fn provider(at: usize, asleep: bool) -> Provider {
+    Provider {
+        name: NAMES[at].into(),
+        initial_status: Some(if asleep { "hibernating" } else { "active" }.into()),
+        pool: (at > 0).then(|| POOL.into()),
+        max_concurrency: (at == 2).then_some(2),
+        // One of the three has no recipe.
+        wake_max_wait_seconds: (at > 0).then_some(60),
+        ..Provider::default()
+    }
+}
+
+impl World {
+    pub(super) fn register(
+        &mut self,
+        who: usize,
+        (set, asleep, old): (u8, bool, bool),
+        memory: Memory,
+        (takeover, forgets): (bool, bool),
+        out: &mut Actions,
+    ) -> Result<(), String> {
+        let own = self.publishers[who].session.clone();
+        let session = match memory {
+            Memory::Own | Memory::Copied => own,
+            Memory::Lost => None,
+            Memory::Others => self.publishers[(who + 1) % OWNERS.len()].session.clone(),
+            Memory::Invented => Some("0".repeat(32)),
+        };
+        let named = session.as_ref().filter(|_| !forgets);
+        let named = named.map(|session| self.model.tasks_of(session)).unwrap_or_default();
+        let copy = if matches!(memory, Memory::Copied) { "-copy" } else { "" };
+        let instance = Instance { id: format!("machine-{who}{copy}"), ..Instance::default() };
+        let request = Register {
+            protocol: if old { wire::PROTOCOL_1 } else { wire::PROTOCOL_2 },
+            provider_session_id: session,
+            inflight: named.iter().map(ToString::to_string).collect(),
+            instance: Some(instance),
+            takeover,
+            providers: (0..NAMES.len())
+                .filter(|at| set & 1 << at != 0)
+                .map(|at| provider(at, asleep))
+                .collect(),
+        };
+        let owner = owner(OWNERS[who]);
+        let reply = self.relay.register(&owner, &request, self.now, out);
+        self.model.registered(&owner.id, &request, reply.as_ref(), self.now)?;
+        if let Ok(registered) = reply {
+            let publisher = &mut self.publishers[who];
+            publisher.session = Some(registered.provider_session_id);
+            publisher.epoch = registered.epoch;
+        }
+        Ok(())
+    }
+}
