@@ -4,7 +4,8 @@
 
 version=0.5.0
 program=$cache/tools/bin/rathole
-if ! "$program" --version 2>/dev/null | grep -q "$version" || ! "$program" --help | grep -q genkey; then
+if ! "$program" --version 2>/dev/null | grep -q "noise" ||
+    ! "$program" --version | grep -q "$version"; then
     find_rust
     say "building rathole $version (once; some minutes)" >&2
     # Without its lock file: a library of 2023 in it no longer compiles.

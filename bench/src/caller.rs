@@ -65,7 +65,10 @@ impl Caller {
     /// Sends a chat and reads the answer, whose length must be this.
     pub(crate) async fn whole(&mut self, body: &Bytes, length: usize) {
         let read = self.pieces(body, |_| ()).await;
-        assert!(self.rewritten || read == length, "an answer has another length than the backend gave it");
+        assert!(
+            self.rewritten || read == length,
+            "an answer has another length than the backend gave it"
+        );
     }
 
     /// Sends a chat and looks at each piece of its answer; the answer's length.

@@ -66,9 +66,14 @@ async fn main() -> std::io::Result<()> {
         None => {}
     }
     let backend = Backend::start().await?;
+    let mut report = Report::default();
+    if arguments.litellm {
+        let gateways = roads::open_gateways(&backend.url).await;
+        report.gateways = rounds(&gateways, arguments.rounds, load::measure_gateways).await;
+        println!("{}", report.gateways.table());
+    }
     let near = roads::open(&backend.url).await;
-    let near = rounds(&near, arguments.rounds, load::measure).await;
-    let mut report = Report { near, ..Report::default() };
+    report.near = rounds(&near, arguments.rounds, load::measure).await;
     println!("{}", report.near.table());
     println!("{}", report.targets());
     if !arguments.roads_only {
@@ -83,11 +88,6 @@ async fn main() -> std::io::Result<()> {
         println!("{}", report::table(&report.growth));
         report.feel = feel::measure().await;
         println!("{}", report::table(&report.feel));
-    }
-    if arguments.litellm {
-        let gateways = roads::open_gateways(&backend.url).await;
-        report.gateways = rounds(&gateways, arguments.rounds, load::measure_gateways).await;
-        println!("{}", report.gateways.table());
     }
     if arguments.keep {
         report.keep()?;

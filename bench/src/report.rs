@@ -48,7 +48,8 @@ impl Rounds {
     /// Every figure of every road: the median, and the least and the greatest of the self.
     pub(crate) fn table(&self) -> Table {
         let against = if self.roads.contains(&FLOOR) { FLOOR } else { LITELLM };
-        let mut table = empty(&[&["what"], &*self.roads, &[&*format!("ours by {against}")]].concat());
+        let mut table =
+            empty(&[&["what"], &*self.roads, &[&*format!("ours by {against}")]].concat());
         let measured =
             |figure: &Figure| self.roads.iter().any(|road| !self.sorted(*figure, road).is_empty());
         for figure in Figure::ALL.into_iter().filter(measured) {

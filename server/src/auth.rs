@@ -238,7 +238,7 @@ fn check_chars(text: &str) -> String {
 }
 
 /// Whether the text can be a token at all: typing errors never reach the database.
-fn is_well_formed(token: &str) -> bool {
+pub(crate) fn is_well_formed(token: &str) -> bool {
     if !token.is_ascii() || token.len() > 128 {
         return false;
     }

@@ -17,6 +17,7 @@ mod publisher;
 mod serve;
 mod state;
 pub mod store;
+pub mod untrusted;
 
 use axum::Router;
 use axum::routing::{delete, get, post};

@@ -9,6 +9,7 @@
 //! | machine | any sequence of events for the relay, beside a reference model that knows only the protocol |
 //! | session | the same for the registrar's session |
 //! | simulation | callers, publishers and a bad network around the real relay and the real session |
+//! | targets | what a fuzzer knocks at: everything that reads strangers' bytes, and the machines |
 //! | history | what was seen, by whom and when; and the checker of the invariants over it |
 //!
 //! The checker reads histories of real processes too (tests/chaos).
@@ -16,5 +17,6 @@
 pub mod history;
 pub mod machine;
 pub mod session;
-//pub mod simulation;
+pub mod simulation;
 pub mod tape;
+pub mod targets;

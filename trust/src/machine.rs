@@ -6,12 +6,12 @@ mod model;
 mod publishers;
 
 use crate::tape::Tape;
-use event::{Ending, Event};
+use event::{Ending, Event, Pick};
 use model::Model;
 use publishers::{NAMES, OWNERS, Publisher, SUBMITTED};
 use relay::{
     Action, Actions, Allowed, AnswerEnd, Ids, Limits, Millis, Owner, OwnerId, Relay, Saved,
-    SavedLlm, SavedSession, Submit, TaskId,
+    SavedLlm, SavedSession, Submit,
 };
 use std::collections::BTreeMap;
 use wire::publisher::{Heartbeat, LlmReport, TaskFailure};
@@ -62,6 +62,13 @@ pub fn run(tape: &mut Tape<'_>, steps: usize) -> Result<(), String> {
     world.fall_silent().map_err(|why| format!("after the last event: {why}"))
 }
 
+/// A relay as the driver starts it: with a sweep.
+fn started(saved: Saved, first_id: u128, now: Millis) -> Relay {
+    let mut relay = Relay::new(limits(), saved, Box::new(Counted(first_id)), now);
+    relay.sweep(now, &mut Actions::new());
+    relay
+}
+
 fn limits() -> Limits {
     Limits { queue: QUEUE, llms_per_owner: ROWS, ..Limits::default() }
 }
@@ -76,7 +83,7 @@ impl World {
     /// A relay that nobody has spoken to.
     #[must_use]
     pub fn new() -> Self {
-        let relay = Relay::new(limits(), Saved::default(), Box::new(Counted(1 << 100)), START);
+        let relay = started(Saved::default(), 1 << 100, START);
         Self {
             relay,
             model: Model::new(limits()),
@@ -122,7 +129,7 @@ impl World {
             }
             Event::Submit { name, narrow, streaming } => self.submit(name, narrow, streaming, out),
             Event::Leave { task, reason } => {
-                if let Some(task) = self.model.recent(task) {
+                if let Some(task) = self.model.pick(task) {
                     self.relay.caller_gone(task, reason, self.now, out);
                     self.model.left(task);
                 }
@@ -130,12 +137,13 @@ impl World {
             }
             Event::Acknowledge { task, who } => self.acknowledge(task, who),
             Event::Begin { task, who } => self.begin(task, who),
-            Event::End { task, end } => self.end(task, end, out),
+            Event::End { task, end, crosses } => self.end(task, (end, crosses), out),
             Event::Fail { task, who, code } => self.fail(task, who, code, out),
             Event::Woken { who, well } => self.woken(who, well, out),
             Event::Pass { ms } => self.pass(ms, out),
             Event::Gap { ms } => {
                 self.now += ms;
+                self.model.stood_still(ms);
                 self.relay.sweep(self.now, out);
                 Ok(())
             }
@@ -188,6 +196,13 @@ impl World {
         self.model.beaten(&owner, &beat, reply.as_ref(), self.now)
     }
 
+    /// Who says something: a certain publisher, or the one with this session.
+    fn speaker(&self, who: Option<usize>, session: Option<&str>) -> relay::From {
+        let meant = |at: &usize| self.publishers[*at].session.as_deref() == session;
+        let who = who.or_else(|| (0..OWNERS.len()).find(meant)).unwrap_or_default();
+        self.publishers[who].from(OWNERS[who])
+    }
+
     fn submit(
         &mut self,
         name: usize,
@@ -195,8 +210,7 @@ impl World {
         streaming: bool,
         out: &mut Actions,
     ) -> Result<(), String> {
-        let allowed =
-            if narrow { Allowed::Names(vec![NAMES[0].to_owned()]) } else { Allowed::All };
+        let allowed = if narrow { Allowed::Names(vec![NAMES[0].to_owned()]) } else { Allowed::All };
         let name = SUBMITTED[name].to_owned();
         let submit = Submit { name, allowed, streaming, notices: streaming };
         let task = self.model.next_task();
@@ -204,16 +218,16 @@ impl World {
         self.model.submitted(&submit, task, reply.as_ref())
     }
 
-    fn acknowledge(&mut self, task: usize, who: usize) -> Result<(), String> {
-        let Some(task) = self.model.recent(task) else { return Ok(()) };
-        let from = self.publishers[who].from(OWNERS[who]);
+    fn acknowledge(&mut self, task: Pick, who: Option<usize>) -> Result<(), String> {
+        let Some(task) = self.model.pick(task) else { return Ok(()) };
+        let from = self.speaker(who, self.model.sent_to(task));
         let reply = self.relay.acknowledge(&from, task, self.now);
         self.model.named(&from, task, reply.as_ref().err(), self.now)
     }
 
-    fn begin(&mut self, task: usize, who: usize) -> Result<(), String> {
-        let Some(task) = self.model.recent(task) else { return Ok(()) };
-        let from = self.publishers[who].from(OWNERS[who]);
+    fn begin(&mut self, task: Pick, who: Option<usize>) -> Result<(), String> {
+        let Some(task) = self.model.pick(task) else { return Ok(()) };
+        let from = self.speaker(who, self.model.sent_to(task));
         let reply = self.relay.answer_begins(&from, task, self.now);
         self.model.named(&from, task, reply.as_ref().err(), self.now)?;
         if reply.is_ok() {
@@ -223,12 +237,17 @@ impl World {
         Ok(())
     }
 
-    fn end(&mut self, task: usize, end: Ending, out: &mut Actions) -> Result<(), String> {
-        let Some(task) = self.model.recent(task) else { return Ok(()) };
+    fn end(
+        &mut self,
+        task: Pick,
+        (end, crosses): (Ending, bool),
+        out: &mut Actions,
+    ) -> Result<(), String> {
+        let Some(task) = self.model.pick(task) else { return Ok(()) };
         // Only an upload that has begun ends, and one that is told to stop ends by that.
         let Some(told_to_stop) = self.model.upload(task) else { return Ok(()) };
         let end = match end {
-            _ if told_to_stop => AnswerEnd::Stopped,
+            _ if told_to_stop && !crosses => AnswerEnd::Stopped,
             Ending::Complete => AnswerEnd::Complete,
             Ending::Aborted => AnswerEnd::Aborted,
             Ending::Silent => AnswerEnd::Silent,
@@ -240,21 +259,21 @@ impl World {
 
     fn fail(
         &mut self,
-        task: usize,
-        who: usize,
+        task: Pick,
+        who: Option<usize>,
         code: &'static str,
         out: &mut Actions,
     ) -> Result<(), String> {
-        let Some(task) = self.model.recent(task) else { return Ok(()) };
-        let from = self.publishers[who].from(OWNERS[who]);
+        let Some(task) = self.model.pick(task) else { return Ok(()) };
+        let from = self.speaker(who, self.model.sent_to(task));
         let failure = TaskFailure { message: String::new(), code: Some(code.into()) };
         let reply = self.relay.task_failed(&from, task, &failure, self.now, out);
         self.model.named(&from, task, reply.as_ref().err(), self.now)
     }
 
-    fn woken(&mut self, who: usize, well: bool, out: &mut Actions) -> Result<(), String> {
+    fn woken(&mut self, who: Option<usize>, well: bool, out: &mut Actions) -> Result<(), String> {
         let Some(task) = self.model.oldest_wake() else { return Ok(()) };
-        let from = self.publishers[who].from(OWNERS[who]);
+        let from = self.speaker(who, self.model.wakes_at(task));
         let reply = if well {
             self.relay.wake_succeeded(&from, task, self.now, out)
         } else {
@@ -295,8 +314,7 @@ impl World {
             tombstones: self.model.kept(),
         };
         self.starts += 1;
-        let ids = Box::new(Counted((1 << 100) + (self.starts << 64)));
-        self.relay = Relay::new(limits(), saved, ids, self.now);
+        self.relay = started(saved, (1 << 100) + (self.starts << 64), self.now);
         self.publishers.iter_mut().for_each(|publisher| publisher.channel = None);
         self.model.restarted();
         Ok(())

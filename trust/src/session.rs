@@ -73,8 +73,7 @@ impl Watcher {
         if online.is_some_and(|since| now - since >= self.times.healthy) {
             self.waits = 0;
         }
-        let conflict =
-            matches!(ending, Ending::Superseded | Ending::Fault(Fault::Conflict(_)));
+        let conflict = matches!(ending, Ending::Superseded | Ending::Fault(Fault::Conflict(_)));
         let first = conflict.then(|| *self.conflict.get_or_insert(now));
         match next {
             Next::Register => {
@@ -86,8 +85,7 @@ impl Watcher {
                 told(resumed || forgotten && online.is_some(), "it must not come back at once")
             }
             Next::Stop(_) => {
-                let denied =
-                    matches!(ending, Ending::Revoked(_) | Ending::Fault(Fault::Denied(_)));
+                let denied = matches!(ending, Ending::Revoked(_) | Ending::Fault(Fault::Denied(_)));
                 let held = first.is_some_and(|since| now - since >= self.times.conflict);
                 if held {
                     self.conflict = None;
@@ -117,10 +115,8 @@ impl Watcher {
             | Ending::Revoked(_)
             | Ending::Resume => (backoff_min, bound.min(backoff_max)),
         };
-        let final_ones = matches!(
-            ending,
-            Ending::Resume | Ending::Revoked(_) | Ending::Fault(Fault::Denied(_))
-        );
+        let final_ones =
+            matches!(ending, Ending::Resume | Ending::Revoked(_) | Ending::Fault(Fault::Denied(_)));
         told(!final_ones, "waiting does not help here")?;
         told((least..=most).contains(&delay), "the delay is outside of its bounds")
     }

@@ -15,8 +15,10 @@ pub(super) async fn before(name: &'static str, upstream: &str) -> Road {
     let port = e2e::free_port();
     let model = json!({"model": "openai/bench", "api_base": format!("{upstream}/v1"),
                        "api_key": "none", "max_retries": 0});
+    let token = format!("sk-{:032x}", rand::random::<u128>());
     // JSON is YAML.
-    let text = json!({"model_list": [{"model_name": "bench", "litellm_params": model}]});
+    let text = json!({"model_list": [{"model_name": "bench", "litellm_params": model}],
+                      "general_settings": {"master_key": token}});
     let config = folder.path().join("config.yaml");
     std::fs::write(&config, text.to_string()).unwrap();
     let mut command = Command::new(e2e::provided("litellm.sh"));
@@ -30,5 +32,5 @@ pub(super) async fn before(name: &'static str, upstream: &str) -> Road {
         reqwest::get(&ready).await.ok()?.error_for_status().ok()
     })
     .await;
-    Road { rewrites: true, ..Road::through(name, url, vec![process], folder) }
+    Road { token, rewrites: true, ..Road::through(name, url, vec![process], folder) }
 }

@@ -1,7 +1,9 @@
 //! What time does: deadlines of tasks, leases, deletions, the server's end.
 
 use crate::task::Due;
-use crate::{Action, Actions, LastEvent, LlmId, Millis, Notice, Relay, SessionId, TaskId, failures};
+use crate::{
+    Action, Actions, LastEvent, LlmId, Millis, Notice, Relay, SessionId, TaskId, failures,
+};
 
 /// From so many publishers on, a sweep that would expire most of them doubts itself.
 const DOUBT_FROM: usize = 10;

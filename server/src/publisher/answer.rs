@@ -1,7 +1,7 @@
 //! What a publisher sends for one task: claim of the body, acknowledgement, and the answer, either
 //! as one streamed upload (protocol 2) or as results. See [`pieces`] for answers in several requests.
 
-mod pieces;
+pub(crate) mod pieces;
 
 use crate::auth::{self, Principal};
 use crate::body;
@@ -185,9 +185,9 @@ pub(crate) async fn result(
         let message = "a result has one of body, chunk, error, ok";
         return Err(ApiError::invalid(message, None));
     };
+    let status = status_of(result.status.unwrap_or(200))?;
     let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
     app.driver.with(|relay, now, _| relay.answer_begins(&from, task, now))?;
-    let status = status_of(result.status.unwrap_or(200))?;
     let guard = EndGuard::new(&app, task);
     let body = Body::from(String::from(Box::<str>::from(whole)));
     let answer = Answer::new(task, json_head(status), upload);
@@ -195,7 +195,8 @@ pub(crate) async fn result(
     Ok(sent.into_response())
 }
 
-fn answer_head(headers: &HeaderMap) -> Result<AnswerHead, ApiError> {
+/// What a publisher's headers say of an answer.
+pub(crate) fn answer_head(headers: &HeaderMap) -> Result<AnswerHead, ApiError> {
     let status = headers.get(wire::headers::STATUS).and_then(|v| v.to_str().ok());
     let status = status.map_or(Ok(200), str::parse).map_err(|_| bad_status())?;
     let mut out = HeaderMap::new();

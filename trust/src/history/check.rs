@@ -107,13 +107,9 @@ impl Checker {
         seen.runs += 1;
         seen.open += 1;
         seen.finished = false;
-        let delivered = seen.received > 0;
-        if !delivered {
-            seen.written = 0;
-        }
-        let over = seen.complete;
-        if delivered && over {
-            self.breach(4, at, format!("{call} is run again after its answer"));
+        seen.written = 0;
+        if seen.received > 0 {
+            self.breach(4, at, format!("{call} is run again after its first byte"));
         }
     }
 
@@ -164,6 +160,109 @@ impl Checker {
             {
                 self.breach(7, *ended, format!("{call} took {} ms", ended - asked));
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bounds, Fact, History, check};
+
+    const BOUNDS: Bounds = Bounds { closed_within: 250, ended_within: 10_000, runs_again: 1 };
+
+    fn row() -> String {
+        "m".into()
+    }
+
+    /// Two calls that are answered as they should, one whose caller leaves, a wake and a withdrawal;
+    /// ten milliseconds between any two facts.
+    fn good() -> Vec<Fact> {
+        use Fact::{
+            Asks, Closes, Dispatched, Ends, Finishes, Holds, Leaves, Receives, Runs, Touches,
+            WakeBegins, WakeEnds, Withdrawn, Writes,
+        };
+        let answered = |call| {
+            vec![
+                Asks(call),
+                Dispatched { call, row: row() },
+                Runs(call),
+                Writes { call, piece: 0 },
+                Receives { call, of: call, piece: 0 },
+                Writes { call, piece: 1 },
+                Receives { call, of: call, piece: 1 },
+                Finishes(call),
+                Closes(call),
+                Ends { call, complete: true },
+            ]
+        };
+        let mut facts = vec![WakeBegins { row: row() }, WakeEnds { row: row() }];
+        facts.extend(answered(1));
+        facts.extend(answered(2));
+        facts.extend([Asks(3), Runs(3), Leaves(3), Closes(3), Touches { own: true }]);
+        facts.extend([Withdrawn { row: row() }, Holds(0)]);
+        facts
+    }
+
+    fn found(facts: &[Fact]) -> Vec<String> {
+        let mut history = History::default();
+        for (number, fact) in (0..).zip(facts) {
+            history.saw(number * 10, fact.clone());
+        }
+        check(&history, &BOUNDS)
+    }
+
+    /// What is found when these facts stand behind the first one like this.
+    fn after(place: &Fact, more: &[Fact]) -> Vec<String> {
+        let mut facts = good();
+        let at = facts.iter().position(|fact| fact == place).unwrap() + 1;
+        facts.splice(at..at, more.iter().cloned());
+        found(&facts)
+    }
+
+    fn without(gone: &Fact) -> Vec<String> {
+        let mut facts = good();
+        facts.retain(|fact| fact != gone);
+        found(&facts)
+    }
+
+    #[test]
+    fn a_good_story_has_no_breach() {
+        assert_eq!(found(&good()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_breach_of_every_invariant_is_found() {
+        use Fact::{
+            Asks, Closes, Dispatched, Ends, Holds, Leaves, Receives, Runs, Touches, WakeBegins,
+            Withdrawn, Writes,
+        };
+        let first = Writes { call: 1, piece: 1 };
+        let piece = |call, of, piece| Receives { call, of, piece };
+        let ended = Ends { call: 1, complete: true };
+        let late = vec![Touches { own: true }; 30];
+        let long = vec![Touches { own: true }; 1_100];
+        let cases = [
+            ("I1", after(&ended, &[Ends { call: 1, complete: false }])),
+            ("I1", without(&ended)),
+            ("I2", after(&first, &[piece(1, 2, 1)])),
+            ("I3", without(&piece(1, 1, 0))),
+            ("I3", without(&piece(1, 1, 1))),
+            ("I3", after(&piece(1, 1, 1), &[piece(1, 1, 1)])),
+            ("I3", without(&first)),
+            ("I4", after(&Runs(1), &[Runs(1), Closes(1), Runs(1), Closes(1)])),
+            ("I4", after(&piece(1, 1, 0), &[Runs(1), Closes(1)])),
+            ("I5", after(&Leaves(3), &late)),
+            ("I6", after(&ended, &[Writes { call: 1, piece: 2 }, piece(1, 1, 2)])),
+            ("I7", after(&Asks(2), &long)),
+            ("I7", after(&Leaves(3), &[Holds(1)])),
+            ("I7", without(&Closes(2))),
+            ("I8", after(&WakeBegins { row: row() }, &[WakeBegins { row: row() }])),
+            ("I9", after(&Leaves(3), &[Touches { own: false }])),
+            ("I10", after(&Withdrawn { row: row() }, &[Dispatched { call: 3, row: row() }])),
+        ];
+        for (number, (invariant, breaches)) in cases.iter().enumerate() {
+            let hit = breaches.iter().any(|breach| breach.starts_with(&format!("{invariant} ")));
+            assert!(hit, "case {number}: {invariant} is not among {breaches:?}");
         }
     }
 }

@@ -58,45 +58,47 @@ pub enum Event {
     },
     /// A caller leaves.
     Leave {
-        /// Which request, from the latest.
-        task: usize,
+        /// Which.
+        task: Pick,
         /// How.
         reason: GoneReason,
     },
     /// A publisher acknowledges a task.
     Acknowledge {
-        /// Which, from the latest.
-        task: usize,
-        /// Who says so.
-        who: usize,
+        /// Which.
+        task: Pick,
+        /// Who says so; nobody in particular: whom it was sent to.
+        who: Option<usize>,
     },
     /// A publisher begins to answer.
     Begin {
-        /// Which, from the latest.
-        task: usize,
-        /// Who says so.
-        who: usize,
+        /// Which.
+        task: Pick,
+        /// Who says so; nobody in particular: whom it was sent to.
+        who: Option<usize>,
     },
     /// An upload ends.
     End {
-        /// Which, from the latest.
-        task: usize,
+        /// Which.
+        task: Pick,
         /// How.
         end: Ending,
+        /// It had ended already when it was told to stop.
+        crosses: bool,
     },
     /// A publisher reports a failure.
     Fail {
-        /// Which, from the latest.
-        task: usize,
-        /// Who says so.
-        who: usize,
+        /// Which.
+        task: Pick,
+        /// Who says so; nobody in particular: whom it was sent to.
+        who: Option<usize>,
         /// Why.
         code: &'static str,
     },
     /// The oldest wake ends.
     Woken {
-        /// Who says so.
-        who: usize,
+        /// Who says so; nobody in particular: whom it was sent to.
+        who: Option<usize>,
         /// It went well.
         well: bool,
     },
@@ -119,6 +121,15 @@ pub enum Event {
     Drain,
     /// The server is killed and starts again.
     Restart,
+}
+
+/// One of the requests.
+#[derive(Debug, Clone, Copy)]
+pub enum Pick {
+    /// Of those that are not forgotten yet.
+    Open(usize),
+    /// Of all, from the latest.
+    Any(usize),
 }
 
 /// The session that a register names.
@@ -148,13 +159,19 @@ pub enum Ending {
 }
 
 const PUBLISHERS: usize = super::OWNERS.len();
-/// Tasks that events choose among: the latest.
+/// Tasks that events choose among.
 const TASKS: usize = 24;
 
 impl Event {
     /// The next one.
     pub fn draw(tape: &mut Tape<'_>) -> Self {
         let who = tape.index(PUBLISHERS);
+        let task = if tape.chance(15) {
+            Pick::Any(tape.index(TASKS))
+        } else {
+            Pick::Open(tape.index(TASKS))
+        };
+        let by = tape.chance(15).then_some(who);
         match tape.below(40) {
             0..6 => {
                 let whose = if tape.chance(5) { tape.index(PUBLISHERS) } else { who };
@@ -175,20 +192,20 @@ impl Event {
             19..21 => {
                 use GoneReason::{Disconnected, Revoked, SlowConsumer};
                 let reason = [Disconnected, SlowConsumer, Revoked][tape.index(3)];
-                Self::Leave { task: tape.index(TASKS), reason }
+                Self::Leave { task, reason }
             }
-            21..24 => Self::Acknowledge { task: tape.index(TASKS), who },
-            24..28 => Self::Begin { task: tape.index(TASKS), who },
+            21..24 => Self::Acknowledge { task, who: by },
+            24..28 => Self::Begin { task, who: by },
             28..31 => {
                 let end = [Ending::Complete, Ending::Aborted, Ending::Silent][tape.index(3)];
-                Self::End { task: tape.index(TASKS), end }
+                Self::End { task, end, crosses: tape.chance(30) }
             }
             31..33 => {
                 use wire::error::code::{BACKEND_UNREACHABLE, STOPPED_BY_OWNER};
                 let code = [BACKEND_UNREACHABLE, STOPPED_BY_OWNER, "cancelled"][tape.index(3)];
-                Self::Fail { task: tape.index(TASKS), who, code }
+                Self::Fail { task, who: by, code }
             }
-            33..35 => Self::Woken { who, well: tape.chance(60) },
+            33..35 => Self::Woken { who: by, well: tape.chance(60) },
             35..38 => Self::Pass { ms: tape.between(1, 40_000) },
             38 => Self::Gap { ms: tape.between(1, 200_000) },
             _ => match tape.below(8) {

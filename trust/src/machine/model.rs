@@ -1,8 +1,9 @@
 //! The reference model: what somebody who knows only the protocol, and sees only what goes in and
 //! out, would expect of the relay. It says where an answer or an action is not what was promised.
 
+use super::event::Pick;
 use relay::{
-    Action, AnswerEnd, ChannelId, From, Gauges, LlmView, Limits, Millis, Opened, OwnerId,
+    Action, AnswerEnd, ChannelId, From, Gauges, Limits, LlmView, Millis, Opened, OwnerId,
     RegisterRefusal, SessionRefusal, Submit, SubmitRefusal, TaskId, TaskRefusal, Tombstone,
 };
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -54,6 +55,7 @@ struct Task {
     delivered: bool,
     dispatches: u32,
     sent_to: BTreeSet<String>,
+    sent_last: Option<String>,
     /// An upload is open; whether it was told to stop.
     upload: Option<bool>,
     /// It ended cleanly.
@@ -81,10 +83,30 @@ impl Model {
 
     // What events choose among.
 
-    /// One of the latest requests, the latest first.
-    pub(super) fn recent(&self, back: usize) -> Option<TaskId> {
-        let number = self.tasks.len().checked_sub(back + 1)?;
-        Some(TaskId(number as u128))
+    /// One of the requests.
+    pub(super) fn pick(&self, pick: Pick) -> Option<TaskId> {
+        match pick {
+            Pick::Any(back) => {
+                let number = self.tasks.len().checked_sub(back + 1)?;
+                Some(TaskId(number as u128))
+            }
+            Pick::Open(at) => {
+                let open = self.tasks.iter().enumerate().filter(|(_, task)| !task.forgotten);
+                let open: Vec<usize> = open.map(|(number, _)| number).collect();
+                (!open.is_empty()).then(|| TaskId(open[at % open.len()] as u128))
+            }
+        }
+    }
+
+    /// The session that it was sent to last.
+    pub(super) fn sent_to(&self, task: TaskId) -> Option<&str> {
+        self.task(task)?.sent_last.as_deref()
+    }
+
+    /// The session whose publisher wakes.
+    pub(super) fn wakes_at(&self, task: TaskId) -> Option<&str> {
+        let (_, name, _) = self.wakes.iter().find(|(wake, ..)| *wake == task)?;
+        self.rows.get(name).map(|row| row.session.as_str())
     }
 
     pub(super) fn next_task(&self) -> TaskId {
@@ -159,6 +181,10 @@ impl Model {
         check(named == taken, || format!("took {named:?}, not {taken:?}"))?;
         let rejected: Vec<_> = registered.rejected.iter().map(|r| r.name.clone()).collect();
         check(rejected == refused, || format!("rejected {rejected:?}, not {refused:?}"))?;
+        self.all_over_are_told(
+            request.inflight.iter(),
+            &registered.cancel.iter().collect::<Vec<_>>(),
+        )?;
         for llm in &registered.llms {
             let known = self.rows.get(&llm.name).and_then(|row| row.id.clone());
             check(known.is_none_or(|known| known == llm.id), || format!("{} moved", llm.name))?;
@@ -202,6 +228,20 @@ impl Model {
         (taken, refused)
     }
 
+    /// A publisher that names a request which is over must be told to stop.
+    fn all_over_are_told<'a>(
+        &self,
+        named: impl Iterator<Item = &'a String>,
+        told: &[&String],
+    ) -> Verdict {
+        for id in named {
+            let task = id.parse().ok().and_then(|task| self.task(task));
+            let over = task.is_none_or(|task| task.over);
+            check(!over || told.contains(&id), || format!("{id} is over and goes on"))?;
+        }
+        Ok(())
+    }
+
     fn declare(
         &mut self,
         owner: &OwnerId,
@@ -212,17 +252,16 @@ impl Model {
     ) {
         let id = registered.provider_session_id.clone();
         let named: BTreeSet<&str> = registered.llms.iter().map(|l| l.name.as_str()).collect();
-        let gone = self.rows.iter().filter(|(name, row)| {
-            row.session == id && !named.contains(name.as_str())
-        });
+        let gone = self
+            .rows
+            .iter()
+            .filter(|(name, row)| row.session == id && !named.contains(name.as_str()));
         for name in gone.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
             self.withdraw(&name, now);
         }
-        let asleep = request.providers.iter().any(|p| {
-            p.initial_status.as_deref() == Some("hibernating")
-        });
-        let reported =
-            if asleep { ReportedStatus::Hibernating } else { ReportedStatus::Active };
+        let asleep =
+            request.providers.iter().any(|p| p.initial_status.as_deref() == Some("hibernating"));
+        let reported = if asleep { ReportedStatus::Hibernating } else { ReportedStatus::Active };
         for llm in &registered.llms {
             let (owner, session) = (owner.clone(), id.clone());
             let row = Row { id: Some(llm.id.clone()), owner, session, reported };
@@ -272,9 +311,8 @@ impl Model {
     }
 
     fn refused_session(&mut self, session: &str, own: bool, now: Millis) -> Verdict {
-        let old = self.sessions.get(session).is_some_and(|s| {
-            now > s.last + self.limits.delete_after
-        });
+        let old =
+            self.sessions.get(session).is_some_and(|s| now > s.last + self.limits.delete_after);
         check(!own || old, || "an own session is not known".into())?;
         if own {
             self.sessions.remove(session);
@@ -303,8 +341,10 @@ impl Model {
         match reply {
             Err(SessionRefusal::Unknown) => self.refused_session(id, own.is_some(), now),
             Err(SessionRefusal::StaleEpoch) => check(stale, || "its epoch is the last".into()),
-            Ok(_) => {
+            Ok(reply) => {
                 check(own.is_some() && !stale, || "a heartbeat that is not its own".into())?;
+                let told: Vec<&String> = reply.cancel.iter().chain(&reply.unknown).collect();
+                self.all_over_are_told(beat.inflight.iter().flatten(), &told)?;
                 if let Some(session) = self.sessions.get_mut(id) {
                     session.heard = Some(now);
                     session.last = now;
@@ -417,6 +457,15 @@ impl Model {
         }
     }
 
+    /// The server stood still: that is nobody's fault.
+    pub(super) fn stood_still(&mut self, ms: Millis) {
+        if ms > 2 * self.limits.sweep {
+            for heard in self.sessions.values_mut().filter_map(|session| session.heard.as_mut()) {
+                *heard += ms;
+            }
+        }
+    }
+
     pub(super) fn restarted(&mut self) {
         self.draining = false;
         self.channels.clear();
@@ -451,7 +500,8 @@ impl Model {
                 let pooled = task.wanted == "pool" && sent.llm_name != "a";
                 let asked = task.wanted == sent.llm_name || pooled;
                 check(asked, || format!("{} goes to {}", sent.task, sent.llm_name))?;
-                task.sent_to.insert(owner.1);
+                task.sent_to.insert(owner.1.clone());
+                task.sent_last = Some(owner.1);
                 if task.dispatches == 1 && asked && !pooled {
                     let before = self.latest.insert(sent.llm_name.clone(), sent.task);
                     check(before < Some(sent.task), || format!("{} was overtaken", sent.task))?;

@@ -16,7 +16,7 @@ use wire::headers::{END, SEQ};
 use wire::publisher::{Chunk, SeqReply};
 
 /// What a request says of the piece in it.
-pub(super) struct Piece {
+pub(crate) struct Piece {
     /// A protocol-1 publisher's chunks have no numbers: they come one after the other.
     seq: Option<u64>,
     last: bool,
@@ -24,7 +24,7 @@ pub(super) struct Piece {
 
 impl Piece {
     /// The piece that these headers announce; none when the request is the whole answer.
-    pub(super) fn of(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
         let Some(seq) = headers.get(SEQ) else {
             return Ok(None);
         };
@@ -35,10 +35,12 @@ impl Piece {
 }
 
 /// A chunk as the caller's event stream has it.
-pub(super) fn of_chunk(chunk: &Chunk) -> (Piece, Bytes) {
+pub(crate) fn of_chunk(chunk: &Chunk) -> (Piece, Bytes) {
     let mut event = String::with_capacity(chunk.data.len() + 8);
     if !chunk.data.is_empty() {
-        for line in chunk.data.split('\n') {
+        // A carriage return ends a line too, and would begin a field of the publisher's choice.
+        let text = chunk.data.replace("\r\n", "\n");
+        for line in text.split(['\n', '\r']) {
             event.push_str("data: ");
             event.push_str(line);
             event.push('\n');

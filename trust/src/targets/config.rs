@@ -1,0 +1,155 @@
+//! config.json: any text is read or refused with its reason; an edit changes what it names and leaves
+//! everything else, down to the spelling of numbers.
+
+use jsonc_parser::{Scanner, ScannerOptions, tokens::Token};
+use registrar::config::edit::{Edit, apply};
+use registrar::config::{parse, value};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// The first byte is the edit, the rest the file.
+pub(super) fn parse_and_edit(data: &[u8]) {
+    let Some((choice, text)) = data.split_first() else { return };
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    let (before, parsed) = (value(text), parse(text));
+    let Ok(before) = before else {
+        assert!(parsed.is_err(), "a text that is no JSON is taken");
+        return;
+    };
+    let name = parsed.ok().and_then(|parsed| {
+        let providers = &parsed.config.providers;
+        let at = usize::from(choice >> 3) % providers.len().max(1);
+        providers.get(at).map(|provider| provider.name.clone())
+    });
+    let edit = edit(*choice, name.unwrap_or_else(|| "nobody".into()));
+    let Ok(after_text) = apply(text, &edit) else { return };
+    let after = value(&after_text).unwrap_or_else(|why| panic!("{edit:?} broke it: {why}"));
+    everything_else_is_as_it_was(&edit, &before, &after);
+    numbers_are_spelt_as_before(&edit, text, &after_text);
+    assert_eq!(
+        apply(&after_text, &edit).ok().filter(|_| is_settled(&edit)),
+        settled(&edit, after_text)
+    );
+}
+
+fn edit(choice: u8, name: String) -> Edit {
+    let keys = |value: Value| value.as_object().cloned().unwrap_or_else(Map::new);
+    match choice % 8 {
+        0 | 1 => Edit::SetPublish { name, on: choice.is_multiple_of(2) },
+        2 => Edit::SetMcpdUrl("https://mcpd.example".into()),
+        3 => Edit::ChangeProvider { name, keys: keys(json!({"description": "d", "wake": null})) },
+        4 => Edit::AddProvider(keys(json!({"name": "brand-new", "type": "ollama"}))),
+        5 => Edit::RemoveProvider(name),
+        6 => Edit::ChangeSettings(keys(json!({"onlyOnAc": true, "quietHours": null}))),
+        _ => Edit::ChangeSettings(keys(json!({"onlyOnAc": null}))),
+    }
+}
+
+/// Whether making the edit once more changes nothing.
+fn is_settled(edit: &Edit) -> bool {
+    !matches!(edit, Edit::AddProvider(_) | Edit::RemoveProvider(_))
+}
+
+fn settled(edit: &Edit, text: String) -> Option<String> {
+    is_settled(edit).then_some(text)
+}
+
+/// Takes what the edit is about out of both, and compares the rest.
+fn everything_else_is_as_it_was(edit: &Edit, before: &Value, after: &Value) {
+    let (mut before, mut after) = (before.clone(), after.clone());
+    // An empty file becomes an object.
+    if before.is_null() {
+        before = json!({});
+    }
+    for root in [&mut before, &mut after] {
+        match edit {
+            Edit::SetMcpdUrl(_) => forget(root, "mcpdUrl"),
+            Edit::ChangeSettings(_) => forget(root, "mcplocal"),
+            Edit::SetPublish { .. } => each_provider(root, |entry| forget(entry, "publish")),
+            Edit::ChangeProvider { .. } => each_provider(root, |entry| {
+                forget(entry, "description");
+                forget(entry, "wake");
+            }),
+            Edit::AddProvider(_) | Edit::RemoveProvider(_) => {}
+        }
+    }
+    match edit {
+        Edit::AddProvider(entry) => {
+            let last = pop(&mut after);
+            assert_eq!(last, Some(Value::Object(entry.clone())), "it comes last");
+            // The list may have been made for it.
+            forget_empty_list(&mut before);
+            forget_empty_list(&mut after);
+        }
+        Edit::RemoveProvider(_) => {
+            let (old, new) = (providers(&before), providers(&after));
+            assert_eq!(old.len(), new.len() + 1, "one provider less");
+            let gone = (0..old.len()).find(|at| new.get(*at) != Some(&old[*at]));
+            let mut rest = old.to_vec();
+            rest.remove(gone.unwrap_or_default());
+            assert_eq!(rest, new, "the others stay, in their order");
+            for root in [&mut before, &mut after] {
+                forget(&mut root["llm"], "providers");
+            }
+        }
+        Edit::SetPublish { .. }
+        | Edit::SetMcpdUrl(_)
+        | Edit::ChangeProvider { .. }
+        | Edit::ChangeSettings(_) => {}
+    }
+    assert_eq!(before, after, "{edit:?} changed something else");
+}
+
+fn forget(value: &mut Value, key: &str) {
+    if let Some(object) = value.as_object_mut() {
+        object.remove(key);
+    }
+}
+
+fn providers(root: &Value) -> &[Value] {
+    root["llm"]["providers"].as_array().map_or(&[], Vec::as_slice)
+}
+
+fn each_provider(root: &mut Value, change: impl FnMut(&mut Value)) {
+    if let Some(list) = root.pointer_mut("/llm/providers").and_then(Value::as_array_mut) {
+        list.iter_mut().for_each(change);
+    }
+}
+
+fn pop(root: &mut Value) -> Option<Value> {
+    root.pointer_mut("/llm/providers")?.as_array_mut()?.pop()
+}
+
+fn forget_empty_list(root: &mut Value) {
+    let empty = root.pointer("/llm/providers").is_none_or(|list| list == &json!([]));
+    if empty && let Some(llm) = root.get_mut("llm") {
+        forget(llm, "providers");
+    }
+    if root.get("llm") == Some(&json!({})) {
+        forget(root, "llm");
+    }
+}
+
+/// How often each number is spelt how.
+fn numbers(text: &str) -> BTreeMap<String, usize> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut scanner = Scanner::new(text, &ScannerOptions::default());
+    let mut found = BTreeMap::new();
+    while let Ok(Some(token)) = scanner.scan() {
+        if let Token::Number(number) = token {
+            *found.entry(number.to_owned()).or_default() += 1;
+        }
+    }
+    found
+}
+
+fn numbers_are_spelt_as_before(edit: &Edit, before: &str, after: &str) {
+    let (before, after) = (numbers(before), numbers(after));
+    for (number, count) in &after {
+        assert!(before.get(number) >= Some(count), "{number} was not in the file");
+    }
+    // What an edit replaces or removes may have had numbers in it.
+    if matches!(edit, Edit::AddProvider(_)) {
+        assert_eq!(before, after, "a number is gone");
+    }
+}
