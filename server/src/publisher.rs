@@ -22,6 +22,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wire::control::{Probe, Revoked, event, sse_event};
 use wire::error::code;
@@ -35,6 +36,7 @@ pub(crate) async fn register(
 ) -> Result<Response, ApiError> {
     principal.require("publish")?;
     let request: Register = body::json(body, app.times.body_idle).await?;
+    let began = Instant::now();
     let owner = principal.owner();
     let registered =
         app.driver.with(|relay, now, out| relay.register(&owner, &request, now, out))?;
@@ -45,6 +47,7 @@ pub(crate) async fn register(
         session = %short(&registered.provider_session_id),
         llms = registered.llms.len(),
         rejected = registered.rejected.len(),
+        ms = began.elapsed().as_millis(),
         "a publisher registered"
     );
     Ok((StatusCode::CREATED, Json(registered)).into_response())

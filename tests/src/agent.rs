@@ -103,6 +103,13 @@ impl Agent {
         Self::with(home, &[("MCPCTL_TOKEN", token)])
     }
 
+    /// Starts one whose waits are multiplied by this.
+    #[must_use]
+    pub fn scaled(home: &Home, token: &str, scale: f64) -> Self {
+        let scale = scale.to_string();
+        Self::with(home, &[("MCPCTL_TOKEN", token), ("MCPCTL_TIME_SCALE", &scale)])
+    }
+
     /// Starts one with these environment variables.
     #[must_use]
     pub fn with(home: &Home, environment: &[(&str, &str)]) -> Self {

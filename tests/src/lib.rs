@@ -8,6 +8,9 @@ pub mod bus;
 pub mod caller;
 pub mod cost;
 pub mod desktop;
+pub mod fault;
+pub mod figure;
+pub mod herd;
 pub mod keyring;
 pub mod llama;
 pub mod mcpctl;
@@ -15,6 +18,8 @@ pub mod mcpd;
 pub mod nginx;
 pub mod peer;
 pub mod process;
+pub mod story;
+pub mod world;
 
 use std::path::PathBuf;
 use std::process::Command;

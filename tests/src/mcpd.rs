@@ -34,7 +34,12 @@ impl Mcpd {
 
     /// Starts one as people run it: it logs what they would see, and no more.
     pub async fn usual() -> Self {
-        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), 0, 1.0, "info").await
+        Self::quiet(1.0).await
+    }
+
+    /// The same with every time limit multiplied.
+    pub async fn quiet(scale: f64) -> Self {
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), 0, scale, "info").await
     }
 
     async fn start_in(folder: Arc<TempDir>, port: u16, scale: f64, log: &'static str) -> Self {
@@ -60,6 +65,11 @@ impl Mcpd {
     /// Kills it and starts it again on the same port and database.
     pub async fn restart(mut self) -> Self {
         self.process.kill();
+        self.again().await
+    }
+
+    /// Starts one on the same port and database; this one must have ended.
+    pub async fn again(&self) -> Self {
         Self::start_in(Arc::clone(&self.folder), self.port, self.scale, self.log).await
     }
 

@@ -2,7 +2,6 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names the one action it looks for")]
 
-mod random;
 mod sessions;
 mod tasks;
 mod time;

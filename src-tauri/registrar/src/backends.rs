@@ -11,10 +11,11 @@ pub(crate) use backend::{Backend, Running};
 
 use crate::client;
 use crate::config::{Config, ProviderConfig, ProviderKind};
+use crate::home::Home;
 use crate::limits::Times;
 use crate::provider;
 use crate::status::{BackendState, Board};
-use crate::wake::{self, Step, WakeError};
+use crate::wake::{self, Step, UnderWay, WakeError};
 use parking_lot::Mutex;
 use reqwest::Client;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use wire::publisher::{LlmReport, Provider, Rejected, ReportedStatus};
 pub(crate) struct Backends {
     http: Client,
     asker: Asker,
+    wakes: UnderWay,
     times: Times,
     board: Board,
     /// Tells the driver to send a heartbeat now.
@@ -42,9 +44,15 @@ struct Kept {
 }
 
 impl Backends {
-    pub(crate) fn new(times: Times, board: Board, beat: Arc<Notify>) -> Result<Arc<Self>, String> {
+    pub(crate) fn new(
+        home: &Home,
+        times: Times,
+        board: Board,
+        beat: Arc<Notify>,
+    ) -> Result<Arc<Self>, String> {
         let (http, asker) = (client::backend_client()?, Asker::new()?);
-        Ok(Arc::new(Self { http, asker, times, board, beat, kept: Mutex::default() }))
+        let wakes = UnderWay::of(home, times.recipe_again);
+        Ok(Arc::new(Self { http, asker, wakes, times, board, beat, kept: Mutex::default() }))
     }
 
     /// The client towards backends.
@@ -202,12 +210,18 @@ impl Backends {
     ) -> Result<Duration, WakeError> {
         self.set(backend, BackendState::Waking, None);
         let name = backend.name();
-        let result = wake::wake(&self.http, provider, |step| {
+        let watch = |step| {
             if matches!(step, Step::NotReady(_)) {
                 self.beat.notify_one();
             }
-        })
-        .await;
+        };
+        let result = if self.wakes.begin(name) {
+            wake::wake(&self.http, provider, watch).await
+        } else {
+            let max_wait = provider.wake.as_ref().map(|wake| wake.max_wait).unwrap_or_default();
+            wake::until_ready(&self.http, provider, Instant::now(), max_wait, watch).await
+        };
+        self.wakes.end(name);
         match &result {
             Ok(took) => tracing::info!(llm = name, ms = took.as_millis(), "awake"),
             // The cause may quote the recipe's output: for the owner's screen, not for a log file.

@@ -84,6 +84,12 @@ impl Home {
         self.dir.join("requests")
     }
 
+    /// Recipes that are at work.
+    #[must_use]
+    pub(crate) fn wakes(&self) -> PathBuf {
+        self.dir.join("wakes.json")
+    }
+
     /// The tray app's log files.
     #[must_use]
     pub fn logs(&self) -> PathBuf {

@@ -113,6 +113,8 @@ pub struct Times {
     pub conflict: Duration,
     /// Missing, locked or refused credentials are looked for again this often.
     pub credentials_every: Duration,
+    /// What a killed process has begun, a recipe, is not begun again for so long.
+    pub recipe_again: Duration,
     /// Between looks at the wall clock, which jumps when the machine was suspended.
     pub clock_every: Duration,
 }
@@ -133,6 +135,7 @@ impl Default for Times {
             healthy: Duration::from_secs(60),
             conflict: Duration::from_secs(240),
             credentials_every: Duration::from_secs(5),
+            recipe_again: Duration::from_secs(30),
             clock_every: Duration::from_secs(5),
         }
     }
@@ -161,6 +164,7 @@ impl Times {
             &mut self.healthy,
             &mut self.conflict,
             &mut self.credentials_every,
+            &mut self.recipe_again,
             &mut self.clock_every,
         ];
         for time in times {

@@ -48,7 +48,7 @@ impl Registrar {
             ..Status::default()
         }));
         end_pause(&home);
-        let backends = Backends::new(times, Arc::clone(&board), Arc::clone(&beat))?;
+        let backends = Backends::new(&home, times, Arc::clone(&board), Arc::clone(&beat))?;
         let tasks = Tasks::new(Arc::clone(&board));
         let driver = Driver {
             home,

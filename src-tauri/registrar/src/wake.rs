@@ -5,7 +5,10 @@
 
 mod command;
 mod http;
+mod under_way;
 mod wol;
+
+pub(crate) use under_way::UnderWay;
 
 use crate::config::{ProviderConfig, Recipe};
 use crate::{limits, provider};
@@ -67,6 +70,20 @@ pub async fn wake(
     watch(Step::Recipe(describe(&wake.recipe)));
     let said = run(&wake.recipe, wake.max_wait).await?;
     watch(Step::Done(said));
+    until_ready(http, provider, began, wake.max_wait, watch).await
+}
+
+/// Waits for a backend that a recipe is waking, or was when its registrar was killed.
+///
+/// # Errors
+/// [`WakeError`], when it is not ready within `max_wait` of `began`.
+pub(crate) async fn until_ready(
+    http: &Client,
+    provider: &ProviderConfig,
+    began: Instant,
+    max_wait: Duration,
+    mut watch: impl FnMut(Step) + Send,
+) -> Result<Duration, WakeError> {
     let mut pause = limits::WAKE_FIRST;
     loop {
         let why = match provider::ready(http, provider).await {
@@ -77,8 +94,8 @@ pub async fn wake(
             Err(why) => why,
         };
         watch(Step::NotReady(why.clone()));
-        if began.elapsed() >= wake.max_wait {
-            let secs = wake.max_wait.as_secs();
+        if began.elapsed() >= max_wait {
+            let secs = max_wait.as_secs();
             let detail =
                 format!("the recipe ran, but the backend was not ready within {secs} s: {why}");
             return Err(WakeError::new("not_ready", detail));

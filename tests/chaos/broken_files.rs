@@ -1,0 +1,66 @@
+//! Files of the folder that somebody, or something, has damaged.
+
+use crate::world;
+use e2e::figure::{figure, times};
+use e2e::world::whole;
+use serde_json::Value;
+use trust::tape::Tape;
+
+/// What an editor, a crash or a sync tool may leave of a text.
+fn damaged(text: &str, tape: &mut Tape<'_>) -> Vec<u8> {
+    let mut bytes = text.as_bytes().to_vec();
+    for _ in 0..=tape.below(3) {
+        let at = tape.index(bytes.len().max(1));
+        match tape.below(5) {
+            0 => bytes.truncate(at),
+            1 if !bytes.is_empty() => bytes[at] = u8::try_from(tape.below(256)).unwrap(),
+            2 => drop(bytes.drain(at..(at + tape.index(40)).min(bytes.len()))),
+            3 => bytes.splice(at..at, b"[{\"1e999,:".iter().copied()).for_each(drop),
+            _ => bytes.insert(at, b'"'),
+        }
+    }
+    bytes
+}
+
+#[tokio::test]
+async fn damaged_files_never_end_the_agent_and_the_last_good_word_stays() {
+    let mut world = world(2).await;
+    let good = world.home.read("config.json");
+    let session = world.home.read("provider-session");
+    let mut tape = Tape::seeded(1);
+    let (mut tried, mut published) = (0, 0);
+    for round in 0..times(10_000, 300) {
+        let bytes = damaged(&good, &mut tape);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        std::fs::write(world.home.file("config.json"), &bytes).unwrap();
+        let broken = std::str::from_utf8(&bytes).is_err() || registrar::config::parse(&text).is_err();
+        if broken {
+            // What cannot be read changes nothing: the model can be called.
+            let answer = world.chat(&whole()).await;
+            assert_eq!(answer.status(), 200, "round {round}: {text}");
+            published += 1;
+        }
+        tried += 1;
+        if round % 50 == 49 {
+            std::fs::write(world.home.file("config.json"), &good).unwrap();
+            world.mcpd.active(&world.caller, "qwen").await;
+        }
+        assert!(world.agent.process.ended().is_none(), "it ended over {text}");
+    }
+    std::fs::write(world.home.file("config.json"), &good).unwrap();
+    world.mcpd.active(&world.caller, "qwen").await;
+
+    for _ in 0..times(100, 5) {
+        world.agent.process.stop().await;
+        std::fs::write(world.home.file("provider-session"), damaged(&session, &mut tape)).unwrap();
+        world.agent = crate::Agent::scaled(&world.home, &world.publisher, crate::scale());
+        world.mcpd.active(&world.caller, "qwen").await;
+        tried += 1;
+    }
+    let panics = world.agent.process.err().matches("panicked").count();
+    let said = format!("{panics} panics in {tried}; still published in all {published} broken ones");
+    figure("damaged config and session files", said, "0 panics in 10,000, last good kept");
+    assert_eq!(panics, 0);
+    let status: Value = world.home.status();
+    assert!(!status.is_null());
+}

@@ -1,0 +1,25 @@
+//! Many real registrars in one process, each with a folder of its own: `herd FOLDER`, where every
+//! folder in it is a `~/.mcpctl`. Ends on SIGTERM.
+#![expect(clippy::unwrap_used, reason = "a tool of the tests")]
+
+use keychain::Keychain;
+use registrar::home::Home;
+use registrar::host;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+#[tokio::main]
+async fn main() {
+    let folder = std::env::args().nth(1).unwrap();
+    let stop = CancellationToken::new();
+    let mut tasks = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let home = Home::at(entry.unwrap().path()).unwrap();
+        tasks.push(host::run(home, Keychain::os(), "herd", stop.clone()).task);
+    }
+    signal(SignalKind::terminate()).unwrap().recv().await;
+    stop.cancel();
+    for task in tasks {
+        let _ = task.await;
+    }
+}
