@@ -29,6 +29,8 @@ pub const VERDICT_WAIT: Duration = Duration::from_secs(5);
 pub const POLL_WAIT: Duration = Duration::from_secs(25);
 /// A register, heartbeat, ack or error result.
 pub const CONTROL_BODY: usize = 1024 * 1024;
+/// While an answer's bytes come, the relay hears of it so often.
+pub const SIGN_OF_LIFE: Duration = Duration::from_millis(500);
 /// A whole answer that becomes one event, because a notice was sent before it.
 pub const LATE_ANSWER: usize = 1024 * 1024;
 /// Running answers get so long at the server's end.

@@ -93,6 +93,7 @@ async fn both_sides_notice_a_black_hole_in_time() {
         row.json::<Value>().await.ok()?["connected"].as_bool()
     };
     e2e::until("it is published", async || connected().await.filter(|there| *there)).await;
+    home.shows("online", |status| status["connection"]["state"] == "online").await;
     if !namespace.swallow() {
         return figure("black hole", "skipped: no iptables here", "≤ 36 s, ≤ 45 s");
     }

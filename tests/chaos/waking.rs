@@ -30,7 +30,7 @@ async fn a_hundred_callers_at_a_sleeping_model_run_its_recipe_once() {
 
 #[tokio::test]
 async fn a_recipe_that_takes_too_long_is_killed_with_everything_it_started() {
-    let (mcpd, backend) = (Mcpd::quiet(scale()).await, Backend::asleep().await);
+    let (mcpd, backend) = (Mcpd::quiet(1.0).await, Backend::asleep().await);
     let folder = tempfile::tempdir().unwrap();
     let pids = folder.path().join("pids");
     // It ignores the polite word, and so does what it starts.
@@ -43,8 +43,7 @@ async fn a_recipe_that_takes_too_long_is_killed_with_everything_it_started() {
                         "maxWaitSeconds": wait});
     let world = publish(mcpd, backend, &json!({"wake": recipe})).await;
     let asked = Instant::now();
-    let mut body = whole();
-    body["stream"] = json!(true);
+    let body = whole();
     let call = async {
         let answer = world.chat(&body).await;
         (answer.status(), code(answer).await)

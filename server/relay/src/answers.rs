@@ -51,6 +51,14 @@ impl Relay {
         Ok(())
     }
 
+    /// Bytes of an answer keep coming: its publisher lives, whatever became of the channel.
+    pub fn answer_goes_on(&mut self, task: TaskId, now: Millis) {
+        if let Some(entry) = self.tasks.get_mut(&task) {
+            entry.seen = now;
+            self.reschedule(task);
+        }
+    }
+
     /// The upload of an answer has ended, whatever way. Makes the task terminal if it was not yet,
     /// and gives the slot back unless the upload was stopped by us: then the publisher says when
     /// its work has ended.

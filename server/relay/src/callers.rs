@@ -312,7 +312,8 @@ impl Relay {
         let session = key.and_then(|key| self.sessions.get(key));
         Surroundings {
             waking: llm.is_some_and(|l| l.waking.is_some()),
-            connected: session.is_some_and(|s| s.channel.is_some()),
+            // Publishers leave when they are told that the server ends: that is no loss.
+            connected: self.draining || session.is_some_and(|s| s.channel.is_some()),
             session_seen: session.map_or(0, |s| s.last_seen),
         }
     }

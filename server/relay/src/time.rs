@@ -172,6 +172,9 @@ impl Relay {
     /// channel is told.
     pub fn drain(&mut self, _now: Millis, out: &mut Actions) {
         self.draining = true;
+        for task in self.tasks.keys().copied().collect::<Vec<_>>() {
+            self.reschedule(task);
+        }
         for id in self.llms.keys().cloned().collect::<Vec<_>>() {
             self.fail_queue(&id, &failures::shutdown(), out);
         }

@@ -1,10 +1,12 @@
 //! An answer on its way from its publisher into the caller's pipe.
 
 use super::{Driver, Upload};
+use crate::limits;
 use crate::pipe::{Reader, Writer, pipe};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use relay::{TaskId, TaskRefusal};
+use tokio::time::Instant;
 
 /// Status and headers of a backend's answer.
 #[derive(Debug)]
@@ -26,6 +28,8 @@ pub(crate) struct Answer {
     upload: Upload,
     /// Bytes that are still to come, when that is known.
     left: Option<u64>,
+    /// When the relay was last told that it goes on.
+    told: Instant,
     /// How many pieces have been taken, when it comes in pieces.
     pub(crate) pieces: u64,
 }
@@ -34,7 +38,7 @@ impl Answer {
     pub(crate) fn new(task: TaskId, head: AnswerHead, upload: Upload) -> Self {
         let (writer, reader) = pipe();
         let left = head.length;
-        Self { task, writer, start: Some((head, reader)), upload, left, pieces: 0 }
+        Self { task, writer, start: Some((head, reader)), upload, left, told: Instant::now(), pieces: 0 }
     }
 
     /// Waits until nobody wants it any more.
@@ -53,6 +57,11 @@ impl Answer {
     ) -> Result<(), TaskRefusal> {
         if let Some((head, reader)) = self.start.take() {
             driver.begin_answer(self.task, head, reader);
+        }
+        if self.told.elapsed() >= limits::SIGN_OF_LIFE {
+            self.told = Instant::now();
+            let task = self.task;
+            driver.with(|relay, now, _| relay.answer_goes_on(task, now));
         }
         if let (Some(left), Some(data)) = (&mut self.left, &data) {
             *left = left.saturating_sub(data.len() as u64);

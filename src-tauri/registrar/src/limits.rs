@@ -31,9 +31,6 @@ pub const WAKE_EVERY: Duration = Duration::from_secs(1);
 pub const EVENTS: usize = 64;
 /// Tasks at once, over all providers; mcpd's slots keep it far lower.
 pub const TASKS: usize = 1024;
-/// A backend that has not answered for so long: the server is told that the task has arrived. It
-/// waits for that, or for the answer, for [`wire::limits::ACK_WAIT_MS`].
-pub const ACK_AFTER: Duration = Duration::from_millis(500);
 /// Running answers get so long when publishing stops.
 pub const GOODBYE: Duration = Duration::from_secs(5);
 /// A recipe that was told to end is killed after this.
@@ -113,6 +110,9 @@ pub struct Times {
     pub conflict: Duration,
     /// Missing, locked or refused credentials are looked for again this often.
     pub credentials_every: Duration,
+    /// A backend that has not answered for so long: the server is told that the task has arrived.
+    /// It waits for that, or for the answer, for [`wire::limits::ACK_WAIT_MS`].
+    pub ack_after: Duration,
     /// What a killed process has begun, a recipe, is not begun again for so long.
     pub recipe_again: Duration,
     /// Between looks at the wall clock, which jumps when the machine was suspended.
@@ -135,6 +135,7 @@ impl Default for Times {
             healthy: Duration::from_secs(60),
             conflict: Duration::from_secs(240),
             credentials_every: Duration::from_secs(5),
+            ack_after: Duration::from_millis(500),
             recipe_again: Duration::from_secs(30),
             clock_every: Duration::from_secs(5),
         }
@@ -164,6 +165,7 @@ impl Times {
             &mut self.healthy,
             &mut self.conflict,
             &mut self.credentials_every,
+            &mut self.ack_after,
             &mut self.recipe_again,
             &mut self.clock_every,
         ];

@@ -18,6 +18,7 @@ use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Request};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use usage::Tail;
 use wire::control::{InferTask, WakeTask};
 use wire::error::code;
@@ -30,6 +31,8 @@ pub(crate) struct Road {
     pub(crate) ticket: Ticket,
     /// A proxy holds uploads back until they end: send each answer in pieces.
     pub(crate) in_pieces: AtomicBool,
+    /// See [`crate::limits::Times::ack_after`].
+    pub(crate) ack_after: Duration,
 }
 
 impl Road {
@@ -136,7 +139,7 @@ async fn acknowledged<T>(
         return Ok(answer.await);
     }
     let told = async {
-        tokio::time::sleep(limits::ACK_AFTER).await;
+        tokio::time::sleep(road.ack_after).await;
         road.mcpd.acknowledge(&road.ticket, &task.task_id).await
     };
     tokio::select! {

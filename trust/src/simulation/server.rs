@@ -283,7 +283,10 @@ impl World {
             return;
         }
         let Some(call) = self.server.tasks.get(&task).copied() else { return };
-        self.relay(|relay, _, _| relay.first_byte(task));
+        self.relay(|relay, now, _| {
+            relay.first_byte(task);
+            relay.answer_goes_on(task, now);
+        });
         if self.open.contains_key(&call) {
             self.saw(Fact::Receives { call, of, piece });
         }

@@ -35,6 +35,7 @@ pub(super) async fn hold(
         mcpd: account.mcpd.clone(),
         ticket: ticket.clone(),
         in_pieces: AtomicBool::new(false),
+        ack_after: driver.times.ack_after,
     };
     let mut link = Link {
         road: Arc::new(road),
