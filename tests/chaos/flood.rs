@@ -1,9 +1,11 @@
 //! Too much of everything.
 
-use crate::{at_rest, world};
-use e2e::caller::{code, scripted};
+use crate::{at_rest, publish, world};
+use e2e::backend::Backend;
+use e2e::caller::code;
 use e2e::figure::{figure, ms, percentile, scale, thorough, times};
-use e2e::world::{World, whole};
+use e2e::mcpd::Mcpd;
+use e2e::world::{World, and, whole};
 use futures_util::future::join_all;
 use serde_json::json;
 use std::time::Duration;
@@ -15,9 +17,11 @@ use tokio::time::Instant;
 async fn two_thousand_requests_at_one_publisher_fill_its_queue_and_no_more() {
     const REQUESTS: usize = 2_000;
     const QUEUE: usize = 100;
-    let world = world(1).await;
+    // With the real waits: nobody may run into one meanwhile.
+    let (mcpd, backend) = (Mcpd::quiet(1.0).await, Backend::awake().await);
+    let world = publish(mcpd, backend, &json!({"maxConcurrency": 1})).await;
     let before = world.mcpd.process.memory();
-    let body = scripted("qwen", json!({"do": "never"}));
+    let body = and(whole(), &json!({"x_script": {"do": "never"}}));
     let mut refusals = Vec::new();
     let (mut kept, mut odd) = (Vec::new(), 0);
     // So many callers at a time; whoever is let in keeps its connection.
