@@ -33,7 +33,8 @@ async fn damaged_files_never_end_the_agent_and_the_last_good_word_stays() {
         let bytes = damaged(&good, &mut tape);
         let text = String::from_utf8_lossy(&bytes).into_owned();
         std::fs::write(world.home.file("config.json"), &bytes).unwrap();
-        let broken = std::str::from_utf8(&bytes).is_err() || registrar::config::parse(&text).is_err();
+        let broken =
+            std::str::from_utf8(&bytes).is_err() || registrar::config::parse(&text).is_err();
         if broken {
             // What cannot be read changes nothing: the model can be called.
             let answer = world.chat(&whole()).await;
@@ -58,7 +59,8 @@ async fn damaged_files_never_end_the_agent_and_the_last_good_word_stays() {
         tried += 1;
     }
     let panics = world.agent.process.err().matches("panicked").count();
-    let said = format!("{panics} panics in {tried}; still published in all {published} broken ones");
+    let said =
+        format!("{panics} panics in {tried}; still published in all {published} broken ones");
     figure("damaged config and session files", said, "0 panics in 10,000, last good kept");
     assert_eq!(panics, 0);
     let status: Value = world.home.status();

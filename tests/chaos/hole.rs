@@ -81,7 +81,8 @@ async fn both_sides_notice_a_black_hole_in_time() {
         made["token"].as_str().unwrap().to_owned()
     };
     let caller = token("tom", "infer");
-    let home = Home::with(&format!("http://127.0.0.1:{PORT}"), &[provider("qwen", "http://127.0.0.1:9")]);
+    let home =
+        Home::with(&format!("http://127.0.0.1:{PORT}"), &[provider("qwen", "http://127.0.0.1:9")]);
     let mut command = namespace.command(program("mcplocal-agent"));
     command.arg("run").env("MCPCTL_HOME", home.file(".")).env("MCPCTL_KEYCHAIN", "off");
     command.env("MCPCTL_TOKEN", token("mia", "publish")).env("RUST_LOG", "info");

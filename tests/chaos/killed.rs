@@ -60,7 +60,8 @@ async fn a_killed_server_breaks_streams_at_once_and_its_publishers_come_back() {
     returns.sort();
     let worst = breaks.last().copied().unwrap();
     figure("kill -9 mcpd: callers see a broken stream, worst", ms(worst), "≤ 1 s, never [DONE]");
-    let back = format!("p50 {}, p99 {}", ms(percentile(&returns, 50)), ms(percentile(&returns, 99)));
+    let back =
+        format!("p50 {}, p99 {}", ms(percentile(&returns, 50)), ms(percentile(&returns, 99)));
     let waits = if thorough() { "" } else { " (waits a tenth)" };
     figure(&format!("kill -9 mcpd: publishers back{waits}"), back, "p50 ≤ 6 s, p99 ≤ 30 s");
     assert!(worst <= Duration::from_secs(1), "{worst:?}");

@@ -134,8 +134,14 @@ impl Cast {
             _ => {
                 let latency = Fault::Latency(Duration::from_millis(tape.between(10, 300)));
                 let slice = Fault::Slice(tape.index(200) + 1);
-                let faults =
-                    [latency, slice, Fault::Bandwidth(20_000), Fault::Held, Fault::Reset, Fault::Down];
+                let faults = [
+                    latency,
+                    slice,
+                    Fault::Bandwidth(20_000),
+                    Fault::Held,
+                    Fault::Reset,
+                    Fault::Down,
+                ];
                 self.proxy.set(faults[tape.index(faults.len())]);
                 tokio::time::sleep(pause).await;
                 self.proxy.set(Fault::None);

@@ -54,9 +54,11 @@ impl Herd {
 
     /// Waits until all are there.
     pub async fn all_ready(&self, mcpd: &Mcpd, token: &str) {
-        crate::within(std::time::Duration::from_secs(120), "all publishers are there", async || {
-            (self.ready(mcpd, token).await == self.count).then_some(())
-        })
+        crate::within(
+            std::time::Duration::from_secs(120),
+            "all publishers are there",
+            async || (self.ready(mcpd, token).await == self.count).then_some(()),
+        )
         .await;
     }
 

@@ -33,11 +33,7 @@ impl World {
     }
 
     /// With all parts chosen.
-    pub async fn on(
-        mcpd: Mcpd,
-        backend: Backend,
-        change: impl FnOnce(Value) -> Value,
-    ) -> Self {
+    pub async fn on(mcpd: Mcpd, backend: Backend, change: impl FnOnce(Value) -> Value) -> Self {
         let publisher = mcpd.token("mia", "publish");
         let caller = mcpd.token("tom", "infer");
         let entry = change(provider("qwen", &backend.url));

@@ -38,7 +38,15 @@ impl Answer {
     pub(crate) fn new(task: TaskId, head: AnswerHead, upload: Upload) -> Self {
         let (writer, reader) = pipe();
         let left = head.length;
-        Self { task, writer, start: Some((head, reader)), upload, left, told: Instant::now(), pieces: 0 }
+        Self {
+            task,
+            writer,
+            start: Some((head, reader)),
+            upload,
+            left,
+            told: Instant::now(),
+            pieces: 0,
+        }
     }
 
     /// Waits until nobody wants it any more.

@@ -57,9 +57,11 @@ fn settled(edit: &Edit, text: String) -> Option<String> {
 /// Takes what the edit is about out of both, and compares the rest.
 fn everything_else_is_as_it_was(edit: &Edit, before: &Value, after: &Value) {
     let (mut before, mut after) = (before.clone(), after.clone());
-    // An empty file becomes an object.
-    if before.is_null() {
-        before = json!({});
+    // An empty file is as good as an empty object, and may become one.
+    for root in [&mut before, &mut after] {
+        if root.is_null() {
+            *root = json!({});
+        }
     }
     for root in [&mut before, &mut after] {
         match edit {

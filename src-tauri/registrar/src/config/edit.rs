@@ -2,7 +2,7 @@
 //! layout, line ends, byte order mark, the spelling of numbers.
 
 use super::settings;
-use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
+use jsonc_parser::cst::{CstArray, CstInputValue, CstObject, CstObjectProp, CstRootNode};
 use serde_json::{Map, Value, json};
 
 /// One change, as a person would name it.
@@ -92,7 +92,7 @@ impl Place<'_> {
         match self {
             Self::Root => Ok(object),
             Self::Settings => {
-                object.object_value_or_create(settings::KEY).ok_or_else(|| must_be(settings::KEY))
+                object_in(&object, settings::KEY).ok_or_else(|| must_be(settings::KEY))
             }
             Self::Provider(name) => provider(&object, name),
         }
@@ -117,11 +117,12 @@ fn change(text: &str, place: &Place<'_>, keys: &Map<String, Value>) -> Result<St
 fn unset(text: &str, place: &Place<'_>, key: &str) -> Result<String, Refusal> {
     let root = parse(text)?;
     // Looking for what is not there must not make it.
-    let settings = root.object_value().and_then(|object| object.get(settings::KEY));
+    let settings = root.object_value().and_then(|object| property(&object, settings::KEY));
     if matches!(place, Place::Settings) && settings.is_none() {
         return Ok(text.to_owned());
     }
-    if let Some(property) = place.find(&root)?.get(key) {
+    // All of that name: an earlier one would count again.
+    while let Some(property) = property(&place.find(&root)?, key) {
         property.remove();
     }
     Ok(root.to_string())
@@ -129,10 +130,8 @@ fn unset(text: &str, place: &Place<'_>, key: &str) -> Result<String, Refusal> {
 
 fn add(text: &str, entry: &Map<String, Value>) -> Result<String, Refusal> {
     let root = parse(text)?;
-    let list = Place::Root
-        .find(&root)?
-        .object_value_or_create("llm")
-        .and_then(|llm| llm.array_value_or_create("providers"))
+    let list = object_in(&Place::Root.find(&root)?, "llm")
+        .and_then(|llm| list_in(&llm, "providers"))
         .ok_or_else(|| Refusal::Broken("llm.providers must be a list".into()))?;
     // A list on one line stays there; an empty one gets a line for each.
     if list.elements().is_empty() {
@@ -165,7 +164,7 @@ fn refuse_taken_name(text: &str, own: &str, keys: &Map<String, Value>) -> Result
 fn set(text: &str, place: &Place<'_>, key: &str, value: &Value) -> Result<String, Refusal> {
     let root = parse(text)?;
     let object = place.find(&root)?;
-    if let Some(property) = object.get(key) {
+    if let Some(property) = property(&object, key) {
         // What is the same keeps its spelling and layout.
         let same = property.value().and_then(|v| v.to_serde_value()).as_ref() == Some(value);
         if !same {
@@ -206,13 +205,40 @@ fn input(value: &Value) -> CstInputValue {
     }
 }
 
+/// The property of that name; when it stands twice, the last one: it counts for whoever reads the file.
+fn property(object: &CstObject, key: &str) -> Option<CstObjectProp> {
+    let named = |property: &CstObjectProp| {
+        let name = property.name().and_then(|name| name.decoded_value().ok());
+        name.is_some_and(|name| name == key)
+    };
+    object.properties().into_iter().rfind(named)
+}
+
+/// The object under that key, made when there is nothing. `None`: something else is there.
+fn object_in(object: &CstObject, key: &str) -> Option<CstObject> {
+    if property(object, key).is_none() {
+        object.append(key, CstInputValue::Object(Vec::new()));
+    }
+    property(object, key)?.value()?.as_object()
+}
+
+/// The list under that key, made when there is nothing. `None`: something else is there.
+fn list_in(object: &CstObject, key: &str) -> Option<CstArray> {
+    if property(object, key).is_none() {
+        object.append(key, CstInputValue::Array(Vec::new()));
+    }
+    property(object, key)?.value()?.as_array()
+}
+
 /// The first entry of that name: the one that counts when it stands twice.
 fn provider(root: &CstObject, name: &str) -> Result<CstObject, Refusal> {
-    let list = root.object_value("llm").and_then(|llm| llm.array_value("providers"));
+    let inside = |object: &CstObject, key| property(object, key).and_then(|found| found.value());
+    let llm = inside(root, "llm").and_then(|llm| llm.as_object());
+    let list = llm.and_then(|llm| inside(&llm, "providers")?.as_array());
     let entries = list.map(|list| list.elements()).unwrap_or_default();
     let objects: Vec<CstObject> = entries.iter().filter_map(|e| e.as_object()).collect();
     let name_of = |object: &CstObject| {
-        let value = object.get("name")?.value()?;
+        let value = property(object, "name")?.value()?;
         value.as_string_lit()?.decoded_value().ok()
     };
     let found = objects.iter().find(|o| name_of(o).is_some_and(|n| n.eq_ignore_ascii_case(name)));
