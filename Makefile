@@ -1,6 +1,6 @@
 # Everything a person types. What happens is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint app bench figures package
+.PHONY: help demo test lint app bench figures package trust soak fuzz supply
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\): ## /  make \1\t/p' Makefile
@@ -22,6 +22,18 @@ bench: ## the relay beside its peers: speed, memory, CPU (KEEP=1: write it down)
 
 figures: ## memory, idle CPU and times of the tray app (KEEP=1: write them down)
 	@scripts/figures.sh $(if $(KEEP),--keep)
+
+trust: ## what was promised for bad days, in full, as a table in docs/trust.md (half an hour)
+	@scripts/trust.sh
+
+soak: ## a million simulated requests (SEED=n: other ones)
+	@scripts/soak.sh
+
+fuzz: ## look for inputs that break a promise (FOR=60: seconds for each target)
+	@scripts/fuzz.sh
+
+supply: ## known holes, licences and sources of what we build on
+	@scripts/supply.sh
 
 package: ## the tray app as a .deb
 	@scripts/package.sh deb

@@ -38,7 +38,7 @@ async fn no_story_of_kills_stops_and_bad_networks_breaks_an_invariant() {
     let told = std::env::var("TRUST_SEED").ok().and_then(|seed| seed.parse().ok());
     let seeds: Vec<u64> = match told {
         Some(seed) => vec![seed],
-        None => (0..times(100, 8) as u64).collect(),
+        None => (0..times(60, 8) as u64).collect(),
     };
     let (mut complete, mut breaches) = (0, Vec::new());
     for seed in &seeds {

@@ -39,6 +39,12 @@ async fn canaries_are_in_no_log_at_trace_no_database_no_folder_and_no_error() {
     for folder in folders {
         search(folder, &canaries, &mut looked_at);
     }
+    let said = format!("0 hits in {looked_at} files");
+    e2e::figure::figure(
+        "prompts, answers, tokens in logs, databases, folders, errors",
+        said,
+        "0 hits",
+    );
     assert!(looked_at > 5, "only {looked_at} files were there to look at");
     assert!(world.mcpd.process.err().contains("a publisher registered"), "there is a log");
     assert!(world.agent.process.err().contains("DEBUG"), "the log was at its most talkative");

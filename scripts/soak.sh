@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# `make soak`: a million simulated requests and a million random events for each machine. SEED=n begins
+# elsewhere; TASKS=n makes it longer.
+. "$(dirname "$0")/env.sh"
+
+install_apt base
+find_rust
+cd "$root"
+cargo run --release --locked -p trust --bin soak -- --tasks "${TASKS:-1000000}" --seed "${SEED:-0}"

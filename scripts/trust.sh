@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# `make trust`: everything that was promised for bad days, in full and with the real waits (half an
+# hour), and its figures as a table in docs/trust.md.
+. "$(dirname "$0")/env.sh"
+
+install_apt base test
+find_rust
+export PATH=$cache/tools/bin:$PATH
+cd "$root"
+say "building"
+cargo build --locked --bins
+say "bad days, in full: about half an hour; leave the machine alone"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+export TRUST_THOROUGH=1
+cargo nextest run --locked --profile trust --success-output immediate --no-fail-fast \
+    -p trust -p trust-loom -p e2e -E 'package(trust) | package(trust-loom) | binary(chaos) |
+        test(canaries_are_in_no_log)' 2>&1 | tee "$log" || failed=1
+figures=$(sed -n 's/^ *figure: \(.*\)$/| \1 |/p' "$log")
+begin='<!-- measured: begin -->' end='<!-- measured: end -->'
+{
+    sed "/^$begin/q" docs/trust.md
+    printf '\n%s, commit %s.\n\n' "$(date +%F)" "$(git rev-parse --short HEAD)"
+    printf '| promise | found | promised |\n|---|---|---|\n%s\n\n' "$figures"
+    sed -n "/^$end/,\$p" docs/trust.md
+} >"$log.md"
+mv "$log.md" docs/trust.md
+[ -z "${failed:-}" ] || die "a promise was not kept; see above"
+"$root/scripts/supply.sh"
