@@ -12,4 +12,7 @@ npm --prefix ui run build
 export CARGO_TARGET_DIR=$CARGO_TARGET_DIR-desktop
 say "building the package (the first time takes many minutes)"
 (cd src-tauri && ../ui/node_modules/.bin/tauri build --ci --no-sign --bundles "${1:-deb}" -- --locked --profile desktop)
+say "what is inside, as CycloneDX"
+mkdir -p "$CARGO_TARGET_DIR/desktop/bundle/sbom"
+"$root/scripts/sbom.sh" "$CARGO_TARGET_DIR/desktop/bundle/sbom"
 find "$CARGO_TARGET_DIR/desktop/bundle/${1:-deb}" -maxdepth 1 -type f | tail -1

@@ -14,7 +14,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 export TRUST_THOROUGH=1
 cargo nextest run --locked --profile trust --success-output immediate --no-fail-fast \
-    -p trust -p trust-loom -p e2e -E 'package(trust) | package(trust-loom) | binary(chaos) |
+    -p trust -p trust-loom -p mcpd -p e2e -E 'package(trust) | package(trust-loom) | binary(chaos) | test(authorization) |
         test(canaries_are_in_no_log)' 2>&1 | tee "$log" || failed=1
 figures=$(sed -n 's/^ *figure: \(.*\)$/| \1 |/p' "$log")
 begin='<!-- measured: begin -->' end='<!-- measured: end -->'
@@ -26,4 +26,5 @@ begin='<!-- measured: begin -->' end='<!-- measured: end -->'
 } >"$log.md"
 mv "$log.md" docs/trust.md
 [ -z "${failed:-}" ] || die "a promise was not kept; see above"
+"$root/scripts/schemathesis.sh"
 "$root/scripts/supply.sh"

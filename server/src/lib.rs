@@ -11,19 +11,20 @@ mod driver;
 pub mod error;
 mod inference;
 pub mod limits;
+mod openapi;
 mod pairing;
 mod pipe;
 mod publisher;
+mod routes;
 mod serve;
 mod state;
 pub mod store;
 pub mod untrusted;
 
 use axum::Router;
-use axum::routing::{delete, get, post};
+use axum::routing::get;
 use driver::Driver;
 use error::ApiError;
-use publisher::answer;
 use state::{App, Times};
 use std::sync::Arc;
 use store::{Store, StoreError};
@@ -32,38 +33,12 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use wire::paths;
 
-/// Every route, on one page.
 fn router(app: Arc<App>) -> Router {
-    let task = |end: &str| format!("{}/{{id}}/{end}", paths::TASK_PREFIX);
-    let mut router = Router::new()
-        // publishers
-        .route(paths::REGISTER, post(publisher::register))
-        .route(paths::STREAM, get(publisher::stream).post(publisher::stream))
-        .route(paths::POLL, get(publisher::poll))
-        .route(paths::HEARTBEAT, post(publisher::heartbeat))
-        .route(paths::PROBE, post(publisher::probe))
-        .route(&task("request"), get(answer::request))
-        .route(&task("ack"), post(answer::ack))
-        .route(&task("response"), post(answer::response))
-        .route(&task("result"), post(answer::result))
-        // callers
-        .route("/v1/models", get(catalogue::models))
-        .route("/v1/models/{*id}", get(catalogue::model))
-        .route(paths::LLMS, get(catalogue::llms))
-        // names may contain slashes: the end `/infer` is looked for in the handler
-        .route("/api/v1/llms/{*name}", get(catalogue::llm).post(inference::infer))
-        // admins
-        .route(paths::TOKENS, get(admin::list).post(admin::create))
-        .route("/api/v1/tokens/{id}", delete(admin::revoke))
-        .route(paths::PAIRINGS, post(pairing::create))
-        .route(paths::PAIR, post(pairing::redeem))
-        // probes
-        .route(paths::HEALTHZ, get(admin::healthz))
-        .route(paths::READYZ, get(admin::readyz));
-    for path in paths::RELAYED {
-        router = router.route(path, post(inference::relayed));
-    }
+    let (router, document) = openapi::router(routes::all());
+    let document = document.to_json().unwrap_or_default();
+    let kind = [(http::header::CONTENT_TYPE, "application/json")];
     router
+        .route(paths::OPENAPI, get(async move || (kind, document.clone())))
         .fallback(async || ApiError::not_found("there is no such endpoint"))
         .method_not_allowed_fallback(async || {
             let status = http::StatusCode::METHOD_NOT_ALLOWED;

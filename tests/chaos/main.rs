@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 mod broken_files;
+mod clock;
+mod disk_full;
 mod drain;
 mod flood;
 mod herd;

@@ -31,6 +31,12 @@ impl Home {
         home
     }
 
+    /// In a folder of the test's choice.
+    #[must_use]
+    pub fn in_folder(folder: TempDir) -> Self {
+        Self { folder: Arc::new(folder) }
+    }
+
     /// Writes the configuration anew.
     pub fn configure(&self, server: &str, providers: &[Value]) {
         let config = json!({"mcpdUrl": server, "llm": {"providers": providers}});

@@ -42,8 +42,24 @@ impl Mcpd {
         Self::start_in(Arc::new(tempfile::tempdir().unwrap()), 0, scale, "info").await
     }
 
-    async fn start_in(folder: Arc<TempDir>, port: u16, scale: f64, log: &'static str) -> Self {
+    /// On a folder of the test's choice, with these environment variables.
+    pub async fn in_folder(folder: TempDir, environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(program("mcpd"));
+        command.envs(environment.iter().copied());
+        Self::start_as(command, Arc::new(folder), 0, 1.0, "info").await
+    }
+
+    async fn start_in(folder: Arc<TempDir>, port: u16, scale: f64, log: &'static str) -> Self {
+        Self::start_as(Command::new(program("mcpd")), folder, port, scale, log).await
+    }
+
+    async fn start_as(
+        mut command: Command,
+        folder: Arc<TempDir>,
+        port: u16,
+        scale: f64,
+        log: &'static str,
+    ) -> Self {
         command
             .args(["--data-dir", data(&folder).as_str(), "--listen", &format!("127.0.0.1:{port}")])
             .env("RUST_LOG", log)

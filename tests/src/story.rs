@@ -48,10 +48,10 @@ impl Story {
         let mut story = self.0.lock();
         let mut open = std::collections::BTreeMap::<u64, u64>::new();
         for (_, fact) in &*story {
-            match fact {
-                Fact::Runs(call) => *open.entry(*call).or_default() += 1,
-                Fact::Closes(call) => *open.entry(*call).or_default() -= 1,
-                _ => {}
+            if let Fact::Runs(call) = fact {
+                *open.entry(*call).or_default() += 1;
+            } else if let Fact::Closes(call) = fact {
+                *open.entry(*call).or_default() -= 1;
             }
         }
         for (call, count) in open {

@@ -20,3 +20,4 @@ pub mod session;
 pub mod simulation;
 pub mod tape;
 pub mod targets;
+mod written;

@@ -6,14 +6,11 @@ mod model;
 mod publishers;
 
 use crate::tape::Tape;
+use crate::written::Written;
 use event::{Ending, Event, Pick};
 use model::Model;
 use publishers::{NAMES, OWNERS, Publisher, SUBMITTED};
-use relay::{
-    Action, Actions, Allowed, AnswerEnd, Ids, Limits, Millis, Owner, OwnerId, Relay, Saved,
-    SavedLlm, SavedSession, Submit,
-};
-use std::collections::BTreeMap;
+use relay::{Action, Actions, Allowed, AnswerEnd, Limits, Millis, Owner, OwnerId, Relay, Submit};
 use wire::publisher::{Heartbeat, LlmReport, TaskFailure};
 
 const START: Millis = 1_000_000;
@@ -24,16 +21,6 @@ const ROWS: usize = 2;
 /// The longest time without any word after which nothing may be left of any request.
 const QUIET: Millis = 3 * 3_600_000;
 
-/// Ids that count, far away from those of tasks.
-struct Counted(u128);
-
-impl Ids for Counted {
-    fn fresh(&mut self) -> u128 {
-        self.0 += 1;
-        self.0
-    }
-}
-
 /// The real relay and everything that its surroundings would remember.
 pub struct World {
     relay: Relay,
@@ -41,9 +28,7 @@ pub struct World {
     now: Millis,
     publishers: [Publisher; OWNERS.len()],
     /// What a restart finds.
-    saved: BTreeMap<String, SavedLlm>,
-    saved_sessions: BTreeMap<String, SavedSession>,
-    starts: u128,
+    written: Written,
 }
 
 /// Runs events from the tape until it is over or so many are done; then everybody falls silent.
@@ -62,13 +47,6 @@ pub fn run(tape: &mut Tape<'_>, steps: usize) -> Result<(), String> {
     world.fall_silent().map_err(|why| format!("after the last event: {why}"))
 }
 
-/// A relay as the driver starts it: with a sweep.
-fn started(saved: Saved, first_id: u128, now: Millis) -> Relay {
-    let mut relay = Relay::new(limits(), saved, Box::new(Counted(first_id)), now);
-    relay.sweep(now, &mut Actions::new());
-    relay
-}
-
 fn limits() -> Limits {
     Limits { queue: QUEUE, llms_per_owner: ROWS, ..Limits::default() }
 }
@@ -83,15 +61,14 @@ impl World {
     /// A relay that nobody has spoken to.
     #[must_use]
     pub fn new() -> Self {
-        let relay = started(Saved::default(), 1 << 100, START);
+        let mut written = Written::default();
+        let relay = written.start(limits(), START);
         Self {
             relay,
             model: Model::new(limits()),
             now: START,
             publishers: Publisher::all(),
-            saved: BTreeMap::new(),
-            saved_sessions: BTreeMap::new(),
-            starts: 0,
+            written,
         }
     }
 
@@ -186,7 +163,7 @@ impl World {
         let report = |name: &str| LlmReport { name: name.into(), status, in_flight: 0, queued: 0 };
         let named = if forgets { Vec::new() } else { self.model.tasks_of(&session) };
         let beat = Heartbeat {
-            provider_session_id: session.clone(),
+            provider_session_id: session,
             epoch: Some(publisher.epoch.saturating_sub(u64::from(stale))),
             llms: NAMES.iter().map(|name| report(name)).collect(),
             inflight: Some(named.iter().map(ToString::to_string).collect()),
@@ -298,7 +275,7 @@ impl World {
             if left.is_some_and(|due| due <= at) {
                 return Err(format!("a deadline of {left:?} is still there at {at}"));
             }
-            if at % sweep == 0 {
+            if at.is_multiple_of(sweep) {
                 self.relay.sweep(at, out);
             }
         }
@@ -308,13 +285,7 @@ impl World {
 
     /// The server is killed and starts again with what it has written down.
     fn restart(&mut self) -> Result<(), String> {
-        let saved = Saved {
-            llms: self.saved.values().cloned().collect(),
-            sessions: self.saved_sessions.values().cloned().collect(),
-            tombstones: self.model.kept(),
-        };
-        self.starts += 1;
-        self.relay = started(saved, (1 << 100) + (self.starts << 64), self.now);
+        self.relay = self.written.start(limits(), self.now);
         self.publishers.iter_mut().for_each(|publisher| publisher.channel = None);
         self.model.restarted();
         Ok(())
@@ -323,30 +294,11 @@ impl World {
     /// Does what the driver does with these actions: writes down, and closes channels.
     fn remember(&mut self, actions: &[Action]) {
         for action in actions {
-            match action {
-                Action::SaveLlm(id) => match self.relay.saved_llm(id) {
-                    Some(row) => drop(self.saved.insert(id.0.clone(), row)),
-                    None => drop(self.saved.remove(&id.0)),
-                },
-                Action::SaveSession(id) => match self.relay.saved_session(id) {
-                    Some(session) => drop(self.saved_sessions.insert(id.0.clone(), session)),
-                    None => drop(self.saved_sessions.remove(&id.0)),
-                },
-                Action::CloseChannel { channel, .. } => {
-                    for publisher in &mut self.publishers {
-                        publisher.channel.take_if(|open| open == channel);
-                    }
+            self.written.take(&self.relay, action);
+            if let Action::CloseChannel { channel, .. } = action {
+                for publisher in &mut self.publishers {
+                    publisher.channel.take_if(|open| open == channel);
                 }
-                Action::Dispatch(_)
-                | Action::Wake { .. }
-                | Action::Cancel { .. }
-                | Action::Drain { .. }
-                | Action::Notice { .. }
-                | Action::Fail { .. }
-                | Action::Complete { .. }
-                | Action::StopUpload { .. }
-                | Action::Forget { .. }
-                | Action::SaveTombstone(_) => {}
             }
         }
     }

@@ -96,11 +96,11 @@ fn bodies(data: &[u8]) {
     const NEW: &str = "the-\"backend's\"-own";
     let body = Bytes::copy_from_slice(data);
     if let Ok(head) = wire::body::head(data) {
+        let old = head.model.clone().unwrap_or_default();
         let after = wire::body::with_model(&body, NEW).unwrap_or_default();
         let now = wire::body::head(&after);
-        let wanted = wire::body::Head { model: Some(NEW.to_owned()), ..head.clone() };
+        let wanted = wire::body::Head { model: Some(NEW.to_owned()), ..head };
         assert_eq!(now, Ok(wanted), "only the model changes");
-        let old = head.model.unwrap_or_default();
         let back = wire::body::with_model(&after, &old).unwrap_or_default();
         let again = wire::body::with_model(&back, NEW).unwrap_or_default();
         assert_eq!(again, after, "there and back");

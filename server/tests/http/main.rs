@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
 
 mod answers;
+mod authorization;
 mod limits;
 mod lives;
 mod publisher;

@@ -76,6 +76,18 @@ impl Server {
         mcpd::auth::create(self.store.as_ref(), &wish, unix_ms()).await.unwrap()
     }
 
+    /// A token that was good until a second ago.
+    pub(crate) async fn expired(&self, user: &str, scopes: &[&str]) -> String {
+        let wish = CreateToken {
+            user: user.into(),
+            scopes: scopes.iter().map(|s| (*s).to_owned()).collect(),
+            expires_in_seconds: Some(1),
+            ..CreateToken::default()
+        };
+        let made = mcpd::auth::create(self.store.as_ref(), &wish, unix_ms() - 2_000).await;
+        made.unwrap().token
+    }
+
     /// As `mcpd token revoke` does it: in the database, behind the server's back.
     pub(crate) async fn revoke_behind_its_back(&self, id: &str) {
         assert!(self.store.revoke_token(id, unix_ms()).await.unwrap());

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// `GET /api/v1/llms`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Catalogue {
     /// Rows the token may see, by name.
     pub llms: Vec<LlmInfo>,
@@ -13,6 +14,7 @@ pub struct Catalogue {
 /// server sends less.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct LlmInfo {
     /// Stays the same for as long as the row lives.
     pub id: String,
@@ -73,6 +75,7 @@ pub struct LlmInfo {
 /// State of a virtual LLM in the catalogue.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub enum LlmStatus {
     /// Its backend answers.
     Active,
@@ -97,6 +100,7 @@ impl LlmStatus {
 
 /// `GET /v1/models`, the OpenAI shape.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct ModelList {
     /// Always `list`.
     pub object: String,
@@ -106,6 +110,7 @@ pub struct ModelList {
 
 /// One model of [`ModelList`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Model {
     /// The name to put into `model`.
     pub id: String,

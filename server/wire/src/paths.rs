@@ -20,6 +20,8 @@ pub const TOKENS: &str = "/api/v1/tokens";
 pub const PAIRINGS: &str = "/api/v1/pairings";
 /// A pairing code becomes a token (POST, without one).
 pub const PAIR: &str = "/api/v1/pair";
+/// Everything there is, as an OpenAPI document (GET, without a token).
+pub const OPENAPI: &str = "/openapi.json";
 /// The process is alive.
 pub const HEALTHZ: &str = "/healthz";
 /// The process takes work: false while it drains.

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 /// `POST _provider-register`: declares the session's whole set of LLMs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Register {
     /// Highest protocol the publisher speaks; absent means 1.
     #[serde(default = "protocol_1")]
@@ -34,6 +35,7 @@ fn protocol_1() -> u32 {
 /// The machine that publishes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Instance {
     /// Random, one per machine.
     pub id: String,
@@ -51,6 +53,7 @@ pub struct Instance {
 /// One LLM that a publisher offers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Provider {
     /// Name in the catalogue, see [`crate::names`].
     pub name: String,
@@ -90,6 +93,7 @@ pub struct Provider {
 /// What a publisher says of a backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub enum ReportedStatus {
     /// It answers.
     Active,
@@ -118,6 +122,7 @@ impl ReportedStatus {
 /// Answer 201 to [`Register`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Registered {
     /// The highest protocol that both speak.
     #[serde(default = "protocol_1")]
@@ -148,6 +153,7 @@ fn heartbeat_secs() -> u64 {
 /// One provider that was not registered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Rejected {
     /// As the publisher wrote it.
     pub name: String,
@@ -160,6 +166,7 @@ pub struct Rejected {
 /// `POST _provider-heartbeat`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Heartbeat {
     /// The session.
     pub provider_session_id: String,
@@ -177,6 +184,7 @@ pub struct Heartbeat {
 /// One backend in a heartbeat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct LlmReport {
     /// Name in the catalogue.
     pub name: String,
@@ -193,6 +201,7 @@ pub struct LlmReport {
 /// Answer 200 to [`Heartbeat`]. A protocol-1 server may answer with an empty body.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct HeartbeatReply {
     /// Tasks to stop.
     #[serde(default)]
@@ -205,12 +214,14 @@ pub struct HeartbeatReply {
 /// `POST _provider-task/:id/result`. Exactly one of the answers is set.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct TaskResult {
     /// HTTP status of a whole answer, with `body`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     /// A whole answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<Object>))]
     pub body: Option<Box<RawValue>>,
     /// A piece of a streamed answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -229,6 +240,7 @@ pub struct TaskResult {
 /// One SSE data payload of a streamed answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Chunk {
     /// The payload of one `data:` field; `[DONE]` comes last.
     #[serde(default)]
@@ -241,6 +253,7 @@ pub struct Chunk {
 /// Why a task failed at the publisher.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct TaskFailure {
     /// For the caller; never prompt, answer, path or secret.
     pub message: String,

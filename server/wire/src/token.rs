@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// `POST /api/v1/tokens`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct CreateToken {
     /// The user that the token acts for; rows belong to the user, not to the token.
     pub user: String,
@@ -21,6 +22,7 @@ pub struct CreateToken {
 /// Answer 201 to [`CreateToken`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct CreatedToken {
     /// The token itself; shown once, stored as a hash.
     pub token: String,
@@ -32,6 +34,7 @@ pub struct CreatedToken {
 /// Answer 201 to `POST /api/v1/pairings`, whose body is a [`CreateToken`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Pairing {
     /// What a person types, as `K7QM-3XTP`; good once.
     pub code: String,
@@ -42,6 +45,7 @@ pub struct Pairing {
 /// `POST /api/v1/pair`; the answer is a [`CreatedToken`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Pair {
     /// The code; dashes, spaces and case do not matter.
     pub code: String,
@@ -49,6 +53,7 @@ pub struct Pair {
 
 /// `GET /api/v1/tokens`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct TokenList {
     /// The tokens, newest first.
     pub tokens: Vec<TokenInfo>,
@@ -57,6 +62,7 @@ pub struct TokenList {
 /// One stored token.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct TokenInfo {
     /// Names the token in `revoke`.
     pub id: String,

@@ -129,10 +129,6 @@ impl Model {
         self.wakes.front().map(|(task, ..)| *task)
     }
 
-    pub(super) fn kept(&self) -> Vec<Tombstone> {
-        self.kept.values().cloned().collect()
-    }
-
     fn task(&self, task: TaskId) -> Option<&Task> {
         self.tasks.get(usize::try_from(task.0).ok()?)
     }
@@ -443,10 +439,11 @@ impl Model {
         let at = self.wakes.iter().position(|(wake, ..)| *wake == task);
         let Some((_, name, owner)) = at.and_then(|at| self.wakes.remove(at)) else { return Ok(()) };
         check(!taken || owner == from.owner, || "somebody ended another's wake".into())?;
-        if taken && well {
-            if let Some(row) = self.rows.get_mut(&name) {
-                row.reported = ReportedStatus::Active;
-            }
+        if taken
+            && well
+            && let Some(row) = self.rows.get_mut(&name)
+        {
+            row.reported = ReportedStatus::Active;
         }
         Ok(())
     }

@@ -4,9 +4,10 @@ use super::network::{Down, Frame, Up};
 use super::publisher::{owner, owner_id};
 use super::{What, World};
 use crate::history::{Call, Fact};
+use crate::written::Written;
 use relay::{
-    Action, Actions, Allowed, AnswerEnd, ChannelId, From, Ids, LastEvent, Limits, Millis, Relay,
-    Saved, SavedLlm, SavedSession, SessionId, Submit, TaskId, TaskRefusal, Tombstone,
+    Action, Actions, Allowed, AnswerEnd, ChannelId, From, LastEvent, Limits, Millis, Relay,
+    SessionId, Submit, TaskId, TaskRefusal,
 };
 use std::collections::BTreeMap;
 use wire::publisher::TaskFailure;
@@ -28,7 +29,6 @@ pub(super) struct Server {
     pub(super) relay: Relay,
     pub(super) draining: bool,
     up: bool,
-    starts: u128,
     channels: BTreeMap<ChannelId, usize>,
     tasks: BTreeMap<TaskId, Call>,
     /// Open uploads: from whom.
@@ -36,76 +36,29 @@ pub(super) struct Server {
     next_task: u128,
     /// When the tick that was planned last is due.
     ticks_at: Option<Millis>,
-    llms: BTreeMap<String, SavedLlm>,
-    sessions: BTreeMap<String, SavedSession>,
-    tombstones: BTreeMap<String, Tombstone>,
-}
-
-struct Counted(u128);
-
-impl Ids for Counted {
-    fn fresh(&mut self) -> u128 {
-        self.0 += 1;
-        self.0
-    }
+    written: Written,
 }
 
 impl Server {
     pub(super) fn new(now: Millis) -> Self {
+        let mut written = Written::default();
         Self {
-            relay: Relay::new(limits(), Saved::default(), Box::new(Counted(1 << 100)), now),
+            relay: written.start(limits(), now),
             draining: false,
             up: true,
-            starts: 0,
             channels: BTreeMap::new(),
             tasks: BTreeMap::new(),
             uploads: BTreeMap::new(),
             next_task: 0,
             ticks_at: None,
-            llms: BTreeMap::new(),
-            sessions: BTreeMap::new(),
-            tombstones: BTreeMap::new(),
+            written,
         }
     }
 
     /// From what an earlier run wrote down.
     pub(super) fn start(&mut self, now: Millis) {
-        self.starts += 1;
-        let saved = Saved {
-            llms: self.llms.values().cloned().collect(),
-            sessions: self.sessions.values().cloned().collect(),
-            tombstones: self.tombstones.values().cloned().collect(),
-        };
-        let ids = Counted((1 << 100) + (self.starts << 64));
-        self.relay = Relay::new(limits(), saved, Box::new(ids), now);
-        self.relay.sweep(now, &mut Actions::new());
+        self.relay = self.written.start(limits(), now);
         self.up = true;
-    }
-
-    fn write_down(&mut self, action: &Action) {
-        match action {
-            Action::SaveLlm(id) => match self.relay.saved_llm(id) {
-                Some(row) => drop(self.llms.insert(id.0.clone(), row)),
-                None => drop(self.llms.remove(&id.0)),
-            },
-            Action::SaveSession(id) => match self.relay.saved_session(id) {
-                Some(session) => drop(self.sessions.insert(id.0.clone(), session)),
-                None => drop(self.sessions.remove(&id.0)),
-            },
-            Action::SaveTombstone(stone) => {
-                self.tombstones.insert(stone.name.clone(), stone.clone());
-            }
-            Action::Dispatch(_)
-            | Action::Wake { .. }
-            | Action::Cancel { .. }
-            | Action::CloseChannel { .. }
-            | Action::Drain { .. }
-            | Action::Notice { .. }
-            | Action::Fail { .. }
-            | Action::Complete { .. }
-            | Action::StopUpload { .. }
-            | Action::Forget { .. } => {}
-        }
     }
 }
 
@@ -148,7 +101,7 @@ impl World {
 
     fn perform(&mut self, actions: Actions) {
         for action in actions {
-            self.server.write_down(&action);
+            self.server.written.take(&self.server.relay, &action);
             match action {
                 Action::Dispatch(sent) => {
                     let Some(call) = self.server.tasks.get(&sent.task).copied() else { continue };
@@ -345,8 +298,7 @@ impl World {
         self.server.tasks.clear();
         self.server.ticks_at = None;
         // Nobody speaks to it meanwhile.
-        let (now, empty) = (self.now, Saved::default());
-        self.server.relay = Relay::new(limits(), empty, Box::new(Counted(0)), now);
+        self.server.relay = Written::default().start(limits(), self.now);
         let pause = self.tape.between(200, 20_000);
         self.plan(pause, What::ServerStarts);
     }

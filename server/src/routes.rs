@@ -1,0 +1,143 @@
+//! Every route: what it is for, who may ask, what it takes and what it answers.
+
+use crate::openapi::Route;
+use crate::publisher::answer;
+use crate::{admin, catalogue, inference, pairing, publisher};
+use wire::catalogue::{Catalogue, LlmInfo, Model, ModelList};
+use wire::publisher::{Heartbeat, HeartbeatReply, Register, Registered, TaskResult};
+use wire::token::{CreateToken, CreatedToken, Pair, Pairing, TokenList};
+use wire::{headers, paths};
+
+/// All of them.
+pub(crate) fn all() -> Vec<Route> {
+    [of_publishers(), of_callers(), of_admins(), probes()].into_iter().flatten().collect()
+}
+
+/// Scopes of callers; `infer:<name>` is for one model.
+const INFER: &[&str] = &["infer", "infer:<name>"];
+
+fn of_publishers() -> Vec<Route> {
+    let task = |end: &str| format!("{}/{{id}}/{end}", paths::TASK_PREFIX);
+    vec![
+        Route::post(paths::REGISTER, publisher::register)
+            .says("Declare everything that this machine publishes")
+            .needs(&["publish"])
+            .takes::<Register>()
+            .answers::<Registered>(201)
+            .may(&[400, 409, 413, 503]),
+        Route::get(paths::STREAM, publisher::stream).needs(&["publish"]).on_a_channel(),
+        Route::post(paths::STREAM, publisher::stream).needs(&["publish"]).on_a_channel(),
+        Route::get(paths::POLL, publisher::poll).needs(&["publish"]).on_a_channel(),
+        Route::post(paths::HEARTBEAT, publisher::heartbeat)
+            .says("Say that it lives, how its backends are, and what runs")
+            .needs(&["publish"])
+            .takes::<Heartbeat>()
+            .answers::<HeartbeatReply>(200)
+            .may(&[400, 404, 409, 413]),
+        Route::post(paths::PROBE, publisher::probe)
+            .says("Ask whether a proxy holds uploads back")
+            .needs(&["publish"])
+            .takes_any("application/octet-stream")
+            .headers(&[headers::SESSION])
+            .may(&[200, 204, 400, 404, 408, 413]),
+        Route::get(task("request"), answer::request)
+            .says("The request of a task, as its caller sent it")
+            .on_a_task(&[200]),
+        Route::post(task("ack"), answer::ack).says("The task has arrived").on_a_task(&[204]),
+        Route::post(task("response"), answer::response)
+            .says("The backend's answer, byte for byte, as it comes")
+            .takes_any("application/octet-stream")
+            .on_a_task(&[200, 204]),
+        Route::post(task("result"), answer::result)
+            .says("An answer of protocol 1, a failure, or how a wake ended")
+            .takes::<TaskResult>()
+            .on_a_task(&[200, 204]),
+    ]
+}
+
+fn of_callers() -> Vec<Route> {
+    let mut routes = vec![
+        Route::get("/v1/models", catalogue::models)
+            .says("The models that this key may use")
+            .answers::<ModelList>(200)
+            .needs(INFER),
+        Route::get("/v1/models/{*id}", catalogue::model)
+            .says("One of them")
+            .answers::<Model>(200)
+            .may(&[404])
+            .needs(INFER),
+        Route::get(paths::LLMS, catalogue::llms)
+            .says("The catalogue, with the state of each model")
+            .answers::<Catalogue>(200),
+        // names may contain slashes: the end `/infer` is looked for in the handler
+        Route::get("/api/v1/llms/{*name}", catalogue::llm)
+            .says("One row of the catalogue")
+            .answers::<LlmInfo>(200)
+            .may(&[404]),
+        Route::post("/api/v1/llms/{*name}", inference::infer)
+            .shown_as("/api/v1/llms/{name}/infer")
+            .says("A chat with the model that the path names")
+            .relayed(),
+    ];
+    let says = "Passed on to the model that the body names, byte for byte";
+    let relayed = |path: &&'static str| Route::post(*path, inference::relayed).says(says).relayed();
+    routes.extend(paths::RELAYED.iter().map(relayed));
+    routes
+}
+
+fn of_admins() -> Vec<Route> {
+    vec![
+        Route::get(paths::TOKENS, admin::list)
+            .says("All keys, without their text")
+            .needs(&["admin"])
+            .answers::<TokenList>(200),
+        Route::post(paths::TOKENS, admin::create)
+            .says("Make a key")
+            .needs(&["admin"])
+            .takes::<CreateToken>()
+            .answers::<CreatedToken>(201)
+            .may(&[400, 413]),
+        Route::delete("/api/v1/tokens/{id}", admin::revoke)
+            .says("Take a key away")
+            .needs(&["admin"])
+            .may(&[204, 404]),
+        Route::post(paths::PAIRINGS, pairing::create)
+            .says("Make a code that becomes a key")
+            .needs(&["admin"])
+            .takes::<CreateToken>()
+            .answers::<Pairing>(201)
+            .may(&[400, 413, 429]),
+        Route::post(paths::PAIR, pairing::redeem)
+            .says("Turn a code into its key, once")
+            .open()
+            .takes::<Pair>()
+            .answers::<CreatedToken>(201)
+            .may(&[400, 404, 413, 429]),
+    ]
+}
+
+fn probes() -> Vec<Route> {
+    vec![
+        Route::get(paths::HEALTHZ, admin::healthz).says("It lives").open().may(&[200]),
+        Route::get(paths::READYZ, admin::readyz).says("It takes work").open().may(&[200, 503]),
+    ]
+}
+
+impl Route {
+    fn on_a_channel(self) -> Self {
+        let route = self.says("What the server wants of this machine, as it comes");
+        route.headers(&[headers::SESSION, headers::EPOCH]).may(&[200, 400, 404, 409])
+    }
+
+    fn on_a_task(self, good: &[u16]) -> Self {
+        let headers = [headers::SESSION, headers::EPOCH];
+        let route = self.needs(&["publish"]).headers(&headers).may(good);
+        route.may(&[400, 404, 408, 409, 410, 413])
+    }
+
+    /// Whatever the backend answers may come back.
+    fn relayed(self) -> Self {
+        let route = self.needs(INFER).takes_any("application/json");
+        route.may(&[200, 400, 404, 408, 413, 429, 502, 503, 504])
+    }
+}

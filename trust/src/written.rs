@@ -1,0 +1,68 @@
+//! What a server has written down, as its store would have it, and a server that starts from that.
+
+use relay::{
+    Action, Actions, Ids, Limits, Millis, Relay, Saved, SavedLlm, SavedSession, Tombstone,
+};
+use std::collections::BTreeMap;
+
+/// The store.
+#[derive(Default)]
+pub(crate) struct Written {
+    llms: BTreeMap<String, SavedLlm>,
+    sessions: BTreeMap<String, SavedSession>,
+    tombstones: BTreeMap<String, Tombstone>,
+    starts: u128,
+}
+
+/// Ids that count, far away from those of tasks.
+struct Counted(u128);
+
+impl Ids for Counted {
+    fn fresh(&mut self) -> u128 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+impl Written {
+    /// Writes down what this action is about, if it is about that.
+    pub(crate) fn take(&mut self, relay: &Relay, action: &Action) {
+        match action {
+            Action::SaveLlm(id) => match relay.saved_llm(id) {
+                Some(row) => drop(self.llms.insert(id.0.clone(), row)),
+                None => drop(self.llms.remove(&id.0)),
+            },
+            Action::SaveSession(id) => match relay.saved_session(id) {
+                Some(session) => drop(self.sessions.insert(id.0.clone(), session)),
+                None => drop(self.sessions.remove(&id.0)),
+            },
+            Action::SaveTombstone(stone) => {
+                self.tombstones.insert(stone.name.clone(), stone.clone());
+            }
+            Action::Dispatch(_)
+            | Action::Wake { .. }
+            | Action::Cancel { .. }
+            | Action::CloseChannel { .. }
+            | Action::Drain { .. }
+            | Action::Notice { .. }
+            | Action::Fail { .. }
+            | Action::Complete { .. }
+            | Action::StopUpload { .. }
+            | Action::Forget { .. } => {}
+        }
+    }
+
+    /// A relay as the driver starts it: with what is written, and a sweep.
+    pub(crate) fn start(&mut self, limits: Limits, now: Millis) -> Relay {
+        self.starts += 1;
+        let saved = Saved {
+            llms: self.llms.values().cloned().collect(),
+            sessions: self.sessions.values().cloned().collect(),
+            tombstones: self.tombstones.values().cloned().collect(),
+        };
+        let ids = Counted((1 << 100) + (self.starts << 64));
+        let mut relay = Relay::new(limits, saved, Box::new(ids), now);
+        relay.sweep(now, &mut Actions::new());
+        relay
+    }
+}
