@@ -1,9 +1,10 @@
 //! Files of the folder that somebody, or something, has damaged.
 
 use crate::world;
+use e2e::agent::provider;
 use e2e::figure::{figure, times};
-use e2e::world::whole;
-use serde_json::Value;
+use e2e::world::{World, and, whole};
+use serde_json::{Value, json};
 use trust::tape::Tape;
 
 /// What an editor, a crash or a sync tool may leave of a text.
@@ -22,10 +23,20 @@ fn damaged(text: &str, tape: &mut Tape<'_>) -> Vec<u8> {
     bytes
 }
 
+/// Writes a good file again, and waits until the catalogue shows that it, and no older one, was read.
+async fn mended(world: &World, round: usize) -> String {
+    let description = format!("round {round}");
+    let more = json!({"maxConcurrency": 2, "description": description});
+    world.home.configure(&world.mcpd.url, &[and(provider("qwen", &world.backend.url), &more)]);
+    let is_read = |row: &Value| row["description"] == description && row["status"] == "active";
+    world.mcpd.row(&world.caller, "qwen", |row| is_read(row) && row["connected"] == true).await;
+    world.home.read("config.json")
+}
+
 #[tokio::test]
 async fn damaged_files_never_end_the_agent_and_the_last_good_word_stays() {
     let mut world = world(2).await;
-    let good = world.home.read("config.json");
+    let mut good = world.home.read("config.json");
     let session = world.home.read("provider-session");
     let mut tape = Tape::seeded(1);
     let (mut tried, mut published) = (0, 0);
@@ -41,15 +52,13 @@ async fn damaged_files_never_end_the_agent_and_the_last_good_word_stays() {
             assert_eq!(answer.status(), 200, "round {round}: {text}");
             published += 1;
         } else {
-            // It may say something else now; the next one shall be broken against the good one.
-            std::fs::write(world.home.file("config.json"), &good).unwrap();
-            world.mcpd.active(&world.caller, "qwen").await;
+            // It may say something else now; the next one shall be broken against a good one.
+            good = mended(&world, round).await;
         }
         tried += 1;
         assert!(world.agent.process.ended().is_none(), "it ended over {text}");
     }
-    std::fs::write(world.home.file("config.json"), &good).unwrap();
-    world.mcpd.active(&world.caller, "qwen").await;
+    mended(&world, 0).await;
 
     for _ in 0..times(100, 5) {
         world.agent.process.stop().await;

@@ -12,7 +12,7 @@ use wire::paths;
 pub struct Herd {
     /// All of them.
     pub process: Process,
-    folder: TempDir,
+    _folder: TempDir,
     count: usize,
 }
 
@@ -37,7 +37,7 @@ impl Herd {
         command.arg(&homes).env("MCPCTL_KEYCHAIN", "off").env("RUST_LOG", "warn");
         command.env("MCPCTL_TIME_SCALE", scale.to_string());
         let process = Process::start("herd", &mut command, folder.path());
-        Self { process, folder, count }
+        Self { process, _folder: folder, count }
     }
 
     /// How many of their rows the catalogue shows as ready.
@@ -60,11 +60,5 @@ impl Herd {
             async || (self.ready(mcpd, token).await == self.count).then_some(()),
         )
         .await;
-    }
-
-    /// Where their folders are.
-    #[must_use]
-    pub fn folder(&self) -> &std::path::Path {
-        self.folder.path()
     }
 }

@@ -43,7 +43,7 @@ pub fn start(
 ) -> (watch::Receiver<Arc<Snapshot>>, JoinHandle<()>) {
     let path = home.config();
     let (snapshot, power) = <_>::default();
-    let mut state = State { path, text: None, snapshot, power };
+    let mut state = State { path, text: None, emptied: false, snapshot, power };
     state.look();
     state.hold();
     let (sender, receiver) = watch::channel(Arc::new(state.snapshot.clone()));
@@ -54,6 +54,8 @@ struct State {
     path: PathBuf,
     /// What was read last; `None` before the first look and after a failed one.
     text: Option<String>,
+    /// The file was empty, or gone, at the last look and not at the one before.
+    emptied: bool,
     snapshot: Snapshot,
     power: Power,
 }
@@ -69,6 +71,12 @@ impl State {
                 return self.is_broken(Problem { message, line: None, column: None });
             }
         };
+        let was_there = self.text.as_ref().is_some_and(|text| !text.trim().is_empty());
+        // Whoever writes in place empties the file first: that is believed at the second look.
+        if text.trim().is_empty() && was_there && !std::mem::replace(&mut self.emptied, true) {
+            return false;
+        }
+        self.emptied = false;
         if self.text.as_ref() == Some(&text) {
             return false;
         }
@@ -127,7 +135,7 @@ async fn follow(mut state: State, sender: watch::Sender<Arc<Snapshot>>, stop: Ca
 
 #[cfg(test)]
 mod tests {
-    use super::{Snapshot, start};
+    use super::{Snapshot, State, start};
     use crate::home::Home;
     use std::sync::Arc;
     use std::time::Duration;
@@ -145,6 +153,26 @@ mod tests {
 
     fn has(name: &'static str) -> impl Fn(&Snapshot) -> bool {
         move |snapshot| snapshot.config.provider(name).is_some()
+    }
+
+    #[test]
+    fn a_file_that_is_empty_for_a_moment_withdraws_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        let write = |text: &str| std::fs::write(home.config(), text).unwrap();
+        let (snapshot, power) = <_>::default();
+        let mut state = State { path: home.config(), text: None, emptied: false, snapshot, power };
+        write(&text("a"));
+        assert!(state.look() && has("a")(&state.snapshot));
+        write("");
+        assert!(!state.look() && has("a")(&state.snapshot), "somebody is writing");
+        write("{ broken");
+        assert!(state.look() && has("a")(&state.snapshot), "the last good one stays");
+        write(&text("b"));
+        assert!(state.look() && has("b")(&state.snapshot));
+        std::fs::remove_file(home.config()).unwrap();
+        assert!(!state.look() && has("b")(&state.snapshot), "somebody is renaming");
+        assert!(state.look() && state.snapshot.config.providers.is_empty(), "it is gone");
     }
 
     #[tokio::test]
