@@ -25,6 +25,13 @@ find_rust() {
     claim_output
 }
 
+find_nextest() {
+    export PATH=$cache/tools/bin:$PATH
+    cargo nextest --version >/dev/null 2>&1 && return 0
+    say "installing cargo-nextest (once)"
+    cargo install --locked --root "$cache/tools" cargo-nextest
+}
+
 # Checkouts share the build output, and cargo compares times only: what another checkout built last
 # would pass for a build of these sources. So they become newer than that.
 claim_output() {

@@ -19,7 +19,10 @@ folder=$(mktemp -d)
 "$mcpd" --data-dir "$folder" --listen 127.0.0.1:0 >"$folder/out" 2>"$folder/err" &
 server=$!
 trap 'kill $server; rm -rf "$folder"' EXIT
-until grep -q listening "$folder/out"; do sleep 0.1; done
+until grep -q listening "$folder/out"; do
+    kill -0 "$server" || die "mcpd has ended: $(tail -5 "$folder/err")"
+    sleep 0.1
+done
 url=$(sed -n 's/^mcpd listening on //p' "$folder/out")
 token=$("$mcpd" --data-dir "$folder" token create --user probe --scope infer,publish,admin --json |
     sed -n 's/.*"token": *"\([^"]*\)".*/\1/p')

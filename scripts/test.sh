@@ -4,11 +4,7 @@
 
 install_apt base desktop test
 find_rust
-if ! cargo nextest --version >/dev/null 2>&1; then
-    say "installing cargo-nextest (once)"
-    cargo install --locked --root "$cache/tools" cargo-nextest
-fi
-export PATH=$cache/tools/bin:$PATH
+find_nextest
 
 "$root/scripts/lint.sh"
 say "the real backend, the foreign clients, a proxy"

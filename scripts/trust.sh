@@ -5,7 +5,7 @@
 
 install_apt base test
 find_rust
-export PATH=$cache/tools/bin:$PATH
+find_nextest
 cd "$root"
 say "building"
 cargo build --locked --bins

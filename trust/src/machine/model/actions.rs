@@ -1,0 +1,100 @@
+//! What the relay wants done.
+
+use super::{Model, Verdict, check};
+use relay::{Action, ChannelId, OwnerId, TaskId};
+use wire::publisher::ReportedStatus;
+
+impl Model {
+    pub(in crate::machine) fn action(&mut self, action: &Action) -> Verdict {
+        match action {
+            Action::Dispatch(sent) => {
+                let owner = self.open_row(sent.channel, &sent.llm_name)?;
+                let epoch = self.sessions.get(&owner.1).map(|session| session.epoch);
+                check(epoch == Some(sent.epoch), || "sent with another epoch".into())?;
+                let most = 1 + self.limits.redispatch;
+                let task = self.task_mut(sent.task)?;
+                task.dispatches += 1;
+                check(!task.over, || format!("{} is sent after its end", sent.task))?;
+                check(!task.delivered, || format!("{} is sent after its first byte", sent.task))?;
+                check(task.dispatches <= most, || format!("{} is sent too often", sent.task))?;
+                let pooled = task.wanted == "pool" && sent.llm_name != "a";
+                let asked = task.wanted == sent.llm_name || pooled;
+                check(asked, || format!("{} goes to {}", sent.task, sent.llm_name))?;
+                task.sent_to.insert(owner.1.clone());
+                task.sent_last = Some(owner.1);
+                if task.dispatches == 1 && asked && !pooled {
+                    let before = self.latest.insert(sent.llm_name.clone(), sent.task);
+                    check(before < Some(sent.task), || format!("{} was overtaken", sent.task))?;
+                }
+                Ok(())
+            }
+            Action::Wake { channel, task, llm_name, .. } => {
+                let (owner, _) = self.open_row(*channel, llm_name)?;
+                check(llm_name != "a", || "a has no recipe".into())
+                    .or_else(|_| self.was_declared_asleep(llm_name))?;
+                self.wakes.push_back((*task, llm_name.clone(), owner));
+                Ok(())
+            }
+            Action::Cancel { channel, task, .. } => {
+                check(self.channels.contains_key(channel), || "a cancel into a dead end".into())?;
+                check(self.task(*task).is_some_and(|t| !t.sent_to.is_empty()), || {
+                    format!("{task} is cancelled where it never was")
+                })
+            }
+            Action::Fail { task, .. } => self.ends(*task, false),
+            Action::Complete { task } => self.ends(*task, true),
+            Action::Notice { task, .. } => {
+                let entry = self.task_mut(*task)?;
+                check(entry.notices && !entry.over && !entry.delivered, || {
+                    format!("{task} is told how things stand for no reason")
+                })
+            }
+            Action::StopUpload { task } => {
+                if let Some(told) = &mut self.task_mut(*task)?.upload {
+                    *told = true;
+                }
+                Ok(())
+            }
+            Action::Forget { task } => {
+                let entry = self.task_mut(*task)?;
+                check(entry.over && !entry.forgotten, || format!("{task} is forgotten too early"))?;
+                entry.forgotten = true;
+                Ok(())
+            }
+            Action::CloseChannel { channel, .. } => {
+                self.closed(*channel);
+                Ok(())
+            }
+            Action::Drain { channel, .. } => {
+                let open = self.channels.contains_key(channel);
+                check(open && self.draining, || "a drain for nobody".into())
+            }
+            Action::SaveTombstone(stone) => {
+                self.kept.insert(stone.name.clone(), stone.clone());
+                Ok(())
+            }
+            Action::SaveLlm(_) | Action::SaveSession(_) => Ok(()),
+        }
+    }
+
+    /// Owner and session of the row that a frame down this channel is for.
+    fn open_row(&self, channel: ChannelId, name: &str) -> Result<(OwnerId, String), String> {
+        let session = self.channels.get(&channel).ok_or("a frame into a dead end")?;
+        let row = self.rows.get(name).filter(|row| row.session == *session);
+        let row = row.ok_or(format!("{name} is not published there any more"))?;
+        Ok((row.owner.clone(), session.clone()))
+    }
+
+    fn was_declared_asleep(&self, name: &str) -> Verdict {
+        let asleep = self.rows.get(name).map(|row| row.reported);
+        check(asleep == Some(ReportedStatus::Hibernating), || format!("{name} is not asleep"))
+    }
+
+    fn ends(&mut self, task: TaskId, complete: bool) -> Verdict {
+        let entry = self.task_mut(task)?;
+        check(!entry.over, || format!("{task} ends twice"))?;
+        check(!complete || entry.complete, || format!("{task} is said to be complete"))?;
+        entry.over = true;
+        Ok(())
+    }
+}

@@ -1,0 +1,357 @@
+//! What the relay answers, and what the model learns from it.
+
+use super::{Model, Row, Session, Task, Verdict, check};
+use relay::{
+    AnswerEnd, ChannelId, From, Millis, Opened, OwnerId, RegisterRefusal, SessionRefusal, Submit,
+    SubmitRefusal, TaskId, TaskRefusal, Tombstone,
+};
+use std::collections::BTreeSet;
+use wire::publisher::{Heartbeat, HeartbeatReply, Register, Registered, ReportedStatus};
+
+impl Model {
+    pub(in crate::machine) fn registered(
+        &mut self,
+        owner: &OwnerId,
+        request: &Register,
+        reply: Result<&Registered, &RegisterRefusal>,
+        now: Millis,
+    ) -> Verdict {
+        let given = request.provider_session_id.as_ref().and_then(|id| self.sessions.get(id));
+        let instance = request.instance.as_ref().map(|i| i.id.clone());
+        let conflict = given.is_some_and(|session| {
+            let elsewhere = session.channel.is_some() && session.instance != instance;
+            session.owner != *owner || elsewhere && !request.takeover
+        });
+        // It may have been deleted meanwhile; then it is a new one.
+        let old = given.is_some_and(|s| now > s.last + self.limits.delete_after);
+        let registered = match reply {
+            Err(RegisterRefusal::Draining) => return check(self.draining, || "no drain".into()),
+            Err(RegisterRefusal::SessionConflict) => {
+                return check(conflict, || "a conflict, with whom?".into());
+            }
+            Err(RegisterRefusal::Invalid(why)) => return Err(format!("refused: {why}")),
+            Ok(registered) => registered,
+        };
+        check(!self.draining && (!conflict || old), || "it should be refused".into())?;
+        let id = registered.provider_session_id.clone();
+        let before = self.sessions.get(&id);
+        check(before.is_none_or(|s| s.owner == *owner), || "another owner's session".into())?;
+        let epoch = before.map_or(0, |session| session.epoch);
+        check(registered.epoch == epoch + 1, || format!("epoch {epoch} grew oddly"))?;
+        if given.is_some() && !old {
+            check(request.provider_session_id.as_ref() == Some(&id), || "a new session".into())?;
+        }
+        let (taken, refused) = self.expected(owner, &id, request, now);
+        let named: BTreeSet<String> = registered.llms.iter().map(|l| l.name.clone()).collect();
+        check(named == taken, || format!("took {named:?}, not {taken:?}"))?;
+        let rejected: Vec<_> = registered.rejected.iter().map(|r| r.name.clone()).collect();
+        check(rejected == refused, || format!("rejected {rejected:?}, not {refused:?}"))?;
+        self.all_over_are_told(
+            request.inflight.iter(),
+            &registered.cancel.iter().collect::<Vec<_>>(),
+        )?;
+        for llm in &registered.llms {
+            let known = self.rows.get(&llm.name).and_then(|row| row.id.clone());
+            check(known.is_none_or(|known| known == llm.id), || format!("{} moved", llm.name))?;
+        }
+        self.declare(owner, registered, request, instance, now);
+        Ok(())
+    }
+
+    /// The names that must be taken, and those that must be rejected, in their order.
+    fn expected(
+        &self,
+        owner: &OwnerId,
+        session: &str,
+        request: &Register,
+        now: Millis,
+    ) -> (BTreeSet<String>, Vec<String>) {
+        let (mut taken, mut refused) = (BTreeSet::new(), Vec::new());
+        let mut owned = self.rows.values().filter(|row| row.owner == *owner).count();
+        for provider in &request.providers {
+            let name = &provider.name;
+            let connected =
+                |id: &str| self.sessions.get(id).is_some_and(|other| other.channel.is_some());
+            let free = match self.rows.get(name) {
+                Some(row) => {
+                    row.owner == *owner && (row.session == session || !connected(&row.session))
+                }
+                None => {
+                    let stone = self.kept.get(name);
+                    let kept = stone.is_some_and(|s| s.until > now && s.owner != *owner);
+                    let room = owned < self.limits.llms_per_owner;
+                    owned += usize::from(!kept && room);
+                    !kept && room
+                }
+            };
+            if free {
+                taken.insert(name.clone());
+            } else {
+                refused.push(name.clone());
+            }
+        }
+        (taken, refused)
+    }
+
+    /// A publisher that names a request which is over must be told to stop.
+    fn all_over_are_told<'a>(
+        &self,
+        named: impl Iterator<Item = &'a String>,
+        told: &[&String],
+    ) -> Verdict {
+        for id in named {
+            let task = id.parse().ok().and_then(|task| self.task(task));
+            let over = task.is_none_or(|task| task.over);
+            check(!over || told.contains(&id), || format!("{id} is over and goes on"))?;
+        }
+        Ok(())
+    }
+
+    fn declare(
+        &mut self,
+        owner: &OwnerId,
+        registered: &Registered,
+        request: &Register,
+        instance: Option<String>,
+        now: Millis,
+    ) {
+        let id = registered.provider_session_id.clone();
+        let named: BTreeSet<&str> = registered.llms.iter().map(|l| l.name.as_str()).collect();
+        let gone = self
+            .rows
+            .iter()
+            .filter(|(name, row)| row.session == id && !named.contains(name.as_str()));
+        for name in gone.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.withdraw(&name, now);
+        }
+        let asleep =
+            request.providers.iter().any(|p| p.initial_status.as_deref() == Some("hibernating"));
+        let reported = if asleep { ReportedStatus::Hibernating } else { ReportedStatus::Active };
+        for llm in &registered.llms {
+            let (owner, session) = (owner.clone(), id.clone());
+            let row = Row { id: Some(llm.id.clone()), owner, session, reported };
+            self.kept.remove(&llm.name);
+            self.rows.insert(llm.name.clone(), row);
+        }
+        let (owner, epoch) = (owner.clone(), registered.epoch);
+        // Its channel is superseded, which an action says.
+        let channel = self.sessions.get(&id).and_then(|s| s.channel);
+        let heard = Some(now);
+        self.sessions.insert(id, Session { owner, epoch, instance, channel, heard, last: now });
+    }
+
+    fn withdraw(&mut self, name: &str, now: Millis) {
+        if let Some(row) = self.rows.remove(name) {
+            let until = now + self.limits.tombstone;
+            let stone = Tombstone { name: name.to_owned(), owner: row.owner, until };
+            self.kept.insert(name.to_owned(), stone);
+        }
+    }
+
+    pub(in crate::machine) fn opened(
+        &mut self,
+        owner: &OwnerId,
+        session: &str,
+        reply: Result<&Opened, &SessionRefusal>,
+        now: Millis,
+    ) -> Verdict {
+        let own = self.sessions.get(session).is_some_and(|s| s.owner == *owner);
+        let Ok(opened) = reply else {
+            return self.refused_session(session, own, now);
+        };
+        check(own, || "somebody opened another's channel".into())?;
+        let Some(entry) = self.sessions.get_mut(session) else {
+            return Err("an unknown session has a channel".into());
+        };
+        check(entry.epoch == opened.epoch, || "hello has another epoch".into())?;
+        entry.heard = Some(now);
+        entry.last = now;
+        let before = entry.channel.replace(opened.channel);
+        self.channels.insert(opened.channel, session.to_owned());
+        // The one before is superseded, which an action says; it must not be used any more.
+        if let Some(before) = before {
+            self.channels.remove(&before);
+        }
+        Ok(())
+    }
+
+    fn refused_session(&mut self, session: &str, own: bool, now: Millis) -> Verdict {
+        let old =
+            self.sessions.get(session).is_some_and(|s| now > s.last + self.limits.delete_after);
+        check(!own || old, || "an own session is not known".into())?;
+        if own {
+            self.sessions.remove(session);
+        }
+        Ok(())
+    }
+
+    pub(in crate::machine) fn closed(&mut self, channel: ChannelId) {
+        if let Some(session) = self.channels.remove(&channel)
+            && let Some(session) = self.sessions.get_mut(&session)
+        {
+            session.channel.take_if(|open| *open == channel);
+        }
+    }
+
+    pub(in crate::machine) fn beaten(
+        &mut self,
+        owner: &OwnerId,
+        beat: &Heartbeat,
+        reply: Result<&HeartbeatReply, &SessionRefusal>,
+        now: Millis,
+    ) -> Verdict {
+        let id = &beat.provider_session_id;
+        let own = self.sessions.get(id).filter(|session| session.owner == *owner);
+        let stale = own.is_some_and(|session| beat.epoch != Some(session.epoch));
+        match reply {
+            Err(SessionRefusal::Unknown) => self.refused_session(id, own.is_some(), now),
+            Err(SessionRefusal::StaleEpoch) => check(stale, || "its epoch is the last".into()),
+            Ok(reply) => {
+                check(own.is_some() && !stale, || "a heartbeat that is not its own".into())?;
+                let told: Vec<&String> = reply.cancel.iter().chain(&reply.unknown).collect();
+                self.all_over_are_told(beat.inflight.iter().flatten(), &told)?;
+                if let Some(session) = self.sessions.get_mut(id) {
+                    session.heard = Some(now);
+                    session.last = now;
+                }
+                for row in self.rows.values_mut().filter(|row| row.session == *id) {
+                    row.reported = beat.llms.first().map_or(row.reported, |llm| llm.status);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    pub(in crate::machine) fn submitted(
+        &mut self,
+        submit: &Submit,
+        task: TaskId,
+        reply: Result<&(), &SubmitRefusal>,
+    ) -> Verdict {
+        let pool = |name: &str| (name != "a").then_some("pool");
+        let asked = |name: &str| name == submit.name || pool(name) == Some(submit.name.as_str());
+        let may = |name: &&String| asked(name) && submit.allowed.covers(name, pool(name));
+        let known = self.rows.keys().any(|name| may(&name));
+        let accepted = reply.is_ok();
+        match reply {
+            Ok(()) => check(known && !self.draining, || "it should be refused".into())?,
+            Err(SubmitRefusal::NotFound { usable }) => {
+                check(!known, || "it is there".into())?;
+                let all = usable.iter().all(|name| submit.allowed.covers(name, pool(name)));
+                check(all, || format!("{usable:?} are not for this caller"))?;
+            }
+            Err(SubmitRefusal::Failure(failure)) => {
+                check(failure.status >= 429, || format!("an odd refusal: {failure:?}"))?;
+            }
+        }
+        self.tasks.push(Task {
+            wanted: submit.name.clone(),
+            notices: submit.notices,
+            over: !accepted,
+            forgotten: !accepted,
+            ..Task::default()
+        });
+        check(task.0 + 1 == self.tasks.len() as u128, || "tasks are counted wrongly".into())
+    }
+
+    pub(in crate::machine) fn left(&mut self, task: TaskId) {
+        if let Ok(task) = self.task_mut(task) {
+            task.over = true;
+        }
+    }
+
+    /// A publisher named a task: only one that it was sent to may.
+    pub(in crate::machine) fn named(
+        &mut self,
+        from: &From,
+        task: TaskId,
+        refusal: Option<&TaskRefusal>,
+        now: Millis,
+    ) -> Verdict {
+        let sent_to = self.task_mut(task)?.sent_to.clone();
+        // Protocol 1 may leave its session out: then any of the owner's will do.
+        let meant = |id: &&String| from.session.as_ref().is_none_or(|given| given.0 == **id);
+        let own = |id: &&String| self.sessions.get(*id).is_some_and(|s| s.owner == from.owner);
+        let its: Vec<&String> = sent_to.iter().filter(meant).filter(own).collect();
+        if refusal != Some(&TaskRefusal::Unknown) {
+            check(!its.is_empty(), || format!("{task} was not sent to who names it: {refusal:?}"))?;
+            for id in its {
+                if let Some(session) = self.sessions.get_mut(id) {
+                    session.last = now;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(in crate::machine) fn begun(&mut self, task: TaskId) -> Verdict {
+        let entry = self.task_mut(task)?;
+        check(!entry.over, || format!("{task} is answered after its end"))?;
+        check(!entry.delivered, || format!("{task} is answered twice"))?;
+        check(entry.upload.is_none(), || format!("{task} has two uploads"))?;
+        entry.upload = Some(false);
+        entry.delivered = true;
+        Ok(())
+    }
+
+    pub(in crate::machine) fn upload_ends(&mut self, task: TaskId, end: AnswerEnd) {
+        if let Ok(task) = self.task_mut(task) {
+            // A silent backend is stopped; its upload ends when it was told.
+            if end != AnswerEnd::Silent {
+                task.upload = None;
+            }
+            task.complete = end == AnswerEnd::Complete;
+        }
+    }
+
+    pub(in crate::machine) fn woken(
+        &mut self,
+        from: &From,
+        task: TaskId,
+        taken: bool,
+        well: bool,
+    ) -> Verdict {
+        let at = self.wakes.iter().position(|(wake, ..)| *wake == task);
+        let Some((_, name, owner)) = at.and_then(|at| self.wakes.remove(at)) else { return Ok(()) };
+        check(!taken || owner == from.owner, || "somebody ended another's wake".into())?;
+        if taken
+            && well
+            && let Some(row) = self.rows.get_mut(&name)
+        {
+            row.reported = ReportedStatus::Active;
+        }
+        Ok(())
+    }
+
+    pub(in crate::machine) fn revoked(&mut self, owner: &OwnerId) {
+        for session in self.sessions.values_mut().filter(|s| s.owner == *owner) {
+            session.heard = None;
+        }
+    }
+
+    /// The server stood still: that is nobody's fault.
+    pub(in crate::machine) fn stood_still(&mut self, ms: Millis) {
+        if ms > 2 * self.limits.sweep {
+            for heard in self.sessions.values_mut().filter_map(|session| session.heard.as_mut()) {
+                *heard += ms;
+            }
+        }
+    }
+
+    pub(in crate::machine) fn restarted(&mut self) {
+        self.draining = false;
+        self.channels.clear();
+        self.wakes.clear();
+        for session in self.sessions.values_mut() {
+            session.channel = None;
+            session.heard = None;
+        }
+        // How a backend is, only its publisher can say.
+        self.rows.values_mut().for_each(|row| row.reported = ReportedStatus::Inactive);
+        for task in &mut self.tasks {
+            task.over = true;
+            task.forgotten = true;
+            task.upload = None;
+        }
+    }
+}
