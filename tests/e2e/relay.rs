@@ -214,7 +214,7 @@ async fn a_backend_that_cannot_be_reached_is_said_and_seen() {
     let mut world = World::new().await;
     world.mcpd.active(&world.caller, "qwen").await;
     // Gone between two looks: the first request finds out.
-    world.backend = Backend::asleep().await;
+    world.backend.stop_listening().await;
     let answer = world.chat(&whole()).await;
     let status = answer.status();
     let code = code(answer).await;

@@ -37,7 +37,7 @@ pub struct Backend {
     /// `http://127.0.0.1:…`
     pub url: String,
     shared: Arc<Shared>,
-    _serving: AbortOnDropHandle<()>,
+    serving: AbortOnDropHandle<()>,
 }
 
 struct Shared {
@@ -73,7 +73,14 @@ impl Backend {
             .fallback(any(answer))
             .with_state(Arc::clone(&shared));
         let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { url, shared, _serving: AbortOnDropHandle::new(serving) }
+        Self { url, shared, serving: AbortOnDropHandle::new(serving) }
+    }
+
+    /// Nobody listens there any more. (An abort alone leaves the port open until the task is looked
+    /// at next: who connects in between is reset, and not refused.)
+    pub async fn stop_listening(&mut self) {
+        self.serving.abort();
+        let _aborted = (&mut self.serving).await;
     }
 
     /// The file that means awake.
