@@ -4,6 +4,7 @@
 pub mod event;
 mod model;
 mod publishers;
+mod watch;
 
 use crate::tape::Tape;
 use crate::written::Written;
@@ -11,6 +12,7 @@ use event::{Ending, Event, Pick};
 use model::Model;
 use publishers::{NAMES, OWNERS, Publisher, SUBMITTED};
 use relay::{Action, Actions, Allowed, AnswerEnd, Limits, Millis, Owner, OwnerId, Relay, Submit};
+pub(crate) use watch::Watch;
 use wire::publisher::{Heartbeat, LlmReport, TaskFailure};
 
 const START: Millis = 1_000_000;
@@ -18,6 +20,8 @@ const START: Millis = 1_000_000;
 const QUEUE: usize = 4;
 /// Rows of an owner here, for the same reason.
 const ROWS: usize = 2;
+/// Times that a request is sent again here: likewise.
+const AGAIN: u32 = 1;
 /// The longest time without any word after which nothing may be left of any request.
 const QUIET: Millis = 3 * 3_600_000;
 
@@ -29,6 +33,8 @@ pub struct World {
     publishers: [Publisher; OWNERS.len()],
     /// What a restart finds.
     written: Written,
+    /// The time and the event that the relay is at.
+    watch: Watch<(Millis, Event)>,
 }
 
 /// Runs events from the tape until it is over or so many are done; then everybody falls silent.
@@ -48,7 +54,7 @@ pub fn run(tape: &mut Tape<'_>, steps: usize) -> Result<(), String> {
 }
 
 fn limits() -> Limits {
-    Limits { queue: QUEUE, llms_per_owner: ROWS, ..Limits::default() }
+    Limits { queue: QUEUE, llms_per_owner: ROWS, redispatch: AGAIN, ..Limits::default() }
 }
 
 impl Default for World {
@@ -69,6 +75,7 @@ impl World {
             now: START,
             publishers: Publisher::all(),
             written,
+            watch: Watch::begin((START, Event::Restart)),
         }
     }
 
@@ -77,6 +84,7 @@ impl World {
     /// # Errors
     /// What is not.
     pub fn step(&mut self, event: &Event) -> Result<(), String> {
+        self.watch.at((self.now, *event));
         let mut out = Actions::new();
         self.happen(event, &mut out)?;
         for action in &out {
@@ -95,12 +103,10 @@ impl World {
             }
             Event::Open { who, whose } => self.open(who, whose, out),
             Event::Close { who } => {
-                if let Some(channel) = self.publishers[who].channel.take() {
-                    self.relay.channel_closed(channel);
-                    self.model.closed(channel);
-                }
+                self.close(who);
                 Ok(())
             }
+            Event::Return { who, forgets } => self.returns(who, forgets, out),
             Event::Beat { who, status, forgets, stale } => {
                 self.beat(who, status, (forgets, stale), out)
             }
@@ -136,6 +142,13 @@ impl World {
                 Ok(())
             }
             Event::Restart => self.restart(),
+        }
+    }
+
+    fn close(&mut self, who: usize) {
+        if let Some(channel) = self.publishers[who].channel.take() {
+            self.relay.channel_closed(channel);
+            self.model.closed(channel);
         }
     }
 
@@ -187,7 +200,9 @@ impl World {
         streaming: bool,
         out: &mut Actions,
     ) -> Result<(), String> {
-        let allowed = if narrow { Allowed::Names(vec![NAMES[0].to_owned()]) } else { Allowed::All };
+        // One of them is in the pool, the other is not.
+        let some = || Allowed::Names(NAMES[..2].iter().map(|name| (*name).to_owned()).collect());
+        let allowed = if narrow { some() } else { Allowed::All };
         let name = SUBMITTED[name].to_owned();
         let submit = Submit { name, allowed, streaming, notices: streaming };
         let task = self.model.next_task();

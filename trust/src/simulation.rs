@@ -9,6 +9,7 @@ mod publisher;
 mod server;
 
 use crate::history::{Bounds, Call, Entry, Fact, History};
+use crate::machine::Watch;
 use crate::tape::Tape;
 use network::{Down, Network, Noticed, Up};
 use publisher::{Publisher, Timer};
@@ -119,11 +120,13 @@ pub fn campaign(seed: u64, tasks: u64) -> Found {
 pub fn run(seed: u64, calls: u64, weather: Weather) -> History {
     let mut world = World::new(seed, calls, weather);
     let end = world.calls_end + REST;
+    let watch = Watch::begin((seed, weather, world.now));
     while let Some(((at, _), what)) = world.agenda.pop_first() {
         if at > end {
             break;
         }
         world.now = at;
+        watch.at((seed, weather, at));
         world.happen(what);
         world.time_the_tick();
     }

@@ -2,7 +2,7 @@
 
 use crate::task::{Phase, Surroundings, Task};
 use crate::{
-    Action, Actions, Dispatch, Failure, GoneReason, Limits, LlmId, Millis, Relay, Submit,
+    Action, Actions, Allowed, Dispatch, Failure, GoneReason, Limits, LlmId, Millis, Relay, Submit,
     SubmitRefusal, TaskId, failures,
 };
 use wire::catalogue::LlmStatus;
@@ -28,7 +28,7 @@ impl Relay {
             return Err(SubmitRefusal::Failure(failures::shutdown()));
         }
         let wanted = request.name.to_ascii_lowercase();
-        let candidates = self.candidates(&wanted, |name, pool| request.allowed.covers(name, pool));
+        let candidates = self.candidates(&wanted, &request.allowed);
         if candidates.is_empty() {
             return Err(SubmitRefusal::NotFound { usable: self.usable(request) });
         }
@@ -49,6 +49,7 @@ impl Relay {
             phase: Phase::Queued,
             streaming: request.streaming,
             wanted,
+            allowed: request.allowed.clone(),
             queued_at: now,
             return_by: (returning && self.in_grace(now)).then(|| now + self.limits.grace_wait),
             dispatched_at: 0,
@@ -217,9 +218,9 @@ impl Relay {
         if entry.delivered || entry.redispatched >= self.limits.redispatch {
             return false;
         }
-        let (old, wanted) = (entry.llm.clone(), entry.wanted.clone());
+        let old = entry.llm.clone();
         let target = if elsewhere {
-            let members = self.candidates(&wanted, |_, _| true);
+            let members = self.candidates(&entry.wanted, &entry.allowed);
             let usable =
                 members.into_iter().filter(|id| *id != old && self.refusal(id, now).is_none());
             usable.min_by_key(|id| self.preference(id))
@@ -249,16 +250,16 @@ impl Relay {
     }
 
     /// LLMs of that name, else members of that pool, that `allowed` covers.
-    fn candidates(&self, wanted: &str, allowed: impl Fn(&str, Option<&str>) -> bool) -> Vec<LlmId> {
+    fn candidates(&self, wanted: &str, allowed: &Allowed) -> Vec<LlmId> {
         let by_name = self.by_name.get(wanted).and_then(|id| self.llms.get_key_value(id));
         if let Some((id, llm)) = by_name
-            && allowed(&llm.name, llm.provider.pool.as_deref())
+            && allowed.covers(&llm.name, llm.provider.pool.as_deref())
         {
             return vec![id.clone()];
         }
         let in_pool = self.llms.iter().filter(|(_, llm)| {
             let pool = llm.provider.pool.as_deref();
-            pool.is_some_and(|p| p.eq_ignore_ascii_case(wanted)) && allowed(&llm.name, pool)
+            pool.is_some_and(|p| p.eq_ignore_ascii_case(wanted)) && allowed.covers(&llm.name, pool)
         });
         in_pool.map(|(id, _)| id.clone()).collect()
     }

@@ -157,7 +157,12 @@ impl Relay {
         if llm.reported != status {
             llm.reported = status;
             llm.since = now;
-            llm.reason = (status == ReportedStatus::Inactive).then(|| "its backend is down".into());
+            llm.reason = why(status);
         }
     }
+}
+
+/// What the catalogue says beside a status.
+pub(crate) fn why(status: ReportedStatus) -> Option<String> {
+    (status == ReportedStatus::Inactive).then(|| "its backend is down".into())
 }

@@ -38,9 +38,8 @@ impl Relay {
             session.protocol = protocol;
             session.instance.clone_from(&request.instance);
             session.owner = owner.clone();
-            session.last_seen = now;
-            session.live = true;
         }
+        self.lives(&key, now);
         let rejected = self.take_set(&key, owner, &request.providers, &statuses, now, out);
         let cancel = self.reconcile(&key, &request.inflight, now, out);
         out.push(Action::SaveSession(key.clone()));
@@ -161,12 +160,11 @@ impl Relay {
         self.next_channel += 1;
         let channel = ChannelId(self.next_channel);
         self.channels.insert(channel, key.clone());
+        self.lives(&key, now);
         let Some(entry) = self.sessions.get_mut(&key) else {
             return Err(SessionRefusal::Unknown);
         };
         entry.channel = Some(channel);
-        entry.last_seen = now;
-        entry.live = true;
         let opened = Opened { channel, epoch: entry.epoch, protocol: entry.protocol };
         self.session_moved(&key);
         Ok(opened)
@@ -228,15 +226,14 @@ impl Relay {
         out: &mut Actions,
     ) -> Result<HeartbeatReply, SessionRefusal> {
         let key = self.own_session(owner, &beat.provider_session_id)?;
-        let Some(session) = self.sessions.get_mut(&key) else {
+        let Some(session) = self.sessions.get(&key) else {
             return Err(SessionRefusal::Unknown);
         };
         if beat.epoch.is_some_and(|epoch| epoch != session.epoch) {
             return Err(SessionRefusal::StaleEpoch);
         }
-        session.last_seen = now;
-        session.live = true;
         let llms: Vec<LlmId> = session.llms.iter().cloned().collect();
+        self.lives(&key, now);
         for report in &beat.llms {
             let name = report.name.to_ascii_lowercase();
             let row = llms.iter().find(|id| self.llms.get(id).is_some_and(|l| l.name == name));
@@ -320,6 +317,25 @@ impl Relay {
                 out.push(Action::CloseChannel { channel, last });
             }
             self.expire(&key, "its publisher's token was revoked", now, out);
+        }
+    }
+
+    /// A sign of life. Rows whose publisher was taken for gone are what it says of them again.
+    fn lives(&mut self, key: &SessionId, now: Millis) {
+        let Some(session) = self.sessions.get_mut(key) else {
+            return;
+        };
+        session.last_seen = now;
+        if std::mem::replace(&mut session.live, true) {
+            return;
+        }
+        for id in &session.llms {
+            if let Some(llm) = self.llms.get_mut(id)
+                && llm.reason.take().is_some()
+            {
+                llm.since = now;
+                llm.reason = crate::published::why(llm.reported);
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 //! A task becomes terminal once (`Phase::Ended`). An ended task may still hold its slot: the slot is
 //! given back when the publisher's work has ended too.
 
-use crate::{Limits, LlmId, Millis, SessionId};
+use crate::{Allowed, Limits, LlmId, Millis, SessionId};
 
 /// Where a task stands. `Ended` is terminal for the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub(crate) struct Task {
     pub(crate) streaming: bool,
     /// Pool or name that the caller used, for a second choice.
     pub(crate) wanted: String,
+    /// What its key may use: a second choice must be one of these too.
+    pub(crate) allowed: Allowed,
     /// Waiting began (again) here: the queue's and the wake's time count from it.
     pub(crate) queued_at: Millis,
     /// Fails then if the publisher has not returned (after a server start).

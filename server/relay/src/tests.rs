@@ -2,6 +2,8 @@
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names the one action it looks for")]
 
+mod again;
+mod deadlines;
 mod sessions;
 mod tasks;
 mod time;
@@ -11,9 +13,16 @@ use crate::{
     Action, Actions, Allowed, AnswerEnd, ChannelId, From, GoneReason, Ids, Limits, Millis, Owner,
     OwnerId, Relay, Saved, SessionId, Submit, SubmitRefusal, TaskId,
 };
+use std::io::Write as _;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 use wire::publisher::{
     Heartbeat, LlmReport, Provider, Register, Registered, ReportedStatus, TaskFailure,
 };
+
+/// Hours pass in milliseconds here.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Ids that count, from far away of those that the tests give to tasks.
 struct Counted(u128);
@@ -96,8 +105,11 @@ impl World {
     }
 
     fn try_submit(&mut self, name: &str) -> Result<TaskId, SubmitRefusal> {
-        let allowed = Allowed::All;
-        let request = Submit { name: name.into(), allowed, streaming: true, notices: false };
+        self.ask(name, true, false)
+    }
+
+    fn ask(&mut self, name: &str, streaming: bool, notices: bool) -> Result<TaskId, SubmitRefusal> {
+        let request = Submit { name: name.into(), allowed: Allowed::All, streaming, notices };
         self.tasks += 1;
         let task = TaskId(self.tasks);
         self.relay.submit(&request, task, self.now, &mut self.out).map(|()| task)
@@ -145,14 +157,30 @@ impl World {
         self.relay.heartbeat(&publisher.owner.id, &beat, self.now, &mut self.out).unwrap();
     }
 
+    /// The wake has done its work.
+    fn woken(&mut self, publisher: &Publisher, wake: TaskId) {
+        self.relay.wake_succeeded(&publisher.from(), wake, self.now, &mut self.out).unwrap();
+    }
+
     /// Lets time pass, as the driver does it: deadlines when they are due, a sweep every 5 s.
     fn pass(&mut self, ms: u64) {
         let until = self.now + ms;
+        or_say_so(|| {
+            while self.now < until {
+                let step = (until - self.now).min(self.relay.limits().sweep);
+                self.now += step;
+                self.relay.tick(self.now, &mut self.out);
+                self.relay.sweep(self.now, &mut self.out);
+            }
+        });
+    }
+
+    /// The same for a publisher that is there: every 10 s a heartbeat names what it runs.
+    fn live(&mut self, publisher: &Publisher, running: &[TaskId], ms: u64) {
+        let until = self.now + ms;
         while self.now < until {
-            let step = (until - self.now).min(self.relay.limits().sweep);
-            self.now += step;
-            self.relay.tick(self.now, &mut self.out);
-            self.relay.sweep(self.now, &mut self.out);
+            self.pass((until - self.now).min(10_000));
+            self.beat(publisher, &[], running);
         }
     }
 
@@ -199,4 +227,22 @@ impl World {
         let row = rows.iter().find(|row| row.info.name == name).map(|row| &row.info);
         row.map_or("none".into(), |row| row.status.as_str().to_owned())
     }
+}
+
+/// Ends the test with a word when this does not come back: a deadline that changes nothing is due
+/// again at once, and the relay would turn in a circle until somebody ends the test.
+fn or_say_so(work: impl FnOnce()) {
+    let (done, watch) = mpsc::sync_channel::<()>(0);
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            if watch.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+                // Not by a panic: that would wait for what does not come back.
+                let _ =
+                    writeln!(std::io::stderr(), "time stands still: a deadline changes nothing");
+                std::process::abort();
+            }
+        });
+        work();
+        drop(done);
+    });
 }

@@ -203,7 +203,10 @@ impl Allowed {
     pub fn covers(&self, name: &str, pool: Option<&str>) -> bool {
         match self {
             Self::All => true,
-            Self::Names(names) => names.iter().any(|n| n == name || Some(n.as_str()) == pool),
+            Self::Names(names) => names.iter().any(|n| {
+                // Pools are called what their owners wrote.
+                n == name || pool.is_some_and(|pool| pool.eq_ignore_ascii_case(n))
+            }),
         }
     }
 }

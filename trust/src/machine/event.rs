@@ -5,7 +5,7 @@ use relay::GoneReason;
 use wire::publisher::ReportedStatus;
 
 /// Something that happens to the relay. Numbers choose among what is there.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// A publisher declares its set.
     Register {
@@ -35,6 +35,13 @@ pub enum Event {
     Close {
         /// Whose.
         who: usize,
+    },
+    /// A publisher's channel breaks and it comes back with what it had.
+    Return {
+        /// Which.
+        who: usize,
+        /// What was sent last has not reached it.
+        forgets: bool,
     },
     /// A heartbeat.
     Beat {
@@ -124,7 +131,7 @@ pub enum Event {
 }
 
 /// One of the requests.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pick {
     /// Of those that are not forgotten yet.
     Open(usize),
@@ -133,7 +140,7 @@ pub enum Pick {
 }
 
 /// The session that a register names.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Memory {
     /// Its last one.
     Own,
@@ -148,7 +155,7 @@ pub enum Memory {
 }
 
 /// How an upload ends by itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// Cleanly.
     Complete,
@@ -173,10 +180,11 @@ impl Event {
         };
         let by = tape.chance(15).then_some(who);
         match tape.below(40) {
-            0..6 => {
+            0..5 => {
                 let whose = if tape.chance(5) { tape.index(PUBLISHERS) } else { who };
                 Self::Open { who, whose }
             }
+            5 => Self::Return { who, forgets: tape.chance(60) },
             6..9 => Self::register(tape, who),
             9..10 => Self::Close { who },
             10..13 => {

@@ -5,7 +5,7 @@ mod actions;
 mod replies;
 
 use super::event::Pick;
-use relay::{ChannelId, Gauges, Limits, LlmView, Millis, OwnerId, TaskId, Tombstone};
+use relay::{Allowed, ChannelId, Gauges, Limits, LlmView, Millis, OwnerId, TaskId, Tombstone};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use wire::catalogue::LlmStatus;
 use wire::publisher::ReportedStatus;
@@ -47,6 +47,8 @@ struct Row {
 #[derive(Default)]
 struct Task {
     wanted: String,
+    /// What its key may use.
+    allowed: Option<Allowed>,
     notices: bool,
     /// Terminal for its caller.
     over: bool,
@@ -56,6 +58,8 @@ struct Task {
     dispatches: u32,
     sent_to: BTreeSet<String>,
     sent_last: Option<String>,
+    /// The row that it was sent to last, by its id.
+    row: Option<String>,
     /// An upload is open; whether it was told to stop.
     upload: Option<bool>,
     /// It ended cleanly.

@@ -10,6 +10,8 @@ pub(super) const OWNERS: [&str; 3] = ["mia", "tom", "tom"];
 /// What is published. The last two make a pool.
 pub(super) const NAMES: [&str; 3] = ["a", "b", "c"];
 pub(super) const POOL: &str = "pool";
+/// All others have one.
+pub(super) const TWO_SLOTS: &str = NAMES[2];
 /// What callers ask for.
 pub(super) const SUBMITTED: [&str; 5] = ["a", "b", "c", POOL, "nobody"];
 
@@ -19,6 +21,8 @@ pub(super) struct Publisher {
     pub(super) session: Option<String>,
     pub(super) epoch: u64,
     pub(super) channel: Option<ChannelId>,
+    /// What it declared last: a bit per name, whether they sleep, whether it speaks protocol 1.
+    declared: (u8, bool, bool),
 }
 
 impl Publisher {
@@ -38,7 +42,7 @@ fn provider(at: usize, asleep: bool) -> Provider {
         name: NAMES[at].into(),
         initial_status: Some(if asleep { "hibernating" } else { "active" }.into()),
         pool: (at > 0).then(|| POOL.into()),
-        max_concurrency: (at == 2).then_some(2),
+        max_concurrency: (NAMES[at] == TWO_SLOTS).then_some(2),
         // One of the three has no recipe.
         wake_max_wait_seconds: (at > 0).then_some(60),
         ..Provider::default()
@@ -46,6 +50,18 @@ fn provider(at: usize, asleep: bool) -> Provider {
 }
 
 impl World {
+    pub(super) fn returns(
+        &mut self,
+        who: usize,
+        forgets: bool,
+        out: &mut Actions,
+    ) -> Result<(), String> {
+        self.close(who);
+        let declared = self.publishers[who].declared;
+        self.register(who, declared, Memory::Own, (false, forgets), out)?;
+        self.open(who, who, out)
+    }
+
     pub(super) fn register(
         &mut self,
         who: usize,
@@ -83,6 +99,7 @@ impl World {
             let publisher = &mut self.publishers[who];
             publisher.session = Some(registered.provider_session_id);
             publisher.epoch = registered.epoch;
+            publisher.declared = (set, asleep, old);
         }
         Ok(())
     }

@@ -67,6 +67,68 @@ fn a_withdrawn_name_stays_its_owners_for_a_while() {
 }
 
 #[test]
+fn a_withdrawn_name_is_free_for_all_after_thirty_days() {
+    let mut world = World::new();
+    let first = world.register("mia", None, &[provider("qwen", "active")]);
+    world.register("mia", Some(&first.provider_session_id), &[]);
+    world.now += 30 * 24 * 3_600_000 - 1;
+    let early = world.register("eve", None, &[provider("qwen", "active")]);
+    assert_eq!(early.rejected[0].code, "llm_name_taken");
+    world.now += 1;
+    let other = world.register("eve", None, &[provider("qwen", "active")]);
+    assert_eq!(other.llms.len(), 1);
+    world.register("eve", Some(&other.provider_session_id), &[]);
+    let late = world.register("mia", None, &[provider("qwen", "active")]);
+    assert_eq!(late.rejected[0].code, "llm_name_taken", "it is eve's now");
+}
+
+#[test]
+fn a_name_moves_to_its_owners_other_machine_when_the_first_one_is_gone() {
+    let mut world = World::new();
+    let laptop = world.publish("mia", &[provider("qwen", "active")]);
+    let id = world.relay.catalogue()[0].info.id.clone();
+    let tower = world.register("mia", None, &[provider("qwen", "active")]);
+    assert_eq!(tower.rejected[0].code, "llm_name_taken", "the laptop is connected");
+    world.relay.channel_closed(laptop.channel);
+    let tower = Some(tower.provider_session_id);
+    let tower = world.register("mia", tower.as_deref(), &[provider("qwen", "active")]);
+    assert_eq!((tower.llms[0].id.as_str(), tower.rejected.len()), (id.as_str(), 0));
+    world.register("mia", Some(&laptop.session), &[]);
+    assert_eq!(world.status("qwen"), "active", "the laptop withdraws what is its own only");
+}
+
+#[test]
+fn an_owner_publishes_at_most_twenty_models() {
+    let mut world = World::new();
+    let set: Vec<_> = (0..21).map(|n| provider(&format!("m{n}"), "active")).collect();
+    let registered = world.register("mia", None, &set);
+    assert_eq!(registered.llms.len(), 20);
+    assert_eq!((registered.rejected[0].name.as_str(), registered.rejected.len()), ("m20", 1));
+    assert_eq!(registered.rejected[0].code, "llm_limit");
+    assert_eq!(world.register("tom", None, &[provider("x", "active")]).llms.len(), 1);
+}
+
+#[test]
+fn who_may_not_publish_any_more_is_told_and_has_nothing_to_offer() {
+    let mut world = World::new();
+    let mia = world.publish("mia", &[provider("qwen", "active")]);
+    world.publish("tom", &[provider("other", "active")]);
+    // Longer than the grace of a start.
+    world.live(&mia, &[], 60_000);
+    let (running, waiting) = (world.submit("qwen"), world.submit("qwen"));
+    world.begin(&mia, running);
+    world.take();
+    world.relay.revoke_owner(&mia.owner.id, "token_revoked", world.now, &mut world.out);
+    let actions = world.take();
+    let last = LastEvent::Revoked("token_revoked".into());
+    assert!(actions.contains(&Action::CloseChannel { channel: mia.channel, last }));
+    let failed = |action: &Action| matches!(action, Action::Fail { task, .. } if *task == waiting);
+    assert!(actions.iter().any(failed), "what waits cannot be sent");
+    assert_eq!((world.status("qwen"), world.status("other")), ("inactive".into(), "active".into()));
+    assert!(world.try_submit("qwen").is_err());
+}
+
+#[test]
 fn somebody_elses_session_is_never_taken_over() {
     let mut world = World::new();
     let mine = world.publish("mia", &[provider("qwen", "active")]);

@@ -1,7 +1,7 @@
 //! Requests: queue, dispatch, answer, failure, cancel.
 
 use super::{World, provider};
-use crate::{Action, AnswerEnd, SubmitRefusal, TaskRefusal};
+use crate::{Action, AnswerEnd, From, SubmitRefusal, TaskRefusal};
 
 fn two_slots(name: &str) -> wire::publisher::Provider {
     wire::publisher::Provider { max_concurrency: Some(2), ..provider(name, "active") }
@@ -67,7 +67,9 @@ fn a_publisher_that_does_not_acknowledge_loses_the_task_once() {
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
     let task = world.submit("qwen");
     world.take();
-    world.pass(5_000);
+    world.pass(4_999);
+    assert_eq!(world.failed(), []);
+    world.pass(1);
     assert_eq!(world.failed(), [(task, "dispatch_timeout")]);
     let from = publisher.from();
     let late = world.relay.answer_begins(&from, task, world.now);
@@ -91,8 +93,11 @@ fn a_task_is_known_to_nobody_but_the_session_that_it_was_sent_to() {
     world.publish("mia", &[provider("qwen", "active")]);
     let eve = world.publish("eve", &[provider("other", "active")]);
     let task = world.submit("qwen");
-    let foreign = world.relay.acknowledge(&eve.from(), task, world.now);
-    assert_eq!(foreign.unwrap_err(), TaskRefusal::Unknown);
+    let nameless = From { session: None, ..eve.from() };
+    for from in [&eve.from(), &nameless] {
+        let foreign = world.relay.acknowledge(from, task, world.now);
+        assert_eq!(foreign.unwrap_err(), TaskRefusal::Unknown);
+    }
 }
 
 #[test]
@@ -124,6 +129,30 @@ fn before_the_first_byte_a_pools_other_member_gets_the_task_and_after_it_never()
 }
 
 #[test]
+fn a_pool_prefers_who_is_awake_and_then_who_has_the_most_room() {
+    let member = |name: &str, status, slots| wire::publisher::Provider {
+        pool: Some("team".into()),
+        max_concurrency: Some(slots),
+        ..provider(name, status)
+    };
+    let mut world = World::new();
+    world.publish("mia", &[member("asleep", "hibernating", 4), member("small", "active", 1)]);
+    world.publish("tom", &[member("big", "active", 2)]);
+    for most in [1, 2] {
+        for _ in 0..3 {
+            world.submit("team");
+        }
+        let load = |name: &str| {
+            let rows = world.relay.catalogue();
+            let row = rows.into_iter().map(|row| row.info).find(|row| row.name == name).unwrap();
+            row.in_flight + row.queued
+        };
+        assert_eq!((load("small"), load("big")), (most, 2 * most));
+        assert_eq!(load("asleep"), 0, "nobody is woken while somebody is awake");
+    }
+}
+
+#[test]
 fn a_publisher_that_vanishes_gives_its_callers_an_error_within_seconds() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
@@ -131,7 +160,9 @@ fn a_publisher_that_vanishes_gives_its_callers_an_error_within_seconds() {
     world.ack(&publisher, task);
     world.relay.channel_closed(publisher.channel);
     world.take();
-    world.pass(15_001);
+    world.pass(14_999);
+    assert_eq!(world.failed(), [], "it may come back");
+    world.pass(1);
     assert_eq!(world.failed(), [(task, "publisher_lost")]);
 }
 
@@ -157,8 +188,12 @@ fn a_task_that_two_heartbeats_do_not_name_is_lost() {
     let task = world.submit("qwen");
     world.ack(&publisher, task);
     world.take();
+    for _ in 0..2 {
+        world.beat(&publisher, &[], &[]);
+        assert_eq!(world.failed(), [], "one may have crossed the dispatch");
+        world.beat(&publisher, &[], &[task]);
+    }
     world.beat(&publisher, &[], &[]);
-    assert_eq!(world.failed(), [], "one may have crossed the dispatch");
     world.beat(&publisher, &[], &[]);
     assert_eq!(world.failed(), [(task, "publisher_lost")]);
 }

@@ -18,6 +18,50 @@ fn a_silent_publisher_is_inactive_after_its_lease_and_gone_after_four_hours() {
 }
 
 #[test]
+fn who_comes_back_after_its_lease_is_not_said_to_be_gone() {
+    let mut world = World::new();
+    let publisher = world.publish("mia", &[provider("qwen", "active")]);
+    let reason = |world: &World| world.relay.catalogue()[0].info.reason.clone();
+    world.relay.channel_closed(publisher.channel);
+    world.pass(95_000);
+    assert!(reason(&world).is_some_and(|why| why.contains("gone")));
+    world.beat(&publisher, &[], &[]);
+    assert_eq!((world.status("qwen").as_str(), reason(&world)), ("active", None));
+}
+
+#[test]
+fn a_register_a_channel_and_a_heartbeat_renew_the_lease() {
+    let set = [provider("qwen", "active")];
+    for sign in ["register", "channel", "heartbeat"] {
+        let mut world = World::new();
+        let registered = world.register("mia", None, &set);
+        let publisher = world.open("mia", &registered);
+        world.pass(89_000);
+        match sign {
+            "register" => drop(world.register("mia", Some(&publisher.session), &set)),
+            "channel" => drop(world.open("mia", &registered)),
+            _ => world.beat(&publisher, &[], &[]),
+        }
+        world.pass(90_000);
+        assert_eq!(world.status("qwen"), "active", "{sign}");
+        world.pass(5_000);
+        assert_eq!(world.status("qwen"), "inactive", "{sign}");
+    }
+}
+
+#[test]
+fn a_publisher_that_was_taken_for_gone_is_back_with_its_first_word() {
+    let mut world = World::new();
+    let publisher = world.publish("mia", &[provider("qwen", "active")]);
+    world.pass(100_000);
+    assert_eq!(world.status("qwen"), "inactive");
+    world.beat(&publisher, &[], &[]);
+    assert_eq!(world.status("qwen"), "active");
+    let task = world.submit("qwen");
+    assert_eq!(world.sent(), [task]);
+}
+
+#[test]
 fn a_server_that_was_stopped_does_not_take_its_publishers_for_dead() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
@@ -87,4 +131,18 @@ fn a_drain_refuses_the_new_fails_the_waiting_and_lets_the_running_end() {
     assert_eq!(refused.unwrap_err(), RegisterRefusal::Draining);
     world.relay.answer_ended(running, crate::AnswerEnd::Complete, world.now, &mut world.out);
     assert!(world.take().contains(&Action::Complete { task: running }));
+}
+
+#[test]
+fn who_left_a_draining_server_as_it_was_told_keeps_its_running_answers() {
+    let mut world = World::new();
+    let publisher = world.publish("mia", &[provider("qwen", "active")]);
+    let task = world.submit("qwen");
+    world.begin(&publisher, task);
+    world.relay.drain(world.now, &mut world.out);
+    world.relay.channel_closed(publisher.channel);
+    world.pass(30_000);
+    assert_eq!(world.failed(), []);
+    world.relay.answer_ended(task, crate::AnswerEnd::Complete, world.now, &mut world.out);
+    assert!(world.take().contains(&Action::Complete { task }));
 }

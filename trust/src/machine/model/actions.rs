@@ -1,33 +1,14 @@
 //! What the relay wants done.
 
-use super::{Model, Verdict, check};
-use relay::{Action, ChannelId, OwnerId, TaskId};
+use super::{Model, Task, Verdict, check};
+use crate::machine::publishers::TWO_SLOTS;
+use relay::{Action, ChannelId, Dispatch, OwnerId, TaskId};
 use wire::publisher::ReportedStatus;
 
 impl Model {
     pub(in crate::machine) fn action(&mut self, action: &Action) -> Verdict {
         match action {
-            Action::Dispatch(sent) => {
-                let owner = self.open_row(sent.channel, &sent.llm_name)?;
-                let epoch = self.sessions.get(&owner.1).map(|session| session.epoch);
-                check(epoch == Some(sent.epoch), || "sent with another epoch".into())?;
-                let most = 1 + self.limits.redispatch;
-                let task = self.task_mut(sent.task)?;
-                task.dispatches += 1;
-                check(!task.over, || format!("{} is sent after its end", sent.task))?;
-                check(!task.delivered, || format!("{} is sent after its first byte", sent.task))?;
-                check(task.dispatches <= most, || format!("{} is sent too often", sent.task))?;
-                let pooled = task.wanted == "pool" && sent.llm_name != "a";
-                let asked = task.wanted == sent.llm_name || pooled;
-                check(asked, || format!("{} goes to {}", sent.task, sent.llm_name))?;
-                task.sent_to.insert(owner.1.clone());
-                task.sent_last = Some(owner.1);
-                if task.dispatches == 1 && asked && !pooled {
-                    let before = self.latest.insert(sent.llm_name.clone(), sent.task);
-                    check(before < Some(sent.task), || format!("{} was overtaken", sent.task))?;
-                }
-                Ok(())
-            }
+            Action::Dispatch(sent) => self.is_sent(sent),
             Action::Wake { channel, task, llm_name, .. } => {
                 let (owner, _) = self.open_row(*channel, llm_name)?;
                 check(llm_name != "a", || "a has no recipe".into())
@@ -75,6 +56,47 @@ impl Model {
             }
             Action::SaveLlm(_) | Action::SaveSession(_) => Ok(()),
         }
+    }
+
+    fn is_sent(&mut self, sent: &Dispatch) -> Verdict {
+        let (_, session) = self.open_row(sent.channel, &sent.llm_name)?;
+        let epoch = self.sessions.get(&session).map(|session| session.epoch);
+        check(epoch == Some(sent.epoch), || "sent with another epoch".into())?;
+        self.overtakes_none(sent)?;
+        let most = 1 + self.limits.redispatch;
+        let row = self.rows.get(&sent.llm_name).and_then(|row| row.id.clone());
+        let task = self.task_mut(sent.task)?;
+        task.dispatches += 1;
+        check(!task.over, || format!("{} is sent after its end", sent.task))?;
+        check(!task.delivered, || format!("{} is sent after its first byte", sent.task))?;
+        check(task.dispatches <= most, || format!("{} is sent too often", sent.task))?;
+        let pooled = task.wanted == "pool" && sent.llm_name != "a";
+        let asked = task.wanted == sent.llm_name || pooled;
+        check(asked, || format!("{} goes to {}", sent.task, sent.llm_name))?;
+        let pool = (sent.llm_name != "a").then_some("pool");
+        let may = task.allowed.as_ref().is_some_and(|key| key.covers(&sent.llm_name, pool));
+        check(may, || format!("{} goes to {} beyond its key", sent.task, sent.llm_name))?;
+        task.sent_to.insert(session.clone());
+        task.sent_last = Some(session);
+        task.row = row;
+        if task.dispatches == 1 && !pooled {
+            let before = self.latest.insert(sent.llm_name.clone(), sent.task);
+            check(before < Some(sent.task), || format!("{} was overtaken", sent.task))?;
+        }
+        Ok(())
+    }
+
+    /// What is to be sent again goes before all that waits behind it. Where one runs at a time, another
+    /// that was sent there and is not over can only be waiting again.
+    fn overtakes_none(&self, sent: &Dispatch) -> Verdict {
+        let row = self.rows.get(&sent.llm_name).and_then(|row| row.id.as_ref());
+        let mut tasks = (0..).map(TaskId).zip(&self.tasks);
+        let waits = |(id, task): &(TaskId, &Task)| {
+            let here = task.wanted == sent.llm_name && task.row.as_ref() == row;
+            *id != sent.task && here && !task.over
+        };
+        let other = tasks.find(waits).filter(|_| sent.llm_name != TWO_SLOTS).map(|(id, _)| id);
+        check(other.is_none(), || format!("{} overtakes {other:?}, which was sent", sent.task))
     }
 
     /// Owner and session of the row that a frame down this channel is for.

@@ -246,6 +246,7 @@ impl Model {
         }
         self.tasks.push(Task {
             wanted: submit.name.clone(),
+            allowed: Some(submit.allowed.clone()),
             notices: submit.notices,
             over: !accepted,
             forgotten: !accepted,

@@ -1,0 +1,171 @@
+//! Sent again before the first byte: where a request waits then, how often, and when not.
+
+use super::{Publisher, World, provider};
+use crate::{Allowed, Submit, TaskId};
+use wire::publisher::{Provider, Register};
+
+fn wakeable(name: &str) -> Provider {
+    Provider { wake_max_wait_seconds: Some(60), ..provider(name, "active") }
+}
+
+/// A pool of these, each with an owner of its own.
+fn pool(world: &mut World, names: &[&str]) -> Vec<Publisher> {
+    let member = |name: &str| Provider { pool: Some("team".into()), ..provider(name, "active") };
+    names.iter().map(|name| world.publish(&format!("owner-{name}"), &[member(name)])).collect()
+}
+
+/// The one that has it.
+fn holder(world: &mut World, publishers: &[Publisher], task: TaskId) -> Publisher {
+    let has = |p: &&Publisher| world.relay.acknowledge(&p.from(), task, world.now).is_ok();
+    publishers.iter().find(has).unwrap().clone()
+}
+
+#[test]
+fn a_request_that_found_its_backend_down_goes_before_those_behind_it() {
+    let mut world = World::new();
+    let publisher = world.publish("mia", &[wakeable("qwen")]);
+    let (first, second) = (world.submit("qwen"), world.submit("qwen"));
+    assert_eq!(world.sent(), [first]);
+    world.fail(&publisher, first, "backend_unreachable");
+    let wake = world.wake().unwrap();
+    world.woken(&publisher, wake);
+    assert_eq!(world.sent(), [first]);
+    world.answer(&publisher, first);
+    assert_eq!(world.sent(), [second]);
+}
+
+#[test]
+fn a_request_that_a_channel_lost_goes_before_those_behind_it() {
+    let mut world = World::new();
+    let publisher = world.publish("mia", &[provider("qwen", "active")]);
+    let (first, second) = (world.submit("qwen"), world.submit("qwen"));
+    assert_eq!(world.sent(), [first]);
+    let session = Some(publisher.session.as_str());
+    let again = world.register("mia", session, &[provider("qwen", "active")]);
+    let publisher = world.open("mia", &again);
+    assert_eq!(world.sent(), [first]);
+    world.answer(&publisher, first);
+    assert_eq!(world.sent(), [second]);
+}
+
+#[test]
+fn a_request_that_another_member_could_not_run_goes_before_those_that_wait_here() {
+    let mut world = World::new();
+    let publishers = pool(&mut world, &["a", "b"]);
+    let running = world.submit("b");
+    let waiting = world.submit("b");
+    let task = world.submit("team");
+    assert_eq!(world.sent(), [running, task], "to the one that has a free slot");
+    world.fail(&publishers[0], task, "backend_unreachable");
+    assert_eq!(world.sent(), []);
+    world.answer(&publishers[1], running);
+    assert_eq!(world.sent(), [task]);
+    world.answer(&publishers[1], task);
+    assert_eq!(world.sent(), [waiting]);
+}
+
+#[test]
+fn a_request_goes_on_to_no_member_that_its_key_does_not_cover() {
+    let mut world = World::new();
+    let publishers = pool(&mut world, &["a", "b"]);
+    let allowed = Allowed::Names(vec!["a".into()]);
+    let request = Submit { name: "team".into(), allowed, streaming: true, notices: false };
+    let task = TaskId(77);
+    world.relay.submit(&request, task, world.now, &mut world.out).unwrap();
+    assert_eq!(world.sent(), [task]);
+    world.fail(&publishers[0], task, "backend_unreachable");
+    assert_eq!(world.failed(), [(task, "backend_unreachable")]);
+}
+
+#[test]
+fn a_key_for_a_pool_opens_it_however_its_owners_write_its_name() {
+    let mut world = World::new();
+    let member = Provider { pool: Some("Team".into()), ..provider("a", "active") };
+    world.publish("mia", &[member]);
+    let allowed = Allowed::Names(vec!["team".into()]);
+    let request = Submit { name: "TEAM".into(), allowed, streaming: true, notices: false };
+    let task = TaskId(77);
+    world.relay.submit(&request, task, world.now, &mut world.out).unwrap();
+    assert_eq!(world.sent(), [task]);
+}
+
+#[test]
+fn a_pool_tries_a_request_three_times_and_not_once_more() {
+    let mut world = World::new();
+    let publishers = pool(&mut world, &["a", "b", "c", "d"]);
+    let task = world.submit("team");
+    for _ in 0..3 {
+        assert_eq!(world.sent(), [task]);
+        let at = holder(&mut world, &publishers, task);
+        world.fail(&at, task, "backend_unreachable");
+    }
+    assert_eq!(world.failed(), [(task, "backend_unreachable")]);
+    assert_eq!(world.relay.gauges().running, 0);
+}
+
+#[test]
+fn a_request_that_every_channel_loses_is_sent_three_times_and_not_once_more() {
+    let mut world = World::new();
+    let set = [provider("qwen", "active")];
+    let mut publisher = world.publish("mia", &set);
+    let task = world.submit("qwen");
+    for _ in 0..3 {
+        assert_eq!(world.sent(), [task]);
+        let again = world.register("mia", Some(&publisher.session), &set);
+        publisher = world.open("mia", &again);
+    }
+    assert_eq!(world.failed(), [(task, "publisher_lost")]);
+    assert_eq!(world.relay.gauges().running, 0);
+}
+
+#[test]
+fn a_request_that_its_owner_stopped_is_tried_nowhere_else() {
+    let mut world = World::new();
+    let publishers = pool(&mut world, &["a", "b"]);
+    let task = world.submit("team");
+    world.take();
+    let at = holder(&mut world, &publishers, task);
+    world.fail(&at, task, "stopped_by_owner");
+    assert_eq!(world.failed(), [(task, "stopped_by_owner")]);
+}
+
+#[test]
+fn who_comes_back_keeps_the_requests_that_it_names_and_has_lost_those_it_does_not() {
+    for named in [true, false] {
+        let mut world = World::new();
+        let publisher = world.publish("mia", &[provider("qwen", "active")]);
+        let task = world.submit("qwen");
+        world.ack(&publisher, task);
+        world.take();
+        let request = Register {
+            protocol: 2,
+            provider_session_id: Some(publisher.session.clone()),
+            inflight: if named { vec![task.to_string(), "0".repeat(32)] } else { Vec::new() },
+            providers: vec![provider("qwen", "active")],
+            ..Register::default()
+        };
+        let owner = &publisher.owner;
+        let again = world.relay.register(owner, &request, world.now, &mut world.out).unwrap();
+        if named {
+            assert_eq!(world.failed(), []);
+            assert_eq!(again.cancel, ["0".repeat(32)], "nobody asked for that one");
+        } else {
+            assert_eq!(world.failed(), [(task, "publisher_lost")]);
+            assert_eq!(world.relay.gauges().running, 0);
+        }
+    }
+}
+
+#[test]
+fn who_comes_back_without_what_it_was_told_to_stop_gives_its_slot_back() {
+    let mut world = World::new();
+    let publisher = world.publish("mia", &[provider("qwen", "active")]);
+    let (first, second) = (world.submit("qwen"), world.submit("qwen"));
+    world.begin(&publisher, first);
+    world.gone(first);
+    world.take();
+    let session = Some(publisher.session.as_str());
+    let again = world.register("mia", session, &[provider("qwen", "active")]);
+    world.open("mia", &again);
+    assert_eq!(world.sent(), [second]);
+}
