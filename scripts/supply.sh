@@ -16,6 +16,9 @@ trap 'rm -rf "$folder"' EXIT
 
 say "licences, bans, sources"
 cargo deny --offline check licenses bans sources
+say "npm: sources, check sums, install scripts"
+command -v node >/dev/null || die "no node: install Node 20 or newer first (nodejs.org)"
+node scripts/packages.mjs
 
 database=${ADVISORY_DB:-$root/../shared/data/advisory-db.tar.xz}
 if [ ! -e "$database" ]; then
