@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
-use relay::{ChannelId, RegisterRefusal, SessionRefusal};
+use relay::{Action, Actions, ChannelId, RegisterRefusal, SessionRefusal};
 use serde::Deserialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wire::control::{Probe, Revoked, event, sse_event};
 use wire::error::code;
-use wire::publisher::{Heartbeat, Register};
+use wire::publisher::{Heartbeat, Register, Registered};
 
 /// `POST _provider-register`.
 pub(crate) async fn register(
@@ -38,8 +38,11 @@ pub(crate) async fn register(
     let request: Register = body::json(body, app.times.body_idle).await?;
     let began = Instant::now();
     let owner = principal.owner();
-    let registered =
-        app.driver.with(|relay, now, out| relay.register(&owner, &request, now, out))?;
+    let registered = app.driver.with(|relay, now, out| {
+        let registered = relay.register(&owner, &request, now, out);
+        // Before anything else happens, so that the log has the relay's order.
+        registered.inspect(|registered| tell(registered, out))
+    })?;
     // The rows must survive a crash that follows the answer.
     app.driver.save().await.map_err(ApiError::internal)?;
     tracing::info!(
@@ -51,6 +54,18 @@ pub(crate) async fn register(
         "a publisher registered"
     );
     Ok((StatusCode::CREATED, Json(registered)).into_response())
+}
+
+/// Which models it publishes now, and which are withdrawn by it.
+fn tell(registered: &Registered, actions: &Actions) {
+    for llm in &registered.llms {
+        tracing::debug!(llm = llm.name, "a model is published");
+    }
+    for action in actions {
+        if let Action::SaveTombstone(stone) = action {
+            tracing::debug!(llm = stone.name, "a model is withdrawn");
+        }
+    }
 }
 
 /// Session ids are bearer-like: logs get their beginning only.

@@ -123,9 +123,10 @@ async fn a_publisher_killed_while_its_recipe_runs_does_not_run_it_again() {
     let folder = tempfile::tempdir().unwrap();
     let (ran, open) = (folder.path().join("ran"), folder.path().join("open"));
     let script = format!(
-        "echo ran >> {}; until [ -e {} ]; do sleep 0.02; done; touch {}",
+        "echo ran >> {}; until [ -e {} ] || [ ! -d {} ]; do sleep 0.02; done; touch {}",
         ran.display(),
         open.display(),
+        folder.path().display(),
         backend.flag().display()
     );
     let recipe = json!({"type": "command", "command": "sh", "args": ["-c", script],

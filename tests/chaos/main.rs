@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 mod broken_files;
+mod cast;
 mod clock;
 mod disk_full;
 mod drain;
@@ -11,6 +12,9 @@ mod herd;
 mod hole;
 mod killed;
 mod leaving;
+mod loss;
+mod namespace;
+mod phases;
 mod revoked;
 mod story;
 mod waking;

@@ -35,6 +35,8 @@ pub struct Proxy {
     /// `http://127.0.0.1:…`
     pub url: String,
     fault: Arc<watch::Sender<Fault>>,
+    /// Whether something that goes upstream waits.
+    held: Arc<watch::Sender<bool>>,
     _serving: AbortOnDropHandle<()>,
 }
 
@@ -45,24 +47,38 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let fault = Arc::new(watch::Sender::new(Fault::None));
-        let faults = Arc::clone(&fault);
+        let held = Arc::new(watch::Sender::new(false));
+        let (faults, holds) = (Arc::clone(&fault), Arc::clone(&held));
         let serving = tokio::spawn(async move {
             let connections = Mutex::new(Vec::new());
             while let Ok((near, _)) = listener.accept().await {
-                let connection = tokio::spawn(connect(near, upstream.clone(), faults.subscribe()));
+                let (faults, holds) = (faults.subscribe(), Arc::clone(&holds));
+                let connection = tokio::spawn(connect(near, upstream.clone(), faults, holds));
                 connections.lock().push(AbortOnDropHandle::new(connection));
             }
         });
-        Self { url, fault, _serving: AbortOnDropHandle::new(serving) }
+        Self { url, fault, held, _serving: AbortOnDropHandle::new(serving) }
     }
 
     /// From now on.
     pub fn set(&self, fault: Fault) {
+        self.held.send_replace(false);
         self.fault.send_replace(fault);
+    }
+
+    /// Waits until something that goes upstream is held back.
+    pub async fn until_held(&self) {
+        let is_held = async || self.held.borrow().then_some(());
+        crate::until("the proxy holds something back", is_held).await;
     }
 }
 
-async fn connect(near: TcpStream, upstream: String, mut faults: watch::Receiver<Fault>) {
+async fn connect(
+    near: TcpStream,
+    upstream: String,
+    mut faults: watch::Receiver<Fault>,
+    held: Arc<watch::Sender<bool>>,
+) {
     let fault = *faults.borrow_and_update();
     let Ok(far) = TcpStream::connect(upstream).await else { return };
     for socket in [&near, &far] {
@@ -74,8 +90,8 @@ async fn connect(near: TcpStream, upstream: String, mut faults: watch::Receiver<
         return reset(&spare);
     }
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-    let up = carry(near_in, far_out, faults.clone());
-    let down = carry(far_in, near_out, faults.clone());
+    let up = carry(near_in, far_out, faults.clone(), Some(&held));
+    let down = carry(far_in, near_out, faults.clone(), None);
     let mut ends = faults.clone();
     let broken = async {
         let over = |fault: &Fault| matches!(fault, Fault::Reset | Fault::Down);
@@ -104,6 +120,7 @@ async fn carry(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut faults: watch::Receiver<Fault>,
+    held: Option<&watch::Sender<bool>>,
 ) -> (OwnedReadHalf, OwnedWriteHalf) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -121,6 +138,9 @@ async fn carry(
             Fault::Latency(time) => tokio::time::sleep(time).await,
             Fault::Bandwidth(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             Fault::Held => {
+                if let Some(held) = held {
+                    held.send_replace(true);
+                }
                 let _ = faults.wait_for(|fault| *fault != Fault::Held).await;
             }
             Fault::None | Fault::Slice(_) | Fault::Reset | Fault::Down => {}

@@ -42,6 +42,11 @@ impl Mcpd {
         Self::start_in(Arc::new(tempfile::tempdir().unwrap()), 0, scale, "info").await
     }
 
+    /// The same, and it tells what it sends to whom.
+    pub async fn telling(scale: f64) -> Self {
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), 0, scale, "mcpd=debug").await
+    }
+
     /// On a folder of the test's choice, with these environment variables.
     pub async fn in_folder(folder: TempDir, environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(program("mcpd"));

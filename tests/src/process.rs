@@ -182,13 +182,16 @@ pub trait CommandLine {
     }
 }
 
-/// Waits until a process that is not ours has ended; nobody may have taken note of its end yet.
+/// Waits until a process that is not ours has ended.
 pub async fn gone(pid: &str) {
+    crate::until("the process is gone", async || is_gone(pid).then_some(())).await;
+}
+
+/// Whether a process that is not ours has ended; nobody may have taken note of its end yet.
+#[must_use]
+pub fn is_gone(pid: &str) -> bool {
     let stat = Path::new("/proc").join(pid.trim()).join("stat");
-    crate::until("the process is gone", async || {
-        std::fs::read_to_string(&stat).map_or(Some(()), |s| s.contains(") Z ").then_some(()))
-    })
-    .await;
+    std::fs::read_to_string(stat).map_or(true, |stat| stat.contains(") Z "))
 }
 
 impl Drop for Process {

@@ -210,13 +210,16 @@ impl Backends {
     ) -> Result<Duration, WakeError> {
         self.set(backend, BackendState::Waking, None);
         let name = backend.name();
-        let watch = |step| {
-            if matches!(step, Step::NotReady(_)) {
-                self.beat.notify_one();
-            }
+        let watch = |step| match step {
+            // What it is stays out of the log.
+            Step::Recipe(_) => tracing::debug!(llm = name, "the wake recipe begins"),
+            Step::NotReady(_) => self.beat.notify_one(),
+            Step::Done(_) | Step::Ready => {}
         };
         let result = if self.wakes.begin(name) {
-            wake::wake(&self.http, provider, watch).await
+            let result = wake::wake(&self.http, provider, watch).await;
+            tracing::debug!(llm = name, "the wake ends");
+            result
         } else {
             let max_wait = provider.wake.as_ref().map(|wake| wake.max_wait).unwrap_or_default();
             wake::until_ready(&self.http, provider, Instant::now(), max_wait, watch).await
