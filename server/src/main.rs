@@ -18,6 +18,11 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use wire::token::{CreateToken, TokenInfo};
 
+/// A crowd that comes back at once takes ten times the memory that it needs a moment later: this
+/// allocator gives it back to the system, the usual one keeps it.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Lists the language models that people publish from their own machines, and relays calls to them.
 #[derive(Debug, Parser)]
 #[command(version)]
