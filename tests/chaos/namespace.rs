@@ -9,11 +9,11 @@ use tempfile::TempDir;
 /// Inside of a namespace of its own every port is free.
 pub(crate) const PORT: u16 = 8080;
 
-/// A namespace with a wire to it. Server and publisher live inside, and speak over its own loopback;
+/// A namespace with a wire to it. Server and publisher live inside and speak over its own loopback;
 /// the test looks in through the wire.
 pub(crate) struct Namespace {
     name: String,
-    /// The third part of the wire's addresses: tests that run beside each other have different ones.
+    /// The third part of the wire's addresses: tests that run beside each other have others.
     net: u8,
 }
 
@@ -58,8 +58,8 @@ impl Namespace {
         server
     }
 
-    /// From now on such packets that arrive inside are dropped, and nobody is told; false where this
-    /// machine does not let us.
+    /// From now on such packets that arrive inside are dropped, and nobody is told; false where
+    /// this machine does not let us.
     pub(crate) fn drops(&self, such: &str) -> bool {
         run(&format!("ip netns exec {} iptables -A INPUT {such} -j DROP", self.name))
     }

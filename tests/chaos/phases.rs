@@ -1,5 +1,5 @@
-//! SIGKILL and SIGSTOP of server, publisher and backend in every phase of a request, on purpose. The
-//! checker of the stories says what came of it, and in the end the next call must be answered.
+//! SIGKILL and SIGSTOP of server, publisher and backend in every phase of a request, on purpose.
+//! The checker of the stories says what came of it, and then the next call must be answered.
 
 use crate::cast::{Ask, BLOWS, Blow, Cast, Victim};
 use e2e::fault::Fault;
@@ -128,4 +128,22 @@ async fn reach(phase: Phase, cast: &mut Cast) -> JoinHandle<Vec<bool>> {
         e2e::until("the server drains", drains).await;
     }
     callers
+}
+
+#[tokio::test]
+async fn a_model_that_leaves_and_returns_while_its_recipe_runs_is_not_woken_beside_it() {
+    // In this scale a minute: longer than a recipe counts whose publisher was killed.
+    let cast = Cast::new(Duration::from_secs(6)).await;
+    cast.sleep();
+    cast.until_asleep().await;
+    let ask = |begin| Ask { begin, pieces: 2, pause: 1, patience: Duration::from_secs(60) };
+    let first = tokio::spawn(cast.call(0, &ask(Duration::ZERO)));
+    e2e::until("the recipe runs", async || cast.file("recipe").exists().then_some(())).await;
+    cast.publish(false);
+    assert!(!first.await.unwrap(), "it was withdrawn");
+    cast.publish(true);
+    let second = cast.call(1, &ask(Duration::from_secs(4)));
+    assert!(second.await, "the first run has woken it");
+    let (_, breaches) = cast.end().await;
+    assert!(breaches.is_empty(), "{breaches:#?}");
 }

@@ -1,6 +1,6 @@
-//! Stories on real processes: callers ask and leave while servers, publishers and backends are killed
-//! or stopped, models are withdrawn and fall asleep, and the network misbehaves. The checker of the
-//! simulation reads what all of them logged. `TRUST_SEED` tells one story again.
+//! Stories on real processes: callers ask and leave while servers, publishers and backends are
+//! killed or stopped, models are withdrawn and fall asleep, and the network misbehaves. The checker
+//! of the simulation reads what all of them logged. `TRUST_SEED` tells one story again.
 
 use crate::cast::{Ask, BLOWS, Cast};
 use e2e::fault::Fault;

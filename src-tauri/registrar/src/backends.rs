@@ -216,7 +216,7 @@ impl Backends {
             Step::NotReady(_) => self.beat.notify_one(),
             Step::Done(_) | Step::Ready => {}
         };
-        let result = if self.wakes.begin(name) {
+        let result = if let Some(_at_work) = self.wakes.begin(name) {
             let result = wake::wake(&self.http, provider, watch).await;
             tracing::debug!(llm = name, "the wake ends");
             result
@@ -224,9 +224,11 @@ impl Backends {
             let max_wait = provider.wake.as_ref().map(|wake| wake.max_wait).unwrap_or_default();
             wake::until_ready(&self.http, provider, Instant::now(), max_wait, watch).await
         };
-        self.wakes.end(name);
         match &result {
-            Ok(took) => tracing::info!(llm = name, ms = took.as_millis(), "awake"),
+            Ok(took) => {
+                self.wakes.awake(name);
+                tracing::info!(llm = name, ms = took.as_millis(), "awake");
+            }
             // The cause may quote the recipe's output: for the owner's screen, not for a log file.
             Err(error) => tracing::warn!(llm = name, code = error.code, "the wake failed"),
         }

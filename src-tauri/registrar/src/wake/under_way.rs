@@ -12,8 +12,21 @@ use std::time::Duration;
 pub(crate) struct UnderWay {
     file: PathBuf,
     again: Duration,
-    /// When each began, unix ms.
-    began: Mutex<BTreeMap<String, u64>>,
+    marks: Mutex<Marks>,
+}
+
+/// When each began, unix ms.
+struct Marks {
+    /// Here: at work until it ends.
+    own: BTreeMap<String, u64>,
+    /// By an earlier process, which cannot tell any more.
+    left: BTreeMap<String, u64>,
+}
+
+/// A recipe is at work; dropped when the wake has ended, whatever way.
+pub(crate) struct Mark<'a> {
+    under_way: &'a UnderWay,
+    name: String,
 }
 
 impl UnderWay {
@@ -21,36 +34,49 @@ impl UnderWay {
     pub(crate) fn of(home: &Home, again: Duration) -> Self {
         let file = home.wakes();
         let left = std::fs::read(&file).ok();
-        let began = left.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-        Self { file, again, began: Mutex::new(began) }
+        let left = left.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        Self { file, again, marks: Mutex::new(Marks { own: BTreeMap::new(), left }) }
     }
 
-    /// Notes that the recipe begins; false when an earlier process began it just now.
-    pub(crate) fn begin(&self, name: &str) -> bool {
+    /// Notes that the recipe begins; `None` while it is at work, by this process (its entry may have
+    /// left the file and come back) or by an earlier one that began it just now.
+    pub(crate) fn begin(&self, name: &str) -> Option<Mark<'_>> {
         let now = unix_ms();
-        let mut began = self.began.lock();
+        let mut marks = self.marks.lock();
         let again = u64::try_from(self.again.as_millis()).unwrap_or(u64::MAX);
         // A time to come is none of ours: the clock was set back.
-        if began.get(name).is_some_and(|at| *at <= now && now - at < again) {
-            return false;
+        let left = marks.left.get(name).is_some_and(|at| *at <= now && now - at < again);
+        if left || marks.own.contains_key(name) {
+            return None;
         }
-        began.insert(name.to_owned(), now);
-        self.write(&began);
-        true
+        marks.left.remove(name);
+        marks.own.insert(name.to_owned(), now);
+        self.write(&marks);
+        Some(Mark { under_way: self, name: name.to_owned() })
     }
 
-    /// The wake has ended, whatever way.
-    pub(crate) fn end(&self, name: &str) {
-        let mut began = self.began.lock();
-        began.remove(name);
-        self.write(&began);
+    /// The backend is awake: what an earlier process began is over.
+    pub(crate) fn awake(&self, name: &str) {
+        let mut marks = self.marks.lock();
+        if marks.left.remove(name).is_some() {
+            self.write(&marks);
+        }
     }
 
-    fn write(&self, began: &BTreeMap<String, u64>) {
-        let text = serde_json::to_vec(began).unwrap_or_default();
+    fn write(&self, marks: &Marks) {
+        let all: BTreeMap<_, _> = marks.left.iter().chain(&marks.own).collect();
+        let text = serde_json::to_vec(&all).unwrap_or_default();
         if let Err(error) = write_private(&self.file, &text) {
             tracing::warn!(%error, "the wakes under way cannot be written down");
         }
+    }
+}
+
+impl Drop for Mark<'_> {
+    fn drop(&mut self) {
+        let mut marks = self.under_way.marks.lock();
+        marks.own.remove(&self.name);
+        self.under_way.write(&marks);
     }
 }
 
@@ -66,13 +92,26 @@ mod tests {
         let home = Home::at(folder.path()).unwrap();
         let again = Duration::from_secs(30);
         let killed = UnderWay::of(&home, again);
-        assert!(killed.begin("a") && killed.begin("b"));
-        killed.end("b");
+        let (a, b) = (killed.begin("a"), killed.begin("b"));
+        assert!(a.is_some() && b.is_some());
+        drop(b);
         let next = UnderWay::of(&home, again);
-        assert!(!next.begin("a"), "its recipe may still be at work");
-        assert!(next.begin("b"));
-        assert!(UnderWay::of(&home, Duration::ZERO).begin("a"), "later it may run again");
+        assert!(next.begin("a").is_none(), "its recipe may still be at work");
+        assert!(next.begin("b").is_some());
+        assert!(UnderWay::of(&home, Duration::ZERO).begin("a").is_some(), "later it may run again");
+        next.awake("a");
+        assert!(next.begin("a").is_some(), "it was seen to end");
         std::fs::write(home.wakes(), "{ \"a\": ").unwrap();
-        assert!(UnderWay::of(&home, again).begin("a"), "a broken file forbids nothing");
+        assert!(UnderWay::of(&home, again).begin("a").is_some(), "a broken file forbids nothing");
+    }
+
+    #[test]
+    fn what_this_process_began_is_not_begun_again_however_long_it_takes() {
+        let folder = tempfile::tempdir().unwrap();
+        let under_way = UnderWay::of(&Home::at(folder.path()).unwrap(), Duration::ZERO);
+        let first = under_way.begin("a");
+        assert!(first.is_some() && under_way.begin("a").is_none());
+        drop(first);
+        assert!(under_way.begin("a").is_some());
     }
 }
