@@ -13,6 +13,8 @@ pub const IDLE_CONNECTION: Duration = Duration::from_secs(5);
 pub const BACKEND_CONNECT: Duration = Duration::from_secs(5);
 /// A connection to a backend that has answered is asked again within this time.
 pub const BACKEND_IDLE: Duration = Duration::from_secs(1);
+/// One that breaks off so soon after it was asked again was being closed, most likely.
+pub const BACKEND_CLOSES: Duration = Duration::from_millis(500);
 /// Such connections, over all backends.
 pub const BACKEND_LINES: usize = 64;
 /// Models of one backend that are offered to choose from.

@@ -30,8 +30,8 @@ type Connection = http1::Connection<Stream, Body>;
 /// Asks backends: never through a proxy, which would see the prompts.
 ///
 /// A connection that has answered is asked again within [`limits::BACKEND_IDLE`]. Backends close idle
-/// ones at moments of their own choice, all that we know after 5 s and more, and a request that meets
-/// such a moment cannot be sent again without running it twice.
+/// ones at moments of their own choice, most after 5 s and more. A request that meets such a moment
+/// breaks off at once and without a word: it is asked once more, on a connection of its own.
 #[derive(Clone)]
 pub(crate) struct Asker {
     connector: HttpsConnector<HttpConnector>,
@@ -73,19 +73,22 @@ impl Asker {
     pub(crate) async fn ask(&self, request: Request) -> Result<Answer, Unanswered> {
         let url = request.url().clone();
         let origin = url.origin().ascii_serialization();
-        let mut request = in_origin_form(request)?;
-        loop {
-            let (line, fresh) = match self.idle(&origin).await {
-                Some(line) => (line, false),
-                None => (self.connect(&url, &origin).await?, true),
-            };
-            request = match line.send(request, &self.idle).await {
+        if let Some(line) = self.idle(&origin).await
+            && let Some(again) = request.try_clone()
+        {
+            let asked = Instant::now();
+            match line.send(in_origin_form(again)?, &self.idle).await {
                 Ok(answer) => return Ok(answer),
-                // It was closed before anything was sent.
-                Err((_, Some(unsent))) if !fresh => unsent,
-                Err((error, _)) => return Err(Unanswered::Broken(network(&error))),
+                // Later than that it had begun to work.
+                Err(error) if asked.elapsed() >= limits::BACKEND_CLOSES => {
+                    return Err(Unanswered::Broken(network(&error)));
+                }
+                Err(_) => {}
             }
         }
+        let line = self.connect(&url, &origin).await?;
+        let sent = line.send(in_origin_form(request)?, &self.idle).await;
+        sent.map_err(|error| Unanswered::Broken(network(&error)))
     }
 
     /// Closes connections that nobody asked again.
@@ -127,23 +130,18 @@ impl Asker {
 }
 
 impl Line {
-    /// Sends a request and waits for the head of its answer. An error comes with the request when
-    /// nothing of it was sent.
+    /// Sends a request and waits for the head of its answer.
     async fn send(
         mut self,
         request: http::Request<Body>,
         idle: &Idle,
-    ) -> Result<Answer, (hyper::Error, Option<http::Request<Body>>)> {
-        let mut sent = pin!(self.sender.try_send_request(request));
+    ) -> Result<Answer, hyper::Error> {
+        let mut sent = pin!(self.sender.send_request(request));
         let answer = poll_fn(|context| {
             drive(&mut self.connection, context);
             sent.as_mut().poll(context)
         });
-        let answer = answer.await.map_err(|mut error| {
-            let unsent = error.take_message();
-            (error.into_error(), unsent)
-        })?;
-        let (head, body) = answer.into_parts();
+        let (head, body) = answer.await?.into_parts();
         let (status, headers) = (head.status, head.headers);
         Ok(Answer { status, headers, line: Some(self), body, end: None, idle: Arc::clone(idle) })
     }
@@ -337,21 +335,27 @@ mod tests {
         }
     }
 
-    async fn answer(socket: &mut TcpStream, bytes: &[u8]) {
+    async fn heard(socket: &mut TcpStream) {
         let mut heard = Vec::new();
         while !heard.ends_with(b"hello") {
             assert!(socket.read_buf(&mut heard).await.unwrap() > 0, "the question broke off");
         }
+    }
+
+    async fn answer(socket: &mut TcpStream, bytes: &[u8]) {
+        heard(socket).await;
         socket.write_all(bytes).await.unwrap();
     }
 
+    /// The next connection, answered with these bytes.
+    async fn first_of(backend: &Backend, bytes: &[u8]) -> TcpStream {
+        let mut socket = backend.accept().await;
+        answer(&mut socket, bytes).await;
+        socket
+    }
+
     async fn first(backend: &Backend, asker: &Asker, bytes: &[u8]) -> (Answer, TcpStream) {
-        let there = async {
-            let mut socket = backend.accept().await;
-            answer(&mut socket, bytes).await;
-            socket
-        };
-        tokio::join!(async { backend.ask(asker).await.unwrap() }, there)
+        tokio::join!(async { backend.ask(asker).await.unwrap() }, first_of(backend, bytes))
     }
 
     async fn text(answer: Answer) -> String {
@@ -377,6 +381,28 @@ mod tests {
             assert_eq!(text(answer).await, "ok");
             drop(socket);
         }
+    }
+
+    #[tokio::test]
+    async fn a_question_that_meets_the_end_of_a_used_connection_is_asked_once_more() {
+        let (backend, asker) = (Backend::new().await, Asker::new().unwrap());
+        let (answer, mut socket) = first(&backend, &asker, WHOLE).await;
+        assert_eq!(text(answer).await, "ok");
+        // The backend closes it while the question is on its way.
+        let closes = async {
+            heard(&mut socket).await;
+            drop(socket);
+            first_of(&backend, WHOLE).await
+        };
+        let (answer, socket) = tokio::join!(backend.ask(&asker), closes);
+        assert_eq!(text(answer.unwrap()).await, "ok");
+        drop(socket);
+        // On a connection of its own it is not.
+        let dies = async {
+            heard(&mut backend.accept().await).await;
+        };
+        let (answer, ()) = tokio::join!(backend.ask(&asker), dies);
+        assert!(matches!(answer, Err(Unanswered::Broken(_))));
     }
 
     #[tokio::test]
