@@ -3,7 +3,6 @@
 use crate::namespace::{Namespace, PORT, token};
 use e2e::agent::{Home, provider};
 use e2e::figure::{figure, ms};
-use e2e::process::{Process, program};
 use serde_json::Value;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -18,10 +17,7 @@ async fn both_sides_notice_a_black_hole_in_time() {
     let caller = token(&folder, "tom", "infer");
     let home =
         Home::with(&format!("http://127.0.0.1:{PORT}"), &[provider("qwen", "http://127.0.0.1:9")]);
-    let mut command = namespace.command(program("mcplocal-agent"));
-    command.arg("run").env("MCPCTL_HOME", home.file(".")).env("MCPCTL_KEYCHAIN", "off");
-    command.env("MCPCTL_TOKEN", token(&folder, "mia", "publish")).env("RUST_LOG", "info");
-    let _agent = Process::start("agent", &mut command, folder.path());
+    let _agent = namespace.agent(&home, &folder);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let connected = async || {
         let url = format!("{}/api/v1/llms/qwen", namespace.url());

@@ -4,7 +4,7 @@ use crate::cast::{Ask, BOUNDS, tell, teller};
 use crate::namespace::{Namespace, PORT, token};
 use e2e::agent::{Home, provider};
 use e2e::figure::{figure, times};
-use e2e::process::{Process, program};
+use e2e::process::program;
 use e2e::story::Story;
 use e2e::world::and;
 use futures_util::future::join_all;
@@ -34,10 +34,7 @@ async fn every_call_is_answered_whole_where_packets_get_lost() {
     if !namespace.drops("-m statistic --mode random --probability 0.05") {
         return figure(PROMISE, "skipped: no iptables with statistics here", "all");
     }
-    let mut command = namespace.command(program("mcplocal-agent"));
-    command.arg("run").env("MCPCTL_HOME", home.file(".")).env("MCPCTL_KEYCHAIN", "off");
-    command.env("MCPCTL_TOKEN", token(&folder, "mia", "publish")).env("RUST_LOG", "debug");
-    let agent = Process::start("agent", &mut command, folder.path());
+    let agent = namespace.agent(&home, &folder);
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let at_rest = async || {
         let url = format!("{}/api/v1/llms/qwen", namespace.url());

@@ -1,5 +1,6 @@
 //! A network namespace of a test's own, where packets can be lost.
 
+use e2e::agent::Home;
 use e2e::process::{Process, program};
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -56,6 +57,14 @@ impl Namespace {
         let server = Process::start("mcpd", &mut command, folder.path());
         e2e::until("mcpd listens", async || server.out().contains("listening").then_some(())).await;
         server
+    }
+
+    /// Starts an agent inside.
+    pub(crate) fn agent(&self, home: &Home, folder: &TempDir) -> Process {
+        let mut command = self.command(program("mcplocal-agent"));
+        command.arg("run").env("MCPCTL_HOME", home.file(".")).env("MCPCTL_KEYCHAIN", "off");
+        command.env("MCPCTL_TOKEN", token(folder, "mia", "publish")).env("RUST_LOG", "debug");
+        Process::start("agent", &mut command, folder.path())
     }
 
     /// From now on such packets that arrive inside are dropped, and nobody is told; false where

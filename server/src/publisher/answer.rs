@@ -203,10 +203,10 @@ pub(crate) fn answer_head(headers: &HeaderMap) -> Result<AnswerHead, ApiError> {
     if let Some(kind) = headers.get(header::CONTENT_TYPE) {
         out.insert(header::CONTENT_TYPE, kind.clone());
     }
-    for name in wire::headers::TO_CALLER {
-        let prefixed = format!("{}{name}", wire::headers::BACKEND_PREFIX);
-        if let Some(value) = headers.get(&prefixed) {
-            out.insert(HeaderName::from_static(name), value.clone());
+    for (name, value) in headers {
+        let name = name.as_str().strip_prefix(wire::headers::BACKEND_PREFIX);
+        if let Some(name) = wire::headers::TO_CALLER.iter().find(|listed| name == Some(**listed)) {
+            out.append(HeaderName::from_static(name), value.clone());
         }
     }
     Ok(AnswerHead { status: status_of(status)?, headers: out, length: None })

@@ -60,6 +60,11 @@ impl Channel {
         let ended = || Signal::Ended(Ending::Lost("the control channel ended".into()));
         self.signals.recv().await.unwrap_or_else(ended)
     }
+
+    /// The next signal, if it is there already.
+    pub(crate) fn waiting(&mut self) -> Option<Signal> {
+        self.signals.try_recv().ok()
+    }
 }
 
 struct Reader {

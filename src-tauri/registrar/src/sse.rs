@@ -2,6 +2,8 @@
 //!
 //! Pure: bytes in, events out. Comments produce nothing; whoever needs signs of life counts bytes.
 
+use std::borrow::Cow;
+
 /// One dispatched event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
@@ -64,7 +66,7 @@ impl Decoder {
                     continue;
                 }
             }
-            let end = bytes.iter().position(|b| matches!(b, b'\r' | b'\n'));
+            let end = memchr::memchr2(b'\r', b'\n', bytes);
             let part = &bytes[..end.unwrap_or(bytes.len())];
             if self.line.len() + part.len() > self.line_limit {
                 return Err(TooLong::Line(self.line_limit));
@@ -94,13 +96,13 @@ impl Decoder {
             None => (line, &b""[..]),
         };
         match field {
-            b"event" => self.name = String::from_utf8_lossy(value).into_owned(),
+            b"event" => self.name = text(value).into_owned(),
             b"data" => {
                 if self.has_data {
                     self.data.push('\n');
                 }
                 self.has_data = true;
-                self.data.push_str(&String::from_utf8_lossy(value));
+                self.data.push_str(&text(value));
                 if self.data.len() > self.event_limit {
                     return Err(TooLong::Event(self.event_limit));
                 }
@@ -119,6 +121,11 @@ impl Decoder {
             events.push(Event { name, data });
         }
     }
+}
+
+/// As text; nearly always it is, and that is fast to see.
+fn text(value: &[u8]) -> Cow<'_, str> {
+    std::str::from_utf8(value).map_or_else(|_| String::from_utf8_lossy(value), Cow::Borrowed)
 }
 
 #[cfg(test)]

@@ -201,10 +201,11 @@ fn head(answer: &Answer) -> HeaderMap {
     if let Some(kind) = answer.headers.get(header::CONTENT_TYPE) {
         head.insert(header::CONTENT_TYPE, kind.clone());
     }
-    for name in headers::TO_CALLER {
-        let prefixed = HeaderName::try_from(format!("{}{name}", headers::BACKEND_PREFIX));
-        if let (Some(value), Ok(prefixed)) = (answer.headers.get(*name), prefixed) {
-            head.insert(prefixed, value.clone());
+    for (name, value) in &answer.headers {
+        if headers::TO_CALLER.contains(&name.as_str())
+            && let Ok(prefixed) = format!("{}{name}", headers::BACKEND_PREFIX).try_into()
+        {
+            head.append::<HeaderName>(prefixed, value.clone());
         }
     }
     head

@@ -61,7 +61,8 @@ impl Tasks {
         }
         self.board.send_modify(|status| status.running.push(shown));
         let leave = Leave { tasks: Arc::clone(self), id, outcome: None };
-        let work = work(stop);
+        // The runtime moves what it is given, more than once.
+        let work = Box::pin(work(stop));
         self.tracker.spawn(async move {
             let mut leave = leave;
             leave.outcome = Some(work.await);

@@ -84,7 +84,7 @@ impl Link<'_> {
                     }
                 }
                 signal = self.channel.next() => {
-                    if let Some(ending) = self.hear(signal) {
+                    if let Some(ending) = self.hear_all(signal) {
                         return Some(ending);
                     }
                 }
@@ -150,6 +150,18 @@ impl Link<'_> {
         for id in reply.cancel.iter().chain(&reply.unknown) {
             self.driver.tasks.cancel(id);
         }
+    }
+
+    /// This one, and what came with it.
+    fn hear_all(&mut self, first: Signal) -> Option<Ending> {
+        let mut next = Some(first);
+        while let Some(signal) = next {
+            if let Some(ending) = self.hear(signal) {
+                return Some(ending);
+            }
+            next = self.channel.waiting();
+        }
+        None
     }
 
     fn hear(&mut self, signal: Signal) -> Option<Ending> {

@@ -29,7 +29,7 @@ impl Tail {
 }
 
 fn last_number(text: &[u8], name: &[u8]) -> Option<u64> {
-    let at = text.windows(name.len()).rposition(|window| window == name)?;
+    let at = memchr::memmem::rfind(text, name)?;
     let rest = text[at + name.len()..].trim_ascii_start();
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     std::str::from_utf8(&rest[..digits]).ok()?.parse().ok()
