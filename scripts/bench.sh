@@ -20,5 +20,16 @@ say "building, optimised (the first time takes minutes)"
 cargo build --release --locked --bins -p mcpd -p mcpctl -p registrar -p bench
 say "measuring; leave the machine alone"
 "$CARGO_TARGET_DIR/release/bench" --rounds "${ROUNDS:-5}" ${KEEP:+--keep} ${ROADS:+--roads-only} "${peers[@]}"
+[ -z "${ROADS:-}" ] || exit 0
 say "the parts without sockets"
-[ -n "${ROADS:-}" ] || cargo bench --locked -p bench --bench pure
+parts=$(mktemp)
+trap 'rm -f "$parts"' EXIT
+cargo bench --locked -p bench --bench pure | tee "$parts"
+[ -n "${KEEP:-}" ] || exit 0
+page=docs/benchmarks.md begin='<!-- parts: begin -->' end='<!-- parts: end -->'
+{
+    sed "/^$begin/q" $page
+    printf '\n```text\n%s\n```\n\n' "$(grep '[─│]' "$parts")"
+    sed -n "/^$end/,\$p" $page
+} >"$parts.md"
+mv "$parts.md" $page

@@ -11,6 +11,8 @@ pub const HEADER_BYTES: usize = 64 * 1024;
 pub const BODY_IDLE: Duration = Duration::from_secs(15);
 /// Connections at once; further ones wait in the kernel's queue.
 pub const CONNECTIONS: usize = 20_000;
+/// Connections that wait in the kernel's queue; one that finds no room there tries again after a second.
+pub const BACKLOG: u32 = 4096;
 /// A peer that acknowledges nothing for this long is gone.
 pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
 /// Frames that may wait in one control channel; one more and the channel is closed.

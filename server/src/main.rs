@@ -5,11 +5,13 @@
 use anyhow::{Context as _, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use mcpd::config::{Config, Flags};
+use mcpd::limits;
 use mcpd::store::{Store, sqlite::SqliteStore};
-use std::io::IsTerminal as _;
+use std::io::{self, IsTerminal as _};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -143,8 +145,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
              mcpd --data-dir {dir} token create --user NAME --scope admin"
         );
     }
-    let listener = TcpListener::bind(config.listen)
-        .await
+    let listener = listen(config.listen)
         .with_context(|| format!("cannot listen on {}; is it taken?", config.listen))?;
     println!("mcpd listening on http://{}", listener.local_addr()?);
     let shutdown = CancellationToken::new();
@@ -152,6 +153,14 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     mcpd::serve(listener, store, config.time_scale, &shutdown).await?;
     signals.abort();
     Ok(())
+}
+
+/// As `TcpListener::bind`, with room for a crowd that comes back at once.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(limits::BACKLOG)
 }
 
 /// The first SIGTERM or SIGINT drains, the second ends the process now.
