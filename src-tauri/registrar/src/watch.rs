@@ -12,7 +12,7 @@ use crate::power::Power;
 use jiff::Zoned;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -43,7 +43,7 @@ pub fn start(
 ) -> (watch::Receiver<Arc<Snapshot>>, JoinHandle<()>) {
     let path = home.config();
     let (snapshot, power) = <_>::default();
-    let mut state = State { path, text: None, emptied: false, snapshot, power };
+    let mut state = State { path, text: None, emptied: None, snapshot, power };
     state.look();
     state.hold();
     let (sender, receiver) = watch::channel(Arc::new(state.snapshot.clone()));
@@ -54,8 +54,8 @@ struct State {
     path: PathBuf,
     /// What was read last; `None` before the first look and after a failed one.
     text: Option<String>,
-    /// The file was empty, or gone, at the last look and not at the one before.
-    emptied: bool,
+    /// The file was empty, or gone, at the last look: since when.
+    emptied: Option<Option<SystemTime>>,
     snapshot: Snapshot,
     power: Power,
 }
@@ -72,11 +72,15 @@ impl State {
             }
         };
         let was_there = self.text.as_ref().is_some_and(|text| !text.trim().is_empty());
-        // Whoever writes in place empties the file first: that is believed at the second look.
-        if text.trim().is_empty() && was_there && !std::mem::replace(&mut self.emptied, true) {
-            return false;
+        // Whoever writes in place empties the file first: that is believed at a second look, if
+        // nobody wrote in between.
+        if text.trim().is_empty() && was_there {
+            let since = Some(file::modified(&self.path));
+            if std::mem::replace(&mut self.emptied, since) != since {
+                return false;
+            }
         }
-        self.emptied = false;
+        self.emptied = None;
         if self.text.as_ref() == Some(&text) {
             return false;
         }
@@ -138,7 +142,7 @@ mod tests {
     use super::{Snapshot, State, start};
     use crate::home::Home;
     use std::sync::Arc;
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
     use tokio::sync::watch::Receiver;
     use tokio_util::sync::CancellationToken;
 
@@ -161,11 +165,15 @@ mod tests {
         let home = Home::at(dir.path()).unwrap();
         let write = |text: &str| std::fs::write(home.config(), text).unwrap();
         let (snapshot, power) = <_>::default();
-        let mut state = State { path: home.config(), text: None, emptied: false, snapshot, power };
+        let mut state = State { path: home.config(), text: None, emptied: None, snapshot, power };
         write(&text("a"));
         assert!(state.look() && has("a")(&state.snapshot));
         write("");
         assert!(!state.look() && has("a")(&state.snapshot), "somebody is writing");
+        let emptied_again = SystemTime::now() + Duration::from_secs(1);
+        let file = std::fs::File::options().write(true).open(home.config()).unwrap();
+        file.set_modified(emptied_again).unwrap();
+        assert!(!state.look() && has("a")(&state.snapshot), "and writes again");
         write("{ broken");
         assert!(state.look() && has("a")(&state.snapshot), "the last good one stays");
         write(&text("b"));
