@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make supply`: known holes, licences, bans and sources of everything that we build on, without a
-# network. ADVISORY_DB is the advisory database, as a folder or an archive.
+# `make supply`: known holes, licences, bans and sources of everything that we build on. It
+# needs no network once that is fetched. ADVISORY_DB is the advisory database, as a folder or an archive.
 . "$(dirname "$0")/env.sh"
 
 install_apt base
@@ -14,6 +14,8 @@ cd "$root"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
+say "the sources for every system"
+cargo fetch --locked
 say "licences, bans, sources"
 cargo deny --offline check licenses bans sources
 say "npm: sources, check sums, install scripts"
