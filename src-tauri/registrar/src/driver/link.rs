@@ -5,6 +5,7 @@ use super::{Account, Driver};
 use crate::channel::{Channel, Mode, Signal};
 use crate::client::{Fault, Ticket};
 use crate::clock::unix_ms;
+use crate::limits;
 use crate::session::{Ending, Session, beat_after, slept};
 use crate::sse::Event;
 use crate::status::{Connection, RunningTask};
@@ -152,16 +153,16 @@ impl Link<'_> {
         }
     }
 
-    /// This one, and what came with it.
+    /// This one, and what came with it; no more than waits at once, so that others get their turn.
     fn hear_all(&mut self, first: Signal) -> Option<Ending> {
-        let mut next = Some(first);
-        while let Some(signal) = next {
-            if let Some(ending) = self.hear(signal) {
-                return Some(ending);
-            }
-            next = self.channel.waiting();
+        let mut ending = self.hear(first);
+        for _ in 0..limits::EVENTS {
+            let (None, Some(signal)) = (&ending, self.channel.waiting()) else {
+                break;
+            };
+            ending = self.hear(signal);
         }
-        None
+        ending
     }
 
     fn hear(&mut self, signal: Signal) -> Option<Ending> {
