@@ -26,10 +26,4 @@ parts=$(mktemp)
 trap 'rm -f "$parts"' EXIT
 cargo bench --locked -p bench --bench pure | tee "$parts"
 [ -n "${KEEP:-}" ] || exit 0
-page=docs/benchmarks.md begin='<!-- parts: begin -->' end='<!-- parts: end -->'
-{
-    sed "/^$begin/q" $page
-    printf '\n```text\n%s\n```\n\n' "$(grep '[─│]' "$parts")"
-    sed -n "/^$end/,\$p" $page
-} >"$parts.md"
-mv "$parts.md" $page
+printf '\n```text\n%s\n```\n\n' "$(grep '[─│]' "$parts")" | between parts docs/benchmarks.md

@@ -99,3 +99,14 @@ install_npm() {
     [ ! -e "$system" ] || export NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-$system}
     npm --prefix "$root/$1" install --no-save --no-audit --no-fund --loglevel=error
 }
+
+# between NAME PAGE: what comes in stands between the page's marks of that name from now on.
+between() {
+    local new
+    new=$(
+        sed "/^<!-- $1: begin -->/q" "$2"
+        cat
+        sed -n "/^<!-- $1: end -->/,\$p" "$2"
+    )
+    printf '%s\n' "$new" >"$2"
+}

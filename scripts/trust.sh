@@ -17,14 +17,8 @@ cargo nextest run --locked --profile trust --success-output immediate --no-fail-
     -p trust -p trust-loom -p mcpd -p e2e -E 'package(trust) | package(trust-loom) | binary(chaos) | test(authorization) |
         test(canaries_are_in_no_log)' 2>&1 | tee "$log" || failed=1
 figures=$(sed -n 's/^ *figure: \(.*\)$/| \1 |/p' "$log")
-begin='<!-- measured: begin -->' end='<!-- measured: end -->'
-{
-    sed "/^$begin/q" docs/trust.md
-    printf '\n%s, commit %s.\n\n' "$(date +%F)" "$(git rev-parse --short HEAD)"
-    printf '| promise | found | promised |\n|---|---|---|\n%s\n\n' "$figures"
-    sed -n "/^$end/,\$p" docs/trust.md
-} >"$log.md"
-mv "$log.md" docs/trust.md
+printf '\n%s, commit %s.\n\n| promise | found | promised |\n|---|---|---|\n%s\n\n' \
+    "$(date +%F)" "$(git rev-parse --short HEAD)" "$figures" | between measured docs/trust.md
 [ -z "${failed:-}" ] || die "a promise was not kept; see above"
 "$root/scripts/schemathesis.sh"
 "$root/scripts/supply.sh"

@@ -1,5 +1,9 @@
 //! What running processes cost: memory and CPU, of a process and all of its descendants.
 
+use nix::time::{ClockId, clock_getcpuclockid};
+use nix::unistd::Pid;
+use std::time::Duration;
+
 /// Their share of the machine's memory (PSS), in MiB.
 #[must_use]
 pub fn memory(pid: u32) -> f64 {
@@ -12,17 +16,16 @@ pub fn memory(pid: u32) -> f64 {
     (all / 102.4).round() / 10.0
 }
 
-/// The CPU time that they have used, in seconds.
+/// The CPU time that they have used, in seconds, by the scheduler's own clock: it knows nanoseconds,
+/// and the threads that have ended.
 #[must_use]
 pub fn cpu(pid: u32) -> f64 {
-    const TICKS_PER_SECOND: f64 = 100.0;
-    let ticks = |pid: u32| -> f64 {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let fields: Vec<&str> = text.rsplit(") ").next().unwrap().split(' ').collect();
-        let field = |at: usize| fields.get(at).and_then(|f| f.parse::<f64>().ok()).unwrap_or(0.0);
-        field(11) + field(12)
+    let used = |pid: u32| -> f64 {
+        let clock = clock_getcpuclockid(Pid::from_raw(pid.cast_signed()));
+        let time = clock.and_then(ClockId::now).map(Duration::from);
+        time.unwrap_or_default().as_secs_f64()
     };
-    tree(pid).into_iter().map(ticks).sum::<f64>() / TICKS_PER_SECOND
+    tree(pid).into_iter().map(used).sum()
 }
 
 /// The process and all of its descendants.

@@ -147,7 +147,7 @@ impl Backends {
     /// A request begins at this backend; it ends with the value's drop.
     pub(crate) fn begin(self: &Arc<Self>, backend: &Arc<Backend>) -> Running {
         let running = Running::new(Arc::clone(self), Arc::clone(backend));
-        self.show();
+        self.show_running(backend);
         running
     }
 
@@ -258,12 +258,21 @@ impl Backends {
         backend.poke();
     }
 
-    fn show(&self) {
-        let providers: Vec<_> = self.all().iter().map(|backend| backend.status()).collect();
+    /// Shows how many requests run at a backend: with every one of them, so it touches nothing else.
+    fn show_running(&self, backend: &Backend) {
         self.board.send_if_modified(|status| {
-            let modified = status.providers != providers;
-            status.providers = providers;
-            modified
+            let mut providers = status.providers.iter_mut();
+            let shown = providers.find(|shown| shown.name == backend.name());
+            let running = backend.running();
+            shown.is_some_and(|shown| std::mem::replace(&mut shown.running, running) != running)
+        });
+    }
+
+    /// Looks at the backends while it holds the board: what is shown last is what was seen last.
+    fn show(&self) {
+        self.board.send_if_modified(|status| {
+            let providers = self.all().iter().map(|backend| backend.status()).collect();
+            std::mem::replace(&mut status.providers, providers) != status.providers
         });
     }
 }

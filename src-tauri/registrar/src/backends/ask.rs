@@ -22,7 +22,7 @@ use std::task::{Context, Poll};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tower_service::Service as _;
-use url::Url;
+use url::{Position, Url};
 
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 type Connection = http1::Connection<Stream, Body>;
@@ -71,13 +71,11 @@ impl Asker {
 
     /// Sends it and waits for the answer's head.
     pub(crate) async fn ask(&self, request: Request) -> Result<Answer, Unanswered> {
-        let url = request.url().clone();
-        let origin = url.origin().ascii_serialization();
-        if let Some(line) = self.idle(&origin).await
-            && let Some(again) = request.try_clone()
+        if let Some(line) = self.idle(origin(request.url())).await
+            && let Some(first) = request.try_clone()
         {
             let asked = Instant::now();
-            match line.send(in_origin_form(again)?, &self.idle).await {
+            match line.send(in_origin_form(first)?, &self.idle).await {
                 Ok(answer) => return Ok(answer),
                 // Later than that it had begun to work.
                 Err(error) if asked.elapsed() >= limits::BACKEND_CLOSES => {
@@ -86,7 +84,7 @@ impl Asker {
                 Err(_) => {}
             }
         }
-        let line = self.connect(&url, &origin).await?;
+        let line = self.connect(request.url()).await?;
         let sent = line.send(in_origin_form(request)?, &self.idle).await;
         sent.map_err(|error| Unanswered::Broken(network(&error)))
     }
@@ -113,7 +111,7 @@ impl Asker {
         }
     }
 
-    async fn connect(&self, url: &Url, origin: &str) -> Result<Line, Unanswered> {
+    async fn connect(&self, url: &Url) -> Result<Line, Unanswered> {
         let uri = url.as_str().parse().map_err(|_| unusable())?;
         let connecting = self.connector.clone().call(uri);
         let stream = match tokio::time::timeout(limits::BACKEND_CONNECT, connecting).await {
@@ -125,7 +123,7 @@ impl Asker {
         let shaken = http1::Builder::new().max_buf_size(limits::PIECE).handshake(stream).await;
         let (sender, connection) = shaken.map_err(|error| Unanswered::Broken(network(&error)))?;
         let connection = Some(Box::pin(connection));
-        Ok(Line { origin: origin.to_owned(), sender, connection })
+        Ok(Line { origin: origin(url).to_owned(), sender, connection })
     }
 }
 
@@ -153,13 +151,21 @@ impl Line {
     }
 }
 
+/// Scheme, host and port.
+fn origin(url: &Url) -> &str {
+    &url[..Position::BeforePath]
+}
+
 /// As a server expects it: a path, and the host beside it.
-fn in_origin_form(request: Request) -> Result<http::Request<Body>, Unanswered> {
-    let host = &request.url()[url::Position::BeforeHost..url::Position::AfterPort];
-    let host = HeaderValue::from_str(host).map_err(|_| unusable())?;
-    let path = request.url()[url::Position::BeforePath..].parse().map_err(|_| unusable())?;
-    let mut request: http::Request<Body> = request.try_into().map_err(|_| unusable())?;
+fn in_origin_form(mut asked: Request) -> Result<http::Request<Body>, Unanswered> {
+    let url = asked.url();
+    let host = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]);
+    let host = host.map_err(|_| unusable())?;
+    let path = url[Position::BeforePath..Position::AfterQuery].parse().map_err(|_| unusable())?;
+    let mut request = http::Request::new(asked.body_mut().take().unwrap_or_default());
+    *request.method_mut() = asked.method().clone();
     *request.uri_mut() = path;
+    *request.headers_mut() = std::mem::take(asked.headers_mut());
     request.headers_mut().insert(header::HOST, host);
     Ok(request)
 }

@@ -190,6 +190,6 @@ impl Drop for Running {
             facts.running = facts.running.saturating_sub(1);
             facts.last_used = Instant::now();
         }
-        self.backends.show();
+        self.backends.show_running(&self.backend);
     }
 }
