@@ -42,11 +42,12 @@ pub(crate) enum Figure {
     PacedP99,
     BigBody,
     Memory,
+    Resident,
 }
 
 impl Figure {
     /// All, in the order in which they are shown.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::UnaryP50,
         Self::UnaryP99,
         Self::PerSecond,
@@ -58,6 +59,7 @@ impl Figure {
         Self::PacedP99,
         Self::BigBody,
         Self::Memory,
+        Self::Resident,
     ];
 
     /// What it is, with its unit.
@@ -74,6 +76,7 @@ impl Figure {
             Self::PacedP99 => "100 streams at 50 tokens/s, latency p99, µs",
             Self::BigBody => "3 MiB prompt, p50, ms",
             Self::Memory => "memory after all of it (PSS), MiB",
+            Self::Resident => "the same, with what is shared (RSS), MiB",
         }
     }
 
@@ -101,9 +104,8 @@ pub(crate) async fn measure(road: &Road) -> Vec<(Figure, f64)> {
     found.push((Figure::PacedP50, micros(percentile(&paced, 50))));
     found.push((Figure::PacedP99, micros(percentile(&paced, 99))));
     found.push((Figure::BigBody, micros(big_bodies(road).await) / 1000.0));
-    if let Some(memory) = road.memory() {
-        found.push((Figure::Memory, memory));
-    }
+    found.extend(road.memory().map(|memory| (Figure::Memory, memory)));
+    found.extend(road.resident().map(|memory| (Figure::Resident, memory)));
     found
 }
 

@@ -40,12 +40,21 @@ pub(crate) const OURS: &str = "mcplocal";
 impl Road {
     /// CPU seconds that its processes have used.
     pub(crate) fn cpu(&self) -> Option<f64> {
-        (!self.pids.is_empty()).then(|| self.pids.iter().map(|pid| e2e::cost::cpu(*pid)).sum())
+        self.sum(e2e::cost::cpu)
     }
 
-    /// Memory that its processes hold, in MiB.
+    /// Memory that its processes hold, their share of it (PSS), in MiB.
     pub(crate) fn memory(&self) -> Option<f64> {
-        (!self.pids.is_empty()).then(|| self.pids.iter().map(|pid| e2e::cost::memory(*pid)).sum())
+        self.sum(e2e::cost::memory)
+    }
+
+    /// The same with all that they share (RSS).
+    pub(crate) fn resident(&self) -> Option<f64> {
+        self.sum(e2e::cost::resident)
+    }
+
+    fn sum(&self, of: impl Fn(u32) -> f64) -> Option<f64> {
+        (!self.pids.is_empty()).then(|| self.pids.iter().map(|pid| of(*pid)).sum())
     }
 
     fn through(name: &'static str, url: String, processes: Vec<Process>, more: impl Any) -> Self {

@@ -7,9 +7,19 @@ use std::time::Duration;
 /// Their share of the machine's memory (PSS), in MiB.
 #[must_use]
 pub fn memory(pid: u32) -> f64 {
+    held(pid, "Pss:")
+}
+
+/// What of their memory is in the machine's (RSS), in MiB; what they share counts for each.
+#[must_use]
+pub fn resident(pid: u32) -> f64 {
+    held(pid, "Rss:")
+}
+
+fn held(pid: u32, kind: &str) -> f64 {
     let kib = |pid: u32| -> f64 {
         let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap_or("0 kB");
+        let line = text.lines().find_map(|line| line.strip_prefix(kind)).unwrap_or("0 kB");
         line.trim().trim_end_matches(" kB").parse().unwrap()
     };
     let all: f64 = tree(pid).into_iter().map(kib).sum();
