@@ -9,10 +9,10 @@ mod backend;
 pub(crate) use ask::{Answer, Asker, Unanswered};
 pub(crate) use backend::{Backend, Running};
 
-use crate::client;
 use crate::config::{Config, ProviderConfig, ProviderKind};
 use crate::home::Home;
 use crate::limits::Times;
+use crate::net;
 use crate::provider;
 use crate::status::{BackendState, Board};
 use crate::wake::{self, Step, UnderWay, WakeError};
@@ -50,7 +50,7 @@ impl Backends {
         board: Board,
         beat: Arc<Notify>,
     ) -> Result<Arc<Self>, String> {
-        let (http, asker) = (client::backend_client()?, Asker::new()?);
+        let (http, asker) = (net::backend_client()?, Asker::new()?);
         let wakes = UnderWay::of(home, times.recipe_again);
         Ok(Arc::new(Self { http, asker, wakes, times, board, beat, kept: Mutex::default() }))
     }

@@ -1,21 +1,18 @@
-//! The two HTTP clients: one towards mcpd, one towards local backends. They share nothing, so that
-//! the bearer can never go to a backend and a backend's key never to mcpd.
+//! mcpd, as the publishing machine asks it: a method for each of its endpoints, and what a refusal
+//! means for what comes next.
 
 use crate::credentials::Credentials;
 use crate::limits;
+use crate::net::{network_cause, server_client};
 use crate::sse::Event;
 use bytes::Bytes;
-use reqwest::{Body, Client, RequestBuilder, Response, StatusCode, header, redirect};
+use reqwest::{Body, Client, RequestBuilder, Response, StatusCode, header};
 use secrecy::{ExposeSecret as _, SecretString};
-use std::error::Error;
 use std::time::Duration;
 use url::Url;
 use wire::publisher::{Heartbeat, HeartbeatReply, Register, Registered, TaskResult};
 use wire::token::{CreatedToken, Pair};
 use wire::{headers, paths};
-
-/// File with further CA certificates (PEM).
-const CA_FILE: &str = "MCPCTL_CA_FILE";
 
 /// Why a request to mcpd failed, by what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,26 +40,6 @@ impl Fault {
     fn network(error: &reqwest::Error) -> Self {
         Self::Failed { message: format!("the server {}", network_cause(error)), retry_after: None }
     }
-}
-
-/// The innermost cause, which says what happened ("Connection refused"), without the URL.
-pub(crate) fn network_cause(error: &reqwest::Error) -> String {
-    let cause = innermost(error);
-    let kind = if error.is_timeout() { "no answer in time" } else { "cannot be reached" };
-    if std::ptr::eq(cause, error as &dyn Error) {
-        kind.to_owned()
-    } else {
-        format!("{kind}: {cause}")
-    }
-}
-
-/// What lies at the bottom of an error.
-pub(crate) fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {
-    let mut cause = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause
 }
 
 /// What an upload's answer means for the task.
@@ -274,25 +251,6 @@ fn below(server: &Url, path: &str) -> Url {
     url
 }
 
-/// The client towards mcpd.
-fn server_client() -> Result<Client, String> {
-    let mut builder = Client::builder()
-        .user_agent(concat!("mcplocal/", env!("CARGO_PKG_VERSION")))
-        .redirect(redirect::Policy::none())
-        .connect_timeout(limits::CONNECT)
-        .tcp_nodelay(true)
-        .tcp_keepalive(limits::CONNECT)
-        .pool_idle_timeout(limits::IDLE_CONNECTION)
-        .http1_only();
-    if let Some(path) = std::env::var_os(CA_FILE) {
-        let pem = std::fs::read(&path).map_err(|e| format!("{CA_FILE}: {e}"))?;
-        let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-            .map_err(|e| format!("{CA_FILE} has no usable certificate: {e}"))?;
-        builder = builder.tls_certs_merge(certificates);
-    }
-    builder.build().map_err(|e| format!("TLS cannot be set up: {e}"))
-}
-
 /// Turns a pairing code into a token.
 ///
 /// # Errors
@@ -381,33 +339,4 @@ async fn detail_of(response: Response) -> String {
     let places = ["/detail", "/error/message", "/message", "/error"];
     let found = places.iter().find_map(|at| json.pointer(at).and_then(|v| v.as_str()));
     found.unwrap_or_default().chars().take(MOST).collect()
-}
-
-/// A whole body of at most so many bytes.
-pub(crate) async fn bounded(mut response: Response, most: usize) -> Result<Vec<u8>, String> {
-    let mut body = Vec::new();
-    while let Some(bytes) = response.chunk().await.map_err(|e| network_cause(&e))? {
-        if body.len() + bytes.len() > most {
-            return Err(format!("the answer has more than {most} bytes"));
-        }
-        body.extend_from_slice(&bytes);
-    }
-    Ok(body)
-}
-
-/// The client towards local backends for everything but tasks, which have a way of
-/// their own: never through a proxy, and each request on a connection of its own.
-///
-/// # Errors
-/// TLS cannot be set up.
-pub fn backend_client() -> Result<Client, String> {
-    Client::builder()
-        .no_proxy()
-        .redirect(redirect::Policy::none())
-        .connect_timeout(limits::BACKEND_CONNECT)
-        .pool_max_idle_per_host(0)
-        .tcp_nodelay(true)
-        .http1_only()
-        .build()
-        .map_err(|e| format!("TLS cannot be set up: {e}"))
 }

@@ -1,9 +1,10 @@
 //! Looks for what could be wrong, and says for each finding what to do about it.
 
-use crate::client::{self, backend_client};
+use crate::client;
 use crate::config::{self, Config, ProviderConfig};
 use crate::credentials::{self, CredentialsError, Source};
 use crate::home::Home;
+use crate::net::backend_client;
 use crate::status::file as status_file;
 use crate::{lock, provider};
 use keychain::{Keychain, KeychainError};

@@ -21,6 +21,7 @@ mod identity;
 pub mod limits;
 pub mod lock;
 pub mod logging;
+pub mod net;
 mod power;
 pub mod provider;
 pub mod registrar;

@@ -1,11 +1,11 @@
 //! "Try it": one short question to a published model, the way a caller asks, through mcpd. The answer
 //! is for the person who asked and is kept nowhere.
 
-use crate::client::{self, Mcpd};
+use crate::client::Mcpd;
 use crate::credentials;
 use crate::home::Home;
 use crate::limits::TRY_BODY;
-use crate::{config, config::file};
+use crate::{config, config::file, net};
 use keychain::Keychain;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -49,7 +49,7 @@ pub async fn ask(
     });
     let began = Instant::now();
     let response = mcpd.chat(&question, at_most).await.map_err(|fault| fault.to_string())?;
-    let body = client::bounded(response, TRY_BODY).await?;
+    let body = net::bounded(response, TRY_BODY).await?;
     let body: Value = serde_json::from_slice(&body)
         .map_err(|_| "the answer is not of the kind that was expected".to_owned())?;
     let answer = body.pointer("/choices/0/message/content").and_then(Value::as_str);

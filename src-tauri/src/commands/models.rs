@@ -6,11 +6,11 @@ use crate::limits::WAKE_STEPS_MAX;
 use crate::window::Window;
 use crate::words::say;
 use parking_lot::Mutex;
-use registrar::client;
 use registrar::config::edit::Edit;
 use registrar::config::file::{self, Change};
 use registrar::config::{self, ProviderConfig, Wrong};
 use registrar::discover::{self, Found};
+use registrar::net;
 use registrar::provider;
 use registrar::wake::{self, Step};
 use serde::Serialize;
@@ -123,7 +123,7 @@ pub(crate) async fn undo_removal(
 #[tauri::command]
 pub(crate) async fn offered_models(entry: Map<String, Value>) -> Result<Vec<String>, String> {
     let provider = read(entry)?;
-    let http = client::backend_client()?;
+    let http = net::backend_client()?;
     provider::models(&http, &provider).await
 }
 
@@ -190,7 +190,7 @@ async fn run_test(provider: ProviderConfig, channel: Channel<WakeLine>) {
         let at = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let _ = channel.send(WakeLine { at, text, ended });
     };
-    let http = match client::backend_client() {
+    let http = match net::backend_client() {
         Ok(http) => http,
         Err(why) => return tell(why, Some(false)),
     };

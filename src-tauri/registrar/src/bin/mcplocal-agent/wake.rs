@@ -3,7 +3,7 @@
 use anyhow::{Context as _, bail};
 use registrar::home::Home;
 use registrar::wake::{self, Step};
-use registrar::{client, config};
+use registrar::{config, net};
 use std::time::Instant;
 
 pub(crate) async fn test(home: &Home, name: &str) -> anyhow::Result<()> {
@@ -13,7 +13,7 @@ pub(crate) async fn test(home: &Home, name: &str) -> anyhow::Result<()> {
         let left_out: Vec<_> = parsed.warnings.iter().map(ToString::to_string).collect();
         format!("config.json has no usable provider {name} {}", left_out.join("; "))
     })?;
-    let http = client::backend_client().map_err(anyhow::Error::msg)?;
+    let http = net::backend_client().map_err(anyhow::Error::msg)?;
     #[expect(clippy::disallowed_methods, reason = "the clock of the person who watches")]
     let began = Instant::now();
     let waking = wake::wake(&http, provider, |step| {
