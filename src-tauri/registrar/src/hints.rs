@@ -3,6 +3,7 @@
 //! Notifications stay silent on network file systems, bind mounts and exhausted limits: whoever
 //! waits for one looks by itself too, after a while.
 
+use crate::stamp;
 use notify::{RecursiveMode, Watcher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,15 +57,8 @@ impl Hints {
     }
 }
 
-#[cfg(unix)]
 fn identity(dir: &Path) -> Option<u64> {
-    use std::os::unix::fs::MetadataExt as _;
-    std::fs::metadata(dir).ok().map(|m| m.ino())
-}
-
-#[cfg(not(unix))]
-fn identity(dir: &Path) -> Option<u64> {
-    dir.exists().then_some(0)
+    std::fs::metadata(dir).ok().as_ref().map(stamp::identity)
 }
 
 #[cfg(test)]

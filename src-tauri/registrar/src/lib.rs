@@ -28,6 +28,7 @@ pub mod registrar;
 pub mod requests;
 pub mod session;
 pub mod sse;
+mod stamp;
 pub mod status;
 mod task;
 mod tasks;

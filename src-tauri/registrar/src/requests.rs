@@ -5,6 +5,7 @@
 use crate::hints::Hints;
 use crate::home::{Home, write_private};
 use crate::limits::{REQUEST_STALE, REQUESTS_EVERY};
+use crate::stamp::Stamp;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,8 @@ pub(crate) struct Requests {
     dir: PathBuf,
     hints: Hints,
     look_at: Instant,
+    /// The folder as it was at the last look, when that holds.
+    seen: Option<Stamp>,
 }
 
 impl Requests {
@@ -53,13 +56,17 @@ impl Requests {
         let _ = std::fs::create_dir_all(&dir);
         let mut hints = Hints::default();
         hints.aim(&[&dir]);
-        Self { dir, hints, look_at: Instant::now() }
+        Self { dir, hints, look_at: Instant::now(), seen: None }
     }
 
     /// The next ones, oldest first; none when none came for a while. May be dropped and called again.
     pub(crate) async fn next(&mut self) -> Vec<Request> {
         self.hints.heard(self.look_at.saturating_duration_since(Instant::now())).await;
         self.look_at = Instant::now() + REQUESTS_EVERY;
+        let seen = Stamp::of(&self.dir).filter(Stamp::is_settled);
+        if std::mem::replace(&mut self.seen, seen) == seen && seen.is_some() {
+            return Vec::new();
+        }
         self.hints.aim(&[&self.dir]);
         take(&self.dir)
     }

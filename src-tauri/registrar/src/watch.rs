@@ -1,24 +1,28 @@
 //! Follows `config.json`, whoever writes it and however: in place, by rename, through a link, or
 //! with the folder itself made anew; and with it what the settings make of the time and the battery.
 //!
-//! A poll every second is what is relied on; what was read is compared by content, so that a hint too
-//! many costs nothing.
+//! A look every second is what is relied on, and a hint only makes it come sooner. The file is read
+//! when it may be another one than it was, and now and then whatever it looks like.
 
 use crate::config::{self, Config, Problem, file};
 use crate::hints::Hints;
 use crate::hold::{self, Hold};
 use crate::home::Home;
 use crate::power::Power;
+use crate::stamp::Stamp;
 use jiff::Zoned;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// The safety net.
 const POLL: Duration = Duration::from_secs(1);
+/// Below that: network file systems may show an old state of a file for a while, until it is opened.
+const READ: Duration = Duration::from_secs(30);
 /// Editors write in several steps: look when they have been quiet for so long.
 const QUIET: Duration = Duration::from_millis(150);
 
@@ -43,7 +47,7 @@ pub fn start(
 ) -> (watch::Receiver<Arc<Snapshot>>, JoinHandle<()>) {
     let path = home.config();
     let (snapshot, power) = <_>::default();
-    let mut state = State { path, text: None, emptied: None, snapshot, power };
+    let mut state = State { path, read: None, text: None, emptied: None, snapshot, power };
     state.look();
     state.hold();
     let (sender, receiver) = watch::channel(Arc::new(state.snapshot.clone()));
@@ -52,21 +56,33 @@ pub fn start(
 
 struct State {
     path: PathBuf,
+    /// When it was read last, and the state that holds since then.
+    read: Option<(Instant, Stamp)>,
     /// What was read last; `None` before the first look and after a failed one.
     text: Option<String>,
     /// The file was empty, or gone, at the last look: since when.
-    emptied: Option<Option<SystemTime>>,
+    emptied: Option<Option<Stamp>>,
     snapshot: Snapshot,
     power: Power,
 }
 
 impl State {
+    /// Whether the file has to be read: nothing says that it is as it was.
+    fn is_due(&self) -> bool {
+        let same = |(at, stamp): (Instant, Stamp)| {
+            at.elapsed() < READ && Stamp::of(&self.path) == Some(stamp)
+        };
+        self.emptied.is_some() || !self.read.is_some_and(same)
+    }
+
     /// Reads the file; true when something is different.
     fn look(&mut self) -> bool {
+        let stamp = Stamp::of(&self.path);
+        self.read = stamp.filter(Stamp::is_settled).map(|stamp| (Instant::now(), stamp));
         let text = match file::read(&self.path) {
             Ok(text) => text,
             Err(error) => {
-                self.text = None;
+                (self.read, self.text) = (None, None);
                 let message = format!("config.json cannot be read: {error}");
                 return self.is_broken(Problem { message, line: None, column: None });
             }
@@ -74,11 +90,8 @@ impl State {
         let was_there = self.text.as_ref().is_some_and(|text| !text.trim().is_empty());
         // Whoever writes in place empties the file first: that is believed at a second look, if
         // nobody wrote in between.
-        if text.trim().is_empty() && was_there {
-            let since = Some(file::modified(&self.path));
-            if std::mem::replace(&mut self.emptied, since) != since {
-                return false;
-            }
+        if text.trim().is_empty() && was_there && self.emptied.replace(stamp) != Some(stamp) {
+            return false;
         }
         self.emptied = None;
         if self.text.as_ref() == Some(&text) {
@@ -119,22 +132,30 @@ impl State {
 
 async fn follow(mut state: State, sender: watch::Sender<Arc<Snapshot>>, stop: CancellationToken) {
     let mut hints = Hints::default();
+    aim(&mut hints, &state.path);
     loop {
-        // The file's own folder, and the one of what it links to.
-        let target = file::target_of(&state.path);
-        hints.aim(&[&state.path, &target].map(|path| path.parent().unwrap_or(path)));
-        match stop.run_until_cancelled(hints.heard(POLL)).await {
-            None => return,
-            Some(true) => tokio::time::sleep(QUIET).await,
-            Some(false) => {}
+        let due = state.is_due();
+        if due {
+            aim(&mut hints, &state.path);
         }
-        if state.look() | state.hold() {
+        if (due && state.look()) | state.hold() {
             if let Some(problem) = &state.snapshot.problem {
                 tracing::warn!(%problem, "config.json is not in force");
             }
             sender.send_replace(Arc::new(state.snapshot.clone()));
         }
+        match stop.run_until_cancelled(hints.heard(POLL)).await {
+            None => return,
+            Some(true) => tokio::time::sleep(QUIET).await,
+            Some(false) => {}
+        }
     }
+}
+
+/// At the file's own folder, and the one of what it links to.
+fn aim(hints: &mut Hints, path: &Path) {
+    let target = file::target_of(path);
+    hints.aim(&[path, &target].map(|path| path.parent().unwrap_or(path)));
 }
 
 #[cfg(test)]
@@ -159,13 +180,38 @@ mod tests {
         move |snapshot| snapshot.config.provider(name).is_some()
     }
 
+    fn state(home: &Home) -> State {
+        let (snapshot, power) = <_>::default();
+        State { path: home.config(), read: None, text: None, emptied: None, snapshot, power }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_stays_as_it_is_is_not_opened_again_and_every_write_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        std::fs::write(home.config(), text("a")).unwrap();
+        let mut state = state(&home);
+        let settled = async {
+            while state.is_due() {
+                state.look();
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), settled).await.expect("it comes to rest");
+        let file = std::fs::File::options().write(true).open(home.config()).unwrap();
+        let before = file.metadata().unwrap().modified().unwrap();
+        std::fs::write(home.config(), text("b")).unwrap();
+        file.set_modified(before).unwrap();
+        assert!(state.is_due(), "as long and as old, and another one");
+        assert!(state.look() && has("b")(&state.snapshot));
+    }
+
     #[test]
     fn a_file_that_is_empty_for_a_moment_withdraws_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path()).unwrap();
         let write = |text: &str| std::fs::write(home.config(), text).unwrap();
-        let (snapshot, power) = <_>::default();
-        let mut state = State { path: home.config(), text: None, emptied: None, snapshot, power };
+        let mut state = state(&home);
         write(&text("a"));
         assert!(state.look() && has("a")(&state.snapshot));
         write("");

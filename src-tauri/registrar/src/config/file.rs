@@ -9,7 +9,6 @@ use crate::home::Home;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 /// The largest file that is read.
 const MAX_BYTES: u64 = 8 * 1024 * 1024;
@@ -45,11 +44,6 @@ pub fn read(path: &Path) -> io::Result<String> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
     }
     Ok(text)
-}
-
-/// When it was written last; `None` when there is none.
-pub(crate) fn modified(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).ok()?.modified().ok()
 }
 
 /// The text before and after a change.
