@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 pub struct Hints {
     watcher: Option<notify::RecommendedWatcher>,
     watched: Vec<(PathBuf, Option<u64>)>,
+    deaf: bool,
     heard: Arc<Notify>,
 }
 
@@ -27,7 +28,7 @@ impl Default for Hints {
                 hint.notify_one();
             }
         });
-        Self { watcher: watcher.ok(), watched: Vec::new(), heard }
+        Self { deaf: watcher.is_err(), watcher: watcher.ok(), watched: Vec::new(), heard }
     }
 }
 
@@ -45,10 +46,16 @@ impl Hints {
         for (dir, _) in &self.watched {
             let _ = watcher.unwatch(dir);
         }
+        self.deaf = false;
         for (dir, _) in &dirs {
-            let _ = watcher.watch(dir, RecursiveMode::NonRecursive);
+            self.deaf |= watcher.watch(dir, RecursiveMode::NonRecursive).is_err();
         }
         self.watched = dirs;
+    }
+
+    /// Whether the system refuses to tell of a folder: its limits are exhausted, or there is none.
+    pub fn is_deaf(&self) -> bool {
+        self.deaf
     }
 
     /// Waits for a change, and no longer than this; whether there was one.

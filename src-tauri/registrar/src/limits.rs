@@ -62,7 +62,7 @@ pub const STATUS_EVERY: Duration = Duration::from_secs(1);
 /// Between looks at the batteries, where that matters.
 pub const POWER_EVERY: Duration = Duration::from_secs(10);
 /// Between looks for requests of other processes, where the file system does not tell of them.
-pub const REQUESTS_EVERY: Duration = Duration::from_secs(2);
+pub const REQUESTS_EVERY: Duration = Duration::from_secs(5);
 /// A request that nobody took within this time is not meant any more.
 pub const REQUEST_STALE: Duration = Duration::from_secs(60);
 /// Ended requests that the status remembers.

@@ -1,8 +1,8 @@
 //! Follows `config.json`, whoever writes it and however: in place, by rename, through a link, or
 //! with the folder itself made anew; and with it what the settings make of the time and the battery.
 //!
-//! A look every second is what is relied on, and a hint only makes it come sooner. The file is read
-//! when it may be another one than it was, and now and then whatever it looks like.
+//! Looks are what is relied on, and a hint only makes one come sooner. The file is read when it may be
+//! another one than it was, and now and then whatever it looks like.
 
 use crate::config::{self, Config, Problem, file};
 use crate::hints::Hints;
@@ -19,8 +19,10 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// The safety net.
+/// Between looks while something is going on.
 const POLL: Duration = Duration::from_secs(1);
+/// Between looks at a file that rests, whose folder is watched, and whose settings wait for no time.
+const REST: Duration = Duration::from_secs(5);
 /// Below that: network file systems may show an old state of a file for a while, until it is opened.
 const READ: Duration = Duration::from_secs(30);
 /// Editors write in several steps: look when they have been quiet for so long.
@@ -115,6 +117,13 @@ impl State {
         }
     }
 
+    /// Whether nothing is going on that hints do not tell of.
+    fn rests(&self) -> bool {
+        let settings = &self.snapshot.config.settings;
+        let timed = settings.paused_until.is_some() || settings.quiet_hours.is_some();
+        self.read.is_some() && self.emptied.is_none() && !timed && !settings.only_on_ac
+    }
+
     /// Looks at the time and the battery; true when something is different.
     fn hold(&mut self) -> bool {
         let settings = &self.snapshot.config.settings;
@@ -144,7 +153,8 @@ async fn follow(mut state: State, sender: watch::Sender<Arc<Snapshot>>, stop: Ca
             }
             sender.send_replace(Arc::new(state.snapshot.clone()));
         }
-        match stop.run_until_cancelled(hints.heard(POLL)).await {
+        let at_most = if state.rests() && !hints.is_deaf() { REST } else { POLL };
+        match stop.run_until_cancelled(hints.heard(at_most)).await {
             None => return,
             Some(true) => tokio::time::sleep(QUIET).await,
             Some(false) => {}
