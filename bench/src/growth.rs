@@ -5,6 +5,7 @@ use crate::caller::Caller;
 use crate::load::{latencies, percentile};
 use crate::publisher::Crowd;
 use crate::report::{Line, short};
+use crate::roads::Road;
 use crate::roads::ours::Ours;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -13,8 +14,9 @@ use tokio::time::Instant;
 const CROWDS: [usize; 4] = [1, 10, 100, 1000];
 /// Publishers with as many rows as one may have, and how many rows that is.
 const CATALOGUE: (usize, usize) = (500, 20);
-/// How long each crowd is measured.
-const TIME: Duration = Duration::from_secs(2);
+/// How often each crowd is measured, and for how long.
+const PAIRS: usize = 5;
+const TIME: Duration = Duration::from_millis(500);
 /// Callers that ask for a long answer and do not read it.
 const STUCK: usize = 100;
 /// Events of an answer that no socket's buffers can take.
@@ -24,32 +26,37 @@ const SETTLE: Duration = Duration::from_secs(2);
 
 pub(crate) async fn measure(backend: &Backend) -> Vec<Line> {
     let mut lines = Vec::new();
-    crowds(&Ours::open(&backend.url).await, &mut lines).await;
+    let (ours, alone) = (Ours::open(&backend.url).await, Ours::open(&backend.url).await);
+    crowds(&ours, &alone, &mut lines).await;
+    drop((ours, alone));
     rows(Ours::open(&backend.url).await, &mut lines).await;
     lines.push(stuck(&Ours::open(&backend.url).await).await);
     lines
 }
 
-async fn crowds(ours: &Ours, lines: &mut Vec<Line>) {
-    let road = ours.road();
-    let body = Script::Whole.body("bench", 32);
+/// With so many publishers, and beside it, in pairs, a server that has one.
+async fn crowds(ours: &Ours, alone: &Ours, lines: &mut Vec<Line>) {
+    let (road, alone) = (ours.road(), alone.road());
     let mut crowd = Crowd::at(&ours.mcpd);
     let before = ours.mcpd.process.memory();
-    let mut first = None;
     for count in CROWDS {
         crowd.grow(count, 1).await;
         tokio::time::sleep(SETTLE).await;
-        let cpu = road.cpu().unwrap();
-        let found = latencies(&road, &body, WHOLE.len(), TIME).await;
-        let p50 = percentile(&found, 50).as_secs_f64() * 1e6;
-        let cost = (road.cpu().unwrap() - cpu) / found.len() as f64 * 1e6;
-        let (p50_first, cost_first) = *first.get_or_insert((p50, cost));
+        let mut pairs = Vec::new();
+        for _ in 0..PAIRS {
+            pairs.push([answers(&road).await, answers(&alone).await]);
+        }
+        let middle = |of: &dyn Fn([Cost; 2]) -> f64| {
+            let mut values: Vec<f64> = pairs.iter().map(|pair| of(*pair)).collect();
+            values.sort_by(f64::total_cmp);
+            short(values[PAIRS / 2])
+        };
         let value = format!(
             "{} µs ({}×), {} µs CPU ({}×)",
-            short(p50),
-            short(p50 / p50_first),
-            short(cost),
-            short(cost / cost_first)
+            middle(&|[with, _]| with.p50),
+            middle(&|[with, alone]| with.p50 / alone.p50),
+            middle(&|[with, _]| with.cpu),
+            middle(&|[with, alone]| with.cpu / alone.cpu),
         );
         let target = if count == 1000 { "≤ 1.1×" } else { "" };
         lines.push(Line::new(&format!("whole answer with {count} publishers"), value, target));
@@ -58,6 +65,21 @@ async fn crowds(ours: &Ours, lines: &mut Vec<Line>) {
     let each = (ours.mcpd.process.memory() - before) as f64 / count as f64 / 1000.0;
     let what = format!("mcpd's memory for each of {count} idle publishers, KB");
     lines.push(Line::new(&what, short(each), "≤ 20"));
+}
+
+/// Of one whole answer, in µs.
+#[derive(Clone, Copy)]
+struct Cost {
+    p50: f64,
+    cpu: f64,
+}
+
+async fn answers(road: &Road) -> Cost {
+    let body = Script::Whole.body("bench", 32);
+    let before = road.cpu().unwrap();
+    let found = latencies(road, &body, WHOLE.len(), TIME).await;
+    let cpu = (road.cpu().unwrap() - before) / found.len() as f64 * 1e6;
+    Cost { p50: percentile(&found, 50).as_secs_f64() * 1e6, cpu }
 }
 
 /// A catalogue as long as it gets: how long it takes to list, and to start with.

@@ -179,7 +179,8 @@ impl Report {
              ### With 25 ms, each way, between the server and the backend's machine\n\n{}\n\n\
              ### With TLS\n\nIn front of both, and on the way out of the backend's machine: nginx in \
              front of mcpd, the tunnel's own encryption (noise) beside it.\n\n{}\n\n\
-             ### How cost grows\n\n{}\n\n### What people feel\n\n{}\n{gateways}",
+             ### How cost grows\n\nIn brackets: by a server that has one \
+             publisher, measured beside it in pairs.\n\n{}\n\n### What people feel\n\n{}\n{gateways}",
             setting(),
             self.near.count,
             self.near.table(),
