@@ -89,10 +89,10 @@ impl State {
                 return self.is_broken(Problem { message, line: None, column: None });
             }
         };
-        let was_there = self.text.as_ref().is_some_and(|text| !text.trim().is_empty());
+        let in_force = *self.snapshot.config != Config::default();
         // Whoever writes in place empties the file first: that is believed at a second look, if
         // nobody wrote in between.
-        if text.trim().is_empty() && was_there && self.emptied.replace(stamp) != Some(stamp) {
+        if text.trim().is_empty() && in_force && self.emptied.replace(stamp) != Some(stamp) {
             return false;
         }
         self.emptied = None;
@@ -232,6 +232,10 @@ mod tests {
         assert!(!state.look() && has("a")(&state.snapshot), "and writes again");
         write("{ broken");
         assert!(state.look() && has("a")(&state.snapshot), "the last good one stays");
+        std::fs::write(home.config(), b"\xff").unwrap();
+        assert!(state.look() && has("a")(&state.snapshot), "so it does when it cannot be read");
+        write("");
+        assert!(!state.look() && has("a")(&state.snapshot), "and when that is written anew");
         write(&text("b"));
         assert!(state.look() && has("b")(&state.snapshot));
         std::fs::remove_file(home.config()).unwrap();
