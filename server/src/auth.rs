@@ -176,6 +176,7 @@ pub async fn create(
         user: wish.user.trim().to_owned(),
         label: wish.label.clone().unwrap_or_default(),
         scopes: wish.scopes.clone(),
+        groups: wish.groups.clone(),
         created: now,
         expires: wish.expires_in_seconds.map(|secs| now + secs.saturating_mul(1000)),
         last_used: None,

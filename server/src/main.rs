@@ -135,6 +135,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
             scopes,
             label: Some("--dev".into()),
             expires_in_seconds: Some(24 * 3600),
+            ..CreateToken::default()
         };
         let made = mcpd::auth::create(store.as_ref(), &wish, unix_ms()).await?;
         println!("mcpd dev token, for one day: {}", made.token);
@@ -194,7 +195,8 @@ async fn token(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
     match command {
         TokenCommand::Create { user, scopes, label, expires_in_days, json } => {
             let expires_in_seconds = expires_in_days.map(|days| days.saturating_mul(86_400));
-            let wish = CreateToken { user, scopes, label, expires_in_seconds };
+            let wish =
+                CreateToken { user, scopes, label, expires_in_seconds, ..CreateToken::default() };
             let made = mcpd::auth::create(store.as_ref(), &wish, unix_ms()).await;
             let made = made.map_err(|error| anyhow::anyhow!(error.message))?;
             if json {

@@ -35,6 +35,7 @@ fn body(wish: &CreateToken) -> Wish {
         scopes: wish.scope.clone(),
         label: wish.label.clone(),
         expires_in_seconds: wish.expires_in_days.map(|days| u64::from(days) * DAY),
+        groups: Vec::new(),
     }
 }
 

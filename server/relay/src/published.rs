@@ -30,6 +30,7 @@ impl Relay {
                     name: provider.name.clone(),
                     code: code.into(),
                     detail,
+                    suggestion: None,
                 }),
             }
         }

@@ -56,6 +56,7 @@ impl Relay {
             llms: rows.collect(),
             rejected,
             cancel,
+            name_requests: Vec::new(),
         })
     }
 

@@ -231,6 +231,7 @@ fn token_of(row: &SqliteRow) -> Result<TokenInfo, sqlx::Error> {
         user: row.try_get("user")?,
         label: row.try_get("label")?,
         scopes: scopes.split_whitespace().map(str::to_owned).collect(),
+        groups: Vec::new(),
         created: unsigned(row, "created")?,
         expires: time("expires")?,
         last_used: time("last_used")?,

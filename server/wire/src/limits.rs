@@ -29,6 +29,18 @@ pub const ANSWER_BUFFER: usize = 256 * 1024;
 pub const SSE_LINE: usize = 128 * 1024;
 /// One event of an event stream.
 pub const SSE_EVENT: usize = 1024 * 1024;
+/// One forwarded request header, name and value, in bytes.
+pub const FORWARDED_HEADER: usize = 1024;
+/// All forwarded request headers of one request together, in bytes.
+pub const FORWARDED_HEADERS: usize = 8 * 1024;
+/// A text that a publisher or an admin sends (description, host name, label, user), in characters.
+pub const TEXT: usize = 256;
+/// The most that `maxConcurrency` counts for.
+pub const MAX_CONCURRENCY: u32 = 256;
+/// Name requests that an owner is told of.
+pub const NAME_REQUESTS: usize = 20;
+/// Entries of `shareName`.
+pub const SHARES: usize = 64;
 /// LLMs per owner.
 pub const LLMS_PER_OWNER: usize = 20;
 /// How long a wake may take when its recipe does not say, in seconds.

@@ -1,4 +1,6 @@
-//! What an LLM or pool may be called.
+//! What an LLM or pool may be called, whose a name is, and who else may serve it.
+
+use serde::{Deserialize, Serialize};
 
 /// Longest name, in bytes.
 pub const MAX: usize = 63;
@@ -26,9 +28,96 @@ pub fn normalise(name: &str) -> Result<String, String> {
     }
 }
 
+/// `GET /api/v1/names`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct NameList {
+    /// By name.
+    pub names: Vec<NameInfo>,
+}
+
+/// One name of the catalogue, of an LLM or a pool.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct NameInfo {
+    /// Normalised.
+    pub name: String,
+    /// The user to whom it belongs.
+    pub owner: String,
+    /// With whom its owner shares it (`shareName`).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shared_by_owner: Vec<String>,
+    /// With whom an admin shares it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shared_by_admin: Vec<String>,
+    /// Users who serve it now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub served_by: Vec<String>,
+    /// Users who would like to serve it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub requested_by: Vec<String>,
+    /// Nothing uses it; it stays its owner's until then, unix milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserved_until: Option<u64>,
+}
+
+/// `PUT /api/v1/names/:name/share`: with whom an admin shares a name, the whole list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct ShareName {
+    /// `<user>`, `group:<group>` or `*`; empty takes it back.
+    pub with: Vec<String>,
+}
+
+/// Checks a text that people will see: at most [`crate::limits::TEXT`] characters, none of them a
+/// control or a direction character, with which a stranger could rewrite a terminal's lines.
+///
+/// # Errors
+/// A sentence that names `what` and says what is wrong with it.
+pub fn check_text(what: &str, text: &str) -> Result<(), String> {
+    let length = text.chars().count();
+    if length > crate::limits::TEXT {
+        let most = crate::limits::TEXT;
+        return Err(format!("{what} has at most {most} characters, this one has {length}"));
+    }
+    match text.chars().find(|c| !is_printable(*c)) {
+        Some(bad) => Err(format!(
+            "{what} must not contain the character {:?}",
+            bad.escape_unicode().to_string()
+        )),
+        None => Ok(()),
+    }
+}
+
+/// True unless the character moves a cursor, ends a line or turns the direction of text.
+#[must_use]
+pub fn is_printable(c: char) -> bool {
+    !(c.is_control()
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'))
+}
+
+/// The text with every unprintable character replaced by `\u{fffd}`, for terminals.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if is_printable(c) { c } else { '\u{fffd}' }).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::normalise;
+    use super::{check_text, normalise, printable};
+
+    #[test]
+    fn a_text_that_could_rewrite_a_terminal_is_refused_and_shown_harmless() {
+        check_text("the description", "Qwen 3, 8B – größer ✓").unwrap();
+        for bad in ["a\u{1b}[2J", "a\nb", "\u{202e}abc", "\u{9b}1m"] {
+            let why = check_text("the description", bad).unwrap_err();
+            assert!(why.contains("the description"), "{why}");
+            assert!(printable(bad).contains('\u{fffd}') && !why.contains(bad), "{why:?}");
+        }
+        assert!(check_text("x", &"ä".repeat(256)).is_ok());
+        assert!(check_text("x", &"ä".repeat(257)).unwrap_err().contains("257"));
+    }
 
     #[test]
     fn names_of_models_as_people_write_them_are_accepted_in_lower_case() {

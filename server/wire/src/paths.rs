@@ -20,6 +20,9 @@ pub const TOKENS: &str = "/api/v1/tokens";
 pub const PAIRINGS: &str = "/api/v1/pairings";
 /// A pairing code becomes a token (POST, without one).
 pub const PAIR: &str = "/api/v1/pair";
+/// Names and who may serve them (GET; with a name: DELETE frees it, PUT `/share` shares it; scope
+/// `admin`).
+pub const NAMES: &str = "/api/v1/names";
 /// Everything there is, as an OpenAPI document (GET, without a token).
 pub const OPENAPI: &str = "/openapi.json";
 /// The process is alive.

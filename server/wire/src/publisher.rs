@@ -76,7 +76,12 @@ pub struct Provider {
     /// Several machines behind one name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
-    /// Requests that the backend takes at once; absent means 1.
+    /// Other users who may serve this provider's name and pool: `<user>`, `group:<group>` or `*`.
+    /// Only the owner of a name can share it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub share_name: Vec<String>,
+    /// Requests that the backend takes at once; absent means 1, and more than
+    /// [`crate::limits::MAX_CONCURRENCY`] counts as that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_concurrency: Option<u32>,
     /// Context length in tokens.
@@ -144,6 +149,21 @@ pub struct Registered {
     /// Tasks of `inflight` that nobody waits for any more.
     #[serde(default)]
     pub cancel: Vec<String>,
+    /// Other users who would like to serve a name of this publisher's owner.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub name_requests: Vec<NameRequest>,
+}
+
+/// Another user's request to serve a name under its owner's. It ends when that user withdraws the
+/// model or gets the name; the owner grants it with `shareName`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct NameRequest {
+    /// The name, normalised.
+    pub name: String,
+    /// The user who asks.
+    pub user: String,
 }
 
 fn heartbeat_secs() -> u64 {
@@ -157,10 +177,13 @@ fn heartbeat_secs() -> u64 {
 pub struct Rejected {
     /// As the publisher wrote it.
     pub name: String,
-    /// `llm_name_taken`, `llm_name_invalid`, `llm_limit`.
+    /// `llm_name_taken`, `llm_name_invalid`, `llm_text_invalid`, `llm_limit`, `name_limit`.
     pub code: String,
     /// A sentence for the owner.
     pub detail: String,
+    /// With `llm_name_taken`: a name that is free, to publish under instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suggestion: Option<String>,
 }
 
 /// `POST _provider-heartbeat`.
@@ -209,6 +232,12 @@ pub struct HeartbeatReply {
     /// Tasks of `inflight` that the server does not know.
     #[serde(default)]
     pub unknown: Vec<String>,
+    /// Other users who would like to serve a name of this publisher's owner: all of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub name_requests: Vec<NameRequest>,
+    /// What was rejected may be taken now, or a row was taken back: register again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub register_again: bool,
 }
 
 /// `POST _provider-task/:id/result`. Exactly one of the answers is set.

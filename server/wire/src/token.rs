@@ -11,6 +11,9 @@ pub struct CreateToken {
     pub user: String,
     /// `infer`, `infer:<name>`, `publish`, `admin`; apart from each other.
     pub scopes: Vec<String>,
+    /// Groups of the user, for names that are shared with `group:<group>`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// For people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
@@ -72,6 +75,9 @@ pub struct TokenInfo {
     pub label: String,
     /// What it may do.
     pub scopes: Vec<String>,
+    /// Groups of the user.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// Unix milliseconds.
     pub created: u64,
     /// Unix milliseconds; absent means never.

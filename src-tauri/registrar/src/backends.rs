@@ -299,6 +299,7 @@ fn declare(provider: &ProviderConfig, state: BackendState) -> Provider {
         description: provider.description.clone(),
         initial_status: Some(if hibernating { "hibernating" } else { "active" }.into()),
         pool: provider.pool.clone(),
+        share_name: Vec::new(),
         max_concurrency: Some(provider.max_concurrency),
         context_length: provider.context_length,
         modalities: Vec::new(),
