@@ -1,6 +1,7 @@
 //! What an LLM or pool may be called, whose a name is, and who else may serve it.
 
 use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
 
 /// Longest name, in bytes.
 pub const MAX: usize = 63;
@@ -103,9 +104,33 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if is_printable(c) { c } else { '\u{fffd}' }).collect()
 }
 
+/// JSON text, or a log line, with every unprintable character but the line break written as
+/// `\u001b`: JSON itself lets control characters above 0x7e and direction characters through.
+#[must_use]
+pub fn escape_unprintable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\n' || is_printable(c) {
+            out.push(c);
+        } else {
+            // All of them fit into four digits.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{check_text, normalise, printable};
+    use super::{check_text, escape_unprintable, normalise, printable};
+
+    #[test]
+    fn json_stays_the_same_value_when_its_unprintable_characters_are_escaped() {
+        let value = serde_json::json!({"a": "x\u{9b}31m\u{202e}\u{7f}\u{1b}[2J\n\t\u{feff}ü"});
+        let text = escape_unprintable(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(text.chars().all(|c| c == '\n' || super::is_printable(c)), "{text:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
 
     #[test]
     fn a_text_that_could_rewrite_a_terminal_is_refused_and_shown_harmless() {
