@@ -46,7 +46,7 @@ pub(crate) async fn infer(
     body: Body,
 ) -> Result<Response, ApiError> {
     let Some(name) = path.strip_suffix("/infer") else {
-        return Err(ApiError::not_found("there is no such endpoint"));
+        return Err(ApiError::no_such_endpoint("POST", &format!("{}/{path}", wire::paths::LLMS)));
     };
     let body = read(&app, &principal, body).await?;
     let head = wire::body::head(&body).map_err(|why| ApiError::invalid(why, None))?;

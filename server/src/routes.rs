@@ -5,7 +5,9 @@ use crate::publisher::answer;
 use crate::{admin, catalogue, inference, pairing, publisher};
 use wire::catalogue::{Catalogue, LlmInfo, Model, ModelList};
 use wire::publisher::{Heartbeat, HeartbeatReply, Register, Registered, TaskResult};
-use wire::token::{CreateToken, CreatedToken, Pair, Pairing, TokenList};
+use wire::token::{
+    CreateToken, CreatedToken, Pair, Pairing, PairingList, RevokedTokens, TokenList,
+};
 use wire::{headers, paths};
 
 /// All of them.
@@ -86,11 +88,17 @@ fn of_callers() -> Vec<Route> {
 }
 
 fn of_admins() -> Vec<Route> {
+    of_tokens().into_iter().chain(of_pairings()).collect()
+}
+
+fn of_tokens() -> Vec<Route> {
     vec![
         Route::get(paths::TOKENS, admin::list)
-            .says("All keys, without their text")
+            .says("Keys, newest first, without their text")
             .needs(&["admin"])
-            .answers::<TokenList>(200),
+            .queries(&["user", "after", "limit"])
+            .answers::<TokenList>(200)
+            .may(&[400]),
         Route::post(paths::TOKENS, admin::create)
             .says("Make a key")
             .needs(&["admin"])
@@ -101,12 +109,31 @@ fn of_admins() -> Vec<Route> {
             .says("Take a key away")
             .needs(&["admin"])
             .may(&[204, 404]),
+        Route::delete(paths::TOKENS, admin::revoke_user)
+            .says("Take all keys of a user away, and the pairing codes for that user")
+            .needs(&["admin"])
+            .queries(&["user"])
+            .answers::<RevokedTokens>(200)
+            .may(&[400, 404]),
+    ]
+}
+
+fn of_pairings() -> Vec<Route> {
+    vec![
+        Route::get(paths::PAIRINGS, pairing::list)
+            .says("The codes that wait to become keys, without the codes themselves")
+            .needs(&["admin"])
+            .answers::<PairingList>(200),
         Route::post(paths::PAIRINGS, pairing::create)
             .says("Make a code that becomes a key")
             .needs(&["admin"])
             .takes::<CreateToken>()
             .answers::<Pairing>(201)
             .may(&[400, 413, 429]),
+        Route::delete("/api/v1/pairings/{id}", pairing::remove)
+            .says("Take a code back")
+            .needs(&["admin"])
+            .may(&[204, 404]),
         Route::post(paths::PAIR, pairing::redeem)
             .says("Turn a code into its key, once")
             .open()

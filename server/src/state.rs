@@ -1,7 +1,9 @@
 //! What every handler can reach.
 
 use crate::auth::{self, Tokens};
+use crate::clock::WallClock;
 use crate::driver::Driver;
+use crate::limits;
 use crate::pairing::codes::Pairings;
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
@@ -15,6 +17,8 @@ pub(crate) struct App {
     pub(crate) driver: Arc<Driver>,
     /// Tokens.
     pub(crate) tokens: Tokens,
+    /// The time that tokens live by.
+    pub(crate) clock: WallClock,
     /// Codes that become tokens.
     pub(crate) pairings: Pairings,
     /// The database.
@@ -62,10 +66,17 @@ impl Times {
 impl App {
     /// The state around a driver and its store.
     #[must_use]
-    pub(crate) fn new(driver: Arc<Driver>, store: Arc<dyn Store>, times: Times) -> Arc<Self> {
+    pub(crate) fn new(
+        driver: Arc<Driver>,
+        store: Arc<dyn Store>,
+        tokens: Tokens,
+        clock: WallClock,
+        times: Times,
+    ) -> Arc<Self> {
         Arc::new(Self {
             driver,
-            tokens: Tokens::new(Arc::clone(&store)),
+            tokens,
+            clock,
             pairings: Pairings::default(),
             store,
             times,
@@ -80,15 +91,39 @@ impl App {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Ends what tokens that have died hold open.
+    /// Ends what tokens that have died hold open, and voids what was made for their users.
     ///
     /// # Errors
     /// The store's.
     pub(crate) async fn settle_tokens(&self) -> Result<(), StoreError> {
-        let now = self.driver.now();
-        for owner in self.tokens.settle(now).await? {
+        let settled = self.tokens.settle(self.clock.now()).await?;
+        for user in &settled.users {
+            self.pairings.remove_user(user);
+        }
+        for owner in &settled.owners {
             let reason = auth::REVOKED;
-            self.driver.with(|relay, now, out| relay.revoke_owner(&owner, reason, now, out));
+            self.driver.with(|relay, now, out| relay.revoke_owner(owner, reason, now, out));
+        }
+        Ok(())
+    }
+
+    /// Deletes tokens that have been dead for long.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn delete_dead_tokens(&self) -> Result<(), StoreError> {
+        let by = self.clock.now().saturating_sub(limits::DEAD_TOKEN_MS);
+        let mut deleted = 0;
+        loop {
+            let settled = self.tokens.settled();
+            let step = self.store.delete_dead(by, limits::TOKEN_SWEEP_STEP, settled).await?;
+            deleted += step;
+            if step < u64::from(limits::TOKEN_SWEEP_STEP) {
+                break;
+            }
+        }
+        if deleted > 0 {
+            tracing::info!(tokens = deleted, "tokens that died a month ago were deleted");
         }
         Ok(())
     }
