@@ -1,6 +1,5 @@
 //! `mcpctl`: mcpd from the command line. Arguments and exit codes live here; each command is a room
 //! of its own.
-#![expect(clippy::print_stderr, reason = "a command line talks to people")]
 
 mod chat;
 mod client;
@@ -11,7 +10,7 @@ mod settings;
 mod table;
 mod tokens;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use client::Client;
 use settings::Settings;
 use std::process::ExitCode;
@@ -42,7 +41,7 @@ enum Command {
     Chat(chat::Chat),
     /// Administer keys (needs the scope admin)
     #[command(subcommand)]
-    Token(Token),
+    Token(tokens::Command),
     /// The server and the token that are used
     #[command(subcommand)]
     Config(Config),
@@ -87,42 +86,6 @@ pub(crate) enum Output {
 }
 
 #[derive(Debug, Subcommand)]
-enum Token {
-    /// Make a key; it is shown once
-    Create(CreateToken),
-    /// Make a pairing code: it becomes a key where it is typed in, once, within ten minutes
-    Pair(CreateToken),
-    /// List keys, never their text
-    List {
-        /// How to print
-        #[arg(short, long, value_enum, default_value_t = Output::Table)]
-        output: Output,
-    },
-    /// Make a key useless, within a second
-    Revoke {
-        /// Its id, as `mcpctl token list` shows it
-        id: String,
-    },
-}
-
-/// A key to make.
-#[derive(Debug, Args)]
-pub(crate) struct CreateToken {
-    /// The user that it acts for
-    #[arg(long)]
-    pub(crate) user: String,
-    /// infer, infer:NAME, publish or admin; several with commas
-    #[arg(long, value_delimiter = ',', required = true)]
-    pub(crate) scope: Vec<String>,
-    /// What it is for
-    #[arg(long)]
-    pub(crate) label: Option<String>,
-    /// Days until it expires
-    #[arg(long)]
-    pub(crate) expires_in_days: Option<u32>,
-}
-
-#[derive(Debug, Subcommand)]
 enum Config {
     /// Use this server
     SetUrl {
@@ -147,7 +110,7 @@ async fn main() -> ExitCode {
     match perform(arguments).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{error:#}");
+            out::note(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -174,14 +137,8 @@ async fn perform(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 chatted = chat::chat(&client, &chat) => chatted?,
             }
         }
-        Command::Token(token) => {
-            let client = Client::new(&settings).await?;
-            match token {
-                Token::Create(wish) => tokens::create(&client, &wish).await?,
-                Token::Pair(wish) => tokens::pair(&client, &wish).await?,
-                Token::List { output } => tokens::list(&client, output).await?,
-                Token::Revoke { id } => tokens::revoke(&client, &id).await?,
-            }
+        Command::Token(command) => {
+            tokens::perform(&Client::new(&settings).await?, command).await?;
         }
         Command::Config(Config::SetUrl { url }) => settings.set_url(&url)?,
         Command::Config(Config::SetToken { insecure_storage }) => {
