@@ -119,10 +119,10 @@ test("the first run leads from a server to an answer", async () => {
   const page = await app.open({ view: fresh() });
   await page.getByLabel("Server URL").fill("https://mcpd.example.com");
   await page.getByLabel("Pairing code").check();
-  await page.getByPlaceholder("K7QM-3XTP").fill("k7qm 3xtp");
+  await page.getByPlaceholder("K7QM-3XTP-9RWD").fill("k7qm 3xtp 9rwd");
   await page.getByRole("button", { name: "Sign in" }).click();
   const url = "https://mcpd.example.com";
-  assert.deepEqual(await called(page, "pair"), { url, code: "k7qm 3xtp", inFile: false });
+  assert.deepEqual(await called(page, "pair"), { url, code: "k7qm 3xtp 9rwd", inFile: false });
   await page.getByRole("button", { name: "Publish phi-4" }).click();
   assert.equal((await called(page, "save_model")).keys.publish, true);
   await show(page, view());

@@ -49,7 +49,7 @@ enum Command {
         /// The server, as https://mcpd.example.com
         #[arg(long)]
         url: String,
-        /// A pairing code of the server's admin, as K7QM-3XTP, instead of a token
+        /// A pairing code of the server's admin, as K7QM-3XTP-9RWD, instead of a token
         #[arg(long)]
         code: Option<String>,
         /// Keep the token in a private file (0600) instead of the keychain
