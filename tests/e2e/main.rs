@@ -2,6 +2,7 @@
 //! wrong between them.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+mod admin;
 mod bad_input;
 mod commands;
 mod instances;
