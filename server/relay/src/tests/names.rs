@@ -274,7 +274,7 @@ fn a_publisher_may_call_what_it_publishes_and_nothing_else() {
     let mut world = World::new();
     let mia = world.publish("mia", &[shared("qwen", &["*"]), provider("own", "active")]);
     world.publish("tom", &[provider("qwen", "active"), provider("toms", "active")]);
-    let allowed = Allowed::Some { names: Vec::new(), own: Some(mia.owner.id.clone()) };
+    let allowed = Allowed::Some { names: Vec::new(), own: Some(mia.owner.id) };
     let mut ask = |name: &str| {
         world.tasks += 1;
         let request = Submit { allowed: allowed.clone(), ..ask(name) };
