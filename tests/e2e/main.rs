@@ -14,6 +14,7 @@ mod owner;
 mod protocol1;
 mod publish;
 mod real_model;
+mod recipes;
 mod relay;
 mod secrets;
 mod wake;

@@ -9,13 +9,13 @@ mod backend;
 pub(crate) use ask::{Answer, Asker, Unanswered};
 pub(crate) use backend::{Backend, Running};
 
-use crate::config::{Config, ProviderConfig, ProviderKind};
+use crate::config::{Config, ProviderConfig, ProviderKind, Sleep};
 use crate::home::Home;
 use crate::limits::Times;
 use crate::net;
 use crate::provider;
 use crate::status::{BackendState, Board};
-use crate::wake::{self, Step, UnderWay, WakeError};
+use crate::wake::{self, Recipes, Step, UnderWay, WakeError};
 use parking_lot::Mutex;
 use reqwest::Client;
 use std::sync::Arc;
@@ -29,6 +29,7 @@ use wire::publisher::{LlmReport, Provider, Rejected, ReportedStatus};
 pub(crate) struct Backends {
     http: Client,
     asker: Asker,
+    recipes: Recipes,
     wakes: UnderWay,
     times: Times,
     board: Board,
@@ -51,8 +52,9 @@ impl Backends {
         beat: Arc<Notify>,
     ) -> Result<Arc<Self>, String> {
         let (http, asker) = (net::backend_client()?, Asker::new()?);
-        let wakes = UnderWay::of(home, times.recipe_again);
-        Ok(Arc::new(Self { http, asker, wakes, times, board, beat, kept: Mutex::default() }))
+        let (recipes, wakes) = (Recipes::of(home), UnderWay::of(home, times.recipe_again));
+        let kept = Mutex::default();
+        Ok(Arc::new(Self { http, asker, recipes, wakes, times, board, beat, kept }))
     }
 
     /// The client towards backends.
@@ -95,8 +97,9 @@ impl Backends {
         loop {
             self.look(&backend).await;
             if let Some(sleep) = backend.may_sleep(Instant::now()) {
-                self.put_to_sleep(&backend, &sleep.recipe).await;
+                self.put_to_sleep(&backend, &sleep).await;
             }
+            self.recipes.bound_output(backend.name()).await;
             backend.until_poked(self.times.ready_every).await;
         }
     }
@@ -217,7 +220,7 @@ impl Backends {
             Step::Done(_) | Step::Ready => {}
         };
         let result = if let Some(_at_work) = self.wakes.begin(name) {
-            let result = wake::wake(&self.http, provider, watch).await;
+            let result = self.recipes.wake(&self.http, provider, watch).await;
             tracing::debug!(llm = name, "the wake ends");
             result
         } else {
@@ -235,19 +238,24 @@ impl Backends {
         result
     }
 
-    async fn put_to_sleep(&self, backend: &Backend, recipe: &crate::config::Recipe) {
+    async fn put_to_sleep(&self, backend: &Backend, sleep: &Sleep) {
         let _alone = backend.recipe.lock().await;
         let now = Instant::now();
         if backend.running() > 0 || !backend.may_run_recipe(now) {
             return;
         }
         backend.used(now);
-        match wake::run(recipe, crate::limits::RECIPE_HTTP).await {
-            Ok(_) => tracing::info!(llm = backend.name(), "idle: the sleep recipe ran"),
+        match self.recipes.sleep(backend.name(), sleep).await {
+            Ok(()) => tracing::info!(llm = backend.name(), "idle: the sleep recipe ran"),
             Err(error) => {
                 tracing::warn!(llm = backend.name(), code = error.code, "the sleep recipe failed");
             }
         }
+    }
+
+    /// Ends the recipes that run; for the end of the program.
+    pub(crate) async fn end_recipes(&self) {
+        self.recipes.finish().await;
     }
 
     /// A request could not reach it: that is known from now on, and looked at again at once.

@@ -97,7 +97,8 @@ impl Driver {
                 self.withdraw(account).await;
             }
         };
-        tokio::join!(goodbye, self.tasks.finish(limits::GOODBYE));
+        let recipes = self.backends.end_recipes();
+        tokio::join!(goodbye, recipes, self.tasks.finish(limits::GOODBYE));
         self.say(Connection::Idle);
     }
 

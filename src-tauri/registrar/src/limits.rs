@@ -35,12 +35,21 @@ pub const EVENTS: usize = 64;
 pub const TASKS: usize = 1024;
 /// Running answers get so long when publishing stops.
 pub const GOODBYE: Duration = Duration::from_secs(5);
-/// A recipe that was told to end is killed after this.
-pub const RECIPE_KILL: Duration = Duration::from_secs(5);
-/// After a recipe's end its pipes are read for so long.
-pub const RECIPE_PIPES: Duration = Duration::from_millis(200);
-/// What is kept of a recipe's output, in bytes.
-pub const RECIPE_OUTPUT: usize = 4 * 1024;
+/// What is left of a recipe that was told to end is killed after this.
+pub const RECIPE_KILL: Duration = Duration::from_secs(3);
+/// A killed recipe's end is waited for so long.
+pub const RECIPE_REAP: Duration = Duration::from_secs(1);
+/// Between looks whether a recipe that was told to end has gone.
+pub const RECIPE_LOOK: Duration = Duration::from_millis(50);
+/// What is shown of a recipe's output: its end, in bytes.
+pub const RECIPE_OUTPUT: u64 = 4 * 1024;
+/// The file of a recipe's output is cut when it is larger, in bytes: a backend that a recipe left in
+/// the background writes there for as long as it runs.
+pub const RECIPE_LOG: u64 = 4 * 1024 * 1024;
+/// What a cut leaves of it: its end, in bytes.
+pub const RECIPE_LOG_KEPT: u64 = 256 * 1024;
+/// Between looks at its size while the recipe runs; later it is looked at with the backend.
+pub const RECIPE_LOG_EVERY: Duration = Duration::from_millis(250);
 /// Runs of one provider's recipes within an hour.
 pub const RECIPE_RUNS_PER_HOUR: usize = 20;
 /// Connecting for an HTTP recipe.
