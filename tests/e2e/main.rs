@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod commands;
+mod folder;
 mod instances;
 mod keyring;
 mod kinds;

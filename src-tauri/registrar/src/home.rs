@@ -74,6 +74,12 @@ impl Home {
         self.dir.join("config.json")
     }
 
+    /// Held by the program that edits the configuration.
+    #[must_use]
+    pub(crate) fn config_lock(&self) -> PathBuf {
+        self.dir.join("config.json.lock")
+    }
+
     /// The seed system's credentials; ours only where there is no keychain.
     #[must_use]
     pub fn credentials(&self) -> PathBuf {

@@ -62,6 +62,12 @@ pub const PIECE: usize = 64 * 1024;
 pub const PIECES: usize = 4;
 /// A whole answer for a protocol-1 server.
 pub const WHOLE_ANSWER: usize = 64 * 1024 * 1024;
+/// The largest file of the folder that is read, in bytes.
+pub const FILE: u64 = 8 * 1024 * 1024;
+/// An edit of config.json waits this long for another program that edits it.
+pub const EDIT_LOCK: Duration = Duration::from_secs(5);
+/// Between tries for a lock that another process holds.
+pub const LOCK_AGAIN: Duration = Duration::from_millis(20);
 /// Between looks at the lock of the home by whoever came second.
 pub const LOCK_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks at a status that changes with every request.
@@ -126,6 +132,8 @@ pub struct Times {
     pub ack_after: Duration,
     /// What a killed process has begun, a recipe, is not begun again for so long.
     pub recipe_again: Duration,
+    /// Whoever holds the folder's lock has written its status after so long, or does not publish.
+    pub lock_silent: Duration,
     /// Between looks at the wall clock, which jumps when the machine was suspended.
     pub clock_every: Duration,
 }
@@ -148,6 +156,7 @@ impl Default for Times {
             credentials_every: Duration::from_secs(5),
             ack_after: Duration::from_millis(500),
             recipe_again: Duration::from_secs(30),
+            lock_silent: Duration::from_secs(15),
             clock_every: Duration::from_secs(5),
         }
     }
@@ -178,6 +187,7 @@ impl Times {
             &mut self.credentials_every,
             &mut self.ack_after,
             &mut self.recipe_again,
+            &mut self.lock_silent,
             &mut self.clock_every,
         ];
         for time in times {
