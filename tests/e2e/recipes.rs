@@ -139,3 +139,20 @@ async fn a_variable_that_is_no_utf_8_keeps_no_backend_asleep() {
     let said = finish(command, "").await.good();
     assert!(said.contains("the backend answers"), "{said}");
 }
+
+#[tokio::test]
+async fn a_request_that_comes_while_its_backend_is_put_to_sleep_is_answered_by_one_that_was_woken()
+{
+    let backend = Backend::awake().await;
+    let (flag, at_work) = (backend.flag(), backend.flag().with_file_name("at-work"));
+    let script = format!("touch {1}; sleep 1; rm {0}; rm {1}", flag.display(), at_work.display());
+    let more = json!({
+        "wake": backend.wake_command(),
+        "sleep": {"type": "command", "command": "sh", "args": ["-c", script], "idleSeconds": 1},
+    });
+    let world = World::on(Mcpd::start().await, backend, |entry| and(entry, &more)).await;
+    e2e::until("it is put to sleep", async || at_work.exists().then_some(())).await;
+    assert_eq!(world.chat(&whole()).await.status(), 200);
+    assert_eq!(world.backend.recipe_runs(), 1, "it was asked while it was put to sleep");
+    assert!(!at_work.exists());
+}

@@ -147,11 +147,12 @@ impl Backends {
         self.show();
     }
 
-    /// A request begins at this backend; it ends with the value's drop.
-    pub(crate) fn begin(self: &Arc<Self>, backend: &Arc<Backend>) -> Running {
-        let running = Running::new(Arc::clone(self), Arc::clone(backend));
+    /// A request begins at this backend; it ends with the value's drop. `None` while the backend is
+    /// being put to sleep: it would break the answer off.
+    pub(crate) fn begin(self: &Arc<Self>, backend: &Arc<Backend>) -> Option<Running> {
+        let running = Running::new(Arc::clone(self), Arc::clone(backend))?;
         self.show_running(backend);
-        running
+        Some(running)
     }
 
     /// Looks whether the backend answers, unless a recipe is at work on it.
@@ -169,7 +170,9 @@ impl Backends {
         let (state, message) = match seen {
             Ok(()) => (BackendState::Ready, None),
             // Asleep is no trouble; why the last wake failed stays in sight.
-            Err(_) if provider.wake.is_some() => (BackendState::Asleep, backend.wake_failure()),
+            Err(_) if provider.wake.is_some() && provider::key(provider).is_ok() => {
+                (BackendState::Asleep, backend.wake_failure())
+            }
             Err(why) => (BackendState::Down, Some(why)),
         };
         self.set(backend, state, message);
@@ -195,6 +198,7 @@ impl Backends {
         let provider = backend.provider();
         let result = match provider::ready(&self.http, &provider).await {
             Ok(()) => Ok(asked.elapsed()),
+            Err(why) if provider::key(&provider).is_err() => Err(WakeError::new("not_ready", why)),
             Err(_) if !backend.may_run_recipe(Instant::now()) => Err(WakeError::too_often()),
             Err(_) => self.run_wake(backend, &provider).await,
         };
@@ -240,11 +244,16 @@ impl Backends {
 
     async fn put_to_sleep(&self, backend: &Backend, sleep: &Sleep) {
         let _alone = backend.recipe.lock().await;
+        let Some(_falling_asleep) = backend.fall_asleep() else { return };
         let now = Instant::now();
-        if backend.running() > 0 || !backend.may_run_recipe(now) {
+        if !backend.may_run_recipe(now) {
             return;
         }
         backend.used(now);
+        if backend.provider().wake.is_some() {
+            // The server is told before: from now on it wakes it first, and sends nothing.
+            self.set(backend, BackendState::Asleep, None);
+        }
         match self.recipes.sleep(backend.name(), sleep).await {
             Ok(()) => tracing::info!(llm = backend.name(), "idle: the sleep recipe ran"),
             Err(error) => {

@@ -95,6 +95,7 @@ impl Recipes {
             watch(Step::Ready);
             return Ok(began.elapsed());
         }
+        provider::key(provider).map_err(|why| WakeError::new("not_ready", why))?;
         let Some(wake) = &provider.wake else {
             return Err(WakeError::new("not_ready", "the backend is down and has no wake recipe"));
         };
