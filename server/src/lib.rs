@@ -13,6 +13,7 @@ pub mod error;
 mod inference;
 pub mod limits;
 pub mod lock;
+mod names;
 mod openapi;
 mod pairing;
 mod pipe;

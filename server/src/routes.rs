@@ -2,8 +2,9 @@
 
 use crate::openapi::Route;
 use crate::publisher::answer;
-use crate::{admin, catalogue, inference, pairing, publisher};
+use crate::{admin, catalogue, inference, names, pairing, publisher};
 use wire::catalogue::{Catalogue, LlmInfo, Model, ModelList};
+use wire::names::{NameInfo, NameList, ShareName};
 use wire::publisher::{Heartbeat, HeartbeatReply, Register, Registered, TaskResult};
 use wire::token::{
     CreateToken, CreatedToken, Pair, Pairing, PairingList, RevokedTokens, TokenList,
@@ -15,8 +16,8 @@ pub(crate) fn all() -> Vec<Route> {
     [of_publishers(), of_callers(), of_admins(), probes()].into_iter().flatten().collect()
 }
 
-/// Scopes of callers; `infer:<name>` is for one model.
-const INFER: &[&str] = &["infer", "infer:<name>"];
+/// Scopes of callers; `infer:<name>` is for one model, `publish` for what its user publishes.
+const INFER: &[&str] = &["infer", "infer:<name>", "publish"];
 
 fn of_publishers() -> Vec<Route> {
     let task = |end: &str| format!("{}/{{id}}/{end}", paths::TASK_PREFIX);
@@ -88,7 +89,7 @@ fn of_callers() -> Vec<Route> {
 }
 
 fn of_admins() -> Vec<Route> {
-    of_tokens().into_iter().chain(of_pairings()).collect()
+    [of_tokens(), of_pairings(), of_names()].into_iter().flatten().collect()
 }
 
 fn of_tokens() -> Vec<Route> {
@@ -140,6 +141,27 @@ fn of_pairings() -> Vec<Route> {
             .takes::<Pair>()
             .answers::<CreatedToken>(201)
             .may(&[400, 404, 413, 429]),
+    ]
+}
+
+fn of_names() -> Vec<Route> {
+    vec![
+        Route::get(paths::NAMES, names::list)
+            .says("Whose each name is, and who may serve it: all, or a publisher's own")
+            .needs(&["admin", "publish"])
+            .answers::<NameList>(200),
+        // names may contain slashes: the end `/share` is looked for in the handler
+        Route::put("/api/v1/names/{*name}", names::share)
+            .shown_as("/api/v1/names/{name}/share")
+            .says("Share a name with users and groups, beside its owner")
+            .needs(&["admin"])
+            .takes::<ShareName>()
+            .answers::<NameInfo>(200)
+            .may(&[400, 404, 413]),
+        Route::delete("/api/v1/names/{*name}", names::free)
+            .says("Take a name from its owner")
+            .needs(&["admin"])
+            .may(&[204, 404]),
     ]
 }
 

@@ -2,7 +2,7 @@
 //! two places each. Tests ask after every event; nobody else has to.
 
 use crate::task::{Phase, Task};
-use crate::{Relay, TaskId};
+use crate::{LlmId, Relay, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Relay {
@@ -13,7 +13,7 @@ impl Relay {
     pub fn audit(&self) -> Result<(), String> {
         self.queues()?;
         self.slots()?;
-        self.names()?;
+        self.members()?;
         self.sessions_and_channels()?;
         self.wakes_and_timers()
     }
@@ -47,12 +47,32 @@ impl Relay {
         Ok(())
     }
 
-    fn names(&self) -> Result<(), String> {
-        for (name, id) in &self.by_name {
-            let named = self.llms.get(id).is_some_and(|llm| llm.name == *name);
-            agree(named, || format!("{name} leads to a row of another name"))?;
+    fn members(&self) -> Result<(), String> {
+        let mut users = BTreeSet::new();
+        for (id, llm) in &self.llms {
+            agree(users.insert((&llm.name, &llm.owner.id)), || {
+                format!("{} has two rows of the name {}", llm.owner.id, llm.name)
+            })?;
+            for name in llm.names() {
+                let listed = self.names.get(name).is_some_and(|entry| entry.rows.contains(id));
+                agree(listed, || format!("{id} is no member of its name {name}"))?;
+            }
         }
-        agree(self.by_name.len() == self.llms.len(), || "a row has no name".into())
+        for (name, entry) in &self.names {
+            let uses = |id: &LlmId| {
+                self.llms.get(id).is_some_and(|llm| llm.names().any(|used| used == name))
+            };
+            agree(entry.rows.iter().all(uses), || format!("a member of {name} does not use it"))?;
+            let kept = !entry.rows.is_empty() || entry.reserved_until.is_some();
+            agree(kept, || format!("nothing uses the name {name}"))?;
+        }
+        let waiting = self.name_requests.values().flatten();
+        for key in waiting {
+            agree(self.sessions.contains_key(key), || {
+                format!("{key} is gone and asks for a name")
+            })?;
+        }
+        Ok(())
     }
 
     fn sessions_and_channels(&self) -> Result<(), String> {

@@ -5,6 +5,7 @@ use crate::config::{self, file};
 use crate::doctor;
 use crate::home::Home;
 use crate::limits::{BUNDLE_LOG, BUNDLE_LOGS};
+use crate::logging;
 use crate::status;
 use keychain::Keychain;
 use serde::Serialize;
@@ -138,11 +139,14 @@ fn plain_url(text: String) -> String {
     format!("{url} {LEFT_OUT}")
 }
 
-/// The ends of the newest log files.
+/// The ends of the newest log files of our own; what recipes and backends printed stays here.
 fn logs(home: &Home) -> Vec<Entry> {
     let entries = std::fs::read_dir(home.logs());
+    let ours = |entry: &std::fs::DirEntry| {
+        entry.file_name().to_str().is_some_and(|name| name.starts_with(logging::FILE))
+    };
     let mut files: Vec<PathBuf> =
-        entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        entries.into_iter().flatten().flatten().filter(ours).map(|entry| entry.path()).collect();
     files.sort();
     let newest = files.iter().rev().take(BUNDLE_LOGS);
     newest
@@ -180,6 +184,9 @@ mod tests {
         std::fs::write(home.config(), text).unwrap();
         std::fs::create_dir(home.logs()).unwrap();
         std::fs::write(home.logs().join("mcplocal.log"), "a line").unwrap();
+        for name in ["wake-qwen3-8b.log", "sleep-qwen3-8b.log"] {
+            std::fs::write(home.logs().join(name), "a recipe's canary-7").unwrap();
+        }
         let entries = collect(&home, &Keychain::none()).await;
         let all: String = entries.iter().map(|entry| entry.text.as_str()).collect();
         assert!(!all.contains("canary"), "{all}");

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, bail};
 use registrar::home::Home;
-use registrar::wake::{self, Step};
+use registrar::wake::{Recipes, Step};
 use registrar::{config, net};
 use std::time::Instant;
 
@@ -16,7 +16,8 @@ pub(crate) async fn test(home: &Home, name: &str) -> anyhow::Result<()> {
     let http = net::backend_client().map_err(anyhow::Error::msg)?;
     #[expect(clippy::disallowed_methods, reason = "the clock of the person who watches")]
     let began = Instant::now();
-    let waking = wake::wake(&http, provider, |step| {
+    let recipes = Recipes::of(home);
+    let waking = recipes.wake(&http, provider, |step| {
         let at = began.elapsed().as_secs_f64();
         match step {
             Step::Recipe(what) => println!("{at:6.1} s  running: {what}"),
@@ -27,12 +28,13 @@ pub(crate) async fn test(home: &Home, name: &str) -> anyhow::Result<()> {
         }
     });
     let woken = tokio::select! {
-        // Dropping the wake ends the recipe's processes.
-        _ = tokio::signal::ctrl_c() => bail!("stopped"),
-        woken = waking => woken,
+        _ = tokio::signal::ctrl_c() => None,
+        woken = waking => Some(woken),
     };
+    recipes.finish().await;
     match woken {
-        Ok(_) => Ok(()),
-        Err(error) => bail!("the wake failed ({}): {}", error.code, error.detail),
+        None => bail!("stopped"),
+        Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => bail!("the wake failed ({}): {}", error.code, error.detail),
     }
 }
