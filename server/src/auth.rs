@@ -10,7 +10,7 @@ pub(crate) use wish::accept;
 pub use wish::create;
 
 use crate::error::ApiError;
-use crate::store::{Store, StoreError};
+use crate::store::{Revoked, Store, StoreError};
 use parking_lot::Mutex;
 use rand::RngCore as _;
 use relay::{Allowed, Owner, OwnerId};
@@ -90,6 +90,10 @@ struct Cache {
     known: HashMap<[u8; 32], Principal>,
     /// The number of the latest revocation that has been seen to.
     settled: u64,
+    /// Users who may have lost their last token to publish with.
+    publishers: BTreeSet<String>,
+    /// Users of whom everything was revoked.
+    users: BTreeSet<String>,
 }
 
 /// What follows from the tokens that have died.
@@ -161,31 +165,18 @@ impl Tokens {
     pub(crate) async fn settle(&self, now: u64) -> Result<Settled, StoreError> {
         let settled = self.settled();
         let revoked = self.store.revoked_since(settled).await?;
-        let ids: HashSet<&str> = revoked.tokens.iter().map(|info| info.id.as_str()).collect();
-        let mut died: Vec<Arc<TokenInfo>> = Vec::new();
-        {
-            let mut cache = self.cache.lock();
-            cache.settled = cache.settled.max(revoked.number);
-            cache.known.retain(|_, principal| {
-                let dies =
-                    ids.contains(principal.info.id.as_str()) || is_dead(&principal.info, now);
-                if dies {
-                    principal.alive.cancel();
-                    died.push(Arc::clone(&principal.info));
-                }
-                !dies
-            });
-        }
-        let died = died.iter().map(Arc::as_ref).chain(&revoked.tokens);
-        let users: BTreeSet<&str> =
-            died.filter(|info| may_publish(info)).map(|info| info.user.as_str()).collect();
+        let publishers = self.cache.lock().bury(&revoked, now);
         let mut owners = Vec::new();
-        for user in users {
+        for user in &publishers {
             if !self.store.has_token(user, PUBLISH, now).await? {
-                owners.push(OwnerId(user.to_owned()));
+                owners.push(OwnerId(user.clone()));
             }
         }
-        Ok(Settled { owners, users: revoked.users })
+        // Only now: what a failure of the store has cut short is done the next time.
+        let mut cache = self.cache.lock();
+        cache.publishers.retain(|user| !publishers.contains(user));
+        let users = std::mem::take(&mut cache.users).into_iter().collect();
+        Ok(Settled { owners, users })
     }
 
     /// The number of the latest revocation that has been seen to.
@@ -201,6 +192,28 @@ impl Tokens {
     pub(crate) async fn save_used(&self) -> Result<(), StoreError> {
         let used: Vec<(String, u64)> = self.used.lock().drain().collect();
         if used.is_empty() { Ok(()) } else { self.store.touch_tokens(&used).await }
+    }
+}
+
+impl Cache {
+    /// Cancels what has died, and says whose last token to publish with it may have been.
+    fn bury(&mut self, revoked: &Revoked, now: u64) -> BTreeSet<String> {
+        let ids: HashSet<&str> = revoked.tokens.iter().map(|info| info.id.as_str()).collect();
+        let mut died: Vec<Arc<TokenInfo>> = Vec::new();
+        self.known.retain(|_, principal| {
+            let dies = ids.contains(principal.info.id.as_str()) || is_dead(&principal.info, now);
+            if dies {
+                principal.alive.cancel();
+                died.push(Arc::clone(&principal.info));
+            }
+            !dies
+        });
+        let died = died.iter().map(Arc::as_ref).chain(&revoked.tokens);
+        let publishers = died.filter(|info| may_publish(info)).map(|info| info.user.clone());
+        self.publishers.extend(publishers);
+        self.users.extend(revoked.users.iter().cloned());
+        self.settled = self.settled.max(revoked.number);
+        self.publishers.clone()
     }
 }
 

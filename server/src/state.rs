@@ -134,3 +134,49 @@ impl App {
         self.driver.with(|relay, now, out| relay.drain(now, out));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{App, Times};
+    use crate::auth::{self, Tokens};
+    use crate::clock::WallClock;
+    use crate::driver::Driver;
+    use crate::limits::DEAD_TOKEN_MS;
+    use crate::store::sqlite::SqliteStore;
+    use crate::store::{Store, TokenQuery};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use wire::token::CreateToken;
+
+    #[tokio::test]
+    async fn a_dead_token_is_deleted_a_month_after_its_end_and_a_living_one_never() {
+        let dir = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&dir.path().join("mcpd.db")).await.unwrap());
+        let time = Arc::new(AtomicU64::new(0));
+        let shows = Arc::clone(&time);
+        let clock = WallClock::new(move || shows.load(Ordering::Relaxed));
+        let driver = Driver::new(Arc::clone(&store), relay::Limits::default()).await.unwrap();
+        let tokens = Tokens::new(Arc::clone(&store), 0);
+        let app = App::new(driver, Arc::clone(&store), tokens, clock, Times::scaled(1.0));
+        for (user, expires_in_seconds) in [("ever", None), ("short", Some(1)), ("gone", None)] {
+            let (user, scopes) = (user.to_owned(), vec!["infer".to_owned()]);
+            let wish = CreateToken { user, scopes, expires_in_seconds, ..CreateToken::default() };
+            auth::create(store.as_ref(), &wish, 0).await.unwrap();
+        }
+        store.revoke_user("gone", 5_000).await.unwrap();
+        let left = async |at: u64| {
+            time.store(at, Ordering::Relaxed);
+            app.settle_tokens().await.unwrap();
+            app.delete_dead_tokens().await.unwrap();
+            let all = TokenQuery { most: 9, ..TokenQuery::default() };
+            let tokens = store.tokens(&all).await.unwrap();
+            tokens.into_iter().map(|token| token.user).collect::<Vec<_>>()
+        };
+        assert_eq!(left(DEAD_TOKEN_MS + 999).await, ["gone", "short", "ever"]);
+        assert_eq!(left(DEAD_TOKEN_MS + 1_000).await, ["gone", "ever"]);
+        assert_eq!(left(DEAD_TOKEN_MS + 5_000).await, ["ever"]);
+        assert_eq!(left(u64::MAX).await, ["ever"]);
+        assert_eq!(store.last_revocation().await.unwrap(), 0, "nor what told of the revocation");
+    }
+}
