@@ -1,5 +1,6 @@
 //! `publish` and `unpublish`: edits of the file; whoever publishes from this folder follows it.
 
+use crate::out;
 use registrar::config::edit::Edit;
 use registrar::config::file;
 use registrar::home::Home;
@@ -8,9 +9,11 @@ use registrar::lock;
 pub(crate) fn switch(home: &Home, name: String, on: bool) -> anyhow::Result<()> {
     file::apply(home, &Edit::SetPublish { name: name.clone(), on })?;
     let word = if on { "on" } else { "off" };
-    println!("{name}: publishing is {word} in {}", home.config().display());
+    out::line(format!("{name}: publishing is {word} in {}", home.config().display()));
     if on && lock::try_acquire(home)?.is_some() {
-        println!("Nothing publishes from this folder now: start the tray or `mcplocal-agent run`.");
+        out::line(
+            "Nothing publishes from this folder now: start the tray or `mcplocal-agent run`.",
+        );
     }
     Ok(())
 }
