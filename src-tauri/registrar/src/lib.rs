@@ -26,6 +26,7 @@ mod power;
 pub mod provider;
 pub mod registrar;
 pub mod requests;
+mod said;
 pub mod session;
 pub mod sse;
 mod stamp;

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 
 /// Recipes run within this time count against their limit.
@@ -23,10 +23,29 @@ pub(crate) struct Backend {
     name: String,
     provider: Mutex<Arc<ProviderConfig>>,
     facts: Mutex<Facts>,
+    room: Mutex<Room>,
     state: watch::Sender<BackendState>,
     poked: Notify,
     /// Held while a recipe is at work.
     pub(super) recipe: tokio::sync::Mutex<LastWake>,
+}
+
+/// Where requests run, and where they wait for that.
+#[derive(Clone)]
+struct Room {
+    at_once: u32,
+    /// As many as its owner allows.
+    slots: Arc<Semaphore>,
+    /// For those that run, and as many that wait.
+    places: Arc<Semaphore>,
+}
+
+impl Room {
+    fn for_requests(at_once: u32) -> Self {
+        let most = at_once.clamp(1, wire::limits::MAX_CONCURRENCY) as usize;
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        Self { at_once, slots: semaphore(most), places: semaphore(2 * most) }
+    }
 }
 
 struct Facts {
@@ -54,6 +73,7 @@ impl Backend {
         };
         Self {
             name: provider.name.clone(),
+            room: Mutex::new(Room::for_requests(provider.max_concurrency)),
             provider: Mutex::new(Arc::new(provider)),
             facts: Mutex::new(facts),
             state: watch::Sender::new(BackendState::Unknown),
@@ -79,6 +99,12 @@ impl Backend {
             *current = Arc::new(provider.clone());
             drop(current);
             self.facts.lock().wake_failure = None;
+            let mut room = self.room.lock();
+            if room.at_once != provider.max_concurrency {
+                // What runs goes on in the old room.
+                *room = Room::for_requests(provider.max_concurrency);
+            }
+            drop(room);
             self.poke();
         }
     }
@@ -170,16 +196,22 @@ impl Backend {
 pub(crate) struct Running {
     backends: Arc<Backends>,
     backend: Arc<Backend>,
+    _slot_and_place: [OwnedSemaphorePermit; 2],
 }
 
 impl Running {
-    pub(super) fn new(backends: Arc<Backends>, backend: Arc<Backend>) -> Self {
+    /// As soon as there is a slot; none when too many wait for one already, or when it takes too long.
+    pub(super) async fn begin(backends: Arc<Backends>, backend: Arc<Backend>) -> Option<Self> {
+        let Room { slots, places, .. } = backend.room.lock().clone();
+        let place = places.try_acquire_owned().ok()?;
+        let slot =
+            tokio::time::timeout(limits::SLOT_WAIT, slots.acquire_owned()).await.ok()?.ok()?;
         {
             let mut facts = backend.facts.lock();
             facts.running += 1;
             facts.used = true;
         }
-        Self { backends, backend }
+        Some(Self { backends, backend, _slot_and_place: [slot, place] })
     }
 }
 
@@ -191,5 +223,48 @@ impl Drop for Running {
             facts.last_used = Instant::now();
         }
         self.backends.show_running(&self.backend);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Backend, Running};
+    use crate::backends::Backends;
+    use crate::config::parse;
+    use crate::home::Home;
+    use crate::limits::{SLOT_WAIT, Times};
+    use crate::status::Status;
+    use std::sync::Arc;
+    use std::time::Duration;
+    use tokio::sync::{Notify, watch};
+
+    fn backend(at_once: u32) -> Arc<Backend> {
+        let text = format!(
+            r#"{{"llm": {{"providers": [{{"name": "a", "url": "http://127.0.0.1:9", "maxConcurrency": {at_once}}}]}}}}"#
+        );
+        Arc::new(Backend::new(parse(&text).unwrap().config.providers.remove(0)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_run_at_once_than_their_owner_allows_and_as_many_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let board = Arc::new(watch::Sender::new(Status::default()));
+        let home = Home::at(folder.path()).unwrap();
+        let beat = Arc::new(Notify::new());
+        let backends = Backends::new(&home, Times::default(), board, beat).unwrap();
+        let backend = backend(2);
+        let begin = || Running::begin(Arc::clone(&backends), Arc::clone(&backend));
+        let first = [begin().await.unwrap(), begin().await.unwrap()];
+        let mut waiting = [tokio::spawn(begin()), tokio::spawn(begin())];
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(begin().await.is_none(), "two wait already");
+        assert_eq!(backend.running(), 2);
+        let [one, _other] = first;
+        drop(one);
+        let begun = (&mut waiting[0]).await.unwrap();
+        assert!(begun.is_some() && backend.running() == 2, "one has left, and one has begun");
+        tokio::time::sleep(SLOT_WAIT).await;
+        let [_, late] = waiting;
+        assert!(late.await.unwrap().is_none(), "it has waited for too long");
     }
 }
