@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 mod bad_input;
+mod bad_server;
 mod commands;
 mod folder;
 mod instances;
@@ -13,6 +14,7 @@ mod mcpctl;
 mod nginx;
 mod owner;
 mod protocol1;
+mod proxies;
 mod publish;
 mod real_model;
 mod recipes;
