@@ -4,6 +4,7 @@
 
 mod admin;
 mod bad_input;
+mod bad_server;
 mod commands;
 mod folder;
 mod instances;
@@ -14,6 +15,7 @@ mod mcpctl;
 mod nginx;
 mod owner;
 mod protocol1;
+mod proxies;
 mod publish;
 mod real_model;
 mod recipes;

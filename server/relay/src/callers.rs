@@ -298,24 +298,24 @@ impl Relay {
             let left = (pause.until - now).div_ceil(1000);
             return Some(failures::wake_failed(&llm.name, &pause.cause, left));
         }
-        if llm.queue.len() >= self.limits.queue {
-            return Some(failures::queue_full(&llm.name, self.limits.queue));
-        }
-        let share = self.queue_share(llm, key)?;
-        Some(failures::queue_share(&llm.name, share))
+        self.queue_refusal(llm, key)
     }
 
-    /// How many requests of a key wait, when it may have no more: a quarter of the queue while other
-    /// keys wait too, and three quarters while none does, so that there is room for them.
-    fn queue_share(&self, llm: &Llm, key: &str) -> Option<usize> {
-        // A short queue needs no look at whose requests they are.
-        if llm.queue.len() < self.limits.queue.div_ceil(4) {
+    /// Why the queue takes no further request of this key: a key that waits alone may fill it, and a
+    /// quarter of it while other keys wait. For them there is a quarter more.
+    fn queue_refusal(&self, llm: &Llm, key: &str) -> Option<Failure> {
+        let (waiting, quarter) = (llm.queue.len(), self.limits.queue.div_ceil(4));
+        if waiting < quarter {
             return None;
         }
-        let keys = llm.queue.iter().filter_map(|task| self.tasks.get(task));
-        let own = keys.filter(|task| task.key == key).count();
-        let most = if own < llm.queue.len() { 1 } else { 3 } * self.limits.queue.div_ceil(4);
-        (own >= most).then_some(own)
+        let tasks = llm.queue.iter().filter_map(|task| self.tasks.get(task));
+        let own = tasks.filter(|task| task.key == key).count();
+        let alone = own == waiting;
+        if !alone && own >= quarter {
+            return Some(failures::queue_share(&llm.name, own));
+        }
+        let most = if alone && own > 0 { self.limits.queue } else { self.limits.queue + quarter };
+        (waiting >= most).then(|| failures::queue_full(&llm.name, waiting))
     }
 
     /// Smaller is better: awake before asleep before away, then the least load per slot.

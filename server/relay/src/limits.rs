@@ -27,7 +27,8 @@ pub struct Limits {
     pub freeze: u64,
     /// A dispatched task must be acknowledged within this time.
     pub ack_wait: u64,
-    /// Requests that may wait for one LLM.
+    /// Requests that may wait for one LLM; a key has a quarter of them while others wait, and for those
+    /// others there is a quarter more.
     pub queue: usize,
     /// How long one may wait.
     pub queue_wait: u64,

@@ -17,10 +17,8 @@ pub(super) fn findings(home: &Home) -> Vec<Finding> {
     let is_private = dir.as_ref().is_some_and(|dir| is_ours(dir) && !is_open_to_others(dir));
     findings.extend(dir.and_then(|dir| folder(home, &dir)));
     findings.extend(configuration(home, is_private));
-    if !is_private {
-        for path in [home.credentials(), home.lock(), home.config_lock()] {
-            findings.extend(private(path));
-        }
+    for path in [home.credentials(), home.lock(), home.config_lock()] {
+        findings.extend(private(path, is_private));
     }
     findings
 }
@@ -63,7 +61,7 @@ fn configuration(home: &Home, folder_is_private: bool) -> Option<Finding> {
 }
 
 /// A file that nobody else has any business with.
-fn private(path: PathBuf) -> Option<Finding> {
+fn private(path: PathBuf, folder_is_private: bool) -> Option<Finding> {
     let file = metadata(&path).ok()?;
     let place = path.display();
     let name = path.file_name()?.to_string_lossy().into_owned();
@@ -73,5 +71,6 @@ fn private(path: PathBuf) -> Option<Finding> {
     }
     let found = format!("other users can open {place} (mode {:04o})", mode(&file));
     let fix = format!("chmod 600 {place}");
-    is_open_to_others(&file).then(|| bad(Verdict::Broken, &name, found, fix))
+    let reachable = is_open_to_others(&file) && !folder_is_private;
+    reachable.then(|| bad(Verdict::Broken, &name, found, fix))
 }

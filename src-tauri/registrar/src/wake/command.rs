@@ -161,7 +161,8 @@ fn environment() -> impl Iterator<Item = (OsString, OsString)> {
     })
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::super::{Recipes, WakeError};
     use crate::config::CommandRecipe;

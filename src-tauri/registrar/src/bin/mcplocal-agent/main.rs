@@ -1,9 +1,9 @@
 //! `mcplocal-agent`: publishes from machines without a desktop, and does by hand what the tray does
 //! by click. Arguments and exit codes live here; each command is a room of its own.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to people")]
 
 mod install;
 mod login;
+mod out;
 mod publish;
 mod run;
 mod show;
@@ -44,6 +44,8 @@ enum Command {
         /// Name of the provider in config.json
         name: String,
     },
+    /// Publish from this machine although another one holds the session
+    Takeover,
     /// Keep a server and its token; the token is read from stdin or asked for, never an argument
     Login {
         /// The server, as https://mcpd.example.com
@@ -78,9 +80,7 @@ enum Command {
     Uninstall,
 }
 
-// One thread: a request passes through here in a few microseconds, and waking another costs more.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::to_stderr();
     if matches!(arguments.command, Command::Status { .. }) {
@@ -88,10 +88,21 @@ async fn main() -> ExitCode {
         // server that hangs up would end us too.
         sigpipe::reset();
     }
-    match perform(arguments.command).await {
+    // One thread: a request passes through here in a few microseconds, and waking another costs more.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            out::complain(format!("the program cannot be started: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let performed = runtime.block_on(perform(arguments.command));
+    // A host name that is still being looked up would hold up the end.
+    runtime.shutdown_background();
+    match performed {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{error:#}");
+            out::complain(format!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -104,6 +115,7 @@ async fn perform(command: Command) -> anyhow::Result<ExitCode> {
         Command::Status { json } => return show::status(&home, json),
         Command::Publish { name } => publish::switch(&home, name, true)?,
         Command::Unpublish { name } => publish::switch(&home, name, false)?,
+        Command::Takeover => publish::take_over(&home)?,
         Command::Login { url, code, insecure_storage } => {
             let storage = if insecure_storage { Storage::File } else { Storage::Keychain };
             login::login(&home, &url, code.as_deref(), storage, &Keychain::os()).await?;

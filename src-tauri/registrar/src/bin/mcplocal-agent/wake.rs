@@ -1,5 +1,6 @@
 //! `wake NAME --test`: the recipe, step by step, as the registrar would run it.
 
+use crate::out;
 use anyhow::{Context as _, bail};
 use registrar::home::Home;
 use registrar::wake::{Recipes, Step};
@@ -20,11 +21,15 @@ pub(crate) async fn test(home: &Home, name: &str) -> anyhow::Result<()> {
     let waking = recipes.wake(&http, provider, |step| {
         let at = began.elapsed().as_secs_f64();
         match step {
-            Step::Recipe(what) => println!("{at:6.1} s  running: {what}"),
-            Step::Done(said) if said.is_empty() => println!("{at:6.1} s  the recipe is done"),
-            Step::Done(said) => println!("{at:6.1} s  the recipe is done; it said: {said}"),
-            Step::NotReady(why) => println!("{at:6.1} s  not ready yet: {why}"),
-            Step::Ready => println!("{at:6.1} s  the backend answers"),
+            Step::Recipe(what) => out::line(format!("{at:6.1} s  running: {what}")),
+            Step::Done(said) if said.is_empty() => {
+                out::line(format!("{at:6.1} s  the recipe is done"))
+            }
+            Step::Done(said) => {
+                out::line(format!("{at:6.1} s  the recipe is done; it said: {said}"))
+            }
+            Step::NotReady(why) => out::line(format!("{at:6.1} s  not ready yet: {why}")),
+            Step::Ready => out::line(format!("{at:6.1} s  the backend answers")),
         }
     });
     let woken = tokio::select! {
