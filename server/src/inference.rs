@@ -46,7 +46,7 @@ pub(crate) async fn infer(
     body: Body,
 ) -> Result<Response, ApiError> {
     let Some(name) = path.strip_suffix("/infer") else {
-        return Err(ApiError::not_found("there is no such endpoint"));
+        return Err(ApiError::no_such_endpoint("POST", &format!("{}/{path}", wire::paths::LLMS)));
     };
     let body = read(&app, &principal, body).await?;
     let head = wire::body::head(&body).map_err(|why| ApiError::invalid(why, None))?;
@@ -82,7 +82,8 @@ async fn relay(
         return Err(ApiError::forbidden("infer"));
     };
     let keepalive = headers.get(wire::headers::KEEPALIVE).is_none_or(|v| v != "off");
-    let submit = Submit { name, allowed, streaming, notices: keepalive };
+    let submit =
+        Submit { name, key: principal.info.id.clone(), allowed, streaming, notices: keepalive };
     let request = CallerRequest {
         path: path.to_owned(),
         headers: to_backend(headers),

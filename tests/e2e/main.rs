@@ -2,9 +2,11 @@
 //! wrong between them.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+mod admin;
 mod bad_input;
 mod bad_server;
 mod commands;
+mod folder;
 mod instances;
 mod keyring;
 mod kinds;
@@ -16,6 +18,7 @@ mod protocol1;
 mod proxies;
 mod publish;
 mod real_model;
+mod recipes;
 mod relay;
 mod secrets;
 mod wake;

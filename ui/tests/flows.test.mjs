@@ -74,7 +74,7 @@ test("a recipe of another kind keeps nothing of the first, and no recipe is no k
 });
 
 test("what is wrong is said beside its field while it is typed, and keeps it from being saved", async () => {
-  const message = '"nas" is no URL';
+  const message = '"nas" is no whole address';
   const answers = { check_model: [{ field: "url", message }] };
   const page = await app.open({ view: view(), at: "models/qwen3-8b", answers });
   await page.getByLabel("URL", { exact: true }).fill("nas");
@@ -115,14 +115,27 @@ test("a found model is added to the list without being published", async () => {
   assert.deepEqual(await called(page, "save_model"), { name: null, keys });
 });
 
+test("an address is not found fault with before its field is left", async () => {
+  const message = '"https://m" must be typed whole';
+  const page = await app.open({ view: fresh(), answers: { check_server: message } });
+  const url = page.getByLabel("Server URL");
+  await url.pressSequentially("https://m");
+  assert.deepEqual(await calls(page, "check_server"), [], "it is being typed");
+  await page.getByLabel("Pairing code").focus();
+  await page.getByText(message).waitFor();
+  assert.equal(await url.getAttribute("aria-invalid"), "true");
+  await url.pressSequentially("cpd.example.com");
+  await page.getByText(message).waitFor({ state: "detached" });
+});
+
 test("the first run leads from a server to an answer", async () => {
   const page = await app.open({ view: fresh() });
   await page.getByLabel("Server URL").fill("https://mcpd.example.com");
   await page.getByLabel("Pairing code").check();
-  await page.getByPlaceholder("K7QM-3XTP").fill("k7qm 3xtp");
+  await page.getByPlaceholder("K7QM-3XTP-9RWD").fill("k7qm 3xtp 9rwd");
   await page.getByRole("button", { name: "Sign in" }).click();
   const url = "https://mcpd.example.com";
-  assert.deepEqual(await called(page, "pair"), { url, code: "k7qm 3xtp", inFile: false });
+  assert.deepEqual(await called(page, "pair"), { url, code: "k7qm 3xtp 9rwd", inFile: false });
   await page.getByRole("button", { name: "Publish phi-4" }).click();
   assert.equal((await called(page, "save_model")).keys.publish, true);
   await show(page, view());

@@ -19,6 +19,6 @@ impl FromRequestParts<Arc<App>> for Principal {
         let Some(token) = bearer.or(key) else {
             return Err(ApiError::unauthorized("no key was sent: use `Authorization: Bearer …`"));
         };
-        app.tokens.principal(token, app.driver.now()).await
+        app.tokens.principal(token, app.clock.now()).await
     }
 }

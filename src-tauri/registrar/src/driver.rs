@@ -97,7 +97,8 @@ impl Driver {
                 self.withdraw(account).await;
             }
         };
-        tokio::join!(goodbye, self.tasks.finish(self.times.goodbye));
+        let recipes = self.backends.end_recipes();
+        tokio::join!(goodbye, recipes, self.tasks.finish(self.times.goodbye));
         self.say(Connection::Idle);
     }
 
@@ -293,15 +294,9 @@ impl Driver {
                 None => std::future::pending().await,
             }
         };
-        let changed = async {
-            // Without a watcher nothing can change any more.
-            if self.config.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
         tokio::select! {
             () = self.stop.cancelled() => Woken::Stop,
-            () = changed => Woken::Changed,
+            () = crate::watch::changed(&mut self.config) => Woken::Changed,
             () = self.reconnect.notified() => Woken::Changed,
             () = time => Woken::Time,
         }

@@ -23,6 +23,7 @@ pub mod lock;
 pub mod logging;
 pub mod net;
 mod power;
+mod private_file;
 pub mod provider;
 pub mod registrar;
 pub mod requests;

@@ -8,7 +8,7 @@ mod results;
 mod upload;
 mod usage;
 
-use crate::backends::{Answer, Backend, Backends, Unanswered};
+use crate::backends::{Answer, Backend, Backends, NoSlot, Unanswered};
 use crate::client::{Delivery, Mcpd, Ticket};
 use crate::limits;
 use crate::tasks::{Outcome, Stop};
@@ -114,7 +114,11 @@ async fn run(
 ) -> Result<(), TaskFailure> {
     let work = async {
         let backend = backends.find(&task.llm_name).ok_or_else(unpublished)?;
-        let _running = backends.begin(&backend).await.ok_or_else(busy)?;
+        let running = backends.begin(&backend).await;
+        let _running = running.map_err(|refused| match refused {
+            NoSlot::Busy => busy(),
+            NoSlot::FallingAsleep => falling_asleep(),
+        })?;
         relay(road, backends, &backend, task, tail).await
     };
     let mut work = std::pin::pin!(work);
@@ -254,6 +258,11 @@ fn cancelled() -> TaskFailure {
 fn busy() -> TaskFailure {
     let message = "as many requests run and wait for this model as its owner allows";
     failure(code::QUEUE_FULL, message.into())
+}
+
+/// The server wakes it again, where its owner has a recipe for that.
+fn falling_asleep() -> TaskFailure {
+    failure(code::BACKEND_UNREACHABLE, "the backend is being put to sleep".into())
 }
 
 fn unpublished() -> TaskFailure {

@@ -53,6 +53,8 @@ struct Facts {
     rejected: Option<String>,
     wake_failure: Option<String>,
     running: u32,
+    /// A sleep recipe is at work: no request begins.
+    falling_asleep: bool,
     /// Since the last sleep recipe.
     used: bool,
     last_used: Instant,
@@ -67,6 +69,7 @@ impl Backend {
             rejected: None,
             wake_failure: None,
             running: 0,
+            falling_asleep: false,
             used: true,
             last_used: Instant::now(),
             recipes: VecDeque::new(),
@@ -166,6 +169,16 @@ impl Backend {
         (idle && facts.used && self.state() == BackendState::Ready).then_some(sleep)
     }
 
+    /// From now on no request begins, until the value's drop; `None` while requests run.
+    pub(super) fn fall_asleep(&self) -> Option<FallingAsleep<'_>> {
+        let mut facts = self.facts.lock();
+        if facts.running > 0 {
+            return None;
+        }
+        facts.falling_asleep = true;
+        Some(FallingAsleep(self))
+    }
+
     /// The sleep recipe runs: once per time of use.
     pub(super) fn used(&self, now: Instant) {
         let mut facts = self.facts.lock();
@@ -192,6 +205,15 @@ impl Backend {
     }
 }
 
+/// A sleep recipe is at work at a backend.
+pub(super) struct FallingAsleep<'a>(&'a Backend);
+
+impl Drop for FallingAsleep<'_> {
+    fn drop(&mut self) {
+        self.0.facts.lock().falling_asleep = false;
+    }
+}
+
 /// A request that runs at a backend.
 pub(crate) struct Running {
     backends: Arc<Backends>,
@@ -199,19 +221,35 @@ pub(crate) struct Running {
     _slot_and_place: [OwnedSemaphorePermit; 2],
 }
 
+/// Why a request cannot begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoSlot {
+    /// As many run and wait as the owner allows.
+    Busy,
+    /// A sleep recipe is at work.
+    FallingAsleep,
+}
+
 impl Running {
-    /// As soon as there is a slot; none when too many wait for one already, or when it takes too long.
-    pub(super) async fn begin(backends: Arc<Backends>, backend: Arc<Backend>) -> Option<Self> {
+    /// As soon as there is a slot; an error when too many wait for one already, when it takes too long, or
+    /// while a sleep recipe is at work.
+    pub(super) async fn begin(
+        backends: Arc<Backends>,
+        backend: Arc<Backend>,
+    ) -> Result<Self, NoSlot> {
         let Room { slots, places, .. } = backend.room.lock().clone();
-        let place = places.try_acquire_owned().ok()?;
-        let slot =
-            tokio::time::timeout(limits::SLOT_WAIT, slots.acquire_owned()).await.ok()?.ok()?;
+        let place = places.try_acquire_owned().map_err(|_| NoSlot::Busy)?;
+        let slot = tokio::time::timeout(limits::SLOT_WAIT, slots.acquire_owned()).await;
+        let slot = slot.map_err(|_| NoSlot::Busy)?.map_err(|_| NoSlot::Busy)?;
         {
             let mut facts = backend.facts.lock();
+            if facts.falling_asleep {
+                return Err(NoSlot::FallingAsleep);
+            }
             facts.running += 1;
             facts.used = true;
         }
-        Some(Self { backends, backend, _slot_and_place: [slot, place] })
+        Ok(Self { backends, backend, _slot_and_place: [slot, place] })
     }
 }
 
@@ -257,14 +295,31 @@ mod tests {
         let first = [begin().await.unwrap(), begin().await.unwrap()];
         let mut waiting = [tokio::spawn(begin()), tokio::spawn(begin())];
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert!(begin().await.is_none(), "two wait already");
+        assert!(begin().await.is_err(), "two wait already");
         assert_eq!(backend.running(), 2);
         let [one, _other] = first;
         drop(one);
         let begun = (&mut waiting[0]).await.unwrap();
-        assert!(begun.is_some() && backend.running() == 2, "one has left, and one has begun");
+        assert!(begun.is_ok() && backend.running() == 2, "one has left, and one has begun");
         tokio::time::sleep(SLOT_WAIT).await;
         let [_, late] = waiting;
-        assert!(late.await.unwrap().is_none(), "it has waited for too long");
+        assert!(late.await.unwrap().is_err(), "it has waited for too long");
+    }
+
+    #[tokio::test]
+    async fn no_request_begins_while_it_is_put_to_sleep_and_no_sleep_while_one_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        let board = Arc::new(watch::Sender::new(Status::default()));
+        let backends = Backends::new(&home, Times::default(), board, Arc::default()).unwrap();
+        let backend = backend(1);
+        let begin = || Running::begin(Arc::clone(&backends), Arc::clone(&backend));
+        let running = begin().await;
+        assert!(running.is_ok() && backend.fall_asleep().is_none());
+        drop(running);
+        let falling = backend.fall_asleep();
+        assert!(falling.is_some() && begin().await.is_err());
+        drop(falling);
+        assert!(begin().await.is_ok());
     }
 }

@@ -12,6 +12,7 @@ use crate::session::{self, Ending, Session, beat_after};
 use crate::sse::{Event, TooLong};
 use crate::status::{Connection, RunningTask};
 use crate::task::{self, Complaints, Road};
+use crate::watch;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -76,16 +77,15 @@ impl Link<'_> {
         let mut clock_tick = tokio::time::interval(times.clock_every);
         let stream_again = tokio::time::sleep(times.stream_again);
         tokio::pin!(stream_again);
-        let mut config_lives = true;
         loop {
             tokio::select! {
                 () = self.driver.stop.cancelled() => return None,
                 () = self.driver.reconnect.notified() => return Some(Ending::Resume),
-                changed = self.driver.config.changed(), if config_lives => match changed {
-                    Ok(()) => if self.must_register(declared).await { return None },
-                    // Its watcher is gone: nothing can change any more.
-                    Err(_) => config_lives = false,
-                },
+                () = watch::changed(&mut self.driver.config) => {
+                    if self.must_register(declared).await {
+                        return None;
+                    }
+                }
                 signal = self.channel.next() => {
                     if let Some(ending) = self.hear_all(signal) {
                         return Some(ending);

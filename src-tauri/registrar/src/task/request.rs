@@ -92,7 +92,10 @@ pub(super) fn build(
     let body = wire::body::with_model(&body, provider::model(provider))
         .map_err(|_| refused("its body is no JSON object in which the model can be replaced"))?;
     let request = backends.http().request(Method::POST, provider::endpoint(provider, path));
-    let request = provider::authorize(provider, request.headers(out).body(body));
+    let request = provider::authorize(provider, request.headers(out).body(body)).map_err(|_| {
+        let message = "the backend's key is not set on its owner's machine";
+        failure(code::BACKEND_UNREACHABLE, message.into())
+    })?;
     request.build().map_err(|_| refused("it cannot be sent on"))
 }
 

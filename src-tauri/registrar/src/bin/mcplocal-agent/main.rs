@@ -1,9 +1,9 @@
 //! `mcplocal-agent`: publishes from machines without a desktop, and does by hand what the tray does
 //! by click. Arguments and exit codes live here; each command is a room of its own.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to people")]
 
 mod install;
 mod login;
+mod out;
 mod publish;
 mod run;
 mod show;
@@ -51,7 +51,7 @@ enum Command {
         /// The server, as https://mcpd.example.com
         #[arg(long)]
         url: String,
-        /// A pairing code of the server's admin, as K7QM-3XTP, instead of a token
+        /// A pairing code of the server's admin, as K7QM-3XTP-9RWD, instead of a token
         #[arg(long)]
         code: Option<String>,
         /// Keep the token in a private file (0600) instead of the keychain
@@ -92,7 +92,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            eprintln!("the program cannot be started: {error}");
+            out::complain(format!("the program cannot be started: {error}"));
             return ExitCode::FAILURE;
         }
     };
@@ -102,7 +102,7 @@ fn main() -> ExitCode {
     match performed {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{error:#}");
+            out::complain(format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -1,6 +1,7 @@
 //! `publish` and `unpublish`: edits of the file; whoever publishes from this folder follows it.
 //! `takeover`: a request to that program.
 
+use crate::out;
 use anyhow::bail;
 use registrar::config::edit::Edit;
 use registrar::config::file;
@@ -11,9 +12,11 @@ use registrar::requests::{self, Request};
 pub(crate) fn switch(home: &Home, name: String, on: bool) -> anyhow::Result<()> {
     file::apply(home, &Edit::SetPublish { name: name.clone(), on })?;
     let word = if on { "on" } else { "off" };
-    println!("{name}: publishing is {word} in {}", home.config().display());
+    out::line(format!("{name}: publishing is {word} in {}", home.config().display()));
     if on && lock::try_acquire(home)?.is_some() {
-        println!("Nothing publishes from this folder now: start the tray or `mcplocal-agent run`.");
+        out::line(
+            "Nothing publishes from this folder now: start the tray or `mcplocal-agent run`.",
+        );
     }
     Ok(())
 }
@@ -25,7 +28,7 @@ pub(crate) fn take_over(home: &Home) -> anyhow::Result<()> {
         );
     }
     requests::send(home, &Request::TakeOver)?;
-    println!("The publishing program was asked to take the session over.");
-    println!("`mcplocal-agent status` shows how it went.");
+    out::line("The publishing program was asked to take the session over.");
+    out::line("`mcplocal-agent status` shows how it went.");
     Ok(())
 }
