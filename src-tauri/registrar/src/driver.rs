@@ -114,14 +114,9 @@ impl Driver {
     /// The work's result; none when it is to stop, or the file changed, before that.
     async fn unless_changed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
         let mut config = self.config.clone();
-        let changed = async {
-            if config.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        };
         tokio::select! {
             () = self.stop.cancelled() => None,
-            () = changed => None,
+            () = crate::watch::changed(&mut config) => None,
             done = work => Some(done),
         }
     }
