@@ -23,9 +23,10 @@ pub mod untrusted;
 
 use axum::Router;
 use axum::routing::get;
+use config::Serving;
 use driver::Driver;
 use error::ApiError;
-use state::{App, Times};
+use state::App;
 use std::sync::Arc;
 use store::{Store, StoreError};
 use tokio::net::TcpListener;
@@ -48,20 +49,19 @@ fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Serves on `listener` until `shutdown` and the drain that follows it. Every time limit is
-/// multiplied by `time_scale`.
+/// Serves on `listener` until `shutdown` and the drain that follows it.
 ///
 /// # Errors
 /// The store's, while the rows of an earlier run are read.
 pub async fn serve(
     listener: TcpListener,
     store: Arc<dyn Store>,
-    time_scale: f64,
+    serving: &Serving,
     shutdown: &CancellationToken,
 ) -> Result<(), StoreError> {
-    let limits = relay::Limits::default().scaled(time_scale);
+    let limits = relay::Limits::default().scaled(serving.time_scale);
     let driver = Driver::new(Arc::clone(&store), limits).await?;
-    let app = App::new(Arc::clone(&driver), store, Times::scaled(time_scale));
+    let app = App::new(Arc::clone(&driver), store, serving);
     let stop = CancellationToken::new();
     let clock = tokio::spawn(driver.run(stop.clone()));
     let tokens = tokio::spawn(watch_tokens(Arc::clone(&app), stop.clone()));

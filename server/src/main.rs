@@ -151,7 +151,7 @@ async fn serve(config: &Config) -> anyhow::Result<()> {
     println!("mcpd listening on http://{}", listener.local_addr()?);
     let shutdown = CancellationToken::new();
     let signals = tokio::spawn(on_signals(shutdown.clone()));
-    mcpd::serve(listener, store, config.time_scale, &shutdown).await?;
+    mcpd::serve(listener, store, &config.serving, &shutdown).await?;
     signals.abort();
     Ok(())
 }

@@ -9,6 +9,7 @@ pub(crate) mod codes;
 use crate::auth::{self, Principal};
 use crate::body;
 use crate::error::ApiError;
+use crate::limits;
 use crate::state::App;
 use axum::Json;
 use axum::body::Body;
@@ -43,7 +44,7 @@ pub(crate) async fn redeem(
     State(app): State<Arc<App>>,
     body: Body,
 ) -> Result<(StatusCode, Json<CreatedToken>), ApiError> {
-    let pair: Pair = body::json(body, app.times.body_idle).await?;
+    let pair: Pair = body::json_within(body, limits::PAIR_BODY, app.times.body_idle).await?;
     let now = app.driver.now();
     let wish = app.pairings.take(&pair.code, now).map_err(|refused| match refused {
         Refused::Unknown => ApiError::not_found(

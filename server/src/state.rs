@@ -1,6 +1,9 @@
 //! What every handler can reach.
 
 use crate::auth::{self, Tokens};
+use crate::body::Pace;
+use crate::body::budget::Budget;
+use crate::config::Serving;
 use crate::driver::Driver;
 use crate::pairing::codes::Pairings;
 use crate::store::{Store, StoreError};
@@ -21,6 +24,8 @@ pub(crate) struct App {
     pub(crate) store: Arc<dyn Store>,
     /// The server's own times.
     pub(crate) times: Times,
+    /// What request bodies may hold at once.
+    pub(crate) budget: Arc<Budget>,
     /// Set at the server's end: channels close.
     pub(crate) closing: CancellationToken,
     draining: AtomicBool,
@@ -35,8 +40,12 @@ pub(crate) struct Times {
     pub(crate) slow_caller: Duration,
     /// A backend that sends nothing for this long is given up.
     pub(crate) backend_silence: Duration,
-    /// A caller's body may pause for so long.
+    /// A body may pause for so long; a control body has no more in all.
     pub(crate) body_idle: Duration,
+    /// How long a larger body may take.
+    pub(crate) body: Pace,
+    /// A connection without a valid key must have brought a request within this time.
+    pub(crate) unproven: Duration,
     /// Request line and headers must arrive within this time.
     pub(crate) header_wait: Duration,
     /// Running answers get so long at the server's end.
@@ -48,11 +57,20 @@ impl Times {
     #[must_use]
     pub(crate) fn scaled(factor: f64) -> Self {
         let comment = Duration::from_millis(wire::limits::CHANNEL_COMMENT_MS);
+        let idle = crate::limits::BODY_IDLE.mul_f64(factor);
+        let mib = Duration::from_secs((1 << 20) / crate::limits::BODY_RATE);
+        let body = Pace {
+            idle,
+            base: crate::limits::BODY_BASE.mul_f64(factor),
+            per_mib: mib.mul_f64(factor),
+        };
         Self {
             channel_comment: comment.mul_f64(factor),
             slow_caller: crate::limits::SLOW_CALLER.mul_f64(factor),
             backend_silence: crate::limits::BACKEND_SILENCE.mul_f64(factor),
-            body_idle: crate::limits::BODY_IDLE.mul_f64(factor),
+            body_idle: idle,
+            body,
+            unproven: crate::limits::UNPROVEN.mul_f64(factor),
             header_wait: crate::limits::HEADER_WAIT.mul_f64(factor),
             drain: crate::limits::DRAIN.mul_f64(factor),
         }
@@ -62,13 +80,14 @@ impl Times {
 impl App {
     /// The state around a driver and its store.
     #[must_use]
-    pub(crate) fn new(driver: Arc<Driver>, store: Arc<dyn Store>, times: Times) -> Arc<Self> {
+    pub(crate) fn new(driver: Arc<Driver>, store: Arc<dyn Store>, serving: &Serving) -> Arc<Self> {
         Arc::new(Self {
             driver,
             tokens: Tokens::new(Arc::clone(&store)),
             pairings: Pairings::default(),
             store,
-            times,
+            times: Times::scaled(serving.time_scale),
+            budget: Budget::new(serving.body_budget, serving.body_share),
             closing: CancellationToken::new(),
             draining: AtomicBool::new(false),
         })

@@ -1,5 +1,6 @@
 //! A running mcpd for one test.
 
+use mcpd::config::Serving;
 use mcpd::store::{Store, sqlite::SqliteStore};
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
@@ -42,6 +43,15 @@ impl Server {
 
     /// On the database that an earlier server left.
     pub(crate) async fn start_in(dir: TempDir, time_scale: f64) -> Self {
+        Self::start_as(dir, Serving { time_scale, ..Serving::default() }).await
+    }
+
+    /// With these settings.
+    pub(crate) async fn serving(serving: Serving) -> Self {
+        Self::start_as(tempfile::tempdir().unwrap(), serving).await
+    }
+
+    async fn start_as(dir: TempDir, serving: Serving) -> Self {
         let store = SqliteStore::open(&dir.path().join("mcpd.db")).await.unwrap();
         let store = Arc::new(store);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -49,7 +59,7 @@ impl Server {
         let shutdown = CancellationToken::new();
         let (kept, stop) = (Arc::clone(&store), shutdown.clone());
         let running = tokio::spawn(async move {
-            mcpd::serve(listener, kept, time_scale, &stop).await.unwrap();
+            mcpd::serve(listener, kept, &serving, &stop).await.unwrap();
         });
         let client = Client::builder().no_proxy().build().unwrap();
         Self { url, client, shutdown, running, dir, store }
