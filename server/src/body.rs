@@ -142,15 +142,15 @@ impl Reading {
         }
     }
 
-    /// Doubles the room as bytes arrive, up to the announced length: what was only announced takes
-    /// no memory.
+    /// Doubles the room as bytes arrive; the announced length is believed once a part of it is there.
     fn make_room(&mut self, more: usize) {
-        if self.whole.capacity() - self.whole.len() >= more {
+        let len = self.whole.len();
+        if self.whole.capacity() - len >= more {
             return;
         }
         let announced = usize::try_from(self.announced).unwrap_or(usize::MAX);
-        let missing = announced.saturating_sub(self.whole.len());
-        let step = self.whole.len().max(limits::BODY_STEP);
+        let missing = announced.saturating_sub(len);
+        let step = if len < limits::BODY_BELIEVED { len.max(limits::BODY_STEP) } else { missing };
         self.whole.reserve(more.max(step.min(missing)));
     }
 

@@ -35,6 +35,8 @@ pub const BODY_BASE: Duration = Duration::from_secs(10);
 pub const BODY_RATE: u64 = 256 * 1024;
 /// A body's memory grows by so much at least.
 pub const BODY_STEP: usize = 64 * 1024;
+/// When so much of a body has arrived, memory for all that was announced is set aside at once.
+pub const BODY_BELIEVED: usize = 1024 * 1024;
 /// More bytes than these are worked on beside the threads that serve everybody, or with a pause
 /// after each so many.
 pub const BODY_SLICE: usize = 256 * 1024;
