@@ -27,8 +27,8 @@ pub struct Entry {
 
 /// Stands where something was left out.
 const LEFT_OUT: &str = "(left out)";
-/// Keys whose values may be secrets, wherever they stand.
-const SECRET: &[&str] = &["headers", "env", "body"];
+/// Keys whose values may be secrets or names of people, wherever they stand.
+const SECRET: &[&str] = &["headers", "env", "body", "sharename", "declinename"];
 /// Parts of key names that say that the value is a secret.
 const SECRET_PARTS: &[&str] = &["token", "secret", "password", "apikey", "api_key"];
 
@@ -71,6 +71,7 @@ fn entry<T: Serialize>(name: &str, value: &T) -> Entry {
 fn nameless(mut status: status::Status) -> status::Status {
     status.running.iter_mut().for_each(|task| task.user = None);
     status.recent.iter_mut().for_each(|task| task.user = None);
+    status.name_requests.clear();
     status
 }
 
@@ -176,7 +177,8 @@ mod tests {
             {"name": "qwen3-8b", "url": "http://u:canary-2@127.0.0.1:9/v1?key=canary-3", "wake":
              {"type": "http", "url": "http://127.0.0.1:9/wake", "headers": {"x-key": "canary-4"},
               "body": "canary-5"}, "sleep": {"type": "command", "command": "true",
-              "env": {"SECRET": "canary-6"}, "idleSeconds": 9}}]}}"#;
+              "env": {"SECRET": "canary-6"}, "idleSeconds": 9}, "shareName": ["canary-7"],
+              "declineName": ["canary-8"]}]}}"#;
         std::fs::write(home.config(), text).unwrap();
         std::fs::create_dir(home.logs()).unwrap();
         std::fs::write(home.logs().join("mcplocal.log"), "a line").unwrap();

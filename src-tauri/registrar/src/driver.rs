@@ -11,6 +11,7 @@ use crate::credentials::{self, Credentials, CredentialsError};
 use crate::home::Home;
 use crate::identity;
 use crate::limits::{self, Times};
+use crate::name_requests;
 use crate::session::{Next, Session};
 use crate::status::{Board, Connection, Status};
 use crate::tasks::Tasks;
@@ -21,7 +22,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wire::publisher::{Instance, Provider, Register, Registered};
+use wire::publisher::{Instance, NameRequest, Provider, Register, Registered};
 
 /// Everything that outlives a connection.
 pub(crate) struct Driver {
@@ -37,6 +38,8 @@ pub(crate) struct Driver {
     pub(crate) reconnect: Arc<Notify>,
     /// A backend changed: the server should know now.
     pub(crate) beat: Arc<Notify>,
+    /// What the server said last of other users who would like to serve a name of this owner.
+    pub(crate) name_requests: Vec<NameRequest>,
 }
 
 /// What is known while something is published.
@@ -66,6 +69,7 @@ impl Driver {
                 if let Some(account) = account.take() {
                     self.withdraw(&account).await;
                 }
+                self.hear_requests(Vec::new());
                 self.say(self.resting());
                 self.wait(None).await;
                 continue;
@@ -76,6 +80,7 @@ impl Driver {
                     && let Some(account) = account.take()
                 {
                     self.withdraw(&account).await;
+                    self.hear_requests(Vec::new());
                 }
                 self.say(waiting);
                 self.wait(Some(self.times.credentials_every)).await;
@@ -108,6 +113,22 @@ impl Driver {
         self.board.send_modify(|status| {
             status.config_problem = snapshot.problem.clone();
             status.warnings = snapshot.warnings.clone();
+        });
+        self.show_requests();
+    }
+
+    /// Takes over which other users would like to serve a name of this owner: all of them.
+    fn hear_requests(&mut self, sent: Vec<NameRequest>) {
+        self.name_requests = name_requests::usable(sent);
+        self.show_requests();
+    }
+
+    fn show_requests(&self) {
+        let open = name_requests::open(&self.name_requests, &self.config.borrow().config);
+        self.board.send_if_modified(|status| {
+            let other = status.name_requests != open;
+            status.name_requests = open;
+            other
         });
     }
 
@@ -171,7 +192,10 @@ impl Driver {
         }
         let declared = self.backends.declaration().await;
         let registered = match self.register(account, declared.clone()).await {
-            Ok(registered) => registered,
+            Ok(mut registered) => {
+                self.hear_requests(std::mem::take(&mut registered.name_requests));
+                registered
+            }
             Err(fault) => {
                 return session.ended(fault.into(), Instant::now(), rand::random());
             }

@@ -61,6 +61,7 @@ impl Registrar {
             stop: stop.clone(),
             reconnect: Arc::clone(&reconnect),
             beat,
+            name_requests: Vec::new(),
         };
         let driver = tokio::spawn(driver.run());
         Ok(Self { status: board.subscribe(), stop, reconnect, tasks, driver })
