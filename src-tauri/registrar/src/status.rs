@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::watch;
-use wire::publisher::NameRequest;
+
+pub use wire::publisher::NameRequest;
 
 /// Where the rooms of the registrar write what people see; each keeps to its own fields.
 pub(crate) type Board = Arc<watch::Sender<Status>>;

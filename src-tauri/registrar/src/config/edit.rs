@@ -73,7 +73,7 @@ pub enum Refusal {
     #[error("config.json has a provider {0} already; choose another name")]
     NameTaken(String),
     /// The value cannot stand there.
-    #[error("{0} cannot be changed so: {1}")]
+    #[error("{0}: {1}")]
     Value(&'static str, String),
 }
 
