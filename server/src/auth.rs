@@ -39,7 +39,11 @@ impl Principal {
     /// As the relay knows owners.
     #[must_use]
     pub(crate) fn owner(&self) -> Owner {
-        Owner { id: OwnerId(self.info.user.clone()), label: self.info.user.clone() }
+        Owner {
+            id: OwnerId(self.info.user.clone()),
+            label: self.info.user.clone(),
+            groups: self.info.groups.clone(),
+        }
     }
 
     /// Whether the token has this very scope.
@@ -56,7 +60,9 @@ impl Principal {
         }
         let named = self.info.scopes.iter().filter_map(|s| s.strip_prefix("infer:"));
         let names: Vec<String> = named.map(str::to_ascii_lowercase).collect();
-        (!names.is_empty()).then_some(Allowed::Names(names))
+        // A publisher may always call what it publishes.
+        let own = self.has("publish").then(|| self.owner().id);
+        (own.is_some() || !names.is_empty()).then_some(Allowed::Some { names, own })
     }
 
     /// # Errors

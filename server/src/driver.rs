@@ -16,7 +16,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use relay::{
     Actions, AnswerEnd, ChannelId, Failure, GoneReason, Ids, LlmId, Millis, Notice, OwnerId, Relay,
-    SessionId, SessionRefusal, Submit, SubmitRefusal, TaskId, Tombstone,
+    SessionId, SessionRefusal, Submit, SubmitRefusal, TaskId,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -83,7 +83,7 @@ struct Inner {
     kept: HashMap<TaskId, Kept>,
     dirty_llms: HashSet<LlmId>,
     dirty_sessions: HashSet<SessionId>,
-    tombstones: Vec<Tombstone>,
+    dirty_names: HashSet<String>,
 }
 
 /// See the module's page.
@@ -198,7 +198,7 @@ impl Driver {
             kept: HashMap::new(),
             dirty_llms: HashSet::new(),
             dirty_sessions: HashSet::new(),
-            tombstones: Vec::new(),
+            dirty_names: HashSet::new(),
         };
         Ok(Arc::new(Self {
             inner: Mutex::new(inner),
@@ -318,8 +318,8 @@ impl Driver {
     /// The answer's first byte is there: the point of no return. Its head goes to the caller, and
     /// the request's body is not needed any more.
     pub(crate) fn begin_answer(&self, task: TaskId, head: AnswerHead, reader: pipe::Reader) {
-        self.event(|inner, _, _| {
-            inner.relay.first_byte(task);
+        self.event(|inner, _, out| {
+            inner.relay.first_byte(task, out);
             if let Some(kept) = inner.kept.get_mut(&task) {
                 kept.request = None;
                 let _ = kept.upload.events.try_send(CallerEvent::Answer(head, reader));

@@ -82,7 +82,8 @@ async fn relay(
         return Err(ApiError::forbidden("infer"));
     };
     let keepalive = headers.get(wire::headers::KEEPALIVE).is_none_or(|v| v != "off");
-    let submit = Submit { name, allowed, streaming, notices: keepalive };
+    let submit =
+        Submit { name, key: principal.info.id.clone(), allowed, streaming, notices: keepalive };
     let request = CallerRequest {
         path: path.to_owned(),
         headers: to_backend(headers),

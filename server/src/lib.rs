@@ -11,6 +11,7 @@ mod driver;
 pub mod error;
 mod inference;
 pub mod limits;
+mod names;
 mod openapi;
 mod pairing;
 mod pipe;

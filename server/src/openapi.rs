@@ -60,6 +60,7 @@ macro_rules! method {
 impl Route {
     method!(get, GET, Get);
     method!(post, POST, Post);
+    method!(put, PUT, Put);
     method!(delete, DELETE, Delete);
 
     fn new(path: Cow<'static, str>, method: HttpMethod, handler: MethodRouter<Arc<App>>) -> Self {

@@ -2,8 +2,9 @@
 
 use crate::openapi::Route;
 use crate::publisher::answer;
-use crate::{admin, catalogue, inference, pairing, publisher};
+use crate::{admin, catalogue, inference, names, pairing, publisher};
 use wire::catalogue::{Catalogue, LlmInfo, Model, ModelList};
+use wire::names::{NameInfo, NameList, ShareName};
 use wire::publisher::{Heartbeat, HeartbeatReply, Register, Registered, TaskResult};
 use wire::token::{CreateToken, CreatedToken, Pair, Pairing, TokenList};
 use wire::{headers, paths};
@@ -13,8 +14,8 @@ pub(crate) fn all() -> Vec<Route> {
     [of_publishers(), of_callers(), of_admins(), probes()].into_iter().flatten().collect()
 }
 
-/// Scopes of callers; `infer:<name>` is for one model.
-const INFER: &[&str] = &["infer", "infer:<name>"];
+/// Scopes of callers; `infer:<name>` is for one model, `publish` for what its user publishes.
+const INFER: &[&str] = &["infer", "infer:<name>", "publish"];
 
 fn of_publishers() -> Vec<Route> {
     let task = |end: &str| format!("{}/{{id}}/{end}", paths::TASK_PREFIX);
@@ -99,6 +100,22 @@ fn of_admins() -> Vec<Route> {
             .may(&[400, 413]),
         Route::delete("/api/v1/tokens/{id}", admin::revoke)
             .says("Take a key away")
+            .needs(&["admin"])
+            .may(&[204, 404]),
+        Route::get(paths::NAMES, names::list)
+            .says("Whose each name is, and who may serve it: all, or a publisher's own")
+            .needs(&["admin", "publish"])
+            .answers::<NameList>(200),
+        // names may contain slashes: the end `/share` is looked for in the handler
+        Route::put("/api/v1/names/{*name}", names::share)
+            .shown_as("/api/v1/names/{name}/share")
+            .says("Share a name with users and groups, beside its owner")
+            .needs(&["admin"])
+            .takes::<ShareName>()
+            .answers::<NameInfo>(200)
+            .may(&[400, 404, 413]),
+        Route::delete("/api/v1/names/{*name}", names::free)
+            .says("Take a name from its owner")
             .needs(&["admin"])
             .may(&[204, 404]),
         Route::post(paths::PAIRINGS, pairing::create)

@@ -1,4 +1,4 @@
-//! What mcpd keeps across restarts: tokens (hashed), sessions, rows, names of deleted rows. Never a
+//! What mcpd keeps across restarts: tokens (hashed), sessions, rows, names. Never a
 //! prompt or an answer.
 //!
 //! [`Store`] is the seam for another database; the contract is a story that each must pass.
@@ -8,7 +8,7 @@ mod contract;
 pub mod sqlite;
 
 use async_trait::async_trait;
-use relay::{LlmId, Saved, SavedLlm, SavedSession, SessionId, Tombstone};
+use relay::{LlmId, Saved, SavedLlm, SavedName, SavedSession, SessionId};
 use std::collections::HashSet;
 use wire::token::TokenInfo;
 
@@ -24,8 +24,16 @@ pub enum Change {
     Llm(LlmId, Option<Box<SavedLlm>>),
     /// The session as it is now; `None`: deleted.
     Session(SessionId, Option<Box<SavedSession>>),
-    /// A name that is kept for its owner.
-    Tombstone(Tombstone),
+    /// The name as it is now; `None`: it is free.
+    Name(String, Option<Box<SavedName>>),
+}
+
+impl Change {
+    /// True for a change that takes something away.
+    #[must_use]
+    pub fn deletes(&self) -> bool {
+        matches!(self, Self::Llm(_, None) | Self::Session(_, None) | Self::Name(_, None))
+    }
 }
 
 /// A token as it is stored.

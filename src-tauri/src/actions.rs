@@ -5,9 +5,9 @@ use crate::limits::PAUSE;
 use crate::menu::{Action, Pause};
 use crate::page::{Page, Place};
 use jiff::{Timestamp, Zoned};
+use registrar::config::Config;
 use registrar::config::edit::Edit;
 use registrar::config::settings::PausedUntil;
-use registrar::config::{self, Config, file};
 use registrar::hold::{self, HoldReason};
 use serde_json::{Value, json};
 use tauri::{AppHandle, Manager};
@@ -57,11 +57,7 @@ fn click(app: &AppHandle, edit: impl FnOnce(&Config) -> Edit + Send + 'static) {
     let app = app.clone();
     tauri::async_runtime::spawn(async move {
         let state = app.state::<App>();
-        let text = file::read(&state.home.config()).unwrap_or_default();
-        // A broken file is refused by the edit, with its reason.
-        let config =
-            config::parse(&text).map_or_else(|_| state.config(), |read| read.config.into());
-        state.click(edit(&config)).await;
+        state.click(edit).await;
     });
 }
 

@@ -17,6 +17,7 @@ use registrar::config::settings::{Settings, Theme};
 use registrar::home::Home;
 use registrar::logging::Level;
 use registrar::status::{self, Status};
+use registrar::wake::Recipes;
 use registrar::watch::Snapshot;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -49,6 +50,8 @@ pub(crate) struct Window {
     pub home: Home,
     /// Where the token is kept.
     pub keychain: Keychain,
+    /// Runs a recipe that is being tried.
+    pub recipes: Recipes,
     config: watch::Receiver<Arc<Snapshot>>,
     view: watch::Receiver<View>,
     refused: watch::Sender<Option<String>>,
@@ -133,7 +136,10 @@ pub(crate) fn run(home: Home, place: Option<Place>, level: Level) -> tauri::Resu
         .run(|app, event| {
             if let RunEvent::WindowEvent { event: WindowEvent::Destroyed, .. } = event {
                 // A recipe that is being tried ends with the window.
-                tauri::async_runtime::block_on(app.state::<models::Models>().stop_test());
+                tauri::async_runtime::block_on(async {
+                    app.state::<models::Models>().stop_test().await;
+                    app.state::<Window>().recipes.finish().await;
+                });
             }
         });
     Ok(())
@@ -158,7 +164,8 @@ fn start(app: &AppHandle, home: Home, place: Option<Place>, level: Level) {
     let of_window = config.clone();
     let keychain = Keychain::os();
     let page = Mutex::default();
-    app.manage(Window { home, keychain, config, view, refused, wanted, page });
+    let recipes = Recipes::of(&home);
+    app.manage(Window { home, keychain, recipes, config, view, refused, wanted, page });
     tauri::async_runtime::spawn(keep_view);
     tauri::async_runtime::spawn(read(folder.clone(), statuses, no_tray));
     tauri::async_runtime::spawn(obey(app.clone(), folder));

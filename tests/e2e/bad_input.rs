@@ -74,11 +74,14 @@ async fn a_wrong_name_scope_or_token_is_refused_with_what_to_do() {
     let text = unknown.text().await.unwrap();
     assert!(text.contains("llm_not_found") && text.contains("qwen"), "{text}");
     assert_eq!(ask("nonsense", "qwen").await.status(), 401);
-    assert_eq!(ask(&world.publisher, "qwen").await.status(), 403);
+    assert_eq!(ask(&world.publisher, "qwen").await.status(), 200, "a publisher's own model");
+    let stranger = world.mcpd.token("eve", "publish");
+    assert_eq!(ask(&stranger, "qwen").await.status(), 404);
     let other = world.mcpd.token("tom", "infer:other");
     assert_eq!(ask(&other, "qwen").await.status(), 404, "as if it were not there");
 
     let admin = world.mcpd.token("root", "admin");
+    assert_eq!(ask(&admin, "qwen").await.status(), 403);
     let wish = json!({"user": "tom", "scopes": ["infer"], "expiresInSeconds": 1});
     let made = world.mcpd.post(wire::paths::TOKENS, &admin).json(&wish).send().await.unwrap();
     let made: serde_json::Value = made.json().await.unwrap();

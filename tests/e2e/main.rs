@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod commands;
+mod folder;
 mod instances;
 mod keyring;
 mod kinds;
@@ -15,6 +16,7 @@ mod owner;
 mod protocol1;
 mod publish;
 mod real_model;
+mod recipes;
 mod relay;
 mod secrets;
 mod wake;

@@ -74,7 +74,7 @@ test("a recipe of another kind keeps nothing of the first, and no recipe is no k
 });
 
 test("what is wrong is said beside its field while it is typed, and keeps it from being saved", async () => {
-  const message = '"nas" is no URL';
+  const message = '"nas" is no whole address';
   const answers = { check_model: [{ field: "url", message }] };
   const page = await app.open({ view: view(), at: "models/qwen3-8b", answers });
   await page.getByLabel("URL", { exact: true }).fill("nas");
@@ -113,6 +113,19 @@ test("a found model is added to the list without being published", async () => {
   const url = "http://127.0.0.1:11434";
   const keys = { name: "phi-4", type: "ollama", url, model: "phi-4", publish: false };
   assert.deepEqual(await called(page, "save_model"), { name: null, keys });
+});
+
+test("an address is not found fault with before its field is left", async () => {
+  const message = '"https://m" must be typed whole';
+  const page = await app.open({ view: fresh(), answers: { check_server: message } });
+  const url = page.getByLabel("Server URL");
+  await url.pressSequentially("https://m");
+  assert.deepEqual(await calls(page, "check_server"), [], "it is being typed");
+  await page.getByLabel("Pairing code").focus();
+  await page.getByText(message).waitFor();
+  assert.equal(await url.getAttribute("aria-invalid"), "true");
+  await url.pressSequentially("cpd.example.com");
+  await page.getByText(message).waitFor({ state: "detached" });
 });
 
 test("the first run leads from a server to an answer", async () => {

@@ -6,6 +6,7 @@ mod chat;
 mod client;
 mod events;
 mod llms;
+mod names;
 mod out;
 mod settings;
 mod table;
@@ -43,6 +44,9 @@ enum Command {
     /// Administer keys (needs the scope admin)
     #[command(subcommand)]
     Token(Token),
+    /// Whose a name is, and who may serve it (sharing and freeing need the scope admin)
+    #[command(subcommand)]
+    Name(Name),
     /// The server and the token that are used
     #[command(subcommand)]
     Config(Config),
@@ -123,6 +127,34 @@ pub(crate) struct CreateToken {
 }
 
 #[derive(Debug, Subcommand)]
+enum Name {
+    /// List names of models and pools with their owners
+    List {
+        /// How to print
+        #[arg(short, long, value_enum, default_value_t = Output::Table)]
+        output: Output,
+    },
+    /// Let other users serve a name; they form a pool with its owner
+    Share {
+        /// The name
+        name: String,
+        /// A user, group:GROUP or '*'; several with commas. The list replaces the last one
+        #[arg(long, value_delimiter = ',', required = true)]
+        with: Vec<String>,
+    },
+    /// Take back what an admin shared; what its owner shares stays
+    Unshare {
+        /// The name
+        name: String,
+    },
+    /// Take a name from its owner, for users who have left; their models of it are withdrawn
+    Free {
+        /// The name
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
 enum Config {
     /// Use this server
     SetUrl {
@@ -181,6 +213,15 @@ async fn perform(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 Token::Pair(wish) => tokens::pair(&client, &wish).await?,
                 Token::List { output } => tokens::list(&client, output).await?,
                 Token::Revoke { id } => tokens::revoke(&client, &id).await?,
+            }
+        }
+        Command::Name(name) => {
+            let client = Client::new(&settings).await?;
+            match name {
+                Name::List { output } => names::list(&client, output).await?,
+                Name::Share { name, with } => names::share(&client, &name, &with).await?,
+                Name::Unshare { name } => names::share(&client, &name, &[]).await?,
+                Name::Free { name } => names::free(&client, &name).await?,
             }
         }
         Command::Config(Config::SetUrl { url }) => settings.set_url(&url)?,

@@ -1,7 +1,7 @@
 //! The story that every store must pass, told once for all of them.
 
 use super::{Change, Store, StoreError, StoredToken};
-use relay::{LlmId, Owner, OwnerId, SavedLlm, SavedSession, SessionId, Tombstone};
+use relay::{LlmId, Owner, OwnerId, SavedLlm, SavedName, SavedSession, SessionId};
 use wire::publisher::{Instance, Provider};
 use wire::token::TokenInfo;
 
@@ -16,7 +16,7 @@ pub(super) async fn check(store: &dyn Store) -> Result<(), StoreError> {
 }
 
 async fn rows_and_sessions_come_back_as_they_were(store: &dyn Store) -> Result<(), StoreError> {
-    let owner = Owner { id: OwnerId("mia".into()), label: "Mia".into() };
+    let owner = Owner { id: OwnerId("mia".into()), label: "Mia".into(), groups: vec!["ml".into()] };
     let session = SavedSession {
         id: SessionId("s".into()),
         owner: owner.clone(),
@@ -33,23 +33,47 @@ async fn rows_and_sessions_come_back_as_they_were(store: &dyn Store) -> Result<(
         last_seen: 2,
         wake_ms: None,
     };
-    let stone = Tombstone { name: "old".into(), owner: owner.id, until: 9 };
+    let name = SavedName {
+        name: "old".into(),
+        owner: owner.id.clone(),
+        shared_by_owner: vec!["tom".into()],
+        shared_by_admin: vec!["*".into()],
+        served: true,
+        reserved_until: Some(9),
+    };
     let (s, l) = (session.id.clone(), llm.id.clone());
     let first = [
         Change::Session(s.clone(), Some(Box::new(session.clone()))),
         Change::Llm(l.clone(), Some(Box::new(llm.clone()))),
-        Change::Tombstone(stone.clone()),
+        Change::Name(name.name.clone(), Some(Box::new(name.clone()))),
     ];
     store.apply(&first).await?;
     llm.wake_ms = Some(1200);
     store.apply(&[Change::Llm(l.clone(), Some(Box::new(llm.clone())))]).await?;
     let saved = store.load().await?;
     assert_eq!((saved.llms, saved.sessions), (vec![llm], vec![session]));
-    assert_eq!(saved.tombstones, vec![stone]);
-    store.apply(&[Change::Llm(l, None), Change::Session(s, None)]).await?;
+    assert_eq!(saved.names, vec![name]);
+    // A second row of the same owner and name never stands beside the first, nor in its place.
+    let twin = SavedLlm { id: LlmId("twin".into()), ..saved_row(store).await? };
+    let twin = Change::Llm(twin.id.clone(), Some(Box::new(twin)));
+    assert!(store.apply(std::slice::from_ref(&twin)).await.is_err());
+    assert_eq!(saved_row(store).await?.id, l);
+    store.apply(&[Change::Llm(l, None), twin]).await?;
+    let gone = [
+        Change::Llm(LlmId("twin".into()), None),
+        Change::Session(s, None),
+        Change::Name("old".into(), None),
+    ];
+    store.apply(&gone).await?;
     let saved = store.load().await?;
-    assert!(saved.llms.is_empty() && saved.sessions.is_empty());
+    assert!(saved.llms.is_empty() && saved.sessions.is_empty() && saved.names.is_empty());
     Ok(())
+}
+
+async fn saved_row(store: &dyn Store) -> Result<SavedLlm, StoreError> {
+    let mut rows = store.load().await?.llms;
+    assert_eq!(rows.len(), 1);
+    Ok(rows.remove(0))
 }
 
 async fn tokens_are_found_by_hash_and_die_when_revoked_or_expired(

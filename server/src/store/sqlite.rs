@@ -2,7 +2,7 @@
 
 use super::{Change, Store, StoreError, StoredToken};
 use async_trait::async_trait;
-use relay::{LlmId, Owner, OwnerId, Saved, SavedLlm, SavedSession, SessionId, Tombstone};
+use relay::{LlmId, Owner, OwnerId, Saved, SavedLlm, SavedName, SavedSession, SessionId};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
@@ -61,11 +61,11 @@ impl Store for SqliteStore {
     async fn load(&self) -> Result<Saved, StoreError> {
         let sessions = sqlx::query("SELECT * FROM sessions").fetch_all(&self.pool).await?;
         let llms = sqlx::query("SELECT * FROM llms").fetch_all(&self.pool).await?;
-        let stones = sqlx::query("SELECT * FROM tombstones").fetch_all(&self.pool).await?;
+        let names = sqlx::query("SELECT * FROM names").fetch_all(&self.pool).await?;
         Ok(Saved {
             sessions: sessions.iter().map(session_of).collect::<Result<_, _>>()?,
             llms: llms.iter().map(llm_of).collect::<Result<_, _>>()?,
-            tombstones: stones.iter().map(tombstone_of).collect::<Result<_, _>>()?,
+            names: names.iter().map(name_of).collect::<Result<_, _>>()?,
         })
     }
 
@@ -83,13 +83,10 @@ impl Store for SqliteStore {
                     let query = sqlx::query("DELETE FROM sessions WHERE id = ?").bind(&id.0);
                     query.execute(&mut *tx).await?;
                 }
-                Change::Tombstone(stone) => {
-                    sqlx::query("INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?)")
-                        .bind(&stone.name)
-                        .bind(&stone.owner.0)
-                        .bind(signed(stone.until))
-                        .execute(&mut *tx)
-                        .await?;
+                Change::Name(_, Some(name)) => put_name(&mut tx, name).await?,
+                Change::Name(name, None) => {
+                    let query = sqlx::query("DELETE FROM names WHERE name = ?").bind(name);
+                    query.execute(&mut *tx).await?;
                 }
             }
         }
@@ -161,30 +158,65 @@ impl Store for SqliteStore {
 type Tx<'a> = Transaction<'a, Sqlite>;
 
 async fn put_llm(tx: &mut Tx<'_>, llm: &SavedLlm) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT OR REPLACE INTO llms VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
-        .bind(&llm.id.0)
-        .bind(&llm.session.0)
-        .bind(&llm.owner.id.0)
-        .bind(&llm.owner.label)
-        .bind(to_json(&llm.provider)?)
-        .bind(signed(llm.created))
-        .bind(signed(llm.last_seen))
-        .bind(llm.wake_ms.map(signed))
-        .execute(&mut **tx)
-        .await?;
+    // Not `INSERT OR REPLACE`: that would delete another row of the same owner and name.
+    sqlx::query(
+        "INSERT INTO llms \
+         (id, session, owner, owner_label, owner_groups, provider, created, last_seen, \
+         wake_ms, name) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (id) DO UPDATE SET session = excluded.session, owner = excluded.owner, \
+         owner_label = excluded.owner_label, owner_groups = excluded.owner_groups, \
+         provider = excluded.provider, \
+         created = excluded.created, last_seen = excluded.last_seen, \
+         wake_ms = excluded.wake_ms, name = excluded.name",
+    )
+    .bind(&llm.id.0)
+    .bind(&llm.session.0)
+    .bind(&llm.owner.id.0)
+    .bind(&llm.owner.label)
+    .bind(llm.owner.groups.join(" "))
+    .bind(to_json(&llm.provider)?)
+    .bind(signed(llm.created))
+    .bind(signed(llm.last_seen))
+    .bind(llm.wake_ms.map(signed))
+    .bind(llm.provider.name.to_ascii_lowercase())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn put_name(tx: &mut Tx<'_>, name: &SavedName) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO names \
+         (name, owner, shared_by_owner, shared_by_admin, served, reserved_until) \
+         VALUES (?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&name.name)
+    .bind(&name.owner.0)
+    .bind(to_json(&name.shared_by_owner)?)
+    .bind(to_json(&name.shared_by_admin)?)
+    .bind(name.served)
+    .bind(name.reserved_until.map(signed))
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
 async fn put_session(tx: &mut Tx<'_>, session: &SavedSession) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?)")
-        .bind(&session.id.0)
-        .bind(&session.owner.id.0)
-        .bind(&session.owner.label)
-        .bind(session.instance.as_ref().map(to_json).transpose()?)
-        .bind(signed(session.epoch))
-        .bind(signed(session.last_seen))
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "INSERT OR REPLACE INTO sessions \
+         (id, owner, owner_label, owner_groups, instance, epoch, last_seen) \
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&session.id.0)
+    .bind(&session.owner.id.0)
+    .bind(&session.owner.label)
+    .bind(session.owner.groups.join(" "))
+    .bind(session.instance.as_ref().map(to_json).transpose()?)
+    .bind(signed(session.epoch))
+    .bind(signed(session.last_seen))
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -212,11 +244,15 @@ fn llm_of(row: &SqliteRow) -> Result<SavedLlm, sqlx::Error> {
     })
 }
 
-fn tombstone_of(row: &SqliteRow) -> Result<Tombstone, sqlx::Error> {
-    Ok(Tombstone {
+fn name_of(row: &SqliteRow) -> Result<SavedName, sqlx::Error> {
+    let until: Option<i64> = row.try_get("reserved_until")?;
+    Ok(SavedName {
         name: row.try_get("name")?,
         owner: OwnerId(row.try_get("owner")?),
-        until: unsigned(row, "until")?,
+        shared_by_owner: from_json(row.try_get("shared_by_owner")?)?,
+        shared_by_admin: from_json(row.try_get("shared_by_admin")?)?,
+        served: row.try_get("served")?,
+        reserved_until: until.and_then(|at| at.try_into().ok()),
     })
 }
 
@@ -240,7 +276,10 @@ fn token_of(row: &SqliteRow) -> Result<TokenInfo, sqlx::Error> {
 }
 
 fn owner_of(row: &SqliteRow) -> Result<Owner, sqlx::Error> {
-    Ok(Owner { id: OwnerId(row.try_get("owner")?), label: row.try_get("owner_label")? })
+    let (id, label) = (OwnerId(row.try_get("owner")?), row.try_get("owner_label")?);
+    let groups: String = row.try_get("owner_groups")?;
+    let groups = groups.split_whitespace().map(str::to_owned).collect();
+    Ok(Owner { id, label, groups })
 }
 
 fn unsigned(row: &SqliteRow, column: &str) -> Result<u64, sqlx::Error> {

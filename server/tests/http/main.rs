@@ -6,6 +6,7 @@ mod answers;
 mod authorization;
 mod limits;
 mod lives;
+mod names;
 mod publisher;
 mod registers;
 mod server;

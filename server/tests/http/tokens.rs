@@ -18,7 +18,7 @@ async fn scopes_are_apart_from_each_other() {
     for (scope, infer, publish, admin) in [
         ("infer", 404, 403, 403),
         ("infer:qwen", 404, 403, 403),
-        ("publish", 403, 201, 403),
+        ("publish", 404, 201, 403),
         ("admin", 403, 403, 201),
     ] {
         let token = server.token("ann", &[scope]).await;

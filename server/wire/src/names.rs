@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// Longest name, in bytes.
 pub const MAX: usize = 63;
+/// Longest part of a suggested name that says whose it is, in characters.
+const TAG: usize = 24;
 
 /// Checks a name against `^[a-z0-9][a-z0-9._:/-]{0,62}$` after lower-casing and returns the
 /// lower-case form; names are compared in that form.
@@ -26,6 +28,17 @@ pub fn normalise(name: &str) -> Result<String, String> {
         Some(bad) => Err(format!("a name has letters, digits and . _ : / - only, not {bad:?}")),
         None => Ok(lower),
     }
+}
+
+/// A user's or machine's name as the last part of a model's name: the part before an `@`, with only
+/// characters that a name may have.
+#[must_use]
+pub fn tag(text: &str) -> String {
+    let local = text.split('@').next().unwrap_or_default().to_ascii_lowercase();
+    let plain: String =
+        local.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(TAG).collect();
+    let plain = plain.trim_matches('-');
+    if plain.is_empty() { "2".to_owned() } else { plain.to_owned() }
 }
 
 /// `GET /api/v1/names`.

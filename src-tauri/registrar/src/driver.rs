@@ -102,7 +102,8 @@ impl Driver {
                 self.withdraw(account).await;
             }
         };
-        tokio::join!(goodbye, self.tasks.finish(limits::GOODBYE));
+        let recipes = self.backends.end_recipes();
+        tokio::join!(goodbye, recipes, self.tasks.finish(limits::GOODBYE));
         self.say(Connection::Idle);
     }
 
@@ -286,11 +287,7 @@ impl Driver {
         };
         tokio::select! {
             () = self.stop.cancelled() => Woken::Stop,
-            changed = self.config.changed() => {
-                // Without a watcher nothing can change any more; only the stop is left.
-                if changed.is_err() { self.stop.cancelled().await }
-                Woken::Changed
-            }
+            () = crate::watch::changed(&mut self.config) => Woken::Changed,
             () = self.reconnect.notified() => Woken::Changed,
             () = time => Woken::Time,
         }

@@ -24,6 +24,7 @@ pub mod logging;
 mod name_requests;
 pub mod net;
 mod power;
+mod private_file;
 pub mod provider;
 pub mod registrar;
 pub mod requests;

@@ -35,12 +35,21 @@ pub const EVENTS: usize = 64;
 pub const TASKS: usize = 1024;
 /// Running answers get so long when publishing stops.
 pub const GOODBYE: Duration = Duration::from_secs(5);
-/// A recipe that was told to end is killed after this.
-pub const RECIPE_KILL: Duration = Duration::from_secs(5);
-/// After a recipe's end its pipes are read for so long.
-pub const RECIPE_PIPES: Duration = Duration::from_millis(200);
-/// What is kept of a recipe's output, in bytes.
-pub const RECIPE_OUTPUT: usize = 4 * 1024;
+/// What is left of a recipe that was told to end is killed after this.
+pub const RECIPE_KILL: Duration = Duration::from_secs(3);
+/// A killed recipe's end is waited for so long.
+pub const RECIPE_REAP: Duration = Duration::from_secs(1);
+/// Between looks whether a recipe that was told to end has gone.
+pub const RECIPE_LOOK: Duration = Duration::from_millis(50);
+/// What is shown of a recipe's output: its end, in bytes.
+pub const RECIPE_OUTPUT: u64 = 4 * 1024;
+/// The file of a recipe's output is cut when it is larger, in bytes: a backend that a recipe left in
+/// the background writes there for as long as it runs.
+pub const RECIPE_LOG: u64 = 4 * 1024 * 1024;
+/// What a cut leaves of it: its end, in bytes.
+pub const RECIPE_LOG_KEPT: u64 = 256 * 1024;
+/// Between looks at its size while the recipe runs; later it is looked at with the backend.
+pub const RECIPE_LOG_EVERY: Duration = Duration::from_millis(250);
 /// Runs of one provider's recipes within an hour.
 pub const RECIPE_RUNS_PER_HOUR: usize = 20;
 /// Connecting for an HTTP recipe.
@@ -53,6 +62,12 @@ pub const PIECE: usize = 64 * 1024;
 pub const PIECES: usize = 4;
 /// A whole answer for a protocol-1 server.
 pub const WHOLE_ANSWER: usize = 64 * 1024 * 1024;
+/// The largest file of the folder that is read, in bytes.
+pub const FILE: u64 = 8 * 1024 * 1024;
+/// An edit of config.json waits this long for another program that edits it.
+pub const EDIT_LOCK: Duration = Duration::from_secs(5);
+/// Between tries for a lock that another process holds.
+pub const LOCK_AGAIN: Duration = Duration::from_millis(20);
 /// Between looks at the lock of the home by whoever came second.
 pub const LOCK_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks at a status that changes with every request.
@@ -117,6 +132,8 @@ pub struct Times {
     pub ack_after: Duration,
     /// What a killed process has begun, a recipe, is not begun again for so long.
     pub recipe_again: Duration,
+    /// Whoever holds the folder's lock has written its status after so long, or does not publish.
+    pub lock_silent: Duration,
     /// Between looks at the wall clock, which jumps when the machine was suspended.
     pub clock_every: Duration,
 }
@@ -139,6 +156,7 @@ impl Default for Times {
             credentials_every: Duration::from_secs(5),
             ack_after: Duration::from_millis(500),
             recipe_again: Duration::from_secs(30),
+            lock_silent: Duration::from_secs(15),
             clock_every: Duration::from_secs(5),
         }
     }
@@ -169,6 +187,7 @@ impl Times {
             &mut self.credentials_every,
             &mut self.ack_after,
             &mut self.recipe_again,
+            &mut self.lock_silent,
             &mut self.clock_every,
         ];
         for time in times {

@@ -78,7 +78,7 @@ async fn run(
 ) -> Result<(), TaskFailure> {
     let work = async {
         let backend = backends.find(&task.llm_name).ok_or_else(unpublished)?;
-        let _running = backends.begin(&backend);
+        let _running = backends.begin(&backend).ok_or_else(falling_asleep)?;
         relay(road, backends, &backend, task, tail).await
     };
     let mut work = std::pin::pin!(work);
@@ -190,7 +190,10 @@ fn request(
     // A body that is no JSON object has no model to rewrite.
     let body = wire::body::with_model(&body, provider::model(provider)).unwrap_or(body);
     let request = backends.http().request(method, provider::endpoint(provider, path));
-    let request = provider::authorize(provider, request.headers(out).body(body));
+    let request = provider::authorize(provider, request.headers(out).body(body)).map_err(|_| {
+        let message = "the backend's key is not set on its owner's machine";
+        failure(code::BACKEND_UNREACHABLE, message.into())
+    })?;
     request.build().map_err(|_| failure(code::INVALID_REQUEST, "it cannot be sent on".into()))
 }
 
@@ -251,6 +254,11 @@ fn failure(code: &str, message: String) -> TaskFailure {
 
 fn cancelled() -> TaskFailure {
     failure("cancelled", "the request was stopped".into())
+}
+
+/// The server wakes it again, where its owner has a recipe for that.
+fn falling_asleep() -> TaskFailure {
+    failure(code::BACKEND_UNREACHABLE, "the backend is being put to sleep".into())
 }
 
 fn unpublished() -> TaskFailure {

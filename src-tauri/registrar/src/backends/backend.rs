@@ -42,6 +42,8 @@ struct Facts {
     rejected: Option<Rejection>,
     wake_failure: Option<String>,
     running: u32,
+    /// A sleep recipe is at work: no request begins.
+    falling_asleep: bool,
     /// Since the last sleep recipe.
     used: bool,
     last_used: Instant,
@@ -56,6 +58,7 @@ impl Backend {
             rejected: None,
             wake_failure: None,
             running: 0,
+            falling_asleep: false,
             used: true,
             last_used: Instant::now(),
             recipes: VecDeque::new(),
@@ -152,6 +155,16 @@ impl Backend {
         (idle && facts.used && self.state() == BackendState::Ready).then_some(sleep)
     }
 
+    /// From now on no request begins, until the value's drop; `None` while requests run.
+    pub(super) fn fall_asleep(&self) -> Option<FallingAsleep<'_>> {
+        let mut facts = self.facts.lock();
+        if facts.running > 0 {
+            return None;
+        }
+        facts.falling_asleep = true;
+        Some(FallingAsleep(self))
+    }
+
     /// The sleep recipe runs: once per time of use.
     pub(super) fn used(&self, now: Instant) {
         let mut facts = self.facts.lock();
@@ -185,6 +198,15 @@ fn usable_name(suggestion: Option<&str>) -> Option<String> {
     wire::names::normalise(suggestion).ok().filter(|name| name == suggestion)
 }
 
+/// A sleep recipe is at work at a backend.
+pub(super) struct FallingAsleep<'a>(&'a Backend);
+
+impl Drop for FallingAsleep<'_> {
+    fn drop(&mut self) {
+        self.0.facts.lock().falling_asleep = false;
+    }
+}
+
 /// A request that runs at a backend.
 pub(crate) struct Running {
     backends: Arc<Backends>,
@@ -192,13 +214,17 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    pub(super) fn new(backends: Arc<Backends>, backend: Arc<Backend>) -> Self {
+    /// `None` while a sleep recipe is at work.
+    pub(super) fn new(backends: Arc<Backends>, backend: Arc<Backend>) -> Option<Self> {
         {
             let mut facts = backend.facts.lock();
+            if facts.falling_asleep {
+                return None;
+            }
             facts.running += 1;
             facts.used = true;
         }
-        Self { backends, backend }
+        Some(Self { backends, backend })
     }
 }
 
@@ -210,5 +236,35 @@ impl Drop for Running {
             facts.last_used = Instant::now();
         }
         self.backends.show_running(&self.backend);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Backend, Running};
+    use crate::backends::Backends;
+    use crate::home::Home;
+    use crate::limits::Times;
+    use crate::status::Status;
+    use std::sync::Arc;
+    use tokio::sync::watch;
+
+    #[tokio::test]
+    async fn no_request_begins_while_it_is_put_to_sleep_and_no_sleep_while_one_runs() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        let board = Arc::new(watch::Sender::new(Status::default()));
+        let backends = Backends::new(&home, Times::default(), board, Arc::default()).unwrap();
+        let text = r#"{"llm": {"providers": [{"name": "a", "type": "vllm"}]}}"#;
+        let provider = crate::config::parse(text).unwrap().config.providers.remove(0);
+        let backend = Arc::new(Backend::new(provider));
+        let begin = || Running::new(Arc::clone(&backends), Arc::clone(&backend));
+        let running = begin();
+        assert!(running.is_some() && backend.fall_asleep().is_none());
+        drop(running);
+        let falling = backend.fall_asleep();
+        assert!(falling.is_some() && begin().is_none());
+        drop(falling);
+        assert!(begin().is_some());
     }
 }

@@ -264,7 +264,8 @@ fn default_url(kind: &ProviderKind) -> Option<&'static str> {
 }
 
 fn backend_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|e| format!("{text:?} is no URL: {e}"))?;
+    let url = Url::parse(text)
+        .map_err(|_| format!("{text:?} is no whole address: type it as http://127.0.0.1:8080"))?;
     if !matches!(url.scheme(), "http" | "https") || url.cannot_be_a_base() {
         return Err(format!("{text:?} must start with http:// or https://"));
     }
@@ -436,6 +437,24 @@ mod tests {
         assert_eq!(fields, expected, "{wrong:?}");
         let good = serde_json::json!({"name": "a", "type": "ollama"});
         assert_eq!(super::check(&good), vec![]);
+    }
+
+    #[test]
+    fn an_address_that_is_not_whole_is_told_with_an_example_and_no_words_of_a_parser() {
+        for (text, example) in [
+            (r#"{"mcpdUrl": "h"}"#, "type it as https://mcpd.example.com"),
+            (r#"{"mcpdUrl": "mcpd:8080"}"#, "type it as https://mcpd.example.com"),
+            (
+                r#"{"llm": {"providers": [{"name": "a", "url": "h"}]}}"#,
+                "type it as http://127.0.0.1:8080",
+            ),
+        ] {
+            let said = match parse(text) {
+                Err(problem) => problem.message,
+                Ok(parsed) => parsed.warnings[0].message.clone(),
+            };
+            assert!(said.contains(example) && !said.contains("base"), "{said}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::session::{Ending, Session, beat_after, slept};
 use crate::sse::Event;
 use crate::status::{Connection, RunningTask};
 use crate::task::{self, Road};
+use crate::watch;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,8 +79,7 @@ impl Link<'_> {
             tokio::select! {
                 () = self.driver.stop.cancelled() => return None,
                 () = self.driver.reconnect.notified() => return Some(Ending::Resume),
-                changed = self.driver.config.changed() => {
-                    changed.ok()?;
+                () = watch::changed(&mut self.driver.config) => {
                     if self.must_register(declared).await {
                         return None;
                     }

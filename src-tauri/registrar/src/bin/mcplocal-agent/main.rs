@@ -1,9 +1,9 @@
 //! `mcplocal-agent`: publishes from machines without a desktop, and does by hand what the tray does
 //! by click. Arguments and exit codes live here; each command is a room of its own.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks to people")]
 
 mod install;
 mod login;
+mod out;
 mod publish;
 mod run;
 mod show;
@@ -118,7 +118,7 @@ async fn main() -> ExitCode {
     match perform(arguments.command).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{error:#}");
+            out::complain(format!("{error:#}"));
             ExitCode::FAILURE
         }
     }

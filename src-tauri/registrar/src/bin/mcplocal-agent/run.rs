@@ -7,6 +7,7 @@ use registrar::host::{self, Hosting};
 use registrar::status::{Connection, Status};
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
+use wire::names::printable;
 
 pub(crate) async fn run(home: Home) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
@@ -25,7 +26,8 @@ pub(crate) async fn run(home: Home) -> anyhow::Result<()> {
                 if changed.is_err() {
                     break;
                 }
-                let words = words(&status.borrow_and_update());
+                // A line break would begin a message of its own to systemd.
+                let words = printable(&words(&status.borrow_and_update()));
                 tell(&[NotifyState::Status(&words)]);
             }
         }

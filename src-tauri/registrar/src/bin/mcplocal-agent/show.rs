@@ -1,6 +1,8 @@
 //! `status` and the printing of `doctor`.
 
+use crate::out;
 use crate::run::words;
+use registrar::clock::unix_ms;
 use registrar::config::Config;
 use registrar::doctor::{Finding, Verdict};
 use registrar::home::Home;
@@ -14,42 +16,51 @@ pub(crate) fn status(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
     // A process that was killed leaves its last words: the lock knows better.
     let nobody = lock::try_acquire(home)?.is_some();
     let Some(status) = file::read(home).filter(|_| !nobody) else {
-        if json {
-            println!("{}", serde_json::json!({ "running": false }));
-        } else {
-            println!("Not running. Start it with `mcplocal-agent run`.");
-            for provider in published(home) {
-                println!("  {provider}  to be published");
-            }
-        }
-        return Ok(ExitCode::from(3));
+        return not_running(home, json, nobody);
     };
     if json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
+        out::json(&status)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let said = words(&status);
-    println!("{} (pid {}): {said}", status.program, status.pid);
+    out::line(format!("{} (pid {}): {}", status.program, status.pid, words(&status)));
     if let Some(problem) = &status.config_problem {
-        println!("  ! {problem}");
+        out::line(format!("  ! {problem}"));
     }
     for warning in &status.warnings {
-        println!("  ! {warning}");
+        out::line(format!("  ! {warning}"));
     }
     let width = status.providers.iter().map(|p| p.name.len()).max().unwrap_or_default();
     for provider in &status.providers {
-        println!("  {:width$}  {}", provider.name, state(provider));
+        out::line(format!("  {:width$}  {}", provider.name, state(provider)));
         if let Some(new) = &provider.suggestion {
-            println!("  {:width$}  -> mcplocal-agent publish {} --as {new}", "", provider.name);
+            let name = &provider.name;
+            out::line(format!("  {:width$}  -> mcplocal-agent publish {name} --as {new}", ""));
         }
     }
     let config = configured(home);
-    for request in &status.name_requests {
-        for line in asked(request, &config) {
-            println!("{line}");
-        }
+    status.name_requests.iter().flat_map(|asks| asked(asks, &config)).for_each(out::line);
+    for task in &status.running {
+        let user = task.user.as_deref().unwrap_or("somebody");
+        let seconds = unix_ms().saturating_sub(task.started) / 1000;
+        out::line(format!("  running: {} for {user}, {} ({seconds} s)", task.llm, task.path));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn not_running(home: &Home, json: bool, nobody: bool) -> anyhow::Result<ExitCode> {
+    if json {
+        out::json(&serde_json::json!({ "running": false }))?;
+        return Ok(ExitCode::from(3));
+    }
+    if nobody {
+        out::line("Not running. Start it with `mcplocal-agent run`.");
+    } else {
+        out::line(format!("Not running: {}.", lock::held_by_a_stranger(home)));
+    }
+    for provider in published(home) {
+        out::line(format!("  {provider}  to be published"));
+    }
+    Ok(ExitCode::from(3))
 }
 
 fn configured(home: &Home) -> Config {
@@ -104,7 +115,7 @@ fn state(provider: &ProviderStatus) -> String {
 pub(crate) fn findings(findings: &[Finding], json: bool) -> anyhow::Result<ExitCode> {
     let broken = findings.iter().any(|f| f.verdict == Verdict::Broken);
     if json {
-        println!("{}", serde_json::to_string_pretty(findings)?);
+        out::json(&findings)?;
     } else {
         for finding in findings {
             let mark = match finding.verdict {
@@ -112,9 +123,9 @@ pub(crate) fn findings(findings: &[Finding], json: bool) -> anyhow::Result<ExitC
                 Verdict::Notice => "note",
                 Verdict::Broken => "FAIL",
             };
-            println!("{mark}  {}: {}", finding.about, finding.found);
+            out::line(format!("{mark}  {}: {}", finding.about, finding.found));
             if let Some(fix) = &finding.fix {
-                println!("      -> {fix}");
+                out::line(format!("      -> {fix}"));
             }
         }
     }
