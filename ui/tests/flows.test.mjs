@@ -211,7 +211,7 @@ test("each setting is a change of its own key", async () => {
 test("a taken name is left behind with one click, from the list and from the model's page", async () => {
   for (const at of ["models", "models/qwen3-8b"]) {
     const page = await app.open({ view: view({ models: [taken] }), at });
-    await page.getByText("another user already publishes").waitFor();
+    await page.getByText("belongs to another user").waitFor();
     await page.getByRole("button", { name: "Publish as qwen3-8b-mia" }).click();
     assert.deepEqual(await called(page, "publish_as"), { name: "qwen3-8b", new: "qwen3-8b-mia" });
     await page.getByText("Published as qwen3-8b-mia").waitFor();

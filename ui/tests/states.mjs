@@ -16,7 +16,8 @@ export const taken = model("qwen3-8b", {
   publish: true,
   tone: "taken",
   state: "name taken",
-  trouble: "another user already publishes a model under this name",
+  trouble:
+    "the name qwen3-8b belongs to another user, who was asked to share it; qwen3-8b-mia is free",
   suggestion: "qwen3-8b-mia",
 });
 

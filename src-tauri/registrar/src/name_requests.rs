@@ -20,7 +20,8 @@ pub(crate) fn usable(sent: Vec<NameRequest>) -> Vec<NameRequest> {
 pub(crate) fn open(usable: &[NameRequest], config: &Config) -> Vec<NameRequest> {
     let is_open = |request: &&NameRequest| {
         config.serving(&request.name).is_some_and(|provider| {
-            let named = |list: &[String], who: &str| list.iter().any(|entry| entry == who);
+            let named =
+                |list: &[String], who: &str| list.iter().any(|e| e.eq_ignore_ascii_case(who));
             !named(&provider.decline_name, &request.user)
                 && !named(&provider.share_name, &request.user)
                 && !named(&provider.share_name, "*")
@@ -57,7 +58,7 @@ mod tests {
     #[test]
     fn a_request_is_open_until_its_owner_decides_and_only_where_the_name_is_served() {
         let text = r#"{"llm": {"providers": [
-            {"name": "a", "type": "vllm", "shareName": ["ann"], "declineName": ["bob"]},
+            {"name": "a", "type": "vllm", "shareName": ["Ann"], "declineName": ["bob"]},
             {"name": "b", "type": "vllm", "pool": "Shared", "shareName": ["*"]},
             {"name": "c", "type": "vllm", "pool": "both"}]}}"#;
         let config = crate::config::parse(text).unwrap().config;

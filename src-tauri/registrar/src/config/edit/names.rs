@@ -66,7 +66,11 @@ fn set_listed(
         .as_array()
         .ok_or_else(|| Refusal::Value(key, "it must be a list; mend it by hand first".into()))?;
     let entries = list.elements();
-    let is_it = |node: &&CstNode| node.to_serde_value().is_some_and(|value| value == *entry);
+    // As the server compares them.
+    let is_it = |node: &&CstNode| {
+        let value = node.to_serde_value();
+        value.as_ref().and_then(Value::as_str).is_some_and(|text| text.eq_ignore_ascii_case(entry))
+    };
     let found: Vec<CstNode> = entries.iter().filter(is_it).cloned().collect();
     match (on, found.len()) {
         (true, 0) => {
@@ -109,7 +113,7 @@ mod tests {
         let with_tom = apply(BEFORE, &shared("qwen", "tom", true)).unwrap();
         assert!(with_tom.contains(r#""shareName": ["tom"]"#), "{with_tom}");
         assert!(with_tom.contains("/* why */") && with_tom.contains("1E3"), "{with_tom}");
-        assert_eq!(apply(&with_tom, &shared("QWEN", "tom", true)).unwrap(), with_tom, "once");
+        assert_eq!(apply(&with_tom, &shared("QWEN", "Tom", true)).unwrap(), with_tom, "once");
         let back = apply(&with_tom, &shared("qwen", "tom", false)).unwrap();
         assert!(!back.contains("shareName\": [\"tom"), "{back}");
         let more = apply(BEFORE, &shared("other", "tom", true)).unwrap();
