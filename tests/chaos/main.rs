@@ -10,6 +10,7 @@ mod drain;
 mod flood;
 mod herd;
 mod hole;
+mod hostile_server;
 mod killed;
 mod leaving;
 mod loss;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 mod bad_input;
+mod bad_server;
 mod commands;
 mod folder;
 mod instances;
@@ -14,6 +15,7 @@ mod names;
 mod nginx;
 mod owner;
 mod protocol1;
+mod proxies;
 mod publish;
 mod real_model;
 mod recipes;

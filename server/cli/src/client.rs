@@ -31,6 +31,10 @@ impl Client {
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT)
             .tcp_nodelay(true);
+        // A proxy would see the token. An http URL is on this machine and is asked without one.
+        if server.scheme() != "https" {
+            builder = builder.no_proxy();
+        }
         if let Some(path) = std::env::var_os("MCPCTL_CA_FILE") {
             let pem = std::fs::read(&path).context("MCPCTL_CA_FILE cannot be read")?;
             builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(&pem)?);

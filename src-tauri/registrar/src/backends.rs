@@ -7,11 +7,11 @@ mod ask;
 mod backend;
 
 pub(crate) use ask::{Answer, Asker, Unanswered};
-pub(crate) use backend::{Backend, Running};
+pub(crate) use backend::{Backend, NoSlot, Running};
 
 use crate::config::{Config, ProviderConfig, ProviderKind, Sleep};
 use crate::home::Home;
-use crate::limits::Times;
+use crate::limits::{self, Times};
 use crate::net;
 use crate::provider;
 use crate::status::{BackendState, Board};
@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 use reqwest::Client;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use wire::publisher::{LlmReport, Provider, Rejected, ReportedStatus};
@@ -37,7 +37,11 @@ pub(crate) struct Backends {
     beat: Arc<Notify>,
     /// In the file's order.
     kept: Mutex<Vec<Kept>>,
+    /// KiB of request bodies that may be fetched.
+    bodies: Arc<Semaphore>,
 }
+
+const KIB: usize = 1024;
 
 struct Kept {
     backend: Arc<Backend>,
@@ -53,8 +57,8 @@ impl Backends {
     ) -> Result<Arc<Self>, String> {
         let (http, asker) = (net::backend_client()?, Asker::new()?);
         let (recipes, wakes) = (Recipes::of(home), UnderWay::of(home, times.recipe_again));
-        let kept = Mutex::default();
-        Ok(Arc::new(Self { http, asker, recipes, wakes, times, board, beat, kept }))
+        let (kept, bodies) = (Mutex::default(), Arc::new(Semaphore::new(limits::BODIES / KIB)));
+        Ok(Arc::new(Self { http, asker, recipes, wakes, times, board, beat, kept, bodies }))
     }
 
     /// The client towards backends.
@@ -147,12 +151,20 @@ impl Backends {
         self.show();
     }
 
-    /// A request begins at this backend; it ends with the value's drop. `None` while the backend is
-    /// being put to sleep: it would break the answer off.
-    pub(crate) fn begin(self: &Arc<Self>, backend: &Arc<Backend>) -> Option<Running> {
-        let running = Running::new(Arc::clone(self), Arc::clone(backend))?;
+    /// A request begins at this backend, as soon as there is a slot; it ends with the value's drop.
+    ///
+    /// # Errors
+    /// Too many wait for one, or the backend is being put to sleep, which would break the answer off.
+    pub(crate) async fn begin(self: &Arc<Self>, backend: &Arc<Backend>) -> Result<Running, NoSlot> {
+        let running = Running::begin(Arc::clone(self), Arc::clone(backend)).await?;
         self.show_running(backend);
-        Some(running)
+        Ok(running)
+    }
+
+    /// Waits until so many further bytes of request bodies may be fetched.
+    pub(crate) async fn room_for_body(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(bytes.div_ceil(KIB)).ok()?;
+        Arc::clone(&self.bodies).acquire_many_owned(kib).await.ok()
     }
 
     /// Looks whether the backend answers, unless a recipe is at work on it.

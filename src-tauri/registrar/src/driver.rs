@@ -1,6 +1,7 @@
 //! Keeps one session with mcpd: registers what is published, follows the control channel, beats,
 //! and comes back after errors. What comes after an error is [`crate::session`]'s decision.
 
+mod clock;
 mod link;
 mod probe;
 
@@ -10,7 +11,7 @@ use crate::clock::unix_ms;
 use crate::credentials::{self, Credentials, CredentialsError};
 use crate::home::Home;
 use crate::identity;
-use crate::limits::{self, Times};
+use crate::limits::Times;
 use crate::name_requests;
 use crate::session::{Next, Session};
 use crate::status::{Board, Connection, Status};
@@ -18,6 +19,7 @@ use crate::tasks::Tasks;
 use crate::watch::Snapshot;
 use keychain::Keychain;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -40,6 +42,8 @@ pub(crate) struct Driver {
     pub(crate) beat: Arc<Notify>,
     /// What the server said last of other users who would like to serve a name of this owner.
     pub(crate) name_requests: Vec<NameRequest>,
+    /// The next register takes the session over from another machine.
+    pub(crate) takeover: Arc<AtomicBool>,
 }
 
 /// What is known while something is published.
@@ -66,9 +70,7 @@ impl Driver {
         while !self.stop.is_cancelled() {
             self.take_config();
             if self.nothing_published() {
-                if let Some(account) = account.take() {
-                    self.withdraw(&account).await;
-                }
+                self.leave(&mut account).await;
                 self.hear_requests(Vec::new());
                 self.say(self.resting());
                 self.wait(None).await;
@@ -76,10 +78,8 @@ impl Driver {
             }
             if let Err(waiting) = self.sign_in(&mut account).await {
                 // Signed out: the rows go, as long as the old token still works.
-                if matches!(waiting, Connection::NotConfigured { .. })
-                    && let Some(account) = account.take()
-                {
-                    self.withdraw(&account).await;
+                if matches!(waiting, Connection::NotConfigured { .. }) {
+                    self.leave(&mut account).await;
                     self.hear_requests(Vec::new());
                 }
                 self.say(waiting);
@@ -103,8 +103,32 @@ impl Driver {
             }
         };
         let recipes = self.backends.end_recipes();
-        tokio::join!(goodbye, recipes, self.tasks.finish(limits::GOODBYE));
+        tokio::join!(goodbye, recipes, self.tasks.finish(self.times.goodbye));
         self.say(Connection::Idle);
+    }
+
+    /// Withdraws what the account has published. A stop in the middle of it leaves the account to the
+    /// last goodbye, which has its own time.
+    async fn leave(&self, account: &mut Option<Account>) {
+        let Some(leaving) = account else { return };
+        if self.stop.run_until_cancelled(self.withdraw(leaving)).await.is_some() {
+            *account = None;
+        }
+    }
+
+    /// The work's result; none when it is to stop, or the file changed, before that.
+    async fn unless_changed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut config = self.config.clone();
+        let changed = async {
+            if config.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => None,
+            () = changed => None,
+            done = work => Some(done),
+        }
     }
 
     /// Takes over what the file says now.
@@ -155,10 +179,11 @@ impl Driver {
     /// Makes the account fit the credentials, or says what is missing. A changed server gets a
     /// goodbye first.
     async fn sign_in(&self, account: &mut Option<Account>) -> Result<(), Connection> {
-        let loaded = match self.load_credentials().await {
-            Ok(loaded) => loaded,
-            Err(CredentialsError::Locked) => return Err(Connection::WaitingForKeyring),
-            Err(error) => {
+        let loaded = match self.stop.run_until_cancelled(self.load_credentials()).await {
+            Some(Ok(loaded)) => loaded,
+            None => return Err(Connection::Connecting),
+            Some(Err(CredentialsError::Locked)) => return Err(Connection::WaitingForKeyring),
+            Some(Err(error)) => {
                 return Err(Connection::NotConfigured { message: error.to_string() });
             }
         };
@@ -170,10 +195,13 @@ impl Driver {
         if account.as_ref().is_some_and(|account| account.credentials == loaded) {
             return Ok(());
         }
-        if let Some(old) = account.take()
-            && credentials::origin(old.mcpd.url()) != credentials::origin(&loaded.url)
-        {
-            self.withdraw(&old).await;
+        let moved =
+            |old: &Account| credentials::origin(old.mcpd.url()) != credentials::origin(&loaded.url);
+        if account.as_ref().is_some_and(moved) {
+            self.leave(account).await;
+            if account.is_some() {
+                return Err(Connection::Connecting);
+            }
         }
         let mcpd = Mcpd::new(loaded.clone());
         let mcpd = mcpd.map_err(|message| Connection::NotConfigured { message })?;
@@ -191,13 +219,18 @@ impl Driver {
         if !matches!(self.board.borrow().connection, Connection::Online { .. }) {
             self.say(Connection::Connecting);
         }
-        let declared = self.backends.declaration().await;
-        let registered = match self.register(account, declared.clone()).await {
-            Ok(mut registered) => {
+        let registering = async {
+            let declared = self.backends.declaration().await;
+            (self.register(account, declared.clone()).await, declared)
+        };
+        // A server that does not answer holds up neither the end nor an unpublish.
+        let (registered, declared) = match self.unless_changed(registering).await {
+            None => return Next::Register,
+            Some((Ok(mut registered), declared)) => {
                 self.hear_requests(std::mem::take(&mut registered.name_requests));
-                registered
+                (registered, declared)
             }
-            Err(fault) => {
+            Some((Err(fault), _)) => {
                 return session.ended(fault.into(), Instant::now(), rand::random());
             }
         };
@@ -218,11 +251,11 @@ impl Driver {
             provider_session_id: account.session.clone(),
             inflight: self.tasks.ids(),
             instance: Some(account.instance.clone()),
-            takeover: false,
+            takeover: self.takeover.load(Ordering::Relaxed),
             providers,
         };
-        // An unpublish or a quit while the server does not answer must not wait for it.
         let registered = account.mcpd.register(&register).await?;
+        self.takeover.store(false, Ordering::Relaxed);
         let id = &registered.provider_session_id;
         if account.session.as_ref() != Some(id) {
             if let Err(error) = identity::keep_session(&self.home, account.mcpd.url(), id) {
@@ -251,7 +284,7 @@ impl Driver {
             instance: Some(account.instance.clone()),
             ..Register::default()
         };
-        match tokio::time::timeout(limits::GOODBYE, account.mcpd.register(&register)).await {
+        match tokio::time::timeout(self.times.goodbye, account.mcpd.register(&register)).await {
             Ok(Ok(_)) => tracing::info!("withdrawn"),
             Ok(Err(fault)) => tracing::info!(%fault, "the goodbye did not arrive"),
             Err(_) => tracing::info!("the goodbye was not answered in time"),
@@ -270,10 +303,10 @@ impl Driver {
         tracing::error!("{message}; stopped until the credentials change");
         self.say(Connection::Stopped { message });
         while let Woken::Time = self.wait(Some(self.times.credentials_every)).await {
-            match self.load_credentials().await {
-                Ok(now) if now == account.credentials => {}
-                Err(CredentialsError::Locked) => {}
-                Ok(_) | Err(_) => return,
+            match self.stop.run_until_cancelled(self.load_credentials()).await {
+                Some(Ok(now)) if now == account.credentials => {}
+                Some(Err(CredentialsError::Locked)) => {}
+                None | Some(Ok(_) | Err(_)) => return,
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::clock::unix_ms;
 use crate::home::Home;
-use crate::limits::{GOODBYE, LOCK_EVERY, SHOW_EVERY, STATUS_EVERY, Times};
+use crate::limits::{GOODBYE_REST, LOCK_EVERY, SHOW_EVERY, STATUS_EVERY, Times};
 use crate::lock::{self, Lock};
 use crate::registrar::Registrar;
 use crate::requests::Requests;
@@ -150,7 +150,7 @@ impl Host {
         }
         registrar.stop().await;
         // One that is under way would put the file back.
-        let _ = tokio::time::timeout(GOODBYE, writer.done()).await;
+        let _ = tokio::time::timeout(GOODBYE_REST, writer.done()).await;
         file::remove(&self.home);
         drop(lock);
     }

@@ -28,6 +28,7 @@ mod private_file;
 pub mod provider;
 pub mod registrar;
 pub mod requests;
+mod said;
 pub mod session;
 pub mod sse;
 mod stamp;

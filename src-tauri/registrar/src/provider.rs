@@ -95,7 +95,7 @@ pub async fn models(http: &Client, provider: &ProviderConfig) -> Result<Vec<Stri
     if !response.status().is_success() {
         return Err(format!("/v1/models answered {}", response.status()));
     }
-    let text = net::bounded(response, limits::MODELS_BODY).await?;
+    let text = net::bounded(response, limits::MODELS_BODY).await.map_err(|why| why.to_string())?;
     let list: List = serde_json::from_slice(&text)
         .map_err(|_| "/v1/models did not answer with a list of models".to_owned())?;
     Ok(list.data.into_iter().take(limits::MODELS).map(|model| model.id).collect())

@@ -23,6 +23,8 @@ const MAX_BYTES: u64 = 4096;
 pub enum Request {
     /// Look at the credentials again and connect now.
     Reconnect,
+    /// Publish from here although another machine holds the session.
+    TakeOver,
     /// Stop this running request.
     Stop {
         /// Its id, as the status names it.

@@ -160,4 +160,7 @@ pub struct EndedTask {
     pub tokens: Option<u64>,
     /// `done`, or the code of the failure.
     pub outcome: String,
+    /// Why it failed, where more is known than the code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
 }

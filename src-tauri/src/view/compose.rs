@@ -250,7 +250,7 @@ fn ended(task: &EndedTask) -> Ended {
         took: task.ended.saturating_sub(task.started),
         tokens: task.tokens,
         good: task.outcome == "done",
-        outcome: outcome(&task.outcome),
+        outcome: outcome(&task.outcome, task.cause.as_deref()),
     }
 }
 
@@ -258,8 +258,8 @@ fn user(user: Option<&String>) -> String {
     user.cloned().unwrap_or_else(|| say("activity.somebody"))
 }
 
-fn outcome(word: &str) -> String {
-    match word {
+fn outcome(word: &str, cause: Option<&str>) -> String {
+    let said = match word {
         "done" => say("outcome.done"),
         "cancelled" => say("outcome.cancelled"),
         "stopped_by_owner" => say("outcome.stopped"),
@@ -267,6 +267,10 @@ fn outcome(word: &str) -> String {
         "backend_aborted" => say("outcome.aborted"),
         "publisher_lost" => say("outcome.lost"),
         other => other.replace('_', " "),
+    };
+    match cause {
+        Some(cause) => format!("{said}: {cause}"),
+        None => said,
     }
 }
 

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
 use wire::publisher::Rejected;
 
@@ -24,6 +24,7 @@ pub(crate) struct Backend {
     name: String,
     provider: Mutex<Arc<ProviderConfig>>,
     facts: Mutex<Facts>,
+    room: Mutex<Room>,
     state: watch::Sender<BackendState>,
     poked: Notify,
     /// Held while a recipe is at work.
@@ -35,6 +36,24 @@ pub(crate) struct Backend {
 struct Rejection {
     detail: String,
     suggestion: Option<String>,
+}
+
+/// Where requests run, and where they wait for that.
+#[derive(Clone)]
+struct Room {
+    at_once: u32,
+    /// As many as its owner allows.
+    slots: Arc<Semaphore>,
+    /// For those that run, and as many that wait.
+    places: Arc<Semaphore>,
+}
+
+impl Room {
+    fn for_requests(at_once: u32) -> Self {
+        let most = at_once.clamp(1, wire::limits::MAX_CONCURRENCY) as usize;
+        let semaphore = |permits| Arc::new(Semaphore::new(permits));
+        Self { at_once, slots: semaphore(most), places: semaphore(2 * most) }
+    }
 }
 
 struct Facts {
@@ -65,6 +84,7 @@ impl Backend {
         };
         Self {
             name: provider.name.clone(),
+            room: Mutex::new(Room::for_requests(provider.max_concurrency)),
             provider: Mutex::new(Arc::new(provider)),
             facts: Mutex::new(facts),
             state: watch::Sender::new(BackendState::Unknown),
@@ -90,6 +110,12 @@ impl Backend {
             *current = Arc::new(provider.clone());
             drop(current);
             self.facts.lock().wake_failure = None;
+            let mut room = self.room.lock();
+            if room.at_once != provider.max_concurrency {
+                // What runs goes on in the old room.
+                *room = Room::for_requests(provider.max_concurrency);
+            }
+            drop(room);
             self.poke();
         }
     }
@@ -211,20 +237,38 @@ impl Drop for FallingAsleep<'_> {
 pub(crate) struct Running {
     backends: Arc<Backends>,
     backend: Arc<Backend>,
+    _slot_and_place: [OwnedSemaphorePermit; 2],
+}
+
+/// Why a request cannot begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoSlot {
+    /// As many run and wait as the owner allows.
+    Busy,
+    /// A sleep recipe is at work.
+    FallingAsleep,
 }
 
 impl Running {
-    /// `None` while a sleep recipe is at work.
-    pub(super) fn new(backends: Arc<Backends>, backend: Arc<Backend>) -> Option<Self> {
+    /// As soon as there is a slot; an error when too many wait for one already, when it takes too long, or
+    /// while a sleep recipe is at work.
+    pub(super) async fn begin(
+        backends: Arc<Backends>,
+        backend: Arc<Backend>,
+    ) -> Result<Self, NoSlot> {
+        let Room { slots, places, .. } = backend.room.lock().clone();
+        let place = places.try_acquire_owned().map_err(|_| NoSlot::Busy)?;
+        let slot = tokio::time::timeout(limits::SLOT_WAIT, slots.acquire_owned()).await;
+        let slot = slot.map_err(|_| NoSlot::Busy)?.map_err(|_| NoSlot::Busy)?;
         {
             let mut facts = backend.facts.lock();
             if facts.falling_asleep {
-                return None;
+                return Err(NoSlot::FallingAsleep);
             }
             facts.running += 1;
             facts.used = true;
         }
-        Some(Self { backends, backend })
+        Ok(Self { backends, backend, _slot_and_place: [slot, place] })
     }
 }
 
@@ -243,11 +287,43 @@ impl Drop for Running {
 mod tests {
     use super::{Backend, Running};
     use crate::backends::Backends;
+    use crate::config::parse;
     use crate::home::Home;
-    use crate::limits::Times;
+    use crate::limits::{SLOT_WAIT, Times};
     use crate::status::Status;
     use std::sync::Arc;
-    use tokio::sync::watch;
+    use std::time::Duration;
+    use tokio::sync::{Notify, watch};
+
+    fn backend(at_once: u32) -> Arc<Backend> {
+        let text = format!(
+            r#"{{"llm": {{"providers": [{{"name": "a", "url": "http://127.0.0.1:9", "maxConcurrency": {at_once}}}]}}}}"#
+        );
+        Arc::new(Backend::new(parse(&text).unwrap().config.providers.remove(0)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_run_at_once_than_their_owner_allows_and_as_many_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let board = Arc::new(watch::Sender::new(Status::default()));
+        let home = Home::at(folder.path()).unwrap();
+        let beat = Arc::new(Notify::new());
+        let backends = Backends::new(&home, Times::default(), board, beat).unwrap();
+        let backend = backend(2);
+        let begin = || Running::begin(Arc::clone(&backends), Arc::clone(&backend));
+        let first = [begin().await.unwrap(), begin().await.unwrap()];
+        let mut waiting = [tokio::spawn(begin()), tokio::spawn(begin())];
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(begin().await.is_err(), "two wait already");
+        assert_eq!(backend.running(), 2);
+        let [one, _other] = first;
+        drop(one);
+        let begun = (&mut waiting[0]).await.unwrap();
+        assert!(begun.is_ok() && backend.running() == 2, "one has left, and one has begun");
+        tokio::time::sleep(SLOT_WAIT).await;
+        let [_, late] = waiting;
+        assert!(late.await.unwrap().is_err(), "it has waited for too long");
+    }
 
     #[tokio::test]
     async fn no_request_begins_while_it_is_put_to_sleep_and_no_sleep_while_one_runs() {
@@ -255,16 +331,14 @@ mod tests {
         let home = Home::at(dir.path()).unwrap();
         let board = Arc::new(watch::Sender::new(Status::default()));
         let backends = Backends::new(&home, Times::default(), board, Arc::default()).unwrap();
-        let text = r#"{"llm": {"providers": [{"name": "a", "type": "vllm"}]}}"#;
-        let provider = crate::config::parse(text).unwrap().config.providers.remove(0);
-        let backend = Arc::new(Backend::new(provider));
-        let begin = || Running::new(Arc::clone(&backends), Arc::clone(&backend));
-        let running = begin();
-        assert!(running.is_some() && backend.fall_asleep().is_none());
+        let backend = backend(1);
+        let begin = || Running::begin(Arc::clone(&backends), Arc::clone(&backend));
+        let running = begin().await;
+        assert!(running.is_ok() && backend.fall_asleep().is_none());
         drop(running);
         let falling = backend.fall_asleep();
-        assert!(falling.is_some() && begin().is_none());
+        assert!(falling.is_some() && begin().await.is_err());
         drop(falling);
-        assert!(begin().is_some());
+        assert!(begin().await.is_ok());
     }
 }

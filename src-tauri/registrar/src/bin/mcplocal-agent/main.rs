@@ -71,6 +71,8 @@ enum Command {
         #[arg(long, allow_hyphen_values = true)]
         user: String,
     },
+    /// Publish from this machine although another one holds the session
+    Takeover,
     /// Keep a server and its token; the token is read from stdin or asked for, never an argument
     Login {
         /// The server, as https://mcpd.example.com
@@ -105,9 +107,7 @@ enum Command {
     Uninstall,
 }
 
-// One thread: a request passes through here in a few microseconds, and waking another costs more.
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::to_stderr();
     if matches!(arguments.command, Command::Status { .. }) {
@@ -115,7 +115,18 @@ async fn main() -> ExitCode {
         // server that hangs up would end us too.
         sigpipe::reset();
     }
-    match perform(arguments.command).await {
+    // One thread: a request passes through here in a few microseconds, and waking another costs more.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            out::complain(format!("the program cannot be started: {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    let performed = runtime.block_on(perform(arguments.command));
+    // A host name that is still being looked up would hold up the end.
+    runtime.shutdown_background();
+    match performed {
         Ok(code) => code,
         Err(error) => {
             out::complain(format!("{error:#}"));
@@ -135,6 +146,7 @@ async fn perform(command: Command) -> anyhow::Result<ExitCode> {
         Command::Share { name, with } => publish::share(&home, name, with, true)?,
         Command::Unshare { name, with } => publish::share(&home, name, with, false)?,
         Command::Decline { name, user } => publish::decline(&home, name, user)?,
+        Command::Takeover => publish::take_over(&home)?,
         Command::Login { url, code, insecure_storage } => {
             let storage = if insecure_storage { Storage::File } else { Storage::Keychain };
             login::login(&home, &url, code.as_deref(), storage, &Keychain::os()).await?;

@@ -1,12 +1,14 @@
 //! `publish`, `unpublish`, `share`, `unshare` and `decline`: edits of the file; the process that
-//! publishes from this folder follows it.
+//! publishes from this folder follows it. `takeover`: a request to that program.
 
 use crate::out;
+use anyhow::bail;
 use registrar::config::edit::Edit;
 use registrar::config::file;
 use registrar::config::share::DECLINE;
 use registrar::home::Home;
 use registrar::lock;
+use registrar::requests::{self, Request};
 
 pub(crate) fn switch(home: &Home, name: String, on: bool) -> anyhow::Result<()> {
     file::apply(home, &Edit::SetPublish { name: name.clone(), on })?;
@@ -53,5 +55,17 @@ fn say_who_publishes(home: &Home) -> anyhow::Result<()> {
             "Nothing publishes from this folder now: start the tray or `mcplocal-agent run`.",
         );
     }
+    Ok(())
+}
+
+pub(crate) fn take_over(home: &Home) -> anyhow::Result<()> {
+    if lock::try_acquire(home)?.is_some() {
+        bail!(
+            "nothing publishes from this folder now: start the tray or `mcplocal-agent run` first"
+        );
+    }
+    requests::send(home, &Request::TakeOver)?;
+    out::line("The publishing program was asked to take the session over.");
+    out::line("`mcplocal-agent status` shows how it went.");
     Ok(())
 }
