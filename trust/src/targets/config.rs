@@ -81,10 +81,13 @@ fn everything_else_is_as_it_was(edit: &Edit, before: &Value, after: &Value) {
                 forget(entry, "wake");
             }),
             Edit::PublishAs { .. } => each_provider(root, |entry| {
-                ["name", "model", "publish", "pool"].map(|key| forget(entry, key));
+                for key in ["name", "model", "publish", "pool"] {
+                    forget(entry, key);
+                }
             }),
             Edit::ShareName { .. } | Edit::DeclineName { .. } => each_provider(root, |entry| {
-                ["shareName", "declineName"].map(|key| forget(entry, key));
+                forget(entry, "shareName");
+                forget(entry, "declineName");
             }),
             Edit::AddProvider(_) | Edit::RemoveProvider(_) => {}
         }
