@@ -4,7 +4,7 @@
 use crate::limits;
 use wire::control::Task;
 use wire::names::printable;
-use wire::publisher::{HeartbeatReply, NameRequest, Registered, Rejected};
+use wire::publisher::{Registered, Rejected};
 
 /// The text as people may see it: at most [`wire::limits::TEXT`] characters, all of them printable.
 pub(crate) fn text(text: &str) -> String {
@@ -67,21 +67,7 @@ pub(crate) fn registered(mut said: Registered) -> Option<Registered> {
             suggestion: refused.suggestion.as_deref().map(text),
         };
     }
-    name_requests(&mut said.name_requests);
     Some(said)
-}
-
-/// The answer to a heartbeat.
-pub(crate) fn reply(mut said: HeartbeatReply) -> HeartbeatReply {
-    name_requests(&mut said.name_requests);
-    said
-}
-
-fn name_requests(requests: &mut Vec<NameRequest>) {
-    requests.truncate(wire::limits::NAME_REQUESTS);
-    for request in requests {
-        *request = NameRequest { name: text(&request.name), user: text(&request.user) };
-    }
 }
 
 #[cfg(test)]
