@@ -250,8 +250,11 @@ async fn long_texts(publisher: &Publisher) -> u64 {
 async fn pauses(publisher: &Publisher) -> Duration {
     let (server, home) = (&publisher.server, &publisher.home);
     let reconnect = |number: u8| {
-        let file = home.file(&format!("requests/{number}.json"));
-        std::fs::write(file, json!({"what": "reconnect"}).to_string()).unwrap();
+        // In one step, as programs do it: one that is half written is not understood and lost.
+        let file = |name: String| home.file(&name);
+        let (part, whole) = (format!("{number}.part"), format!("requests/{number}.json"));
+        std::fs::write(file(part.clone()), json!({"what": "reconnect"}).to_string()).unwrap();
+        std::fs::rename(file(part), file(whole)).unwrap();
     };
     let pause = async |why: &str| {
         let waits = |s: &Value| {

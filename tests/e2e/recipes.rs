@@ -5,7 +5,7 @@ use e2e::agent::{Agent, Home, provider};
 use e2e::backend::Backend;
 use e2e::caller::{code, read};
 use e2e::mcpd::Mcpd;
-use e2e::process::{CommandLine as _, finish, gone, is_gone, program};
+use e2e::process::{CommandLine as _, Process, finish, gone, is_gone, program};
 use serde_json::json;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -155,4 +155,22 @@ async fn a_request_that_comes_while_its_backend_is_put_to_sleep_is_answered_by_o
     assert_eq!(world.chat(&whole()).await.status(), 200);
     assert_eq!(world.backend.recipe_runs(), 1, "it was asked while it was put to sleep");
     assert!(!at_work.exists());
+}
+
+#[tokio::test]
+async fn a_recipe_that_is_tried_by_hand_ends_with_the_person_who_tried_it() {
+    let backend = Backend::asleep().await;
+    let pid = backend.flag().with_file_name("pid");
+    let script = format!(
+        "trap '' TERM; echo $$ > {0}.new; mv {0}.new {0}; while :; do sleep 0.1; done",
+        pid.display()
+    );
+    let wake = json!({"wake": {"type": "command", "command": "sh", "args": ["-c", script]}});
+    let home = Home::with("http://127.0.0.1:9", &[and(provider("qwen", &backend.url), &wake)]);
+    let (log, mut command) =
+        (tempfile::tempdir().unwrap(), home.prepare(&["wake", "qwen", "--test"]));
+    let mut tried = Process::start("tried", &mut command, log.path());
+    let recipe = e2e::until("the recipe runs", async || std::fs::read_to_string(&pid).ok()).await;
+    assert!(!tried.stop().await.success(), "it was stopped");
+    assert!(is_gone(&recipe) && tried.err().contains("stopped"), "{}", tried.err());
 }

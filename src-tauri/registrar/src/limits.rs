@@ -61,6 +61,8 @@ pub const CLAIM: Duration = Duration::from_secs(266);
 pub const CONTROL_BODY: usize = 1024 * 1024;
 /// What the server answers to one long poll, in bytes.
 pub const POLL_BODY: usize = 16 * 1024 * 1024;
+/// A task id that the server chose, in characters.
+pub const TASK_ID: usize = 64;
 /// A session id that the server chose, in characters.
 pub const SESSION_ID: usize = 128;
 /// Refused providers that one register tells of.

@@ -12,17 +12,24 @@ pub(crate) fn text(text: &str) -> String {
     printable(cut)
 }
 
-/// Whether this is a task's id, and nothing that could change the path in which it stands.
-pub(crate) fn is_task_id(id: &str) -> bool {
-    id.len() == 32 && id.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+/// Whether this is an id, and nothing that could change the path in which it stands. mcpd's are 32 hex
+/// digits; a server of protocol 1 may have others.
+fn is_id(id: &str, longest: usize) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
+    !id.is_empty() && id.len() <= longest && id.bytes().all(plain)
+}
+
+fn is_task_id(id: &str) -> bool {
+    is_id(id, limits::TASK_ID)
 }
 
 /// The id of the task whose event begins so, when it stands there.
 pub(crate) fn task_id_in(begins: &[u8]) -> Option<String> {
     const KEY: &[u8] = b"\"taskId\":\"";
     let at = memchr::memmem::find(begins, KEY)? + KEY.len();
-    let id = std::str::from_utf8(begins.get(at..at + 32)?).ok()?;
-    (is_task_id(id) && begins.get(at + 32) == Some(&b'"')).then(|| id.to_owned())
+    let end = at + memchr::memchr(b'"', &begins[at..])?;
+    let id = std::str::from_utf8(&begins[at..end]).ok()?;
+    is_task_id(id).then(|| id.to_owned())
 }
 
 /// The task, when its id is one.
@@ -48,9 +55,7 @@ pub(crate) fn task(task: Task) -> Option<Task> {
 
 /// The answer to a register; none when its session id is no such thing.
 pub(crate) fn registered(mut said: Registered) -> Option<Registered> {
-    let id = &said.provider_session_id;
-    let is_id = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-    if id.is_empty() || id.len() > limits::SESSION_ID || !id.bytes().all(is_id) {
+    if !is_id(&said.provider_session_id, limits::SESSION_ID) {
         return None;
     }
     said.rejected.truncate(limits::REFUSALS);
@@ -94,13 +99,13 @@ mod tests {
     }
 
     #[test]
-    fn only_32_hex_digits_are_a_tasks_id() {
+    fn an_id_that_could_change_a_path_is_no_tasks_id() {
         let read = |id: &str| {
             let frame = serde_json::json!({"kind": "wake", "taskId": id, "llmName": "a"});
             task(Task::read(&frame.to_string()).unwrap()).is_some()
         };
-        assert!(read(ID));
-        for id in ["", "../../../../v1", &ID[1..], &ID.to_uppercase(), &format!("{ID}0")] {
+        assert!(read(ID) && read("seed-7") && read("8b0b31f0-7a3c-4a52-9f0e-0c1d2e3f4a5b"));
+        for id in ["", "../../../../v1", "a/b", "a?b", "a%2fb", "a b", &"a".repeat(65)] {
             assert!(!read(id), "{id}");
         }
     }

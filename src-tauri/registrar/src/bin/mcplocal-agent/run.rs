@@ -65,8 +65,9 @@ pub(crate) fn words(status: &Status) -> String {
     }
 }
 
+/// Ends when this program is told to end; listens from now on.
 #[cfg(unix)]
-fn signal() -> std::io::Result<impl Future<Output = ()>> {
+pub(crate) fn signal() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -80,8 +81,9 @@ fn signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
+/// Ends when this program is told to end.
 #[cfg(not(unix))]
-fn signal() -> std::io::Result<impl Future<Output = ()>> {
+pub(crate) fn signal() -> std::io::Result<impl Future<Output = ()>> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;
     })

@@ -17,6 +17,7 @@ pub(crate) async fn test(home: &Home, name: &str) -> anyhow::Result<()> {
     let http = net::backend_client().map_err(anyhow::Error::msg)?;
     #[expect(clippy::disallowed_methods, reason = "the clock of the person who watches")]
     let began = Instant::now();
+    let stopped = crate::run::signal()?;
     let recipes = Recipes::of(home);
     let waking = recipes.wake(&http, provider, |step| {
         let at = began.elapsed().as_secs_f64();
@@ -33,7 +34,7 @@ pub(crate) async fn test(home: &Home, name: &str) -> anyhow::Result<()> {
         }
     });
     let woken = tokio::select! {
-        _ = tokio::signal::ctrl_c() => None,
+        () = stopped => None,
         woken = waking => Some(woken),
     };
     recipes.finish().await;
