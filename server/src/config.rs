@@ -1,5 +1,6 @@
 //! mcpd's settings: flags and environment, and one optional TOML file below them.
 
+use crate::limits;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Deserialize;
@@ -26,6 +27,12 @@ pub struct Flags {
     /// Mint a token with every scope and print it; loopback only, for trying things out
     #[arg(long)]
     dev: bool,
+    /// MiB that the bodies of all requests may hold at once [default: 512]
+    #[arg(long, env = "MCPD_BODY_BUDGET", value_name = "MIB")]
+    body_budget: Option<usize>,
+    /// MiB of them that the requests of one key may hold [default: a quarter]
+    #[arg(long, env = "MCPD_BODY_SHARE", value_name = "MIB")]
+    body_share: Option<usize>,
     /// Multiply every time limit, for tests
     #[arg(long, env = "MCPD_TIME_SCALE", hide = true)]
     time_scale: Option<f64>,
@@ -37,6 +44,8 @@ pub struct Flags {
 struct File {
     data_dir: Option<PathBuf>,
     listen: Option<SocketAddr>,
+    body_budget: Option<usize>,
+    body_share: Option<usize>,
 }
 
 /// Settings in force.
@@ -48,8 +57,26 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Mint a token for trying things out.
     pub dev: bool,
+    /// What a running server needs to know.
+    pub serving: Serving,
+}
+
+/// Settings of a running server.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Serving {
     /// Factor on every time limit.
     pub time_scale: f64,
+    /// Bytes that the bodies of all requests may hold at once.
+    pub body_budget: usize,
+    /// Bytes of them that the requests of one key may hold.
+    pub body_share: usize,
+}
+
+impl Default for Serving {
+    fn default() -> Self {
+        let body_budget = limits::BODY_BUDGET;
+        Self { time_scale: 1.0, body_budget, body_share: body_budget / limits::BODY_SHARE }
+    }
 }
 
 impl Flags {
@@ -77,8 +104,26 @@ impl Flags {
         if !(time_scale.is_finite() && time_scale > 0.0) {
             bail!("--time-scale must be greater than 0");
         }
+        let serving = Serving { time_scale, ..self.bodies(&file)? };
         let data_dir = self.data_dir.clone().or(file.data_dir).unwrap_or("mcpd-data".into());
-        Ok(Config { data_dir, listen, dev: self.dev, time_scale })
+        Ok(Config { data_dir, listen, dev: self.dev, serving })
+    }
+
+    /// The defaults with the budget of request bodies.
+    fn bodies(&self, file: &File) -> anyhow::Result<Serving> {
+        let bytes = |name: &str, mib: Option<usize>, default: usize| match mib {
+            None => Ok(default),
+            Some(0) => bail!("{name} must be at least 1 MiB"),
+            Some(mib) => mib.checked_mul(1 << 20).with_context(|| format!("{name} is too large")),
+        };
+        let budget = self.body_budget.or(file.body_budget);
+        let body_budget = bytes("body-budget", budget, limits::BODY_BUDGET)?;
+        let share = self.body_share.or(file.body_share);
+        let body_share = bytes("body-share", share, body_budget / limits::BODY_SHARE)?;
+        if body_share > body_budget {
+            bail!("body-share must not be more than body-budget: it is one key's part of that");
+        }
+        Ok(Serving { body_budget, body_share, ..Serving::default() })
     }
 }
 
@@ -121,6 +166,24 @@ mod tests {
         assert_eq!(flags.resolve().unwrap().listen.port(), 1);
         let flags = Flags { listen: "127.0.0.1:2".parse().ok(), ..flags };
         assert_eq!(flags.resolve().unwrap().listen.port(), 2, "a flag wins");
+    }
+
+    #[test]
+    fn one_key_may_hold_a_quarter_of_the_bodies_unless_it_is_told_otherwise() {
+        let mib = |flags: &Flags| {
+            let serving = flags.resolve().unwrap().serving;
+            (serving.body_budget >> 20, serving.body_share >> 20)
+        };
+        assert_eq!(mib(&Flags::default()), (512, 128));
+        let flags = Flags { body_budget: Some(64), ..Flags::default() };
+        assert_eq!(mib(&flags), (64, 16));
+        let flags = Flags { body_share: Some(32), ..flags };
+        assert_eq!(mib(&flags), (64, 32));
+        for (budget, share) in [(0, 1), (64, 0), (64, 65), (usize::MAX, 1)] {
+            let flags =
+                Flags { body_budget: Some(budget), body_share: Some(share), ..Flags::default() };
+            assert!(format!("{:#}", flags.resolve().unwrap_err()).contains("body-"));
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::pipe;
 use crate::store::{Store, StoreError};
 use answer::{Answer, AnswerHead};
 use bytes::Bytes;
+pub(crate) use frames::Frame;
 use parking_lot::Mutex;
 use relay::{
     Actions, AnswerEnd, ChannelId, Failure, GoneReason, Ids, LlmId, Millis, Notice, OwnerId, Relay,
@@ -49,17 +50,6 @@ pub(crate) enum CallerEvent {
     Answer(AnswerHead, pipe::Reader),
     /// It failed.
     Fail(Failure),
-}
-
-/// One event on its way down a control channel.
-#[derive(Debug, Clone)]
-pub(crate) struct Frame {
-    /// `event:`.
-    pub(crate) name: &'static str,
-    /// `data:`.
-    pub(crate) data: String,
-    /// The channel ends after it.
-    pub(crate) last: bool,
 }
 
 /// What the publisher's side needs of a task that it answers.
@@ -273,6 +263,15 @@ impl Driver {
         let driver = Arc::clone(self);
         let guard = CallerGuard { driver, task, reason: GoneReason::Disconnected, armed: true };
         Ok(Waiting { events, guard })
+    }
+
+    /// Whether a request would be taken now, before its body has been read.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub(crate) fn check(&self, submit: &Submit) -> Result<(), SubmitRefusal> {
+        let now = self.now();
+        self.inner.lock().relay.check(submit, now)
     }
 
     /// Opens a session's control channel: its queue begins with `hello`, then comes what waited.

@@ -220,5 +220,8 @@ pub async fn dress(mut request: Request, next: Next) -> Response {
         *response.body_mut() = body.into();
     }
     response.headers_mut().insert(wire::headers::REQUEST_ID, id);
+    // What a publisher or caller has written is never run as a page.
+    let nosniff = HeaderValue::from_static("nosniff");
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
     response
 }

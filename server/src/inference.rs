@@ -4,43 +4,50 @@ mod dialect;
 mod stream;
 
 use crate::auth::Principal;
-use crate::body;
+use crate::body::Reading;
 use crate::driver::answer::AnswerHead;
 use crate::driver::{CallerEvent, CallerRequest, Waiting};
 use crate::error::ApiError;
+use crate::serve::connection::Connection;
 use crate::state::{App, Times};
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::{OriginalUri, Path, State};
 use axum::response::Response;
 use bytes::Bytes;
 use dialect::Dialect;
-use http::{HeaderMap, HeaderValue, StatusCode, header};
-use relay::Submit;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use relay::{Allowed, Submit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use stream::Relayed;
+use wire::body::{Head, Scanner};
+use wire::error::code;
+use wire::limits::{FORWARDED_HEADER, FORWARDED_HEADERS};
 
 /// `POST` of one of [`wire::paths::RELAYED`]: `model` in the body selects the LLM.
 pub(crate) async fn relayed(
     State(app): State<Arc<App>>,
     principal: Principal,
+    Extension(connection): Extension<Arc<Connection>>,
     OriginalUri(uri): OriginalUri,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let body = read(&app, &principal, body).await?;
-    let head = wire::body::head(&body).map_err(|why| ApiError::invalid(why, None))?;
+    let call = Call::new(app, principal, connection, uri.path(), &headers)?;
+    let (head, body) = call.read(body, None).await?;
     let Some(model) = head.model else {
         let message = "`model` is missing; it names the LLM to call, see /v1/models";
         return Err(ApiError::invalid(message, Some("model")));
     };
-    relay(&app, principal, uri.path(), model, head.stream, &headers, body).await
+    call.relay(model, head.stream, body).await
 }
 
 /// `POST /api/v1/llms/:name/infer`: an OpenAI chat body for the LLM that the path names.
 pub(crate) async fn infer(
     State(app): State<Arc<App>>,
     principal: Principal,
+    Extension(connection): Extension<Arc<Connection>>,
     Path(path): Path<String>,
     headers: HeaderMap,
     body: Body,
@@ -48,86 +55,134 @@ pub(crate) async fn infer(
     let Some(name) = path.strip_suffix("/infer") else {
         return Err(ApiError::no_such_endpoint("POST", &format!("{}/{path}", wire::paths::LLMS)));
     };
-    let body = read(&app, &principal, body).await?;
-    let head = wire::body::head(&body).map_err(|why| ApiError::invalid(why, None))?;
-    relay(&app, principal, "/v1/chat/completions", name.to_owned(), head.stream, &headers, body)
-        .await
+    let call = Call::new(app, principal, connection, "/v1/chat/completions", &headers)?;
+    let (head, body) = call.read(body, Some(name)).await?;
+    call.relay(name.to_owned(), head.stream, body).await
 }
 
-/// The body, after the key's right to call anything at all has been checked.
-async fn read(app: &App, principal: &Principal, body: Body) -> Result<Bytes, ApiError> {
-    if principal.allowed().is_none() {
-        return Err(ApiError::forbidden("infer"));
-    }
-    if app.is_draining() {
-        return Err(ApiError::shutting_down());
-    }
-    let body = body::read(body, wire::limits::BODY, app.times.body_idle).await?;
-    if std::str::from_utf8(&body).is_err() {
-        return Err(ApiError::invalid("the body is not UTF-8", None));
-    }
-    Ok(body)
-}
-
-async fn relay(
-    app: &Arc<App>,
+/// A caller's request whose body has not been read yet.
+struct Call {
+    app: Arc<App>,
     principal: Principal,
-    path: &str,
-    name: String,
-    streaming: bool,
-    headers: &HeaderMap,
-    body: Bytes,
-) -> Result<Response, ApiError> {
-    let Some(allowed) = principal.allowed() else {
-        return Err(ApiError::forbidden("infer"));
-    };
-    let keepalive = headers.get(wire::headers::KEEPALIVE).is_none_or(|v| v != "off");
-    let submit =
-        Submit { name, key: principal.info.id.clone(), allowed, streaming, notices: keepalive };
-    let request = CallerRequest {
-        path: path.to_owned(),
-        headers: to_backend(headers),
-        body,
-        streaming,
-        user: principal.info.user.clone(),
-    };
-    let waiting = app.driver.submit(request, &submit)?;
-    answer(waiting, principal, Dialect::of(path), app.times).await
+    connection: Arc<Connection>,
+    allowed: Allowed,
+    path: String,
+    headers: BTreeMap<String, String>,
+    notices: bool,
 }
 
-/// Waits for the first thing that the caller must be told.
-async fn answer(
-    mut waiting: Waiting,
+impl Call {
+    /// Refuses what needs no body to be refused.
+    fn new(
+        app: Arc<App>,
+        principal: Principal,
+        connection: Arc<Connection>,
+        path: &str,
+        headers: &HeaderMap,
+    ) -> Result<Self, ApiError> {
+        let Some(allowed) = principal.allowed() else {
+            return Err(ApiError::forbidden("infer"));
+        };
+        if app.is_draining() {
+            return Err(ApiError::shutting_down());
+        }
+        let notices = headers.get(wire::headers::KEEPALIVE).is_none_or(|v| v != "off");
+        let (path, headers) = (path.to_owned(), to_backend(headers)?);
+        Ok(Self { app, principal, connection, allowed, path, headers, notices })
+    }
+
+    /// The body, and what of it the relay must know. As soon as it is known which model is wanted,
+    /// the rest is read only for a request that can be taken.
+    async fn read(&self, body: Body, name: Option<&str>) -> Result<(Head, Bytes), ApiError> {
+        let mut reading = Reading::of(&self.app, &self.principal, body, wire::limits::BODY)?;
+        let mut is_checked = name.is_some();
+        if let Some(name) = name {
+            self.check(name)?;
+        }
+        let mut scanner = Scanner::default();
+        while let Some(piece) = reading.next().await? {
+            scanner.feed(piece).map_err(|why| ApiError::invalid(why, None))?;
+            if let Some(model) = scanner.model().filter(|_| !is_checked && !reading.is_at_end()) {
+                is_checked = true;
+                self.check(model)?;
+            }
+        }
+        let scan = scanner.finish().map_err(|why| ApiError::invalid(why, None))?;
+        Ok((scan.head, reading.whole()))
+    }
+
+    fn check(&self, name: &str) -> Result<(), ApiError> {
+        Ok(self.app.driver.check(&self.submit(name.to_owned(), false))?)
+    }
+
+    fn submit(&self, name: String, streaming: bool) -> Submit {
+        Submit {
+            name,
+            key: self.principal.info.id.clone(),
+            allowed: self.allowed.clone(),
+            streaming,
+            notices: self.notices,
+        }
+    }
+
+    async fn relay(self, name: String, streaming: bool, body: Bytes) -> Result<Response, ApiError> {
+        let submit = self.submit(name, streaming);
+        let user = self.principal.info.user.clone();
+        let dialect = Dialect::of(&self.path);
+        let request =
+            CallerRequest { path: self.path, headers: self.headers, body, streaming, user };
+        let waiting = self.app.driver.submit(request, &submit)?;
+        let answer = Answering {
+            principal: self.principal,
+            connection: self.connection,
+            dialect,
+            times: self.app.times,
+        };
+        answer.wait(waiting).await
+    }
+}
+
+/// Who waits for an answer, and how it must be told.
+struct Answering {
     principal: Principal,
+    connection: Arc<Connection>,
     dialect: Dialect,
     times: Times,
-) -> Result<Response, ApiError> {
-    let event = tokio::select! {
-        event = waiting.events.recv() => event,
-        () = principal.alive.cancelled() => {
-            waiting.guard.leave(relay::GoneReason::Revoked);
-            return Err(ApiError::unauthorized("this key was revoked while the request waited"));
-        }
-    };
-    match event {
-        Some(CallerEvent::Answer(head, reader)) => {
-            let relayed = Relayed::new(waiting, principal, dialect, times);
-            let (body, length) = relayed.answering(&head, reader);
-            let mut response = with_head(head, body);
-            if let Some(length) = length {
-                response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+}
+
+impl Answering {
+    /// Waits for the first thing that the caller must be told.
+    async fn wait(self, mut waiting: Waiting) -> Result<Response, ApiError> {
+        let event = tokio::select! {
+            event = waiting.events.recv() => event,
+            () = self.principal.alive.cancelled() => {
+                waiting.guard.leave(relay::GoneReason::Revoked);
+                let message = "this key was revoked while the request waited";
+                return Err(ApiError::unauthorized(message));
             }
-            Ok(response)
+        };
+        match event {
+            Some(CallerEvent::Answer(head, reader)) => {
+                let (body, length) = self.relayed(waiting).answering(&head, reader);
+                let mut response = with_head(head, body);
+                if let Some(length) = length {
+                    response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+                }
+                Ok(response)
+            }
+            Some(CallerEvent::Notice(notice)) => {
+                Ok(with_head(event_stream(), self.relayed(waiting).noticed(notice)))
+            }
+            Some(CallerEvent::Fail(failure)) => {
+                waiting.guard.disarm();
+                Err(failure.into())
+            }
+            None => Err(ApiError::internal("a task was forgotten before its end")),
         }
-        Some(CallerEvent::Notice(notice)) => {
-            let relayed = Relayed::new(waiting, principal, dialect, times);
-            Ok(with_head(event_stream(), relayed.noticed(notice)))
-        }
-        Some(CallerEvent::Fail(failure)) => {
-            waiting.guard.disarm();
-            Err(failure.into())
-        }
-        None => Err(ApiError::internal("a task was forgotten before its end")),
+    }
+
+    fn relayed(self, waiting: Waiting) -> Relayed {
+        Relayed::new(waiting, self.principal, self.dialect, self.times, self.connection.answers())
     }
 }
 
@@ -135,9 +190,14 @@ fn with_head(head: AnswerHead, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
-    // A proxy in front must pass tokens on as they come.
-    let buffering = http::HeaderName::from_static("x-accel-buffering");
-    response.headers_mut().insert(buffering, HeaderValue::from_static("no"));
+    // A proxy in front must pass tokens on as they come, and what a publisher has written is never
+    // a page with rights of its own.
+    for (name, value) in
+        [("x-accel-buffering", "no"), ("content-security-policy", "default-src 'none'; sandbox")]
+    {
+        let value = HeaderValue::from_static(value);
+        response.headers_mut().insert(HeaderName::from_static(name), value);
+    }
     response
 }
 
@@ -150,10 +210,32 @@ fn event_stream() -> AnswerHead {
     AnswerHead { status: StatusCode::OK, headers, length: None }
 }
 
-fn to_backend(headers: &HeaderMap) -> BTreeMap<String, String> {
-    let listed = wire::headers::TO_BACKEND.iter();
-    let present = listed.filter_map(|name| {
-        Some(((*name).to_owned(), headers.get(*name)?.to_str().ok()?.to_owned()))
-    });
-    present.collect()
+/// The headers that are passed on.
+///
+/// # Errors
+/// 431, naming the header that is too long.
+fn to_backend(headers: &HeaderMap) -> Result<BTreeMap<String, String>, ApiError> {
+    let (mut passed, mut bytes) = (BTreeMap::new(), 0);
+    for name in wire::headers::TO_BACKEND {
+        let Some(value) = headers.get(*name).and_then(|value| value.to_str().ok()) else {
+            continue;
+        };
+        let length = name.len() + value.len();
+        bytes += length;
+        let why = if length > FORWARDED_HEADER {
+            format!(
+                "the header {name} has {length} bytes, and at most {FORWARDED_HEADER} are passed on"
+            )
+        } else if bytes > FORWARDED_HEADERS {
+            format!(
+                "the headers that are passed on have more than {FORWARDED_HEADERS} bytes with {name}"
+            )
+        } else {
+            passed.insert((*name).to_owned(), value.to_owned());
+            continue;
+        };
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Err(ApiError::new(status, code::HEADER_TOO_LARGE, format!("{why}; shorten it")));
+    }
+    Ok(passed)
 }

@@ -28,10 +28,11 @@ use auth::Tokens;
 use axum::Router;
 use axum::routing::get;
 use clock::WallClock;
+use config::Serving;
 use driver::Driver;
 use error::ApiError;
 use http::{Method, StatusCode, Uri};
-use state::{App, Times};
+use state::App;
 use std::sync::Arc;
 use store::{Store, StoreError};
 use tokio::net::TcpListener;
@@ -70,18 +71,17 @@ fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// Serves on `listener` until `shutdown` and the drain that follows it. Every time limit is
-/// multiplied by `time_scale`.
+/// Serves on `listener` until `shutdown` and the drain that follows it.
 ///
 /// # Errors
 /// [`ServeError`].
 pub async fn serve(
     listener: TcpListener,
     store: Arc<dyn Store>,
-    time_scale: f64,
+    serving: &Serving,
     shutdown: &CancellationToken,
 ) -> Result<(), ServeError> {
-    serve_by(WallClock::system(), listener, store, time_scale, shutdown).await
+    serve_by(WallClock::system(), listener, store, serving, shutdown).await
 }
 
 /// As [`serve`], with tokens that live by this clock.
@@ -92,13 +92,13 @@ pub async fn serve_by(
     clock: WallClock,
     listener: TcpListener,
     store: Arc<dyn Store>,
-    time_scale: f64,
+    serving: &Serving,
     shutdown: &CancellationToken,
 ) -> Result<(), ServeError> {
-    let limits = relay::Limits::default().scaled(time_scale);
+    let limits = relay::Limits::default().scaled(serving.time_scale);
     let driver = Driver::new(Arc::clone(&store), limits).await?;
     let tokens = Tokens::new(Arc::clone(&store), store.last_revocation().await?);
-    let app = App::new(Arc::clone(&driver), store, tokens, clock, Times::scaled(time_scale));
+    let app = App::new(Arc::clone(&driver), store, tokens, clock, serving);
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(Arc::clone(&driver).run(stop.clone()));

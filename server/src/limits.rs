@@ -9,8 +9,37 @@ pub const HEADER_WAIT: Duration = Duration::from_secs(10);
 pub const HEADER_BYTES: usize = 64 * 1024;
 /// A caller's body may pause for so long.
 pub const BODY_IDLE: Duration = Duration::from_secs(15);
-/// Connections at once; further ones wait in the kernel's queue.
+/// A connection without a valid key must have brought each of its requests within this time, headers
+/// and body.
+pub const UNPROVEN: Duration = Duration::from_secs(15);
+/// Connections at once; fewer where the system allows fewer files.
 pub const CONNECTIONS: usize = 20_000;
+/// One of so many places is kept from connections without a valid key, and one from those with one.
+pub const RESERVE: usize = 8;
+/// Files that are not connections: the database, the listener, the log.
+pub const FILES: usize = 64;
+/// After an answer to a request that was not read to its end, what still comes is thrown away for so
+/// long.
+pub const LINGER: Duration = Duration::from_secs(1);
+/// And so many bytes of it.
+pub const LINGER_BYTES: usize = 4 * 1024 * 1024;
+/// Request bodies that the server holds at once, of all keys; a flag sets another number.
+pub const BODY_BUDGET: usize = 512 * 1024 * 1024;
+/// One key may hold one part of so many, unless a flag says otherwise.
+pub const BODY_SHARE: usize = 4;
+/// When the budget is used up, a caller is told to come back after this long.
+pub const BODY_RETRY: Duration = Duration::from_secs(5);
+/// A body has this long in all, and longer by its size.
+pub const BODY_BASE: Duration = Duration::from_secs(10);
+/// Bytes a second that a body must bring beyond that.
+pub const BODY_RATE: u64 = 256 * 1024;
+/// A body's memory grows by so much at least.
+pub const BODY_STEP: usize = 64 * 1024;
+/// When so much of a body has arrived, memory for all that was announced is set aside at once.
+pub const BODY_BELIEVED: usize = 1024 * 1024;
+/// More bytes than these are worked on beside the threads that serve everybody, or with a pause
+/// after each so many.
+pub const BODY_SLICE: usize = 256 * 1024;
 /// Connections that wait in the kernel's queue; one that finds no room there tries again after a second.
 pub const BACKLOG: u32 = 4096;
 /// A peer that acknowledges nothing for this long is gone.
@@ -29,8 +58,14 @@ pub const BACKEND_SILENCE: Duration = Duration::from_secs(300);
 pub const VERDICT_WAIT: Duration = Duration::from_secs(5);
 /// Longest wait of a long poll.
 pub const POLL_WAIT: Duration = Duration::from_secs(25);
-/// A register, heartbeat, ack or error result.
+/// A register, ack or error result.
 pub const CONTROL_BODY: usize = 1024 * 1024;
+/// A heartbeat: it names each running task, and there are at most [`INFLIGHT`].
+pub const HEARTBEAT_BODY: usize = 16 * 1024 + 40 * INFLIGHT;
+/// Tasks that one heartbeat can name: all that one owner's models can run.
+pub const INFLIGHT: usize = wire::limits::LLMS_PER_OWNER * wire::limits::MAX_CONCURRENCY as usize;
+/// The body that turns a pairing code into a key.
+pub const PAIR_BODY: usize = 1024;
 /// While an answer's bytes come, the relay hears of it so often.
 pub const SIGN_OF_LIFE: Duration = Duration::from_millis(500);
 /// A whole answer that becomes one event, because a notice was sent before it.

@@ -77,7 +77,7 @@ pub(crate) async fn redeem(
     State(app): State<Arc<App>>,
     body: Body,
 ) -> Result<(StatusCode, Json<CreatedToken>), ApiError> {
-    let pair: Pair = body::json(body, app.times.body_idle).await?;
+    let pair: Pair = body::json_within(body, limits::PAIR_BODY, app.times.body_idle).await?;
     let claim = match app.pairings.claim(&pair.code, app.driver.now()) {
         Ok(claim) => claim,
         Err(Refused::Claimed) => return Err(too_many("this pairing code is being used", 1)),

@@ -4,7 +4,7 @@ pub(crate) mod answer;
 
 use crate::auth::{self, Principal};
 use crate::body;
-use crate::driver::frames::frame;
+use crate::driver::frames::{Event, Unsent, event as write, frame};
 use crate::driver::{Driver, Frame};
 use crate::error::ApiError;
 use crate::limits;
@@ -19,12 +19,13 @@ use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
 use relay::{Action, Actions, ChannelId, RegisterRefusal, SessionRefusal};
 use serde::Deserialize;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wire::control::{Probe, Revoked, event, sse_event};
+use wire::control::{Probe, Revoked, event};
 use wire::error::code;
 use wire::publisher::{Heartbeat, Register, Registered};
 
@@ -35,7 +36,7 @@ pub(crate) async fn register(
     body: Body,
 ) -> Result<Response, ApiError> {
     principal.require("publish")?;
-    let request: Register = body::json(body, app.times.body_idle).await?;
+    let request: Register = body::json_of(&app, &principal, body, limits::CONTROL_BODY).await?;
     let began = Instant::now();
     let owner = principal.owner();
     let registered = app.driver.with(|relay, now, out| {
@@ -80,10 +81,27 @@ pub(crate) async fn heartbeat(
     body: Body,
 ) -> Result<Response, ApiError> {
     principal.require("publish")?;
-    let beat: Heartbeat = body::json(body, app.times.body_idle).await?;
+    let beat: Heartbeat = body::json_of(&app, &principal, body, limits::HEARTBEAT_BODY).await?;
+    check(&beat)?;
     let owner = principal.owner().id;
     let reply = app.driver.with(|relay, now, out| relay.heartbeat(&owner, &beat, now, out))?;
     Ok(Json(reply).into_response())
+}
+
+/// A heartbeat names an owner's models and their tasks, and no more than there can be of them.
+fn check(beat: &Heartbeat) -> Result<(), ApiError> {
+    let inflight = beat.inflight.as_ref().map_or(0, Vec::len);
+    for (name, found, most) in [
+        ("llms", beat.llms.len(), wire::limits::LLMS_PER_OWNER),
+        ("inflight", inflight, limits::INFLIGHT),
+    ] {
+        if found > most {
+            let message =
+                format!("`{name}` of a heartbeat has at most {most} entries, not {found}");
+            return Err(ApiError::invalid(message, None));
+        }
+    }
+    Ok(())
 }
 
 /// `GET` and `POST _provider-stream`.
@@ -96,8 +114,8 @@ pub(crate) async fn stream(
     let channel = Channel::open(&app, &principal, &headers)?;
     let comment = app.times.channel_comment;
     let events = stream::unfold(channel, move |mut channel| async move {
-        let text = channel.next(comment).await?;
-        Some((Ok::<_, std::convert::Infallible>(Bytes::from(text)), channel))
+        let bytes = channel.next(comment).await?;
+        Some((Ok::<_, std::convert::Infallible>(bytes), channel))
     });
     let head = [
         (header::CONTENT_TYPE, "text/event-stream"),
@@ -114,6 +132,8 @@ struct Channel {
     frames: mpsc::Receiver<Frame>,
     principal: Principal,
     closing: CancellationToken,
+    /// Written and not sent yet.
+    written: VecDeque<Bytes>,
     over: bool,
 }
 
@@ -127,35 +147,75 @@ impl Channel {
             frames,
             principal: principal.clone(),
             closing: app.closing.clone(),
+            written: VecDeque::new(),
             over: false,
         })
     }
 
-    /// The next event or comment as text; `None` ends the channel.
-    async fn next(&mut self, comment: Duration) -> Option<String> {
-        if self.over {
-            return None;
-        }
-        tokio::select! {
-            biased;
-            () = self.principal.alive.cancelled() => {
-                self.over = true;
-                let revoked = frame(event::REVOKED, &Revoked { reason: auth::REVOKED.into() });
-                Some(sse_event(revoked.name, &revoked.data))
+    /// The next bytes of events or comments; `None` ends the channel.
+    async fn next(&mut self, comment: Duration) -> Option<Bytes> {
+        loop {
+            if let Some(bytes) = self.written.pop_front() {
+                return Some(bytes);
             }
-            frame = self.frames.recv() => {
-                let mut frame = frame?;
-                let mut text = sse_event(frame.name, &frame.data);
-                // What waits goes in one write.
-                while !frame.last && text.len() < limits::CHANNEL_WRITE && let Ok(next) = self.frames.try_recv() {
-                    text.push_str(&sse_event(next.name, &next.data));
-                    frame = next;
+            if self.over {
+                return None;
+            }
+            tokio::select! {
+                biased;
+                () = self.principal.alive.cancelled() => {
+                    let revoked = write(event::REVOKED, &Revoked { reason: auth::REVOKED.into() });
+                    self.write(vec![Event { last: true, ..revoked }]);
                 }
-                self.over = frame.last;
-                Some(text)
+                frame = self.frames.recv() => {
+                    let waiting = self.waiting(frame?).await;
+                    self.write(waiting);
+                }
+                () = self.closing.cancelled() => return None,
+                () = tokio::time::sleep(comment) => return Some(Bytes::from_static(b": ka\n\n")),
             }
-            () = self.closing.cancelled() => None,
-            () = tokio::time::sleep(comment) => Some(": ka\n\n".to_owned()),
+        }
+    }
+
+    /// This frame and those that wait behind it, as far as they go in one write.
+    async fn waiting(&mut self, first: Frame) -> Vec<Event> {
+        let (mut events, mut bytes, mut next) = (Vec::new(), 0, Some(first));
+        while let Some(frame) = next.take() {
+            let Some(event) = self.event(frame).await else {
+                next = self.frames.try_recv().ok();
+                continue;
+            };
+            bytes += event.len();
+            if !event.last && bytes < limits::CHANNEL_WRITE {
+                next = self.frames.try_recv().ok();
+            }
+            events.push(event);
+        }
+        events
+    }
+
+    /// The frame's event. A task that cannot be written fails instead, and its caller is told.
+    async fn event(&self, frame: Frame) -> Option<Event> {
+        match frame.into_event().await {
+            Ok(event) => Some(event),
+            Err(unsent) => {
+                let Unsent { dispatch, failure } = unsent;
+                tracing::debug!(task = %dispatch.task, code = failure.code, "a task cannot be sent");
+                self.driver.with(|relay, now, out| relay.not_sent(&dispatch, failure, now, out));
+                None
+            }
+        }
+    }
+
+    fn write(&mut self, events: Vec<Event>) {
+        let (mut pieces, mut text) = (Vec::new(), String::new());
+        for event in events {
+            self.over |= event.last;
+            event.write(&mut pieces, &mut text);
+        }
+        self.written.extend(pieces);
+        if !text.is_empty() {
+            self.written.push_back(text.into());
         }
     }
 }
@@ -185,29 +245,30 @@ pub(crate) async fn poll(
     principal.require("publish")?;
     let mut channel = Channel::open(&app, &principal, &headers)?;
     let wait = query.wait.map_or(limits::POLL_WAIT, Duration::from_secs).min(limits::POLL_WAIT);
-    let mut frames = Vec::new();
-    let until_news = async {
-        while let Some(frame) = channel.frames.recv().await {
-            let news = frame.name != event::HELLO;
-            frames.push(frame);
-            if news {
-                break;
+    let (mut events, until) = (Vec::new(), Instant::now() + wait);
+    loop {
+        let frame = tokio::select! {
+            frame = channel.frames.recv() => frame,
+            () = tokio::time::sleep_until(until) => None,
+            () = principal.alive.cancelled() => {
+                events.push(write(event::REVOKED, &Revoked { reason: auth::REVOKED.into() }));
+                None
             }
+            () = app.closing.cancelled() => None,
+        };
+        let Some(frame) = frame else { break };
+        let waiting = channel.waiting(frame).await;
+        let is_news = waiting.iter().any(|event| event.name != event::HELLO);
+        events.extend(waiting);
+        if is_news {
+            break;
         }
-    };
-    tokio::select! {
-        () = until_news => {}
-        () = tokio::time::sleep(wait) => {}
-        () = principal.alive.cancelled() => {
-            frames.push(frame(event::REVOKED, &Revoked { reason: auth::REVOKED.into() }));
-        }
-        () = app.closing.cancelled() => {}
     }
     while let Ok(frame) = channel.frames.try_recv() {
-        frames.push(frame);
+        events.extend(channel.event(frame).await);
     }
-    let entry = |frame: &Frame| serde_json::json!({"event": frame.name, "data": frame.data});
-    Ok(Json(frames.iter().map(entry).collect::<Vec<_>>()).into_response())
+    let entry = |event: &Event| serde_json::json!({"event": event.name, "data": event.text()});
+    Ok(Json(events.iter().map(entry).collect::<Vec<_>>()).into_response())
 }
 
 /// `POST _provider-probe`: says through the channel that the upload's first bytes have arrived.
@@ -230,7 +291,7 @@ pub(crate) async fn probe(
         let confirmed = frame(event::PROBE, &Probe { id });
         app.driver.send(&owner, session, confirmed)?;
     }
-    body::read(body, limits::CONTROL_BODY, app.times.body_idle).await?;
+    body::discard(body, limits::CONTROL_BODY, app.times.body_idle).await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 

@@ -27,7 +27,7 @@ fn of_publishers() -> Vec<Route> {
             .needs(&["publish"])
             .takes::<Register>()
             .answers::<Registered>(201)
-            .may(&[400, 409, 413, 503]),
+            .may(&[400, 408, 409, 413, 429, 503]),
         Route::get(paths::STREAM, publisher::stream).needs(&["publish"]).on_a_channel(),
         Route::post(paths::STREAM, publisher::stream).needs(&["publish"]).on_a_channel(),
         Route::get(paths::POLL, publisher::poll).needs(&["publish"]).on_a_channel(),
@@ -36,7 +36,7 @@ fn of_publishers() -> Vec<Route> {
             .needs(&["publish"])
             .takes::<Heartbeat>()
             .answers::<HeartbeatReply>(200)
-            .may(&[400, 404, 409, 413]),
+            .may(&[400, 404, 408, 409, 413, 429]),
         Route::post(paths::PROBE, publisher::probe)
             .says("Ask whether a proxy holds uploads back")
             .needs(&["publish"])
@@ -51,7 +51,7 @@ fn of_publishers() -> Vec<Route> {
             .says("The backend's answer, byte for byte, as it comes")
             .takes_any("application/octet-stream")
             .on_a_task(&[200, 204]),
-        Route::post(task("result"), answer::result)
+        Route::post(task("result"), answer::results::result)
             .says("An answer of protocol 1, a failure, or how a wake ended")
             .takes::<TaskResult>()
             .on_a_task(&[200, 204]),
@@ -181,12 +181,12 @@ impl Route {
     fn on_a_task(self, good: &[u16]) -> Self {
         let headers = [headers::SESSION, headers::EPOCH];
         let route = self.needs(&["publish"]).headers(&headers).may(good);
-        route.may(&[400, 404, 408, 409, 410, 413])
+        route.may(&[400, 404, 408, 409, 410, 413, 429])
     }
 
     /// Whatever the backend answers may come back.
     fn relayed(self) -> Self {
         let route = self.needs(INFER).takes_any("application/json");
-        route.may(&[200, 400, 404, 408, 413, 429, 502, 503, 504])
+        route.may(&[200, 400, 404, 408, 413, 429, 431, 502, 503, 504])
     }
 }

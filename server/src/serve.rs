@@ -1,20 +1,26 @@
 //! The accept loop: HTTP/1.1 only, with the timeouts and bounds that a server on the internet
 //! needs, and its orderly end.
 
+pub(crate) mod connection;
+mod room;
+mod service;
+mod socket;
 mod stall;
 
 use crate::limits;
 use crate::state::{App, Times};
 use axum::Router;
+use connection::Connection;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
+use room::{Place, Room};
+use service::PerConnection;
+use socket::Socket;
 use socket2::SockRef;
 use stall::Stall;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -34,7 +40,7 @@ pub(crate) async fn accept(
     let connections = Connections {
         router,
         times: app.times,
-        room: Arc::new(Semaphore::new(limits::CONNECTIONS)),
+        room: Room::new(room::places()),
         open: TaskTracker::new(),
         close: CancellationToken::new(),
         cut: CancellationToken::new(),
@@ -66,7 +72,7 @@ async fn drain(app: &App, shutdown: &CancellationToken) {
 struct Connections {
     router: Router,
     times: Times,
-    room: Arc<Semaphore>,
+    room: Arc<Room>,
     open: TaskTracker,
     /// Connections finish what they are at.
     close: CancellationToken,
@@ -77,42 +83,49 @@ struct Connections {
 impl Connections {
     async fn accept(&self, listener: &TcpListener) {
         loop {
-            let Ok(permit) = Arc::clone(&self.room).acquire_owned().await else {
-                return;
-            };
-            match listener.accept().await {
-                Ok((stream, _peer)) => self.serve(stream, permit),
+            let stream = match listener.accept().await {
+                Ok((stream, _peer)) => stream,
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
                 }
-            }
+            };
+            let Some(place) = self.room.enter().await else {
+                return;
+            };
+            self.serve(stream, place);
         }
     }
 
-    fn serve(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    fn serve(&self, stream: TcpStream, place: Place) {
         tune(&stream);
-        let socket = TokioIo::new(Stall::new(stream, self.times.slow_caller));
+        let (known, times) = (Connection::new(place), self.times);
+        let socket = Socket::new(stream, Arc::clone(&known.ending));
+        let socket = Stall::new(socket, times.slow_caller, Arc::clone(&known.ending));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.times.header_wait)
+            .header_read_timeout(times.header_wait)
             .max_buf_size(limits::HEADER_BYTES)
-            .serve_connection(socket, TowerToHyperService::new(self.router.clone()));
+            .serve_connection(
+                TokioIo::new(socket),
+                PerConnection::new(self.router.clone(), Arc::clone(&known)),
+            );
         let (close, cut) = (self.close.clone(), self.cut.clone());
         self.open.spawn(async move {
             let mut connection = std::pin::pin!(connection);
             // A peer that breaks the protocol or leaves is everyday life, not worth a line.
             tokio::select! {
                 _ = connection.as_mut() => {}
+                () = known.must_close(times.unproven) => {}
                 () = close.cancelled() => {
                     connection.as_mut().graceful_shutdown();
                     tokio::select! {
                         _ = connection => {}
-                        () = cut.cancelled() => {}
+                        () = cut.cancelled() => known.ending.breaks(),
                     }
                 }
             }
-            drop(permit);
         });
     }
 

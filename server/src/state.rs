@@ -1,7 +1,10 @@
 //! What every handler can reach.
 
 use crate::auth::{self, Tokens};
+use crate::body::Pace;
+use crate::body::budget::Budget;
 use crate::clock::WallClock;
+use crate::config::Serving;
 use crate::driver::Driver;
 use crate::limits;
 use crate::pairing::codes::Pairings;
@@ -25,6 +28,8 @@ pub(crate) struct App {
     pub(crate) store: Arc<dyn Store>,
     /// The server's own times.
     pub(crate) times: Times,
+    /// What request bodies may hold at once.
+    pub(crate) budget: Arc<Budget>,
     /// Set at the server's end: channels close.
     pub(crate) closing: CancellationToken,
     draining: AtomicBool,
@@ -39,8 +44,12 @@ pub(crate) struct Times {
     pub(crate) slow_caller: Duration,
     /// A backend that sends nothing for this long is given up.
     pub(crate) backend_silence: Duration,
-    /// A caller's body may pause for so long.
+    /// A body may pause for so long; a control body has no more in all.
     pub(crate) body_idle: Duration,
+    /// How long a larger body may take.
+    pub(crate) body: Pace,
+    /// A connection without a valid key must have brought a request within this time.
+    pub(crate) unproven: Duration,
     /// Request line and headers must arrive within this time.
     pub(crate) header_wait: Duration,
     /// Running answers get so long at the server's end.
@@ -52,11 +61,20 @@ impl Times {
     #[must_use]
     pub(crate) fn scaled(factor: f64) -> Self {
         let comment = Duration::from_millis(wire::limits::CHANNEL_COMMENT_MS);
+        let idle = crate::limits::BODY_IDLE.mul_f64(factor);
+        let mib = Duration::from_secs((1 << 20) / crate::limits::BODY_RATE);
+        let body = Pace {
+            idle,
+            base: crate::limits::BODY_BASE.mul_f64(factor),
+            per_mib: mib.mul_f64(factor),
+        };
         Self {
             channel_comment: comment.mul_f64(factor),
             slow_caller: crate::limits::SLOW_CALLER.mul_f64(factor),
             backend_silence: crate::limits::BACKEND_SILENCE.mul_f64(factor),
-            body_idle: crate::limits::BODY_IDLE.mul_f64(factor),
+            body_idle: idle,
+            body,
+            unproven: crate::limits::UNPROVEN.mul_f64(factor),
             header_wait: crate::limits::HEADER_WAIT.mul_f64(factor),
             drain: crate::limits::DRAIN.mul_f64(factor),
         }
@@ -71,7 +89,7 @@ impl App {
         store: Arc<dyn Store>,
         tokens: Tokens,
         clock: WallClock,
-        times: Times,
+        serving: &Serving,
     ) -> Arc<Self> {
         Arc::new(Self {
             driver,
@@ -79,7 +97,8 @@ impl App {
             clock,
             pairings: Pairings::default(),
             store,
-            times,
+            times: Times::scaled(serving.time_scale),
+            budget: Budget::new(serving.body_budget, serving.body_share),
             closing: CancellationToken::new(),
             draining: AtomicBool::new(false),
         })
@@ -137,9 +156,10 @@ impl App {
 
 #[cfg(test)]
 mod tests {
-    use super::{App, Times};
+    use super::App;
     use crate::auth::{self, Tokens};
     use crate::clock::WallClock;
+    use crate::config::Serving;
     use crate::driver::Driver;
     use crate::limits::DEAD_TOKEN_MS;
     use crate::store::sqlite::SqliteStore;
@@ -158,7 +178,7 @@ mod tests {
         let clock = WallClock::new(move || shows.load(Ordering::Relaxed));
         let driver = Driver::new(Arc::clone(&store), relay::Limits::default()).await.unwrap();
         let tokens = Tokens::new(Arc::clone(&store), 0);
-        let app = App::new(driver, Arc::clone(&store), tokens, clock, Times::scaled(1.0));
+        let app = App::new(driver, Arc::clone(&store), tokens, clock, &Serving::default());
         for (user, expires_in_seconds) in [("ever", None), ("short", Some(1)), ("gone", None)] {
             let (user, scopes) = (user.to_owned(), vec!["infer".to_owned()]);
             let wish = CreateToken { user, scopes, expires_in_seconds, ..CreateToken::default() };

@@ -3,7 +3,7 @@
 use crate::app::{self, App};
 use crate::limits::PAUSE;
 use crate::menu::{Action, Pause};
-use crate::page::Page;
+use crate::page::{Page, Place};
 use jiff::{Timestamp, Zoned};
 use registrar::config::Config;
 use registrar::config::edit::Edit;
@@ -18,7 +18,9 @@ pub(crate) fn act(app: &AppHandle, action: Action) {
     let state = app.state::<App>();
     match action {
         Action::OpenSettings => state.opener.show(app, None),
-        Action::OpenActivity => state.opener.show(app, Some(Page::Activity)),
+        Action::OpenActivity => state.opener.show(app, Some(Page::Activity.into())),
+        Action::OpenModels => state.opener.show(app, Some(Page::Models.into())),
+        Action::OpenModel(name) => state.opener.show(app, Some(Place::of_model(name))),
         Action::CopyUrl => copy_url(app),
         Action::Quit => app::quit(app),
         Action::TogglePublishing => click(app, |config| {
@@ -31,6 +33,7 @@ pub(crate) fn act(app: &AppHandle, action: Action) {
             let on = !config.provider(&name).is_some_and(|provider| provider.publish);
             Edit::SetPublish { name, on }
         }),
+        Action::PublishAs { name, new } => click(app, |_| Edit::PublishAs { name, new }),
     }
 }
 

@@ -179,9 +179,14 @@ async fn a_backend_that_falls_silent_is_given_up_in_the_end() {
 async fn bodies_that_cannot_be_used_are_refused_with_their_reason() {
     let world = World::new().await;
     world.mcpd.active(&world.caller, "qwen").await;
-    for (body, word) in
-        [("{\"model\":", "line 1"), ("[]", "object"), ("{}", "model"), ("{\"model\": 5}", "string")]
-    {
+    for (body, word) in [
+        ("{\"model\":", "byte 9"),
+        ("[]", "object"),
+        ("{}", "model"),
+        ("{\"model\": 5}", "string"),
+        ("{\"model\": \"qwen\", \"MODEL\": \"other\"}", "could be taken for `model`"),
+        ("{\"model\": \"qwen\", \"\\u017ftream\": true}", "could be taken for `stream`"),
+    ] {
         let request = world.mcpd.post("/v1/chat/completions", &world.caller);
         let answer = request.header("content-type", "application/json").body(body).send().await;
         let answer = answer.unwrap();

@@ -12,6 +12,7 @@ mod keyring;
 mod kinds;
 mod live_edits;
 mod mcpctl;
+mod names;
 mod nginx;
 mod owner;
 mod protocol1;

@@ -6,8 +6,9 @@ use e2e::agent::{Agent, Home, provider};
 use e2e::backend::Backend;
 use e2e::caller::{Streamed, counted, read, scripted};
 use e2e::mcpd::Mcpd;
-use e2e::nginx::Nginx;
+use e2e::nginx::{LINES, Nginx};
 use e2e::process::CommandLine as _;
+use e2e::world::and;
 use serde_json::{Value, json};
 
 struct Proxied {
@@ -21,8 +22,12 @@ struct Proxied {
 
 impl Proxied {
     async fn start(more: &str) -> Self {
+        Self::with("", more).await
+    }
+
+    async fn with(defaults: &str, more: &str) -> Self {
         let (mcpd, backend) = (Mcpd::start().await, Backend::awake().await);
-        let nginx = Nginx::before(&mcpd.url, more).await;
+        let nginx = Nginx::with(&mcpd.url, defaults, more).await;
         let home = Home::with(&nginx.url, &[provider("qwen", &backend.url)]);
         let agent = Agent::start(&home, &mcpd.token("mia", "publish"));
         let caller = mcpd.token("tom", "infer");
@@ -79,4 +84,44 @@ async fn a_control_channel_that_is_held_back_becomes_long_polling_and_the_status
     proxied.answers().await;
     proxied.home.run(&["unpublish", "qwen"]).await.good();
     proxied.mcpd.gone(&proxied.caller, "qwen").await;
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_broken_for_the_caller_behind_nginx_too() {
+    for (lines, upload) in [("", "pieces"), (LINES, "stream")] {
+        let proxied = Proxied::start(lines).await;
+        proxied.mcpd.active(&proxied.caller, "qwen").await;
+        proxied.home.shows(upload, |status| status["upload"] == upload).await;
+        let answer = proxied.chat(&and(whole(), &json!({"x_script": {"do": "half"}}))).await;
+        assert_eq!(answer.status(), 200);
+        let read = answer.text().await;
+        assert!(read.is_err(), "with {lines:?} half an answer looks complete: {read:?}");
+        proxied.answers().await;
+    }
+}
+
+#[tokio::test]
+async fn with_the_lines_of_the_readme_large_bodies_and_long_answers_pass() {
+    // What nginx does by itself after 60 s, after 2.
+    let defaults = "proxy_read_timeout 2s; proxy_send_timeout 2s;";
+    let large = and(whole(), &json!({"picture": "x".repeat(2 << 20)}));
+    let late = and(whole(), &json!({"x_script": {"do": "late", "ms": 4_000}}));
+    for (lines, body_status, late_status) in [("", 413, 504), (LINES, 200, 200)] {
+        let proxied = Proxied::with(defaults, lines).await;
+        proxied.mcpd.active(&proxied.caller, "qwen").await;
+        assert_eq!(proxied.chat(&large).await.status(), body_status, "with {lines:?}");
+        assert_eq!(proxied.chat(&late).await.status(), late_status, "with {lines:?}");
+        if lines.is_empty() {
+            continue;
+        }
+        proxied
+            .home
+            .shows("streams", |s| s["channel"] == "stream" && s["upload"] == "stream")
+            .await;
+        proxied.answers().await;
+        // What is refused before it was read is refused with its reason.
+        let answer = proxied.chat(&and(large.clone(), &json!({"model": "nope"}))).await;
+        assert_eq!(answer.status(), 404);
+        assert!(answer.text().await.unwrap().contains("llm_not_found"));
+    }
 }

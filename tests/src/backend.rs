@@ -167,6 +167,11 @@ async fn answer(
             let _open = open;
             std::future::pending().await
         }
+        Some("half") => half(open),
+        Some("late") => {
+            tokio::time::sleep(Duration::from_millis(number("ms").unwrap())).await;
+            axum::Json(whole()).into_response()
+        }
         Some("flood") => flood(open, number("bytes").unwrap()),
         Some("count") => count(open, script.clone()),
         _ if request["stream"] == true => count(open, json!({"n": 5})),
@@ -238,6 +243,25 @@ fn count(open: Open, script: Value) -> Response {
 fn event(at: u64) -> String {
     let choice = json!({"index": 0, "delta": {"content": format!(" {at}")}});
     format!("data: {}\n\n", json!({"object": "chat.completion.chunk", "choices": [choice]}))
+}
+
+/// The first half of an answer that is no event stream; then the connection breaks.
+fn half(open: Open) -> Response {
+    let pieces = [
+        Ok(Bytes::from_static(b"{\"the first\": \"half\",")),
+        Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
+    ];
+    // The first piece is on its way before the end.
+    let pieces = stream::iter(pieces).then(move |piece| {
+        let _while_sending = &open;
+        async move {
+            if piece.is_err() {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            piece
+        }
+    });
+    ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(pieces)).into_response()
 }
 
 fn flood(open: Open, bytes: u64) -> Response {

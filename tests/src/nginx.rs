@@ -4,6 +4,12 @@ use crate::process::Process;
 use std::process::Command;
 use tempfile::TempDir;
 
+/// What README tells people to write into the `location` in front of mcpd.
+pub const LINES: &str = "client_max_body_size 64m; \
+    proxy_http_version 1.1; proxy_set_header Connection \"\"; \
+    proxy_request_buffering off; proxy_buffering off; \
+    proxy_read_timeout 35m; proxy_send_timeout 35m;";
+
 /// A running nginx.
 pub struct Nginx {
     /// `http://127.0.0.1:…`
@@ -15,10 +21,15 @@ pub struct Nginx {
 impl Nginx {
     /// In front of `upstream`; `more` goes into its `location`.
     pub async fn before(upstream: &str, more: &str) -> Self {
+        Self::with(upstream, "", more).await
+    }
+
+    /// The same, with this where the defaults stand.
+    pub async fn with(upstream: &str, defaults: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = crate::free_port();
         let config = folder.path().join("nginx.conf");
-        std::fs::write(&config, configuration(&folder, port, upstream, more)).unwrap();
+        std::fs::write(&config, configuration(&folder, port, upstream, defaults, more)).unwrap();
         let mut command = Command::new(crate::provided("nginx.sh"));
         command.arg("-e").arg("stderr").arg("-c").arg(&config).arg("-p").arg(folder.path());
         let process = Process::start("nginx", &mut command, folder.path());
@@ -31,13 +42,19 @@ impl Nginx {
     }
 }
 
-fn configuration(folder: &TempDir, port: u16, upstream: &str, more: &str) -> String {
+fn configuration(
+    folder: &TempDir,
+    port: u16,
+    upstream: &str,
+    defaults: &str,
+    more: &str,
+) -> String {
     let at = folder.path().display();
     format!(
         "daemon off; master_process off; pid {at}/pid;\n\
          events {{}}\n\
          http {{\n\
-           access_log off;\n\
+           access_log off; {defaults}\n\
            client_body_temp_path {at}/body; proxy_temp_path {at}/proxy;\n\
            fastcgi_temp_path {at}/fastcgi; uwsgi_temp_path {at}/uwsgi; scgi_temp_path {at}/scgi;\n\
            server {{\n\

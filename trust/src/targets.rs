@@ -1,12 +1,12 @@
 //! What strangers' bytes go through, each with what must be true of it for any bytes. A target
 //! panics where it is not: that is how a fuzzer hears of it.
 
+mod body;
 mod config;
 mod frames;
 
 use crate::tape::Tape;
 use crate::{machine, session};
-use bytes::Bytes;
 use registrar::sse::{Decoded, Decoder, Event, Limit};
 use wire::publisher::Chunk;
 
@@ -123,18 +123,7 @@ fn lines(mut bytes: &[u8]) -> Vec<&[u8]> {
 /// A caller's request, a publisher's result, a frame: read or refused; what is rewritten in one stays
 /// the same everywhere else.
 fn bodies(data: &[u8]) {
-    const NEW: &str = "the-\"backend's\"-own";
-    let body = Bytes::copy_from_slice(data);
-    if let Ok(head) = wire::body::head(data) {
-        let old = head.model.clone().unwrap_or_default();
-        let after = wire::body::with_model(&body, NEW).unwrap_or_default();
-        let now = wire::body::head(&after);
-        let wanted = wire::body::Head { model: Some(NEW.to_owned()), ..head };
-        assert_eq!(now, Ok(wanted), "only the model changes");
-        let back = wire::body::with_model(&after, &old).unwrap_or_default();
-        let again = wire::body::with_model(&back, NEW).unwrap_or_default();
-        assert_eq!(again, after, "there and back");
-    }
+    body::scanned(data);
     if let Some(chunk) = mcpd::untrusted::result(data).and_then(|result| result.chunk) {
         one_chunk_is_one_event(&chunk);
     }

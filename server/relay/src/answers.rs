@@ -2,7 +2,8 @@
 
 use crate::task::{Phase, Task};
 use crate::{
-    Action, Actions, AnswerEnd, Failure, From, Millis, Relay, TaskId, TaskRefusal, failures,
+    Action, Actions, AnswerEnd, Dispatch, Failure, From, Millis, Relay, TaskId, TaskRefusal,
+    failures,
 };
 use wire::error::code;
 use wire::publisher::TaskFailure;
@@ -146,6 +147,50 @@ impl Relay {
         }
         self.release(task, now, out);
         Ok(())
+    }
+
+    /// The dispatched task could not be written down the channel: it fails, and its slot is free.
+    /// Nothing happens when it has been sent again since.
+    pub fn not_sent(
+        &mut self,
+        dispatch: &Dispatch,
+        failure: Failure,
+        now: Millis,
+        out: &mut Actions,
+    ) {
+        let task = dispatch.task;
+        let Some(entry) = self.tasks.get(&task) else {
+            return;
+        };
+        let is_this = entry.epoch == dispatch.epoch
+            && matches!(entry.phase, Phase::Dispatched | Phase::Accepted);
+        if is_this {
+            out.push(Action::Fail { task, failure });
+        }
+        if is_this || (entry.phase == Phase::Ended && entry.epoch == dispatch.epoch) {
+            self.release(task, now, out);
+        }
+    }
+
+    /// Whether this task or wake was sent to whoever asks; true when an answer to it is still
+    /// wanted. Nothing changes: a large body need not be read for a task of somebody else's.
+    ///
+    /// # Errors
+    /// [`TaskRefusal::Unknown`], for unknown and foreign tasks.
+    pub fn wants_answer(&self, from: &From, task: TaskId) -> Result<bool, TaskRefusal> {
+        let wake = self.wakes.get(&task).and_then(|llm| self.llms.get(llm));
+        let entry = self.tasks.get(&task);
+        let sent_to = match (wake, entry) {
+            (Some(llm), _) => Some(&llm.session),
+            (None, Some(entry)) => entry.session.as_ref(),
+            (None, None) => None,
+        };
+        let key = sent_to.ok_or(TaskRefusal::Unknown)?;
+        let owner = self.sessions.get(key).map(|session| &session.owner.id);
+        if owner != Some(&from.owner) || from.session.as_ref().is_some_and(|given| given != key) {
+            return Err(TaskRefusal::Unknown);
+        }
+        Ok(entry.is_some_and(|entry| entry.phase != Phase::Ended))
     }
 
     /// Ends a running task for the caller with a failure and stops the publisher's work. The slot

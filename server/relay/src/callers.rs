@@ -26,25 +26,8 @@ impl Relay {
         now: Millis,
         out: &mut Actions,
     ) -> Result<(), SubmitRefusal> {
-        if self.draining {
-            return Err(SubmitRefusal::Failure(failures::shutdown()));
-        }
+        let llm = self.choose(request, now)?;
         let wanted = request.name.to_ascii_lowercase();
-        let candidates = self.candidates(&wanted, &request.allowed);
-        if candidates.is_empty() {
-            return Err(SubmitRefusal::NotFound { usable: self.usable(request) });
-        }
-        let best = candidates
-            .iter()
-            .filter(|id| self.refusal(id, &request.key, now).is_none())
-            .min_by_key(|id| self.preference(id))
-            .cloned();
-        let Some(llm) = best else {
-            let why = candidates.iter().find_map(|id| self.refusal(id, &request.key, now));
-            let failure =
-                why.unwrap_or_else(|| failures::inactive(&wanted, "its publisher is gone"));
-            return Err(SubmitRefusal::Failure(failure));
-        };
         let returning = !self.llms.get(&llm).is_some_and(|l| self.connected(l));
         let entry = Task {
             llm: llm.clone(),
@@ -75,6 +58,38 @@ impl Relay {
         self.reschedule(task);
         self.pump(&llm, now, out);
         Ok(())
+    }
+
+    /// Whether [`Self::submit`] would take this request now. Nothing changes: the rest of a large
+    /// body need not be read for a request that will be refused.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub fn check(&self, request: &Submit, now: Millis) -> Result<(), SubmitRefusal> {
+        self.choose(request, now).map(drop)
+    }
+
+    /// The LLM that can take the request best.
+    fn choose(&self, request: &Submit, now: Millis) -> Result<LlmId, SubmitRefusal> {
+        if self.draining {
+            return Err(SubmitRefusal::Failure(failures::shutdown()));
+        }
+        let wanted = request.name.to_ascii_lowercase();
+        let candidates = self.candidates(&wanted, &request.allowed);
+        if candidates.is_empty() {
+            return Err(SubmitRefusal::NotFound { usable: self.usable(request) });
+        }
+        let best = candidates
+            .iter()
+            .filter(|id| self.refusal(id, &request.key, now).is_none())
+            .min_by_key(|id| self.preference(id))
+            .cloned();
+        best.ok_or_else(|| {
+            let why = candidates.iter().find_map(|id| self.refusal(id, &request.key, now));
+            let failure =
+                why.unwrap_or_else(|| failures::inactive(&wanted, "its publisher is gone"));
+            SubmitRefusal::Failure(failure)
+        })
     }
 
     /// The caller's connection is gone. A queued task is forgotten; a running one is stopped, and

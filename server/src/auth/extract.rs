@@ -2,6 +2,7 @@
 
 use super::Principal;
 use crate::error::ApiError;
+use crate::serve::connection::Connection;
 use crate::state::App;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -11,6 +12,12 @@ impl FromRequestParts<Arc<App>> for Principal {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        for name in ["authorization", "x-api-key"] {
+            if parts.headers.get_all(name).iter().nth(1).is_some() {
+                let message = format!("the header {name} was sent twice; send one key, once");
+                return Err(ApiError::invalid(message, None));
+            }
+        }
         let bearer = parts.headers.get(http::header::AUTHORIZATION).and_then(|v| v.to_str().ok());
         let bearer = bearer.and_then(|v| v.split_once(' ')).and_then(|(scheme, token)| {
             scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
@@ -19,6 +26,10 @@ impl FromRequestParts<Arc<App>> for Principal {
         let Some(token) = bearer.or(key) else {
             return Err(ApiError::unauthorized("no key was sent: use `Authorization: Bearer …`"));
         };
-        app.tokens.principal(token, app.clock.now()).await
+        let principal = app.tokens.principal(token, app.clock.now()).await?;
+        if let Some(connection) = parts.extensions.get::<Arc<Connection>>() {
+            connection.prove()?;
+        }
+        Ok(principal)
     }
 }

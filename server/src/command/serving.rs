@@ -33,7 +33,7 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     say(format_args!("mcpd listening on http://{}", listener.local_addr()?));
     let shutdown = CancellationToken::new();
     let signals = tokio::spawn(on_signals(shutdown.clone()));
-    let served = mcpd::serve(listener, store, config.time_scale, &shutdown).await;
+    let served = mcpd::serve(listener, store, &config.serving, &shutdown).await;
     signals.abort();
     Ok(served?)
 }

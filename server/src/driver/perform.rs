@@ -23,7 +23,7 @@ impl Inner {
 
     fn perform_one(&mut self, action: Action, broken: &mut Vec<ChannelId>) -> bool {
         match action {
-            Action::Dispatch(dispatch) => self.dispatch(&dispatch, broken),
+            Action::Dispatch(dispatch) => self.dispatch(dispatch, broken),
             Action::Wake { channel, task, llm_name, max_wait_secs } => {
                 self.send(channel, frames::wake(task, llm_name, max_wait_secs), broken);
             }
@@ -67,15 +67,13 @@ impl Inner {
         false
     }
 
-    fn dispatch(&mut self, dispatch: &Dispatch, broken: &mut Vec<ChannelId>) {
+    fn dispatch(&mut self, dispatch: Dispatch, broken: &mut Vec<ChannelId>) {
         let request = self.kept.get(&dispatch.task).and_then(|k| k.request.clone());
         let Some(request) = request else { return };
-        if let Some(frame) = frames::infer(dispatch, &request) {
-            self.send(dispatch.channel, frame, broken);
-            let (task, llm) = (dispatch.task, &dispatch.llm_name);
-            let id = request.headers.get(wire::headers::REQUEST_ID);
-            tracing::debug!(%task, llm, request = id, "a task is dispatched");
-        }
+        let (task, llm) = (dispatch.task, dispatch.llm_name.clone());
+        let id = request.headers.get(wire::headers::REQUEST_ID).cloned();
+        self.send(dispatch.channel, Frame::Task(Box::new(dispatch), request), broken);
+        tracing::debug!(%task, llm, request = id, "a task is dispatched");
     }
 
     fn send(&mut self, channel: ChannelId, frame: Frame, broken: &mut Vec<ChannelId>) {

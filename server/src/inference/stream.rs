@@ -8,11 +8,12 @@ use crate::driver::{CallerEvent, Waiting};
 use crate::error::ApiError;
 use crate::limits;
 use crate::pipe::{Piece, Reader};
+use crate::serve::connection::Answering;
 use crate::state::Times;
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
-use http::header;
+use http::{StatusCode, header};
 use relay::{Failure, GoneReason, Notice};
 use tokio::time::Instant;
 use wire::error::code;
@@ -40,6 +41,8 @@ pub(super) struct Relayed {
     principal: Principal,
     dialect: Dialect,
     times: Times,
+    /// Dropped before the answer's end, it breaks the caller's connection.
+    answering: Answering,
     stage: Stage,
     /// Bytes that the caller still waits for, when their number was announced.
     left: Option<u64>,
@@ -63,12 +66,14 @@ impl Relayed {
         principal: Principal,
         dialect: Dialect,
         times: Times,
+        answering: Answering,
     ) -> Self {
         Self {
             waiting,
             principal,
             dialect,
             times,
+            answering,
             stage: Stage::Waiting,
             left: None,
             tail: Vec::new(),
@@ -83,6 +88,10 @@ impl Relayed {
         self.stage = Stage::Passing(reader, carries_errors);
         self.left = head.length.filter(|length| *length > 0 && !carries_errors);
         let length = self.left;
+        if matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+            // Nobody asks for the body of these.
+            self.answering.ended();
+        }
         (self.into_body(), length)
     }
 
@@ -106,6 +115,7 @@ impl Relayed {
             match std::mem::replace(&mut self.stage, Stage::Over) {
                 Stage::Over => {
                     self.waiting.guard.disarm();
+                    self.answering.ended();
                     return None;
                 }
                 Stage::Say(text, then) => {
@@ -212,6 +222,7 @@ impl Relayed {
         self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
         if self.left == Some(0) {
             self.waiting.guard.disarm();
+            self.answering.ended();
         }
     }
 

@@ -1,7 +1,9 @@
 //! What a publisher sends for one task: claim of the body, acknowledgement, and the answer, either
-//! as one streamed upload (protocol 2) or as results. See [`pieces`] for answers in several requests.
+//! as one streamed upload (protocol 2) or as results. See [`pieces`] for answers in several requests
+//! and [`results`] for those of protocol 1.
 
 pub(crate) mod pieces;
+pub(crate) mod results;
 
 use crate::auth::{self, Principal};
 use crate::body;
@@ -18,7 +20,6 @@ use http_body_util::BodyExt as _;
 use relay::{AnswerEnd, From as Publisher, SessionId, TaskId, TaskRefusal};
 use std::sync::Arc;
 use wire::error::code;
-use wire::publisher::TaskResult;
 
 /// The task that a publisher's request names, and who names it.
 pub(crate) struct Named {
@@ -78,7 +79,9 @@ pub(crate) async fn response(
 ) -> Result<Response, ApiError> {
     let mut head = answer_head(&headers)?;
     if let Some(piece) = pieces::Piece::of(&headers)? {
-        let data = body::read(body, wire::limits::RESPONSE_PIECE, app.times.body_idle).await?;
+        // Whose task it is comes first: to everybody else it is one that is not there.
+        app.driver.with(|relay, now, _| relay.acknowledge(&from, task, now))?;
+        let data = body::read(&app, &principal, body, wire::limits::RESPONSE_PIECE).await?;
         return pieces::take(&app, &from, task, head, piece, data).await;
     }
     let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
@@ -160,41 +163,6 @@ async fn forward(
     }
 }
 
-/// `POST _provider-task/:id/result`: a whole answer, a chunk, an error, or a wake's outcome.
-pub(crate) async fn result(
-    State(app): State<Arc<App>>,
-    Named { principal, from, task }: Named,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let bytes = body::read(body, wire::limits::BODY, app.times.body_idle).await?;
-    let result: TaskResult = serde_json::from_slice(&bytes)
-        .map_err(|e| ApiError::invalid(format!("the result is not usable: {e}"), None))?;
-    if let Some(failure) = &result.error {
-        app.driver.with(|relay, now, out| relay.task_failed(&from, task, failure, now, out))?;
-        return Ok(StatusCode::NO_CONTENT.into_response());
-    }
-    if result.ok == Some(true) {
-        app.driver.with(|relay, now, out| relay.wake_succeeded(&from, task, now, out))?;
-        return Ok(StatusCode::NO_CONTENT.into_response());
-    }
-    if let Some(chunk) = &result.chunk {
-        let (piece, data) = pieces::of_chunk(chunk);
-        return pieces::take(&app, &from, task, event_stream_head(), piece, data).await;
-    }
-    let Some(whole) = result.body else {
-        let message = "a result has one of body, chunk, error, ok";
-        return Err(ApiError::invalid(message, None));
-    };
-    let status = status_of(result.status.unwrap_or(200))?;
-    let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
-    app.driver.with(|relay, now, _| relay.answer_begins(&from, task, now))?;
-    let guard = EndGuard::new(&app, task);
-    let body = Body::from(String::from(Box::<str>::from(whole)));
-    let answer = Answer::new(task, json_head(status), upload);
-    let sent = forward(&app, &principal, answer, body, guard).await?;
-    Ok(sent.into_response())
-}
-
 /// What a publisher's headers say of an answer.
 pub(crate) fn answer_head(headers: &HeaderMap) -> Result<AnswerHead, ApiError> {
     let status = headers.get(wire::headers::STATUS).and_then(|v| v.to_str().ok());
@@ -219,14 +187,6 @@ fn status_of(status: u16) -> Result<StatusCode, ApiError> {
 
 fn bad_status() -> ApiError {
     ApiError::invalid("the backend's status must be between 200 and 599", None)
-}
-
-fn json_head(status: StatusCode) -> AnswerHead {
-    with_type(status, "application/json")
-}
-
-fn event_stream_head() -> AnswerHead {
-    with_type(StatusCode::OK, "text/event-stream")
 }
 
 fn with_type(status: StatusCode, kind: &'static str) -> AnswerHead {

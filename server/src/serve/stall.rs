@@ -4,8 +4,10 @@
 //! The kernel cannot say this: a peer that acknowledges but does not read keeps its connection for
 //! ever, and with it an answer, a slot and a publisher.
 
+use super::connection::Ending;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -17,11 +19,12 @@ pub(super) struct Stall<T> {
     limit: Duration,
     /// Runs while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
+    ending: Arc<Ending>,
 }
 
 impl<T> Stall<T> {
-    pub(super) fn new(socket: T, limit: Duration) -> Self {
-        Self { socket, limit, waiting: None }
+    pub(super) fn new(socket: T, limit: Duration, ending: Arc<Ending>) -> Self {
+        Self { socket, limit, waiting: None, ending }
     }
 
     /// Passes on what a write said, unless writes have waited for too long.
@@ -37,6 +40,7 @@ impl<T> Stall<T> {
         let limit = self.limit;
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         if waiting.as_mut().poll(cx).is_ready() {
+            self.ending.breaks();
             let why = "the peer has taken nothing for too long";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));
         }
@@ -89,7 +93,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stall<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::Stall;
+    use super::{Ending, Stall};
+    use std::sync::Arc;
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
     use tokio::time::{Instant, timeout};
@@ -99,7 +104,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_takes_nothing_is_cut_after_the_limit_and_a_slow_one_is_not() {
         let (socket, mut peer) = duplex(8);
-        let mut socket = Stall::new(socket, LIMIT);
+        let ending = Arc::new(Ending::default());
+        let mut socket = Stall::new(socket, LIMIT, Arc::clone(&ending));
         let began = Instant::now();
         let writes = tokio::spawn(async move {
             let wrote = socket.write_all(&[b'x'; 64]).await;
@@ -111,6 +117,7 @@ mod tests {
         }
         let (wrote, after) = timeout(LIMIT * 2, writes).await.unwrap().unwrap();
         assert_eq!(wrote.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+        assert!(ending.is_broken(), "what was not written is no clean end");
         assert!(after > LIMIT * 3, "{after:?}: progress starts the time anew");
     }
 }

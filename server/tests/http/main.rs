@@ -4,6 +4,8 @@
 
 mod answers;
 mod authorization;
+mod bodies;
+mod endings;
 mod limits;
 mod lives;
 mod names;

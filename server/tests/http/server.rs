@@ -2,6 +2,7 @@
 
 use mcpd::ServeError;
 use mcpd::clock::WallClock;
+use mcpd::config::Serving;
 use mcpd::store::{Store, sqlite::SqliteStore};
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
@@ -49,8 +50,17 @@ impl Server {
         Self::start_by(WallClock::system(), dir, time_scale).await
     }
 
+    /// With these settings.
+    pub(crate) async fn serving(serving: Serving) -> Self {
+        Self::start_as(WallClock::system(), tempfile::tempdir().unwrap(), serving).await
+    }
+
     /// With tokens that live by this clock.
     pub(crate) async fn start_by(clock: WallClock, dir: TempDir, time_scale: f64) -> Self {
+        Self::start_as(clock, dir, Serving { time_scale, ..Serving::default() }).await
+    }
+
+    async fn start_as(clock: WallClock, dir: TempDir, serving: Serving) -> Self {
         let store = SqliteStore::open(&dir.path().join("mcpd.db")).await.unwrap();
         let store = Arc::new(store);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -59,7 +69,7 @@ impl Server {
         let (kept, stop) = (Arc::clone(&store), shutdown.clone());
         let running =
             tokio::spawn(
-                async move { mcpd::serve_by(clock, listener, kept, time_scale, &stop).await },
+                async move { mcpd::serve_by(clock, listener, kept, &serving, &stop).await },
             );
         let client = Client::builder().no_proxy().build().unwrap();
         Self { url, client, shutdown, running, dir, store }

@@ -1,44 +1,57 @@
-//! The one thing the relay reads in a request body, and the one value that it rewrites.
+//! What the relay reads in a request body, and the one value that it rewrites.
 //!
 //! Bodies are bytes: everything else in them passes unread, so that a parameter nobody here has
-//! heard of still arrives.
+//! heard of still arrives. [`Scanner`] does the reading.
+
+mod chars;
+mod nesting;
+mod scan;
+mod utf8;
+
+pub use scan::Scanner;
 
 use bytes::{Bytes, BytesMut};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use std::ops::Range;
 
 /// The top-level fields of a request body that the relay needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// `model`, when it is there.
+    /// `model`, when it is there and not null.
     pub model: Option<String>,
-    /// `stream`, false when it is absent.
+    /// `stream`, false when it is absent or null.
     pub stream: bool,
 }
 
-#[derive(Deserialize)]
-struct RawHead<'a> {
-    #[serde(borrow, default)]
-    model: Option<&'a RawValue>,
-    #[serde(default)]
-    stream: Option<bool>,
+/// What a [`Scanner`] has found in a whole body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scan {
+    /// The fields.
+    pub head: Head,
+    /// Where the value of `model` stands or could stand.
+    pub model: Place,
+}
+
+/// A place in a body, in bytes from its start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The value is there.
+    Value(Range<usize>),
+    /// There is none.
+    Absent {
+        /// Behind the `{` of the body.
+        at: usize,
+        /// The body has no key at all.
+        is_empty: bool,
+    },
 }
 
 /// Reads [`Head`] out of a JSON request body.
 ///
 /// # Errors
-/// A sentence for the caller: not a JSON object (with line and column), `model` not a string or
-/// given twice, `stream` not a boolean.
+/// A sentence for the caller: no UTF-8, not one JSON object, `model` not a string, `stream` not a
+/// boolean, either of them given twice or in another case.
 pub fn head(body: &[u8]) -> Result<Head, String> {
-    let raw = parse(body)?;
-    let model = match raw.model {
-        None => None,
-        Some(value) => Some(
-            serde_json::from_str::<String>(value.get())
-                .map_err(|_| "`model` must be a string".to_owned())?,
-        ),
-    };
-    Ok(Head { model, stream: raw.stream.unwrap_or(false) })
+    scan(body).map(|scan| scan.head)
 }
 
 /// The same body with the value of `model` replaced, or added in front when there was none. Every
@@ -47,37 +60,29 @@ pub fn head(body: &[u8]) -> Result<Head, String> {
 /// # Errors
 /// As [`head`].
 pub fn with_model(body: &Bytes, model: &str) -> Result<Bytes, String> {
-    let raw = parse(body)?;
     let value = serde_json::to_string(model).map_err(|e| e.to_string())?;
-    let (start, end, insert) = match raw.model {
-        Some(old) => {
-            let start = old.get().as_ptr() as usize - body.as_ptr() as usize;
-            (start, start + old.get().len(), value)
-        }
-        None => {
-            let open = body.iter().position(|b| *b == b'{').map_or(0, |at| at + 1);
-            let empty = body[open..].iter().find(|b| !b.is_ascii_whitespace()) == Some(&b'}');
-            (open, open, format!("\"model\":{value}{}", if empty { "" } else { "," }))
+    let (at, insert) = match scan(body)?.model {
+        Place::Value(at) => (at, value),
+        Place::Absent { at, is_empty } => {
+            (at..at, format!("\"model\":{value}{}", if is_empty { "" } else { "," }))
         }
     };
     let mut out = BytesMut::with_capacity(body.len() + insert.len());
-    out.extend_from_slice(&body[..start]);
+    out.extend_from_slice(&body[..at.start]);
     out.extend_from_slice(insert.as_bytes());
-    out.extend_from_slice(&body[end..]);
+    out.extend_from_slice(&body[at.end..]);
     Ok(out.freeze())
 }
 
-fn parse(body: &[u8]) -> Result<RawHead<'_>, String> {
-    let first = body.iter().find(|b| !b.is_ascii_whitespace());
-    if first != Some(&b'{') {
-        return Err("the body must be a JSON object".into());
-    }
-    serde_json::from_slice(body).map_err(|e| format!("the body is not usable JSON: {e}"))
+fn scan(body: &[u8]) -> Result<Scan, String> {
+    let mut scanner = Scanner::default();
+    scanner.feed(body)?;
+    scanner.finish()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{head, with_model};
+    use super::{Head, Scanner, head, with_model};
     use bytes::Bytes;
 
     #[test]
@@ -110,10 +115,83 @@ mod tests {
             ("{\"model\":1}", "string"),
             ("{\"model\":\"a\",\"model\":\"b\"}", "duplicate"),
             ("{\"stream\":\"yes\"}", "boolean"),
-            ("{\"a\":", "line 1"),
+            ("{\"stream\":true,\"stream\":true}", "duplicate"),
+            ("{\"a\":", "cut off at byte 5"),
+            ("{\"a\":1}x", "follows"),
+            ("{\"a\":1}{\"a\":1}", "follows"),
+            ("{\"a\":[1}]}", "byte 7"),
+            ("{\"a\":[/*\"*/],\"model\":\"b\"}", "byte 6"),
+            ("{'model':1}", "byte 1"),
+            ("{\"a\":1,}", "byte 7"),
+            ("{\"a\"}", "byte 4"),
+            ("{\"m\\ud800odel\":\"b\"}", "no valid string"),
+            ("{\"model\":{\"model\":1}}", "string"),
+            ("{\"a\":\"\\u\",\"model\":\"b\"}", "byte 8"),
+            ("{\"a\":\"\\x\"}", "byte 7"),
+            ("", "object"),
         ] {
             let why = head(body.as_bytes()).unwrap_err();
             assert!(why.contains(word), "{body}: {why}");
         }
+    }
+
+    #[test]
+    fn a_key_that_a_backend_could_take_for_model_or_stream_is_refused() {
+        let as_keys = ["MODEL", "Model", "mode\\u004c", "\\u006dodeL", "STREAM", "\u{17f}tream"];
+        for key in as_keys.into_iter().chain(["\\u017ftream", "\\u0053tream"]) {
+            let body = format!("{{\"model\":\"a\",\"stream\":true,\"{key}\":\"b\"}}");
+            let why = head(body.as_bytes()).unwrap_err();
+            assert!(why.contains("could be taken for"), "{body}: {why}");
+            let body = format!("{{\"{key}\":\"b\"}}");
+            head(body.as_bytes()).unwrap_err();
+        }
+        for key in ["models", "mode", "xmodel", "model\\u0000", "streams", "\u{212a}ey"] {
+            let body = format!("{{\"{key}\":\"b\", \"m\":{{\"MODEL\":1}}}}");
+            assert_eq!(head(body.as_bytes()).unwrap().model, None, "{body}");
+        }
+        let escaped = head(b"{\"\\u006dode\\u006c\":\"a\",\"model\":\"b\"}").unwrap_err();
+        assert!(escaped.contains("duplicate"), "{escaped}");
+    }
+
+    #[test]
+    fn null_is_replaced_like_a_value_and_counts_as_none() {
+        let body = Bytes::from_static(b"{\"model\": null, \"stream\": null}");
+        assert_eq!(head(&body).unwrap(), Head { model: None, stream: false });
+        let out = with_model(&body, "m").unwrap();
+        assert_eq!(&out[..], b"{\"model\": \"m\", \"stream\": null}");
+    }
+
+    #[test]
+    fn a_body_that_is_broken_elsewhere_is_the_backends_to_refuse() {
+        for body in ["{\"model\":\"a\",\"n\":01.2.3}", "{\"model\":\"a\",\"n\":[tru,,]}"] {
+            assert_eq!(head(body.as_bytes()).unwrap().model.as_deref(), Some("a"), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_model_is_known_before_the_rest_has_arrived_and_cuts_change_nothing() {
+        let body = "{\"x\":[{\"a\":\"\\\"]\"}],\"model\":\"ä\\u0062\",\"stream\":true,\"z\":\"ü\"}";
+        let mut scanner = Scanner::default();
+        scanner.feed(&body.as_bytes()[..body.find(",\"stream").unwrap()]).unwrap();
+        assert_eq!(scanner.model(), Some("äb"));
+        let whole = Head { model: Some("äb".into()), stream: true };
+        for cut in 0..=body.len() {
+            let mut scanner = Scanner::default();
+            let (first, second) = body.as_bytes().split_at(cut);
+            scanner.feed(first).unwrap();
+            scanner.feed(second).unwrap();
+            assert_eq!(scanner.finish().unwrap().head, whole, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn what_is_nested_too_deep_and_a_key_that_is_too_long_are_refused() {
+        let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        head(nested(1024).as_bytes()).unwrap();
+        assert!(head(nested(1025).as_bytes()).unwrap_err().contains("deeper"));
+        let long = format!("{{\"{}\":1}}", "k".repeat(2000));
+        assert!(head(long.as_bytes()).unwrap_err().contains("longer"));
+        let long = format!("{{\"model\":\"{}\"}}", "k".repeat(2000));
+        assert!(head(long.as_bytes()).unwrap_err().contains("longer"));
     }
 }

@@ -34,6 +34,12 @@ pub mod code {
     pub const SLOW_CONSUMER: &str = "slow_consumer";
     /// 413.
     pub const REQUEST_TOO_LARGE: &str = "request_too_large";
+    /// 429: the bodies of requests hold all the memory that they may.
+    pub const BODY_BUDGET: &str = "body_budget";
+    /// 431: a header that would be passed on is too long.
+    pub const HEADER_TOO_LARGE: &str = "header_too_large";
+    /// 503: no room for another connection.
+    pub const SERVER_BUSY: &str = "server_busy";
     /// 400.
     pub const INVALID_REQUEST: &str = "invalid_request";
     /// 401.

@@ -23,6 +23,10 @@ pub const ACK_WAIT_MS: u64 = 5_000;
 pub const INLINE_BODY: usize = 64 * 1024;
 /// The largest request body a caller may send.
 pub const BODY: usize = 64 * 1024 * 1024;
+/// Arrays and objects inside each other in a request body; a multiple of 64.
+pub const JSON_DEPTH: usize = 1024;
+/// A top-level key of a request body, or the value of its `model`, in bytes as written.
+pub const JSON_KEY: usize = 1024;
 /// What mcpd buffers of one answer.
 pub const ANSWER_BUFFER: usize = 256 * 1024;
 /// One line of an event stream.

@@ -146,7 +146,7 @@ impl Backends {
     pub(crate) fn rejected(&self, rejected: &[Rejected]) {
         for backend in self.all() {
             let why = rejected.iter().find(|r| r.name.eq_ignore_ascii_case(backend.name()));
-            backend.set_rejected(why.map(|r| r.detail.clone()));
+            backend.set_rejected(why);
         }
         self.show();
     }
@@ -328,7 +328,7 @@ fn declare(provider: &ProviderConfig, state: BackendState) -> Provider {
         description: provider.description.clone(),
         initial_status: Some(if hibernating { "hibernating" } else { "active" }.into()),
         pool: provider.pool.clone(),
-        share_name: Vec::new(),
+        share_name: provider.share_name.clone(),
         max_concurrency: Some(provider.max_concurrency),
         context_length: provider.context_length,
         modalities: Vec::new(),

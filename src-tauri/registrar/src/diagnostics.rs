@@ -30,8 +30,8 @@ pub struct Entry {
 
 /// Stands where something was left out.
 const LEFT_OUT: &str = "(left out)";
-/// Keys whose values may be secrets, wherever they stand.
-const SECRET: &[&str] = &["headers", "env", "body", "args"];
+/// Keys whose values may be secrets or names of people, wherever they stand.
+const SECRET: &[&str] = &["headers", "env", "body", "args", "sharename", "declinename"];
 /// Keys of recipes: the path of a URL that wakes a machine is as good as a password.
 const RECIPES: &[&str] = &["wake", "sleep"];
 /// Parts of key names that say that the value is a secret.
@@ -82,6 +82,7 @@ fn nameless(mut status: status::Status) -> status::Status {
     }
     status.running.iter_mut().for_each(|task| task.user = None);
     status.recent.iter_mut().for_each(|task| task.user = None);
+    status.name_requests.clear();
     status
 }
 
@@ -205,7 +206,8 @@ mod tests {
              {"type": "http", "url": "http://127.0.0.1:9/api/webhook/canary-8",
               "headers": {"x-key": "canary-4"}, "body": "canary-5"},
              "sleep": {"type": "command", "command": "/usr/bin/putty",
-              "args": ["-pw", "canary-9"], "env": {"SECRET": "canary-6"}, "idleSeconds": 9}}]}}"#;
+              "args": ["-pw", "canary-9"], "env": {"SECRET": "canary-6"}, "idleSeconds": 9},
+              "shareName": ["canary-7"], "declineName": ["canary-10"]}]}}"#;
         std::fs::write(home.config(), text).unwrap();
         std::fs::create_dir(home.logs()).unwrap();
         std::fs::write(home.logs().join("mcplocal.log"), "a line").unwrap();

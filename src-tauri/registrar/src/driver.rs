@@ -12,6 +12,7 @@ use crate::credentials::{self, Credentials, CredentialsError};
 use crate::home::Home;
 use crate::identity;
 use crate::limits::Times;
+use crate::name_requests;
 use crate::session::{Next, Session};
 use crate::status::{Board, Connection, Status};
 use crate::tasks::Tasks;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wire::publisher::{Instance, Provider, Register, Registered};
+use wire::publisher::{Instance, NameRequest, Provider, Register, Registered};
 
 /// Everything that outlives a connection.
 pub(crate) struct Driver {
@@ -39,6 +40,8 @@ pub(crate) struct Driver {
     pub(crate) reconnect: Arc<Notify>,
     /// A backend changed: the server should know now.
     pub(crate) beat: Arc<Notify>,
+    /// What the server said last of other users who would like to serve a name of this owner.
+    pub(crate) name_requests: Vec<NameRequest>,
     /// The next register takes the session over from another machine.
     pub(crate) takeover: Arc<AtomicBool>,
 }
@@ -68,6 +71,7 @@ impl Driver {
             self.take_config();
             if self.nothing_published() {
                 self.leave(&mut account).await;
+                self.hear_requests(Vec::new());
                 self.say(self.resting());
                 self.wait(None).await;
                 continue;
@@ -76,6 +80,7 @@ impl Driver {
                 // Signed out: the rows go, as long as the old token still works.
                 if matches!(waiting, Connection::NotConfigured { .. }) {
                     self.leave(&mut account).await;
+                    self.hear_requests(Vec::new());
                 }
                 self.say(waiting);
                 self.wait(Some(self.times.credentials_every)).await;
@@ -128,6 +133,22 @@ impl Driver {
         self.board.send_modify(|status| {
             status.config_problem = snapshot.problem.clone();
             status.warnings = snapshot.warnings.clone();
+        });
+        self.show_requests();
+    }
+
+    /// Takes over which other users would like to serve a name of this owner: all of them.
+    fn hear_requests(&mut self, sent: Vec<NameRequest>) {
+        self.name_requests = name_requests::usable(sent);
+        self.show_requests();
+    }
+
+    fn show_requests(&self) {
+        let open = name_requests::open(&self.name_requests, &self.config.borrow().config);
+        self.board.send_if_modified(|status| {
+            let other = status.name_requests != open;
+            status.name_requests = open;
+            other
         });
     }
 
@@ -200,7 +221,10 @@ impl Driver {
         // A server that does not answer holds up neither the end nor an unpublish.
         let (registered, declared) = match self.unless_changed(registering).await {
             None => return Next::Register,
-            Some((Ok(registered), declared)) => (registered, declared),
+            Some((Ok(mut registered), declared)) => {
+                self.hear_requests(std::mem::take(&mut registered.name_requests));
+                (registered, declared)
+            }
             Some((Err(fault), _)) => {
                 return session.ended(fault.into(), Instant::now(), rand::random());
             }

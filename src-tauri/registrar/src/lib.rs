@@ -21,6 +21,7 @@ mod identity;
 pub mod limits;
 pub mod lock;
 pub mod logging;
+mod name_requests;
 pub mod net;
 mod power;
 mod private_file;

@@ -64,6 +64,7 @@ impl Registrar {
             stop: stop.clone(),
             reconnect: Arc::clone(&reconnect),
             beat,
+            name_requests: Vec::new(),
             takeover: Arc::clone(&takeover),
         };
         let driver = tokio::spawn(driver.run());

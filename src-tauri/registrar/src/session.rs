@@ -52,19 +52,33 @@ pub struct Session {
     tries: u32,
     online_since: Option<Instant>,
     conflict_since: Option<Instant>,
+    /// When a register followed the server's `registerAgain` last.
+    asked_again: Option<Instant>,
 }
 
 impl Session {
     /// One that has not tried yet.
     #[must_use]
     pub fn new(times: Times) -> Self {
-        Self { times, tries: 0, online_since: None, conflict_since: None }
+        let (online_since, conflict_since, asked_again) = (None, None, None);
+        Self { times, tries: 0, online_since, conflict_since, asked_again }
     }
 
     /// The channel is open.
     pub fn online(&mut self, now: Instant) {
         self.online_since.get_or_insert(now);
         self.conflict_since = None;
+    }
+
+    /// The server asks for another register: whether to obey now. A server that asks for it in every
+    /// reply gets one per idle heartbeat; one that still means it asks again.
+    pub fn registers_again(&mut self, now: Instant) -> bool {
+        let pause = self.times.heartbeat.mul_f64(0.8);
+        let obey = self.asked_again.is_none_or(|last| now - last >= pause);
+        if obey {
+            self.asked_again = Some(now);
+        }
+        obey
     }
 
     /// The connection ended, or could not be made. `random` is in 0..1.
@@ -244,6 +258,16 @@ mod tests {
         let drain = delay(session.ended(Ending::Drain(Duration::from_secs(2)), now, 1.0));
         assert_eq!(drain.as_secs(), 7);
         assert_eq!(session.ended(Ending::Resume, now, 0.9), Next::Register);
+    }
+
+    #[test]
+    fn a_server_that_always_asks_for_another_register_gets_one_per_heartbeat() {
+        let (mut session, start) = session();
+        let mut registers = 0;
+        for second in 0..300 {
+            registers += u32::from(session.registers_again(start + Duration::from_secs(second)));
+        }
+        assert_eq!(registers, 13, "one at once, and one for each 24 s that follow");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Requests: queue, dispatch, answer, failure, cancel.
 
-use super::{World, provider};
-use crate::{Action, AnswerEnd, From, SubmitRefusal, TaskRefusal};
+use super::{World, ask, provider};
+use crate::{Action, AnswerEnd, Failure, From, SubmitRefusal, TaskId, TaskRefusal};
 
 fn two_slots(name: &str) -> wire::publisher::Provider {
     wire::publisher::Provider { max_concurrency: Some(2), ..provider(name, "active") }
@@ -231,4 +231,57 @@ fn a_task_that_two_heartbeats_do_not_name_is_lost() {
     world.beat(&publisher, &[], &[]);
     world.beat(&publisher, &[], &[]);
     assert_eq!(world.failed(), [(task, "publisher_lost")]);
+}
+
+#[test]
+fn a_check_says_what_submit_would_say_and_changes_nothing() {
+    let mut world = World::new();
+    world.publish("mia", &[provider("qwen", "active")]);
+    for _ in 0..101 {
+        assert_eq!(world.relay.check(&ask("qwen"), world.now), Ok(()));
+        assert_eq!(world.relay.check(&ask("qwen"), world.now), Ok(()));
+        world.submit("qwen");
+    }
+    for name in ["qwen", "gwen"] {
+        let checked = world.relay.check(&ask(name), world.now).unwrap_err();
+        assert_eq!(Err(checked), world.try_submit(name), "{name}");
+    }
+}
+
+#[test]
+fn a_task_that_cannot_be_written_down_the_channel_fails_and_gives_its_slot_back() {
+    let mut world = World::new();
+    world.publish("mia", &[provider("qwen", "active")]);
+    let (first, second) = (world.submit("qwen"), world.submit("qwen"));
+    let sent = world.take().into_iter().find_map(|action| match action {
+        Action::Dispatch(dispatch) => Some(dispatch),
+        _ => None,
+    });
+    let failure = Failure {
+        code: "invalid_request",
+        status: 400,
+        message: "x".into(),
+        retry_after_secs: None,
+    };
+    let sent = sent.unwrap();
+    world.relay.not_sent(&sent, failure.clone(), world.now, &mut world.out);
+    assert!(world.out.contains(&Action::Fail { task: first, failure: failure.clone() }));
+    assert_eq!(world.sent(), [second]);
+    world.relay.not_sent(&sent, failure, world.now, &mut world.out);
+    assert_eq!(world.take(), [], "once");
+    world.relay.audit().unwrap();
+}
+
+#[test]
+fn who_may_answer_is_known_before_the_answer_is_read() {
+    let mut world = World::new();
+    let publisher = world.publish("mia", &[provider("qwen", "active")]);
+    let other = world.publish("eve", &[provider("llama", "active")]);
+    let (task, waiting) = (world.submit("qwen"), world.submit("qwen"));
+    assert_eq!(world.relay.wants_answer(&publisher.from(), task), Ok(true));
+    for (from, task) in [(&other, task), (&publisher, TaskId(77)), (&publisher, waiting)] {
+        assert_eq!(world.relay.wants_answer(&from.from(), task), Err(TaskRefusal::Unknown));
+    }
+    world.gone(task);
+    assert_eq!(world.relay.wants_answer(&publisher.from(), task), Ok(false), "only its end");
 }

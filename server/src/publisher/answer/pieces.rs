@@ -60,7 +60,7 @@ pub(super) async fn take(
     piece: Piece,
     data: Bytes,
 ) -> Result<Response, ApiError> {
-    // Whose task it is comes first: to everybody else it is one that is not there.
+    // Its caller may have left while the piece was read.
     app.driver.with(|relay, now, _| relay.acknowledge(from, task, now))?;
     let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
     let pieces = Arc::clone(&upload.pieces);

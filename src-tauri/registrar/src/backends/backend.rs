@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::Instant;
+use wire::publisher::Rejected;
 
 /// Recipes run within this time count against their limit.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -28,6 +29,13 @@ pub(crate) struct Backend {
     poked: Notify,
     /// Held while a recipe is at work.
     pub(super) recipe: tokio::sync::Mutex<LastWake>,
+}
+
+/// Why the server did not take a provider.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rejection {
+    detail: String,
+    suggestion: Option<String>,
 }
 
 /// Where requests run, and where they wait for that.
@@ -50,7 +58,7 @@ impl Room {
 
 struct Facts {
     message: Option<String>,
-    rejected: Option<String>,
+    rejected: Option<Rejection>,
     wake_failure: Option<String>,
     running: u32,
     /// A sleep recipe is at work: no request begins.
@@ -136,8 +144,12 @@ impl Backend {
         other | (std::mem::replace(&mut facts.message, message.clone()) != message)
     }
 
-    pub(super) fn set_rejected(&self, why: Option<String>) {
-        self.facts.lock().rejected = why;
+    pub(super) fn set_rejected(&self, why: Option<&Rejected>) {
+        let rejection = why.map(|rejected| Rejection {
+            detail: rejected.detail.clone(),
+            suggestion: usable_name(rejected.suggestion.as_deref()),
+        });
+        self.facts.lock().rejected = rejection;
     }
 
     pub(super) fn set_wake_failure(&self, why: Option<String>) {
@@ -197,12 +209,19 @@ impl Backend {
     /// For people.
     pub(super) fn status(&self) -> ProviderStatus {
         let facts = self.facts.lock();
-        let (state, message) = match &facts.rejected {
-            Some(why) => (BackendState::Rejected, Some(why.clone())),
-            None => (self.state(), facts.message.clone()),
+        let (state, message, suggestion) = match &facts.rejected {
+            Some(why) => (BackendState::Rejected, Some(why.detail.clone()), why.suggestion.clone()),
+            None => (self.state(), facts.message.clone(), None),
         };
-        ProviderStatus { name: self.name.clone(), state, message, running: facts.running }
+        let name = self.name.clone();
+        ProviderStatus { name, state, message, suggestion, running: facts.running }
     }
+}
+
+/// A suggested name that may stand in the file; what a server sends may be anything.
+fn usable_name(suggestion: Option<&str>) -> Option<String> {
+    let suggestion = suggestion?;
+    wire::names::normalise(suggestion).ok().filter(|name| name == suggestion)
 }
 
 /// A sleep recipe is at work at a backend.

@@ -94,7 +94,14 @@ impl Link<'_> {
                 reply = answer(&mut self.beating), if self.beating.is_some() => {
                     self.beating = None;
                     match reply {
-                        Ok(reply) => self.stop_tasks(&reply),
+                        Ok(reply) => {
+                            self.stop_tasks(&reply);
+                            self.driver.hear_requests(reply.name_requests);
+                            if reply.register_again && self.session.registers_again(Instant::now())
+                            {
+                                return None;
+                            }
+                        }
                         Err(fault) => return Some(fault.into()),
                     }
                 }

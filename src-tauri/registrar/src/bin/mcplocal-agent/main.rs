@@ -38,11 +38,38 @@ enum Command {
     Publish {
         /// Name of the provider in config.json
         name: String,
+        /// Publish it under this name instead; the backend is asked as before
+        #[arg(long = "as", value_name = "NEW")]
+        new: Option<String>,
     },
     /// Switch a provider's publishing off
     Unpublish {
         /// Name of the provider in config.json
         name: String,
+    },
+    /// Let another user publish under a provider's name too
+    Share {
+        /// Name of the provider in config.json
+        name: String,
+        /// A user, group:GROUP, or * for everybody
+        #[arg(long, allow_hyphen_values = true)]
+        with: String,
+    },
+    /// Take back what share did
+    Unshare {
+        /// Name of the provider in config.json
+        name: String,
+        /// As it was shared
+        #[arg(long, allow_hyphen_values = true)]
+        with: String,
+    },
+    /// Do not show a user's request for a provider's name any more
+    Decline {
+        /// Name of the provider in config.json
+        name: String,
+        /// The user who asks
+        #[arg(long, allow_hyphen_values = true)]
+        user: String,
     },
     /// Publish from this machine although another one holds the session
     Takeover,
@@ -113,8 +140,12 @@ async fn perform(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run => run::run(home).await?,
         Command::Status { json } => return show::status(&home, json),
-        Command::Publish { name } => publish::switch(&home, name, true)?,
+        Command::Publish { name, new: None } => publish::switch(&home, name, true)?,
+        Command::Publish { name, new: Some(new) } => publish::publish_as(&home, name, new)?,
         Command::Unpublish { name } => publish::switch(&home, name, false)?,
+        Command::Share { name, with } => publish::share(&home, name, with, true)?,
+        Command::Unshare { name, with } => publish::share(&home, name, with, false)?,
+        Command::Decline { name, user } => publish::decline(&home, name, user)?,
         Command::Takeover => publish::take_over(&home)?,
         Command::Login { url, code, insecure_storage } => {
             let storage = if insecure_storage { Storage::File } else { Storage::Keychain };

@@ -1,0 +1,96 @@
+//! `/result`: a whole answer or a chunk of it as protocol 1 has them, a failure, or how a wake ended.
+
+use super::{EndGuard, Named, forward, pieces, status_of, with_type};
+use crate::body::{self, aside};
+use crate::driver::answer::{Answer, AnswerHead};
+use crate::error::ApiError;
+use crate::limits;
+use crate::state::App;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::StatusCode;
+use relay::TaskRefusal;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use wire::publisher::{Chunk, TaskFailure};
+
+/// [`wire::publisher::TaskResult`], with a whole answer left where it stands in the body.
+#[derive(Deserialize)]
+struct Read<'a> {
+    status: Option<u16>,
+    #[serde(borrow)]
+    body: Option<&'a RawValue>,
+    chunk: Option<Chunk>,
+    error: Option<TaskFailure>,
+    ok: Option<bool>,
+}
+
+/// What a result says.
+enum Told {
+    Failed(TaskFailure),
+    Woken,
+    Chunk(Chunk),
+    Whole(u16, Bytes),
+    Nothing,
+}
+
+/// `POST _provider-task/:id/result`.
+pub(crate) async fn result(
+    State(app): State<Arc<App>>,
+    Named { principal, from, task }: Named,
+    body: Body,
+) -> Result<Response, ApiError> {
+    // Whose task it is comes before its body, and so does whether anybody waits for a large one.
+    let wants_answer = app.driver.with(|relay, _, _| relay.wants_answer(&from, task))?;
+    let most = if wants_answer { wire::limits::BODY } else { limits::CONTROL_BODY };
+    let bytes = body::read(&app, &principal, body, most).await?;
+    let told = aside(bytes.len(), move || read(&bytes)).await?;
+    match told.map_err(|why| ApiError::invalid(format!("the result is not usable: {why}"), None))? {
+        Told::Failed(failure) => {
+            app.driver
+                .with(|relay, now, out| relay.task_failed(&from, task, &failure, now, out))?;
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        Told::Woken => {
+            app.driver.with(|relay, now, out| relay.wake_succeeded(&from, task, now, out))?;
+            Ok(StatusCode::NO_CONTENT.into_response())
+        }
+        Told::Chunk(chunk) => {
+            let (piece, data) = pieces::of_chunk(&chunk);
+            pieces::take(&app, &from, task, event_stream_head(), piece, data).await
+        }
+        Told::Whole(status, whole) => {
+            let head = with_type(status_of(status)?, "application/json");
+            let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
+            app.driver.with(|relay, now, _| relay.answer_begins(&from, task, now))?;
+            let guard = EndGuard::new(&app, task);
+            let answer = Answer::new(task, head, upload);
+            let sent = forward(&app, &principal, answer, Body::from(whole), guard).await?;
+            Ok(sent.into_response())
+        }
+        Told::Nothing => {
+            let message = "a result has one of body, chunk, error, ok";
+            Err(ApiError::invalid(message, None))
+        }
+    }
+}
+
+fn read(bytes: &Bytes) -> serde_json::Result<Told> {
+    let read: Read<'_> = serde_json::from_slice(bytes)?;
+    Ok(match read {
+        Read { error: Some(failure), .. } => Told::Failed(failure),
+        Read { ok: Some(true), .. } => Told::Woken,
+        Read { chunk: Some(chunk), .. } => Told::Chunk(chunk),
+        Read { body: Some(whole), status, .. } => {
+            Told::Whole(status.unwrap_or(200), bytes.slice_ref(whole.get().as_bytes()))
+        }
+        _ => Told::Nothing,
+    })
+}
+
+fn event_stream_head() -> AnswerHead {
+    with_type(StatusCode::OK, "text/event-stream")
+}

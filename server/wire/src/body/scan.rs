@@ -1,0 +1,353 @@
+//! Finds the top-level keys `model` and `stream` of a JSON object while its bytes arrive, and skips
+//! every other value.
+//!
+//! It checks what is needed to find these keys and the object's end for sure: quotes, escapes,
+//! brackets and what may stand between them. A number or word that is no JSON is the backend's to
+//! refuse. What a lenient backend could read in another way is refused here: a key that differs from
+//! `model` or `stream` in its case only, a second one, a comment, text after the end.
+
+use super::chars::{CLASSES, Class, ESCAPE, escape_after, fold, is_space, plain};
+use super::nesting::Nesting;
+use super::utf8::Utf8;
+use super::{Head, Place, Scan};
+use crate::limits::JSON_KEY;
+use std::borrow::Cow;
+
+/// Where the next byte stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    /// Before the object.
+    #[default]
+    Start,
+    /// After `{`: a key or the end.
+    FirstKey,
+    /// After `,`: a key.
+    NextKey,
+    /// In a key.
+    Key,
+    /// Between a key and its `:`.
+    Colon,
+    /// Before a value.
+    Value,
+    /// In a number or a word.
+    Word,
+    /// In a string.
+    Text,
+    /// In an array or an object, outside of strings.
+    Nested,
+    /// In a string of an array or an object.
+    NestedText,
+    /// After a value: `,` or the end.
+    AfterValue,
+    /// After the object.
+    End,
+}
+
+/// The fields that are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Model,
+    Stream,
+}
+
+impl Field {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Model => "model",
+            Self::Stream => "stream",
+        }
+    }
+
+    fn wrong_type(self) -> String {
+        match self {
+            Self::Model => "`model` must be a string".into(),
+            Self::Stream => "`stream` must be a boolean".into(),
+        }
+    }
+}
+
+/// Reads a body piece by piece; the result is the same however it is cut.
+#[derive(Debug, Default)]
+pub struct Scanner {
+    state: State,
+    /// Bytes of the pieces before this one.
+    offset: usize,
+    utf8: Utf8,
+    /// How many bytes of an escape are still to come, see [`escape_after`].
+    escape: u8,
+    /// The open arrays and objects of the current value.
+    nesting: Nesting,
+    /// Whose value comes or is read; `None` for one that is skipped.
+    field: Option<Field>,
+    /// The current key or kept value, as written.
+    text: Vec<u8>,
+    has_escape: bool,
+    value_starts: usize,
+    model: Option<String>,
+    model_place: Option<(usize, usize)>,
+    stream: Option<bool>,
+    after_brace: usize,
+    has_keys: bool,
+}
+
+impl Scanner {
+    /// The value of `model`, as soon as it has been read.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        self.model.as_deref()
+    }
+
+    /// Reads the next bytes.
+    ///
+    /// # Errors
+    /// A sentence for the caller, as [`super::head`].
+    pub fn feed(&mut self, piece: &[u8]) -> Result<(), String> {
+        if !self.utf8.feed(piece) {
+            return Err("the body is not UTF-8".into());
+        }
+        let mut at = 0;
+        while at < piece.len() {
+            at = match self.state {
+                State::Key | State::Text | State::NestedText => self.in_text(piece, at)?,
+                State::Nested => self.in_nested(piece, at)?,
+                State::Word => self.in_word(piece, at)?,
+                State::Value => self.value_begins(piece, at)?,
+                State::Start
+                | State::FirstKey
+                | State::NextKey
+                | State::Colon
+                | State::AfterValue
+                | State::End => {
+                    self.between(piece[at], self.offset + at)?;
+                    at + 1
+                }
+            };
+        }
+        self.offset += piece.len();
+        Ok(())
+    }
+
+    /// What was found, after the last byte.
+    ///
+    /// # Errors
+    /// As [`super::head`].
+    pub fn finish(self) -> Result<Scan, String> {
+        if self.state == State::Start {
+            return Err(NO_OBJECT.into());
+        }
+        if self.state != State::End {
+            return Err(format!("the JSON of the body is cut off at byte {}", self.offset));
+        }
+        let place = match self.model_place {
+            Some((start, end)) => Place::Value(start..end),
+            None => Place::Absent { at: self.after_brace, is_empty: !self.has_keys },
+        };
+        let head = Head { model: self.model, stream: self.stream.unwrap_or(false) };
+        Ok(Scan { head, model: place })
+    }
+
+    /// A byte outside of keys and values.
+    fn between(&mut self, byte: u8, at: usize) -> Result<(), String> {
+        if is_space(byte) {
+            return Ok(());
+        }
+        self.state = match (self.state, byte) {
+            (State::Start, b'{') => {
+                self.after_brace = at + 1;
+                State::FirstKey
+            }
+            (State::Start, _) => return Err(NO_OBJECT.into()),
+            (State::FirstKey | State::NextKey, b'"') => {
+                self.has_keys = true;
+                self.begin_text();
+                State::Key
+            }
+            (State::Colon, b':') => State::Value,
+            (State::AfterValue, b',') => State::NextKey,
+            (State::FirstKey | State::AfterValue, b'}') => State::End,
+            (State::End, _) => {
+                return Err(format!("something follows the JSON object of the body, at byte {at}"));
+            }
+            _ => return Err(unusable(at)),
+        };
+        Ok(())
+    }
+
+    fn begin_text(&mut self) {
+        self.text.clear();
+        self.text.push(b'"');
+        self.has_escape = false;
+    }
+
+    /// In a string, up to its end; says where to go on.
+    fn in_text(&mut self, piece: &[u8], from: usize) -> Result<usize, String> {
+        let mut at = from;
+        while let Some(byte) = piece.get(at) {
+            if self.escape > 0 {
+                self.escape =
+                    escape_after(self.escape, *byte).ok_or_else(|| unusable(self.offset + at))?;
+                at += 1;
+                continue;
+            }
+            at += plain(&piece[at..]);
+            match piece.get(at) {
+                None => break,
+                Some(b'"') => {
+                    self.keep(&piece[from..=at])?;
+                    self.text_ends(self.offset + at + 1)?;
+                    return Ok(at + 1);
+                }
+                Some(_backslash) => {
+                    self.has_escape = true;
+                    self.escape = ESCAPE;
+                    at += 1;
+                }
+            }
+        }
+        self.keep(&piece[from..])?;
+        Ok(piece.len())
+    }
+
+    /// Remembers what is written in a key or in the value of a field.
+    fn keep(&mut self, written: &[u8]) -> Result<(), String> {
+        let is_value = matches!(self.state, State::Text | State::Word);
+        if self.state != State::Key && !(is_value && self.field.is_some()) {
+            return Ok(());
+        }
+        if self.text.len() + written.len() > JSON_KEY {
+            let what = if self.state == State::Key { "a top-level key" } else { "`model`" };
+            return Err(format!("{what} of the body is longer than {JSON_KEY} bytes"));
+        }
+        self.text.extend_from_slice(written);
+        Ok(())
+    }
+
+    /// Behind the closing quote.
+    fn text_ends(&mut self, end: usize) -> Result<(), String> {
+        if self.state == State::Key {
+            self.field = self.key()?;
+            self.state = State::Colon;
+        } else if self.state == State::NestedText {
+            self.state = State::Nested;
+        } else {
+            self.state = State::AfterValue;
+            if self.field == Some(Field::Model) {
+                let model = serde_json::from_slice(&self.text);
+                self.model = Some(model.map_err(|_| "`model` is no valid string")?);
+                self.model_place = Some((self.value_starts, end));
+            }
+        }
+        Ok(())
+    }
+
+    /// Which field the key names.
+    fn key(&self) -> Result<Option<Field>, String> {
+        let written = &self.text[1..self.text.len() - 1];
+        let key = if self.has_escape {
+            // A decoder that drops what it cannot read could make `model` of it.
+            let read = serde_json::from_slice::<String>(&self.text);
+            Cow::Owned(read.map_err(|_| "a top-level key of the body is no valid string")?)
+        } else {
+            String::from_utf8_lossy(written)
+        };
+        for field in [Field::Model, Field::Stream] {
+            let name = field.name();
+            let seen = match field {
+                Field::Model => self.model_place.is_some(),
+                Field::Stream => self.stream.is_some(),
+            };
+            if key == name && !seen {
+                return Ok(Some(field));
+            }
+            if key == name {
+                return Err(format!("the body has a duplicate key `{name}`"));
+            }
+            if key.chars().map(fold).eq(name.chars()) {
+                return Err(format!(
+                    "the key {key:?} could be taken for `{name}`; write it in lower-case letters"
+                ));
+            }
+        }
+        Ok(None)
+    }
+
+    fn value_begins(&mut self, piece: &[u8], at: usize) -> Result<usize, String> {
+        let byte = piece[at];
+        if is_space(byte) {
+            return Ok(at + 1);
+        }
+        self.value_starts = self.offset + at;
+        match (byte, self.field) {
+            (b'"', Some(Field::Stream)) | (b'{' | b'[', Some(_)) => {
+                return Err(self.field.map_or_else(String::new, Field::wrong_type));
+            }
+            (b'"', _) => {
+                self.begin_text();
+                self.state = State::Text;
+            }
+            (b'{' | b'[', None) => {
+                self.nesting.open(byte, self.offset + at)?;
+                self.state = State::Nested;
+            }
+            _ if CLASSES[usize::from(byte)] == Class::Word => {
+                self.text.clear();
+                self.state = State::Word;
+                return Ok(at);
+            }
+            _ => return Err(unusable(self.offset + at)),
+        }
+        Ok(at + 1)
+    }
+
+    /// In a number or a word, up to what ends it.
+    fn in_word(&mut self, piece: &[u8], from: usize) -> Result<usize, String> {
+        let is_word = |byte: &&u8| CLASSES[usize::from(**byte)] == Class::Word;
+        let end = from + piece[from..].iter().take_while(is_word).count();
+        self.keep(&piece[from..end])?;
+        if end == piece.len() {
+            return Ok(end);
+        }
+        self.state = State::AfterValue;
+        match (self.field, self.text.as_slice()) {
+            (None, _) => {}
+            (Some(Field::Model), b"null") => {
+                self.model_place = Some((self.value_starts, self.offset + end));
+            }
+            (Some(Field::Stream), b"true") => self.stream = Some(true),
+            (Some(Field::Stream), b"false" | b"null") => self.stream = Some(false),
+            (Some(field), _) => return Err(field.wrong_type()),
+        }
+        Ok(end)
+    }
+
+    /// In an array or an object, up to a string or the end.
+    fn in_nested(&mut self, piece: &[u8], from: usize) -> Result<usize, String> {
+        let mut at = from;
+        while at < piece.len() {
+            let byte = piece[at];
+            match CLASSES[usize::from(byte)] {
+                Class::Word | Class::Between => {}
+                Class::Quote => {
+                    self.state = State::NestedText;
+                    return Ok(at + 1);
+                }
+                Class::Open => self.nesting.open(byte, self.offset + at)?,
+                Class::Close => {
+                    if self.nesting.close(byte, self.offset + at)? {
+                        self.state = State::AfterValue;
+                        return Ok(at + 1);
+                    }
+                }
+                Class::Bad => return Err(unusable(self.offset + at)),
+            }
+            at += 1;
+        }
+        Ok(at)
+    }
+}
+
+const NO_OBJECT: &str = "the body must be a JSON object";
+
+pub(super) fn unusable(at: usize) -> String {
+    format!("the body is not usable JSON: unexpected character at byte {at}")
+}
