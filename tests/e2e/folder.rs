@@ -125,7 +125,8 @@ async fn a_publisher_whose_file_nobody_follows_any_more_stays_online() {
     seed.tells("channel", |_| true).await;
 
     drop(watcher);
-    let task = json!({"kind": "wake", "taskId": "w1", "llmName": "qwen", "maxWaitSeconds": 9});
+    let id = e2e::hostile::task_id(1);
+    let task = json!({"kind": "wake", "taskId": id, "llmName": "qwen", "maxWaitSeconds": 9});
     let post = reqwest::Client::new().post(format!("{url}/control/task")).json(&task).send();
     assert_eq!(post.await.unwrap().status(), 200);
     let result = seed.tells("result", |_| true).await;

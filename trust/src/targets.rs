@@ -3,6 +3,7 @@
 
 mod body;
 mod config;
+mod frames;
 
 use crate::tape::Tape;
 use crate::{machine, session};
@@ -13,8 +14,9 @@ use wire::publisher::Chunk;
 pub type Target = fn(&[u8]);
 
 /// All of them, by name.
-pub const ALL: [(&str, Target); 7] = [
+pub const ALL: [(&str, Target); 8] = [
     ("events", events),
+    ("frames", frames::frames),
     ("config", config::parse_and_edit),
     ("bodies", bodies),
     ("headers", headers),

@@ -36,5 +36,6 @@ pub mod status;
 mod task;
 mod tasks;
 pub mod try_out;
+pub mod untrusted;
 pub mod wake;
 pub mod watch;

@@ -3,7 +3,7 @@
 //! backend's connection is dropped at once.
 
 mod pieces;
-mod request;
+pub(crate) mod request;
 mod results;
 mod upload;
 mod usage;
@@ -146,7 +146,7 @@ async fn relay(
     tail: &Arc<Tail>,
 ) -> Result<(), TaskFailure> {
     let body = request::body(road, backends, task).await?;
-    let request = request::build(backends, &backend.provider(), task, body.bytes)?;
+    let request = request::build(backends.http(), &backend.provider(), task, body.bytes)?;
     let asked = acknowledged(road, task, backends.asker().ask(request)).await?;
     // The backend has the body.
     drop(body.room);

@@ -9,7 +9,7 @@ use crate::net::{self, Unread};
 use crate::{limits, provider};
 use bytes::Bytes;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, Request, Response};
+use reqwest::{Client, Method, Request, Response};
 use tokio::sync::OwnedSemaphorePermit;
 use wire::control::InferTask;
 use wire::error::code;
@@ -68,8 +68,8 @@ fn announced(response: &Response) -> Option<usize> {
 
 /// The request for the backend. Of the headers only the listed ones pass, so that no credentials of a
 /// caller ever reach a backend.
-pub(super) fn build(
-    backends: &Backends,
+pub(crate) fn build(
+    http: &Client,
     provider: &ProviderConfig,
     task: &InferTask,
     body: Bytes,
@@ -91,7 +91,7 @@ pub(super) fn build(
     // Its reason may quote the body, and this one goes into the log.
     let body = wire::body::with_model(&body, provider::model(provider))
         .map_err(|_| refused("its body is no JSON object in which the model can be replaced"))?;
-    let request = backends.http().request(Method::POST, provider::endpoint(provider, path));
+    let request = http.request(Method::POST, provider::endpoint(provider, path));
     let request = provider::authorize(provider, request.headers(out).body(body)).map_err(|_| {
         let message = "the backend's key is not set on its owner's machine";
         failure(code::BACKEND_UNREACHABLE, message.into())

@@ -1,0 +1,4 @@
+//! See `trust::targets`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| trust::targets::run("frames", data));
