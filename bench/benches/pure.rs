@@ -27,7 +27,7 @@ fn decode_one_mib_of_small_events(bencher: Bencher<'_, '_>) {
         let mut events = Vec::new();
         let mut decoder = Decoder::new(MIB, MIB);
         for piece in text.as_bytes().chunks(16 * 1024) {
-            decoder.feed(piece, &mut events).unwrap();
+            decoder.feed(piece, &mut events);
         }
         events
     });
@@ -66,7 +66,8 @@ fn world(publishers: usize) -> World {
     let relay = Relay::new(Limits::default(), Saved::default(), Box::new(Counted(1 << 100)), NOW);
     let mut world = World { relay, out: Vec::new(), publishers: Vec::new(), tasks: 0 };
     for number in 0..publishers {
-        let owner = Owner { id: OwnerId(format!("o{number}")), label: String::new() };
+        let id = OwnerId(format!("o{number}"));
+        let owner = Owner { id, label: String::new(), groups: Vec::new() };
         let request = Register {
             protocol: 2,
             providers: vec![Provider { name: format!("m{number}"), ..Provider::default() }],
@@ -88,7 +89,8 @@ impl World {
         self.tasks += 1;
         let task = TaskId(self.tasks);
         let allowed = Allowed::All;
-        let submit = Submit { name: name.into(), allowed, streaming: true, notices: false };
+        let (name, key) = (name.into(), String::new());
+        let submit = Submit { name, key, allowed, streaming: true, notices: false };
         self.relay.submit(&submit, task, NOW, &mut self.out).unwrap();
         task
     }
@@ -103,7 +105,7 @@ fn one_request_from_submit_to_its_end(bencher: Bencher<'_, '_>, publishers: usiz
         let task = world.submit(&name);
         world.relay.acknowledge(&from, task, NOW).unwrap();
         world.relay.answer_begins(&from, task, NOW).unwrap();
-        world.relay.first_byte(task);
+        world.relay.first_byte(task, &mut world.out);
         world.relay.answer_ended(task, AnswerEnd::Complete, NOW, &mut world.out);
         world.out.clear();
     });

@@ -4,17 +4,21 @@
 //! SHA-256 is stored: it has 178 random bits, so a slow hash would protect nothing.
 
 mod extract;
+mod wish;
+
+pub(crate) use wish::accept;
+pub use wish::create;
 
 use crate::error::ApiError;
-use crate::store::{Store, StoreError, StoredToken};
+use crate::store::{Revoked, Store, StoreError};
 use parking_lot::Mutex;
 use rand::RngCore as _;
 use relay::{Allowed, Owner, OwnerId};
 use sha2::{Digest as _, Sha256};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
-use wire::token::{CreateToken, CreatedToken, TokenInfo};
+use wire::token::TokenInfo;
 
 const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 const RANDOM_CHARS: usize = 30;
@@ -23,6 +27,8 @@ const CHECK_CHARS: usize = 6;
 const CACHE: usize = 10_000;
 /// What a publisher is told whose token died.
 pub(crate) const REVOKED: &str = "the token was revoked or has expired";
+/// The scope of publishers.
+const PUBLISH: &str = "publish";
 /// `last_used` is kept to the minute.
 const LAST_USED_STEP_MS: u64 = 60_000;
 
@@ -39,7 +45,11 @@ impl Principal {
     /// As the relay knows owners.
     #[must_use]
     pub(crate) fn owner(&self) -> Owner {
-        Owner { id: OwnerId(self.info.user.clone()), label: self.info.user.clone() }
+        Owner {
+            id: OwnerId(self.info.user.clone()),
+            label: self.info.user.clone(),
+            groups: self.info.groups.clone(),
+        }
     }
 
     /// Whether the token has this very scope.
@@ -56,7 +66,9 @@ impl Principal {
         }
         let named = self.info.scopes.iter().filter_map(|s| s.strip_prefix("infer:"));
         let names: Vec<String> = named.map(str::to_ascii_lowercase).collect();
-        (!names.is_empty()).then_some(Allowed::Names(names))
+        // A publisher may always call what it publishes.
+        let own = self.has("publish").then(|| self.owner().id);
+        (own.is_some() || !names.is_empty()).then_some(Allowed::Some { names, own })
     }
 
     /// # Errors
@@ -69,15 +81,36 @@ impl Principal {
 /// The tokens in use, in front of the store.
 pub(crate) struct Tokens {
     store: Arc<dyn Store>,
-    cache: Mutex<HashMap<[u8; 32], Principal>>,
+    cache: Mutex<Cache>,
     used: Mutex<HashMap<String, u64>>,
 }
 
+#[derive(Default)]
+struct Cache {
+    known: HashMap<[u8; 32], Principal>,
+    /// The number of the latest revocation that has been seen to.
+    settled: u64,
+    /// Users who may have lost their last token to publish with.
+    publishers: BTreeSet<String>,
+    /// Users of whom everything was revoked.
+    users: BTreeSet<String>,
+}
+
+/// What follows from the tokens that have died.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Settled {
+    /// Users who have no token left to publish with.
+    pub(crate) owners: Vec<OwnerId>,
+    /// Users of whom everything was revoked.
+    pub(crate) users: Vec<String>,
+}
+
 impl Tokens {
-    /// Tokens of this store.
+    /// Tokens of this store, in which this was the latest revocation before anything was read.
     #[must_use]
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, cache: Mutex::default(), used: Mutex::default() }
+    pub(crate) fn new(store: Arc<dyn Store>, settled: u64) -> Self {
+        let cache = Cache { settled, ..Cache::default() };
+        Self { store, cache: Mutex::new(cache), used: Mutex::default() }
     }
 
     /// Whose token this is.
@@ -86,10 +119,10 @@ impl Tokens {
             return Err(ApiError::unauthorized("this is not a key of mcpd; check for a typo"));
         }
         let hash = hash(token);
-        let cached = self.cache.lock().get(&hash).cloned();
+        let cached = self.cache.lock().known.get(&hash).cloned();
         let found = match cached {
             Some(principal) => principal,
-            None => self.look_up(hash).await?,
+            None => self.look_up(hash, now).await?,
         };
         let info = &found.info;
         if info.revoked.is_some() || found.alive.is_cancelled() {
@@ -102,44 +135,54 @@ impl Tokens {
         Ok(found)
     }
 
-    async fn look_up(&self, hash: [u8; 32]) -> Result<Principal, ApiError> {
-        let Some(info) = self.store.token(&hash).await.map_err(ApiError::internal)? else {
-            return Err(ApiError::unauthorized("this key is not known here"));
-        };
-        let principal = Principal { info: Arc::new(info), alive: CancellationToken::new() };
-        let mut cache = self.cache.lock();
-        if cache.len() >= CACHE {
-            cache.retain(|_, p| Arc::strong_count(&p.info) > 1);
+    /// The token in the store; kept for later requests if it is valid.
+    async fn look_up(&self, hash: [u8; 32], now: u64) -> Result<Principal, ApiError> {
+        loop {
+            let settled = self.cache.lock().settled;
+            let Some(info) = self.store.token(&hash).await.map_err(ApiError::internal)? else {
+                return Err(ApiError::unauthorized("this key is not known here"));
+            };
+            let principal = Principal { info: Arc::new(info), alive: CancellationToken::new() };
+            if is_dead(&principal.info, now) {
+                return Ok(principal);
+            }
+            let mut cache = self.cache.lock();
+            if cache.settled != settled {
+                // It may have been revoked after it was read, and nobody would notice any more.
+                continue;
+            }
+            if cache.known.len() >= CACHE {
+                cache.known.retain(|_, p| Arc::strong_count(&p.info) > 1);
+            }
+            return Ok(cache.known.entry(hash).or_insert(principal).clone());
         }
-        Ok(cache.entry(hash).or_insert(principal).clone())
     }
 
-    /// Ends what the tokens that have died hold open, and returns those of their users who have no
-    /// other token to publish with.
+    /// Ends what the tokens that have died hold open, and says what else follows from it.
     ///
     /// # Errors
     /// The store's.
-    pub(crate) async fn settle(&self, now: u64) -> Result<Vec<OwnerId>, StoreError> {
-        let dead = self.store.dead_tokens(now).await?;
-        let mut died = Vec::new();
-        self.cache.lock().retain(|_, principal| {
-            let dies = dead.contains(&principal.info.id);
-            if dies {
-                principal.alive.cancel();
-                died.push(Arc::clone(&principal.info));
+    pub(crate) async fn settle(&self, now: u64) -> Result<Settled, StoreError> {
+        let settled = self.settled();
+        let revoked = self.store.revoked_since(settled).await?;
+        let publishers = self.cache.lock().bury(&revoked, now);
+        let mut owners = Vec::new();
+        for user in &publishers {
+            if !self.store.has_token(user, PUBLISH, now).await? {
+                owners.push(OwnerId(user.clone()));
             }
-            !dies
-        });
-        died.retain(|info| may_publish(info));
-        if died.is_empty() {
-            return Ok(Vec::new());
         }
-        let all = self.store.tokens().await?;
-        let left = |user: &str| {
-            all.iter().any(|t| t.user == user && may_publish(t) && !dead.contains(&t.id))
-        };
-        died.retain(|info| !left(&info.user));
-        Ok(died.iter().map(|info| OwnerId(info.user.clone())).collect())
+        // Only now: what a failure of the store has cut short is done the next time.
+        let mut cache = self.cache.lock();
+        cache.publishers.retain(|user| !publishers.contains(user));
+        let users = std::mem::take(&mut cache.users).into_iter().collect();
+        Ok(Settled { owners, users })
+    }
+
+    /// The number of the latest revocation that has been seen to.
+    #[must_use]
+    pub(crate) fn settled(&self) -> u64 {
+        self.cache.lock().settled
     }
 
     /// Writes down which tokens were used.
@@ -152,66 +195,36 @@ impl Tokens {
     }
 }
 
+impl Cache {
+    /// Cancels what has died, and says whose last token to publish with it may have been.
+    fn bury(&mut self, revoked: &Revoked, now: u64) -> BTreeSet<String> {
+        let ids: HashSet<&str> = revoked.tokens.iter().map(|info| info.id.as_str()).collect();
+        let mut died: Vec<Arc<TokenInfo>> = Vec::new();
+        self.known.retain(|_, principal| {
+            let dies = ids.contains(principal.info.id.as_str()) || is_dead(&principal.info, now);
+            if dies {
+                principal.alive.cancel();
+                died.push(Arc::clone(&principal.info));
+            }
+            !dies
+        });
+        let died = died.iter().map(Arc::as_ref).chain(&revoked.tokens);
+        let publishers = died.filter(|info| may_publish(info)).map(|info| info.user.clone());
+        self.publishers.extend(publishers);
+        self.users.extend(revoked.users.iter().cloned());
+        self.settled = self.settled.max(revoked.number);
+        self.publishers.clone()
+    }
+}
+
+/// Whether the token is good for nothing at this time.
+#[must_use]
+pub(crate) fn is_dead(token: &TokenInfo, now: u64) -> bool {
+    token.revoked.is_some() || token.expires.is_some_and(|at| at <= now)
+}
+
 fn may_publish(token: &TokenInfo) -> bool {
-    token.scopes.iter().any(|scope| scope == "publish")
-}
-
-/// Checks a wish for a token, makes it and stores its hash.
-///
-/// # Errors
-/// 400 for a bad wish; the store's failure.
-pub async fn create(
-    store: &dyn Store,
-    wish: &CreateToken,
-    now: u64,
-) -> Result<CreatedToken, ApiError> {
-    check(wish).map_err(|why| ApiError::invalid(why, None))?;
-    let kind = match wish.scopes.as_slice() {
-        [one] => one.split(':').next().unwrap_or("key"),
-        _ => "key",
-    };
-    let token = generate(kind);
-    let info = TokenInfo {
-        id: uuid::Uuid::now_v7().simple().to_string(),
-        user: wish.user.trim().to_owned(),
-        label: wish.label.clone().unwrap_or_default(),
-        scopes: wish.scopes.clone(),
-        groups: wish.groups.clone(),
-        created: now,
-        expires: wish.expires_in_seconds.map(|secs| now + secs.saturating_mul(1000)),
-        last_used: None,
-        revoked: None,
-    };
-    let stored = StoredToken { hash: hash(&token), info: info.clone() };
-    store.add_token(&stored).await.map_err(ApiError::internal)?;
-    Ok(CreatedToken { token, info })
-}
-
-/// Whether such a token can be made.
-///
-/// # Errors
-/// What is wrong with the wish.
-pub(crate) fn check(wish: &CreateToken) -> Result<(), String> {
-    if wish.user.trim().is_empty() {
-        return Err("`user` must name whom the token acts for".into());
-    }
-    if wish.scopes.is_empty() {
-        return Err("`scopes` must have at least one of infer, infer:<name>, publish, admin".into());
-    }
-    for scope in &wish.scopes {
-        match scope.split_once(':') {
-            Some(("infer", name)) => {
-                wire::names::normalise(name).map_err(|why| format!("scope {scope:?}: {why}"))?;
-            }
-            None if matches!(scope.as_str(), "infer" | "publish" | "admin") => {}
-            Some(_) | None => {
-                return Err(format!(
-                    "scope {scope:?} is not known; use infer, infer:<name>, publish or admin"
-                ));
-            }
-        }
-    }
-    Ok(())
+    token.scopes.iter().any(|scope| scope == PUBLISH)
 }
 
 fn generate(kind: &str) -> String {
@@ -258,8 +271,7 @@ fn hash(token: &str) -> [u8; 32] {
 
 #[cfg(test)]
 mod tests {
-    use super::{check, generate, is_well_formed};
-    use wire::token::CreateToken;
+    use super::{generate, is_well_formed};
 
     #[test]
     fn a_token_knows_its_own_typing_errors() {
@@ -272,20 +284,5 @@ mod tests {
             assert!(!is_well_formed(&typo), "{typo}");
         }
         assert!(!is_well_formed("") && !is_well_formed("sk-123") && !is_well_formed("mcp_é"));
-    }
-
-    #[test]
-    fn a_wish_with_an_unknown_scope_is_refused_by_its_name() {
-        let wish = |scope: &str| CreateToken {
-            user: "mia".into(),
-            scopes: vec![scope.into()],
-            ..CreateToken::default()
-        };
-        for good in ["infer", "infer:qwen3:8b", "publish", "admin"] {
-            assert_eq!(check(&wish(good)), Ok(()));
-        }
-        for bad in ["root", "publish:x", "infer:", "INFER"] {
-            assert!(check(&wish(bad)).unwrap_err().contains("scope"), "{bad}");
-        }
     }
 }

@@ -5,7 +5,7 @@ use crate::error::ApiError;
 use crate::state::App;
 use axum::Json;
 use axum::extract::{Path, State};
-use relay::LlmView;
+use relay::{Allowed, LlmView};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use wire::catalogue::{Catalogue, LlmInfo, Model, ModelList};
@@ -38,25 +38,28 @@ pub(crate) async fn llms(
     Ok(Json(Catalogue { llms: visible(&app, &principal) }))
 }
 
-/// `GET /api/v1/llms/:name`.
+/// `GET /api/v1/llms/:name`: the row of that name, or with `NAME@user` that user's.
 pub(crate) async fn llm(
     State(app): State<Arc<App>>,
     principal: Principal,
     Path(name): Path<String>,
 ) -> Result<Json<LlmInfo>, ApiError> {
     let rows = visible(&app, &principal);
-    let found = rows.iter().find(|row| row.name == name.to_ascii_lowercase()).cloned();
+    let (name, user) = relay::parse_wanted(&name);
+    let named = |row: &&LlmInfo| {
+        row.name.eq_ignore_ascii_case(name)
+            && user.is_none_or(|user| row.owner.eq_ignore_ascii_case(user))
+    };
+    let found = rows.iter().find(named).cloned();
     let names = || rows.iter().map(|row| row.name.clone()).collect::<Vec<_>>();
     found.map(Json).ok_or_else(|| ApiError::no_such_model(&names()))
 }
 
 /// Callers see what they may use, publishers their own, admins all.
 fn visible(app: &App, principal: &Principal) -> Vec<LlmInfo> {
-    let (allowed, owner) = (principal.allowed(), principal.owner().id);
+    let allowed = principal.allowed();
     let sees = |row: &LlmView| {
-        principal.has("admin")
-            || (principal.has("publish") && row.owner == owner)
-            || allowed.as_ref().is_some_and(|a| a.covers(&row.info.name, pool(&row.info)))
+        principal.has("admin") || allowed.as_ref().is_some_and(|allowed| covers(allowed, row))
     };
     let rows = app.driver.with(|relay, _, _| relay.catalogue());
     rows.into_iter().filter(sees).map(|row| row.info).collect()
@@ -66,21 +69,23 @@ fn usable(app: &App, principal: &Principal) -> Result<Vec<Model>, ApiError> {
     let Some(allowed) = principal.allowed() else {
         return Err(ApiError::forbidden("infer"));
     };
-    let rows = app.driver.with(|relay, _, _| relay.catalogue());
-    let mut models = BTreeMap::new();
-    for row in rows.iter().map(|row| &row.info).filter(|r| allowed.covers(&r.name, pool(r))) {
-        for id in std::iter::once(row.name.as_str()).chain(pool(row)) {
-            models.entry(id.to_owned()).or_insert_with(|| Model {
-                id: id.to_owned(),
-                object: "model".into(),
-                created: row.created / 1000,
-                owned_by: row.owner.clone(),
-            });
+    app.driver.with(|relay, _, _| {
+        let mut models = BTreeMap::new();
+        for row in relay.catalogue().iter().filter(|row| covers(&allowed, row)) {
+            for id in std::iter::once(row.info.name.as_str()).chain(row.info.pool.as_deref()) {
+                let owner = relay.name_owner(id).map_or(&row.info.owner, |owner| &owner.0);
+                models.entry(id.to_owned()).or_insert_with(|| Model {
+                    id: id.to_owned(),
+                    object: "model".into(),
+                    created: row.info.created / 1000,
+                    owned_by: owner.clone(),
+                });
+            }
         }
-    }
-    Ok(models.into_values().collect())
+        Ok(models.into_values().collect())
+    })
 }
 
-fn pool(row: &LlmInfo) -> Option<&str> {
-    row.pool.as_deref()
+fn covers(allowed: &Allowed, row: &LlmView) -> bool {
+    allowed.covers(&row.info.name, row.info.pool.as_deref(), &row.owner.0)
 }

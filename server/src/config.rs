@@ -128,14 +128,25 @@ impl Flags {
 }
 
 impl Config {
-    /// The database's file; its folder is made when it is missing.
+    /// The database's file.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.data_dir.join(DATABASE)
+    }
+
+    /// Makes the folder (0700) when it is missing.
     ///
     /// # Errors
     /// The folder cannot be made.
-    pub fn database(&self) -> anyhow::Result<PathBuf> {
-        std::fs::create_dir_all(&self.data_dir)
-            .with_context(|| format!("cannot make the folder {}", self.data_dir.display()))?;
-        Ok(self.data_dir.join(DATABASE))
+    pub fn make_folder(&self) -> anyhow::Result<()> {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&self.data_dir).with_context(|| {
+            let folder = self.data_dir.display();
+            format!("cannot make the data folder {folder}; give another one with --data-dir")
+        })
     }
 }
 

@@ -7,6 +7,7 @@
 pub(crate) mod answer;
 pub(crate) mod frames;
 mod perform;
+mod saving;
 
 use crate::limits;
 use crate::pipe;
@@ -17,7 +18,7 @@ pub(crate) use frames::Frame;
 use parking_lot::Mutex;
 use relay::{
     Actions, AnswerEnd, ChannelId, Failure, GoneReason, Ids, LlmId, Millis, Notice, OwnerId, Relay,
-    SessionId, SessionRefusal, Submit, SubmitRefusal, TaskId, Tombstone,
+    SessionId, SessionRefusal, Submit, SubmitRefusal, TaskId,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -73,7 +74,7 @@ struct Inner {
     kept: HashMap<TaskId, Kept>,
     dirty_llms: HashSet<LlmId>,
     dirty_sessions: HashSet<SessionId>,
-    tombstones: Vec<Tombstone>,
+    dirty_names: HashSet<String>,
 }
 
 /// See the module's page.
@@ -82,8 +83,10 @@ pub(crate) struct Driver {
     store: Arc<dyn Store>,
     saving: tokio::sync::Mutex<()>,
     clock: Clock,
-    /// Something may be due earlier than the timer thinks, or waits to be stored.
+    /// Something may be due earlier than the timer thinks.
     changed: Notify,
+    /// Something waits to be stored.
+    unsaved: Notify,
     sweep: Duration,
 }
 
@@ -188,7 +191,7 @@ impl Driver {
             kept: HashMap::new(),
             dirty_llms: HashSet::new(),
             dirty_sessions: HashSet::new(),
-            tombstones: Vec::new(),
+            dirty_names: HashSet::new(),
         };
         Ok(Arc::new(Self {
             inner: Mutex::new(inner),
@@ -196,6 +199,7 @@ impl Driver {
             saving: tokio::sync::Mutex::new(()),
             clock,
             changed: Notify::new(),
+            unsaved: Notify::new(),
             sweep,
         }))
     }
@@ -225,8 +229,11 @@ impl Driver {
             (Some(_), None) => false,
         };
         drop(inner);
-        if earlier || saves {
+        if earlier {
             self.changed.notify_one();
+        }
+        if saves {
+            self.unsaved.notify_one();
         }
         reply
     }
@@ -317,8 +324,8 @@ impl Driver {
     /// The answer's first byte is there: the point of no return. Its head goes to the caller, and
     /// the request's body is not needed any more.
     pub(crate) fn begin_answer(&self, task: TaskId, head: AnswerHead, reader: pipe::Reader) {
-        self.event(|inner, _, _| {
-            inner.relay.first_byte(task);
+        self.event(|inner, _, out| {
+            inner.relay.first_byte(task, out);
             if let Some(kept) = inner.kept.get_mut(&task) {
                 kept.request = None;
                 let _ = kept.upload.events.try_send(CallerEvent::Answer(head, reader));
@@ -345,24 +352,8 @@ impl Driver {
         self.inner.lock().kept.get(&task)?.request.clone()
     }
 
-    /// Writes what has changed to the store. A failed write is tried again with the next one.
-    ///
-    /// # Errors
-    /// The store's.
-    pub(crate) async fn save(&self) -> Result<(), StoreError> {
-        let _one_at_a_time = self.saving.lock().await;
-        let changes = self.inner.lock().take_changes();
-        if changes.is_empty() {
-            return Ok(());
-        }
-        let saved = self.store.apply(&changes).await;
-        if saved.is_err() {
-            self.inner.lock().put_back(changes);
-        }
-        saved
-    }
-
-    /// Drives time: deadlines, sweeps, saves. Ends when `stop` is cancelled.
+    /// Drives time: deadlines and sweeps. Ends when `stop` is cancelled. Nothing here waits for the
+    /// database: see [`Self::save_changes`].
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken) {
         let mut sweep = tokio::time::interval(self.sweep);
         sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -370,17 +361,11 @@ impl Driver {
             let next = self.inner.lock().relay.next_tick();
             let due = next.map(|at| self.clock.instant(at));
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = stop.cancelled() => return,
                 () = sleep_until(due) => self.with(|relay, now, out| relay.tick(now, out)),
                 _ = sweep.tick() => self.with(|relay, now, out| relay.sweep(now, out)),
                 () = self.changed.notified() => {}
             }
-            if let Err(error) = self.save().await {
-                tracing::warn!(%error, "the catalogue could not be written down; trying again");
-            }
-        }
-        if let Err(error) = self.save().await {
-            tracing::warn!(%error, "the catalogue could not be written down");
         }
     }
 }

@@ -65,6 +65,17 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, code::NOT_FOUND, message)
     }
 
+    /// 404 for a path that mcpd does not have.
+    #[must_use]
+    pub fn no_such_endpoint(method: &str, path: &str) -> Self {
+        let path: String = path.chars().take(wire::limits::TEXT).collect();
+        let message = format!(
+            "there is no such endpoint here: {method} {path}; {} lists those that there are",
+            wire::paths::OPENAPI
+        );
+        Self::new(StatusCode::NOT_FOUND, code::NO_SUCH_ENDPOINT, message)
+    }
+
     /// 503 while the server drains.
     #[must_use]
     pub fn shutting_down() -> Self {

@@ -53,7 +53,7 @@ pub(crate) async fn infer(
     body: Body,
 ) -> Result<Response, ApiError> {
     let Some(name) = path.strip_suffix("/infer") else {
-        return Err(ApiError::not_found("there is no such endpoint"));
+        return Err(ApiError::no_such_endpoint("POST", &format!("{}/{path}", wire::paths::LLMS)));
     };
     let call = Call::new(app, principal, connection, "/v1/chat/completions", &headers)?;
     let (head, body) = call.read(body, Some(name)).await?;
@@ -116,7 +116,13 @@ impl Call {
     }
 
     fn submit(&self, name: String, streaming: bool) -> Submit {
-        Submit { name, allowed: self.allowed.clone(), streaming, notices: self.notices }
+        Submit {
+            name,
+            key: self.principal.info.id.clone(),
+            allowed: self.allowed.clone(),
+            streaming,
+            notices: self.notices,
+        }
     }
 
     async fn relay(self, name: String, streaming: bool, body: Bytes) -> Result<Response, ApiError> {

@@ -76,10 +76,25 @@ pub const DRAIN: Duration = Duration::from_secs(30);
 pub const CLOSE: Duration = Duration::from_secs(3);
 /// Pairing codes that wait to be used.
 pub const PAIRINGS: usize = 1_000;
-/// Wrong pairing codes within [`PAIRING_WINDOW`], over all callers; then nobody may try for a while.
-pub const PAIRING_TRIES: usize = 20;
-/// See [`PAIRING_TRIES`].
-pub const PAIRING_WINDOW: Duration = Duration::from_secs(60);
+/// Pairing codes of one admin that wait to be used.
+pub const PAIRINGS_PER_MAKER: usize = 50;
+/// A wrong pairing code is answered after this long: its connection can try four in a second.
+pub const PAIRING_WRONG: Duration = Duration::from_millis(250);
+/// Scopes of one token.
+pub const SCOPES: usize = 64;
+/// The longest life of a token that expires, in seconds: a hundred years.
+pub const TOKEN_SECONDS: u64 = 100 * 365 * 86_400;
+/// A dead token is deleted from the database this long after its death, in milliseconds.
+pub const DEAD_TOKEN_MS: u64 = 30 * 86_400_000;
+/// How often dead tokens are deleted, for the first time after so long: a clock that was wrong at the
+/// machine's start is right by then.
+pub const TOKEN_SWEEP: Duration = Duration::from_secs(3600);
+/// Dead tokens that are deleted in one statement, so that other writers get between.
+pub const TOKEN_SWEEP_STEP: u32 = 1_000;
+/// Pause after a failed write of the catalogue.
+pub const SAVE_AGAIN: Duration = Duration::from_secs(1);
+/// Log lines that may wait for a slow reader of stderr; further ones are dropped.
+pub const LOG_LINES: usize = 16_384;
 /// How often revoked tokens are looked for.
 pub const TOKEN_CHECK: Duration = Duration::from_millis(500);
 /// How often uses of tokens are written down.

@@ -32,6 +32,7 @@ pub(crate) struct Route {
     takes: Option<(&'static str, RefOr<Schema>)>,
     answers: Vec<(u16, Option<RefOr<Schema>>)>,
     headers: Vec<&'static str>,
+    queries: Vec<&'static str>,
     schemas: Vec<(String, RefOr<Schema>)>,
 }
 
@@ -60,6 +61,7 @@ macro_rules! method {
 impl Route {
     method!(get, GET, Get);
     method!(post, POST, Post);
+    method!(put, PUT, Put);
     method!(delete, DELETE, Delete);
 
     fn new(path: Cow<'static, str>, method: HttpMethod, handler: MethodRouter<Arc<App>>) -> Self {
@@ -73,6 +75,7 @@ impl Route {
             takes: None,
             answers: Vec::new(),
             headers: Vec::new(),
+            queries: Vec::new(),
             schemas: Vec::new(),
         }
     }
@@ -127,6 +130,11 @@ impl Route {
         Self { headers: headers.to_vec(), ..self }
     }
 
+    /// These parameters of the query say more.
+    pub(crate) fn queries(self, queries: &[&'static str]) -> Self {
+        Self { queries: queries.to_vec(), ..self }
+    }
+
     fn schema<T: ToSchema>(&mut self) -> RefOr<Schema> {
         self.schemas.push((T::name().into_owned(), T::schema()));
         T::schemas(&mut self.schemas);
@@ -147,8 +155,10 @@ impl Route {
             let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path);
             operation = operation.parameter(parameter.required(Required::True).schema(text()));
         }
-        for name in &self.headers {
-            let parameter = ParameterBuilder::new().name(*name).parameter_in(ParameterIn::Header);
+        let headers = self.headers.iter().map(|name| (name, ParameterIn::Header));
+        let queries = self.queries.iter().map(|name| (name, ParameterIn::Query));
+        for (name, place) in headers.chain(queries) {
+            let parameter = ParameterBuilder::new().name(*name).parameter_in(place);
             operation = operation.parameter(parameter.required(Required::False).schema(text()));
         }
         if let Some((kind, schema)) = &self.takes {

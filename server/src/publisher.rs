@@ -64,8 +64,8 @@ fn tell(registered: &Registered, actions: &Actions) {
         tracing::debug!(llm = llm.name, "a model is published");
     }
     for action in actions {
-        if let Action::SaveTombstone(stone) = action {
-            tracing::debug!(llm = stone.name, "a model is withdrawn");
+        if let Action::Withdrawn { name } = action {
+            tracing::debug!(llm = name, "a model is withdrawn");
         }
     }
 }
@@ -302,9 +302,13 @@ impl From<RegisterRefusal> for ApiError {
     fn from(refusal: RegisterRefusal) -> Self {
         let message = refusal.to_string();
         match refusal {
-            RegisterRefusal::Invalid(_) => Self::invalid(message, Some("initialStatus")),
+            RegisterRefusal::Invalid(_) => Self::invalid(message, None),
             RegisterRefusal::SessionConflict => {
                 Self::new(StatusCode::CONFLICT, code::SESSION_CONFLICT, message)
+            }
+            RegisterRefusal::TooManySessions(_) => {
+                let error = Self::new(StatusCode::TOO_MANY_REQUESTS, code::RATE_LIMITED, message);
+                Self { retry_after: Some(60), ..error }
             }
             RegisterRefusal::Draining => Self::shutting_down(),
         }

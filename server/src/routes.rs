@@ -2,10 +2,13 @@
 
 use crate::openapi::Route;
 use crate::publisher::answer;
-use crate::{admin, catalogue, inference, pairing, publisher};
+use crate::{admin, catalogue, inference, names, pairing, publisher};
 use wire::catalogue::{Catalogue, LlmInfo, Model, ModelList};
+use wire::names::{NameInfo, NameList, ShareName};
 use wire::publisher::{Heartbeat, HeartbeatReply, Register, Registered, TaskResult};
-use wire::token::{CreateToken, CreatedToken, Pair, Pairing, TokenList};
+use wire::token::{
+    CreateToken, CreatedToken, Pair, Pairing, PairingList, RevokedTokens, TokenList,
+};
 use wire::{headers, paths};
 
 /// All of them.
@@ -13,8 +16,8 @@ pub(crate) fn all() -> Vec<Route> {
     [of_publishers(), of_callers(), of_admins(), probes()].into_iter().flatten().collect()
 }
 
-/// Scopes of callers; `infer:<name>` is for one model.
-const INFER: &[&str] = &["infer", "infer:<name>"];
+/// Scopes of callers; `infer:<name>` is for one model, `publish` for what its user publishes.
+const INFER: &[&str] = &["infer", "infer:<name>", "publish"];
 
 fn of_publishers() -> Vec<Route> {
     let task = |end: &str| format!("{}/{{id}}/{end}", paths::TASK_PREFIX);
@@ -86,11 +89,17 @@ fn of_callers() -> Vec<Route> {
 }
 
 fn of_admins() -> Vec<Route> {
+    [of_tokens(), of_pairings(), of_names()].into_iter().flatten().collect()
+}
+
+fn of_tokens() -> Vec<Route> {
     vec![
         Route::get(paths::TOKENS, admin::list)
-            .says("All keys, without their text")
+            .says("Keys, newest first, without their text")
             .needs(&["admin"])
-            .answers::<TokenList>(200),
+            .queries(&["user", "after", "limit"])
+            .answers::<TokenList>(200)
+            .may(&[400]),
         Route::post(paths::TOKENS, admin::create)
             .says("Make a key")
             .needs(&["admin"])
@@ -101,18 +110,58 @@ fn of_admins() -> Vec<Route> {
             .says("Take a key away")
             .needs(&["admin"])
             .may(&[204, 404]),
+        Route::delete(paths::TOKENS, admin::revoke_user)
+            .says("Take all keys of a user away, and the pairing codes for that user")
+            .needs(&["admin"])
+            .queries(&["user"])
+            .answers::<RevokedTokens>(200)
+            .may(&[400, 404]),
+    ]
+}
+
+fn of_pairings() -> Vec<Route> {
+    vec![
+        Route::get(paths::PAIRINGS, pairing::list)
+            .says("The codes that wait to become keys, without the codes themselves")
+            .needs(&["admin"])
+            .answers::<PairingList>(200),
         Route::post(paths::PAIRINGS, pairing::create)
             .says("Make a code that becomes a key")
             .needs(&["admin"])
             .takes::<CreateToken>()
             .answers::<Pairing>(201)
             .may(&[400, 413, 429]),
+        Route::delete("/api/v1/pairings/{id}", pairing::remove)
+            .says("Take a code back")
+            .needs(&["admin"])
+            .may(&[204, 404]),
         Route::post(paths::PAIR, pairing::redeem)
             .says("Turn a code into its key, once")
             .open()
             .takes::<Pair>()
             .answers::<CreatedToken>(201)
             .may(&[400, 404, 413, 429]),
+    ]
+}
+
+fn of_names() -> Vec<Route> {
+    vec![
+        Route::get(paths::NAMES, names::list)
+            .says("Whose each name is, and who may serve it: all, or a publisher's own")
+            .needs(&["admin", "publish"])
+            .answers::<NameList>(200),
+        // names may contain slashes: the end `/share` is looked for in the handler
+        Route::put("/api/v1/names/{*name}", names::share)
+            .shown_as("/api/v1/names/{name}/share")
+            .says("Share a name with users and groups, beside its owner")
+            .needs(&["admin"])
+            .takes::<ShareName>()
+            .answers::<NameInfo>(200)
+            .may(&[400, 404, 413]),
+        Route::delete("/api/v1/names/{*name}", names::free)
+            .says("Take a name from its owner")
+            .needs(&["admin"])
+            .may(&[204, 404]),
     ]
 }
 

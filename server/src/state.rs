@@ -3,8 +3,10 @@
 use crate::auth::{self, Tokens};
 use crate::body::Pace;
 use crate::body::budget::Budget;
+use crate::clock::WallClock;
 use crate::config::Serving;
 use crate::driver::Driver;
+use crate::limits;
 use crate::pairing::codes::Pairings;
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
@@ -18,6 +20,8 @@ pub(crate) struct App {
     pub(crate) driver: Arc<Driver>,
     /// Tokens.
     pub(crate) tokens: Tokens,
+    /// The time that tokens live by.
+    pub(crate) clock: WallClock,
     /// Codes that become tokens.
     pub(crate) pairings: Pairings,
     /// The database.
@@ -80,10 +84,17 @@ impl Times {
 impl App {
     /// The state around a driver and its store.
     #[must_use]
-    pub(crate) fn new(driver: Arc<Driver>, store: Arc<dyn Store>, serving: &Serving) -> Arc<Self> {
+    pub(crate) fn new(
+        driver: Arc<Driver>,
+        store: Arc<dyn Store>,
+        tokens: Tokens,
+        clock: WallClock,
+        serving: &Serving,
+    ) -> Arc<Self> {
         Arc::new(Self {
             driver,
-            tokens: Tokens::new(Arc::clone(&store)),
+            tokens,
+            clock,
             pairings: Pairings::default(),
             store,
             times: Times::scaled(serving.time_scale),
@@ -99,15 +110,39 @@ impl App {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Ends what tokens that have died hold open.
+    /// Ends what tokens that have died hold open, and voids what was made for their users.
     ///
     /// # Errors
     /// The store's.
     pub(crate) async fn settle_tokens(&self) -> Result<(), StoreError> {
-        let now = self.driver.now();
-        for owner in self.tokens.settle(now).await? {
+        let settled = self.tokens.settle(self.clock.now()).await?;
+        for user in &settled.users {
+            self.pairings.remove_user(user);
+        }
+        for owner in &settled.owners {
             let reason = auth::REVOKED;
-            self.driver.with(|relay, now, out| relay.revoke_owner(&owner, reason, now, out));
+            self.driver.with(|relay, now, out| relay.revoke_owner(owner, reason, now, out));
+        }
+        Ok(())
+    }
+
+    /// Deletes tokens that have been dead for long.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn delete_dead_tokens(&self) -> Result<(), StoreError> {
+        let by = self.clock.now().saturating_sub(limits::DEAD_TOKEN_MS);
+        let mut deleted = 0;
+        loop {
+            let settled = self.tokens.settled();
+            let step = self.store.delete_dead(by, limits::TOKEN_SWEEP_STEP, settled).await?;
+            deleted += step;
+            if step < u64::from(limits::TOKEN_SWEEP_STEP) {
+                break;
+            }
+        }
+        if deleted > 0 {
+            tracing::info!(tokens = deleted, "tokens that died a month ago were deleted");
         }
         Ok(())
     }
@@ -116,5 +151,52 @@ impl App {
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
         self.driver.with(|relay, now, out| relay.drain(now, out));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::App;
+    use crate::auth::{self, Tokens};
+    use crate::clock::WallClock;
+    use crate::config::Serving;
+    use crate::driver::Driver;
+    use crate::limits::DEAD_TOKEN_MS;
+    use crate::store::sqlite::SqliteStore;
+    use crate::store::{Store, TokenQuery};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use wire::token::CreateToken;
+
+    #[tokio::test]
+    async fn a_dead_token_is_deleted_a_month_after_its_end_and_a_living_one_never() {
+        let dir = tempfile::tempdir().unwrap();
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&dir.path().join("mcpd.db")).await.unwrap());
+        let time = Arc::new(AtomicU64::new(0));
+        let shows = Arc::clone(&time);
+        let clock = WallClock::new(move || shows.load(Ordering::Relaxed));
+        let driver = Driver::new(Arc::clone(&store), relay::Limits::default()).await.unwrap();
+        let tokens = Tokens::new(Arc::clone(&store), 0);
+        let app = App::new(driver, Arc::clone(&store), tokens, clock, &Serving::default());
+        for (user, expires_in_seconds) in [("ever", None), ("short", Some(1)), ("gone", None)] {
+            let (user, scopes) = (user.to_owned(), vec!["infer".to_owned()]);
+            let wish = CreateToken { user, scopes, expires_in_seconds, ..CreateToken::default() };
+            auth::create(store.as_ref(), &wish, 0).await.unwrap();
+        }
+        store.revoke_user("gone", 5_000).await.unwrap();
+        let left = async |at: u64| {
+            time.store(at, Ordering::Relaxed);
+            app.settle_tokens().await.unwrap();
+            app.delete_dead_tokens().await.unwrap();
+            let all = TokenQuery { most: 9, ..TokenQuery::default() };
+            let tokens = store.tokens(&all).await.unwrap();
+            tokens.into_iter().map(|token| token.user).collect::<Vec<_>>()
+        };
+        assert_eq!(left(DEAD_TOKEN_MS + 999).await, ["gone", "short", "ever"]);
+        assert_eq!(left(DEAD_TOKEN_MS + 1_000).await, ["gone", "ever"]);
+        assert_eq!(left(DEAD_TOKEN_MS + 5_000).await, ["ever"]);
+        assert_eq!(left(u64::MAX).await, ["ever"]);
+        assert_eq!(store.last_revocation().await.unwrap(), 0, "nor what told of the revocation");
     }
 }

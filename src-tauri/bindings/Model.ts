@@ -26,6 +26,22 @@ state: string,
  */
 trouble: string | null, 
 /**
+ * Its name belongs to another user: a free one, to publish it under instead.
+ */
+suggestion: string | null, 
+/**
+ * Users who would like to publish under its name too.
+ */
+requests: Array<string>, 
+/**
+ * With whom its name is shared: `<user>`, `group:<group>` or `*`.
+ */
+sharedWith: Array<string>, 
+/**
+ * The backend's own model id.
+ */
+asks: string, 
+/**
  * The backend, in words.
  */
 backend: string, 

@@ -15,4 +15,8 @@ connection: boolean,
 /**
  * A wake failed.
  */
-wake: boolean, };
+wake: boolean, 
+/**
+ * Another user would like to publish under a name of this owner.
+ */
+requests: boolean, };

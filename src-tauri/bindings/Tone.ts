@@ -3,4 +3,4 @@
 /**
  * How a state is meant.
  */
-export type Tone = "off" | "pending" | "good" | "busy" | "asleep" | "bad";
+export type Tone = "off" | "pending" | "good" | "busy" | "asleep" | "taken" | "bad";

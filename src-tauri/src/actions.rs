@@ -3,11 +3,11 @@
 use crate::app::{self, App};
 use crate::limits::PAUSE;
 use crate::menu::{Action, Pause};
-use crate::page::Page;
+use crate::page::{Page, Place};
 use jiff::{Timestamp, Zoned};
+use registrar::config::Config;
 use registrar::config::edit::Edit;
 use registrar::config::settings::PausedUntil;
-use registrar::config::{self, Config, file};
 use registrar::hold::{self, HoldReason};
 use serde_json::{Value, json};
 use tauri::{AppHandle, Manager};
@@ -18,7 +18,9 @@ pub(crate) fn act(app: &AppHandle, action: Action) {
     let state = app.state::<App>();
     match action {
         Action::OpenSettings => state.opener.show(app, None),
-        Action::OpenActivity => state.opener.show(app, Some(Page::Activity)),
+        Action::OpenActivity => state.opener.show(app, Some(Page::Activity.into())),
+        Action::OpenModels => state.opener.show(app, Some(Page::Models.into())),
+        Action::OpenModel(name) => state.opener.show(app, Some(Place::of_model(name))),
         Action::CopyUrl => copy_url(app),
         Action::Quit => app::quit(app),
         Action::TogglePublishing => click(app, |config| {
@@ -31,6 +33,7 @@ pub(crate) fn act(app: &AppHandle, action: Action) {
             let on = !config.provider(&name).is_some_and(|provider| provider.publish);
             Edit::SetPublish { name, on }
         }),
+        Action::PublishAs { name, new } => click(app, |_| Edit::PublishAs { name, new }),
     }
 }
 
@@ -54,11 +57,7 @@ fn click(app: &AppHandle, edit: impl FnOnce(&Config) -> Edit + Send + 'static) {
     let app = app.clone();
     tauri::async_runtime::spawn(async move {
         let state = app.state::<App>();
-        let text = file::read(&state.home.config()).unwrap_or_default();
-        // A broken file is refused by the edit, with its reason.
-        let config =
-            config::parse(&text).map_or_else(|_| state.config(), |read| read.config.into());
-        state.click(edit(&config)).await;
+        state.click(edit).await;
     });
 }
 

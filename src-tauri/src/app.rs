@@ -156,10 +156,10 @@ impl App {
         self.view.borrow().clone()
     }
 
-    /// Edits the file for a click. The reason of a refusal is in the view; the menu only has to
-    /// forget its own check mark.
-    pub(crate) async fn click(&self, edit: Edit) {
-        let refused = edits::edit(&self.home, edit).await.err();
+    /// Edits the file for a click, as `decide` finds right for what it says at that moment. The reason
+    /// of a refusal is in the view; the menu only has to forget its own check mark.
+    pub(crate) async fn click(&self, decide: impl FnOnce(&Config) -> Edit + Send + 'static) {
+        let refused = edits::edit_decided(&self.home, self.config(), decide).await.err();
         if refused.is_some() {
             self.repaint.notify_one();
         }

@@ -59,7 +59,7 @@ fn follow_clicks(app: &AppHandle) {
         let number = action.notification().map(|notification| notification.id());
         let page = number.and_then(|number| Page::ALL.get(usize::try_from(number).ok()?));
         let page = page.copied().unwrap_or(Page::Overview);
-        window.state::<App>().opener.show(&window, Some(page));
+        window.state::<App>().opener.show(&window, Some(page.into()));
     });
     if let Err(error) = followed {
         tracing::debug!(%error, "clicks on notifications are not followed");

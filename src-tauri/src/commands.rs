@@ -5,6 +5,7 @@ pub(crate) mod account;
 pub(crate) mod diagnostics;
 pub(crate) mod machine;
 pub(crate) mod models;
+pub(crate) mod names;
 
 use crate::actions::paused;
 use crate::limits::FIELD_CHARS_MAX;

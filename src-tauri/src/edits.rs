@@ -2,16 +2,27 @@
 
 use crate::confirm;
 use crate::words::say;
-use registrar::config;
 use registrar::config::edit::{self, Edit};
 use registrar::config::file::{self, Change};
+use registrar::config::{self, Config};
 use registrar::home::Home;
+use std::sync::Arc;
 use tauri::AppHandle;
 
 /// Edits the file.
 pub(crate) async fn edit(home: &Home, edit: Edit) -> Result<Change, String> {
     let home = home.clone();
     on_a_thread(move || file::apply(&home, &edit)).await
+}
+
+/// Edits the file as `decide` finds right for what it says at that moment.
+pub(crate) async fn edit_decided(
+    home: &Home,
+    last_good: Arc<Config>,
+    decide: impl FnOnce(&Config) -> Edit + Send + 'static,
+) -> Result<Change, String> {
+    let home = home.clone();
+    on_a_thread(move || file::decide(&home, &last_good, decide)).await
 }
 
 /// Edits the file for the page. A command that was not in the file before needs the person's word by

@@ -4,38 +4,40 @@
 use crate::limits::ASKED_EVERY;
 use registrar::hints::Hints;
 use registrar::home::Home;
-use std::fs::{File, TryLockError};
+use registrar::lock::{self, Lock};
+use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
 /// Held by the one tray app of this folder.
 pub(crate) struct Instance {
-    _lock: File,
+    _lock: Lock,
     show: PathBuf,
 }
 
 /// This process is the one; or `None` when there is another, which has been asked to show itself.
 pub(crate) fn claim(home: &Home) -> io::Result<Option<Instance>> {
     let show = home.dir().join("tray.show");
-    let lock = File::options().create(true).append(true).open(home.dir().join("tray.lock"))?;
-    match lock.try_lock() {
-        Ok(()) => {
+    match lock::try_lock(&lock_file(home))? {
+        Some(lock) => {
             let _ = std::fs::remove_file(&show);
             Ok(Some(Instance { _lock: lock, show }))
         }
-        Err(TryLockError::WouldBlock) => {
+        None => {
             File::create(&show)?;
             Ok(None)
         }
-        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
 /// Whether a tray app runs in this folder.
 pub(crate) fn is_running(home: &Home) -> bool {
-    let lock = File::options().create(true).append(true).open(home.dir().join("tray.lock"));
     // Taken and let go at once when nobody has it.
-    lock.is_ok_and(|lock| matches!(lock.try_lock(), Err(TryLockError::WouldBlock)))
+    lock::try_lock(&lock_file(home)).is_ok_and(|lock| lock.is_none())
+}
+
+fn lock_file(home: &Home) -> PathBuf {
+    home.dir().join("tray.lock")
 }
 
 impl Instance {

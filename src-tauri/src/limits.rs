@@ -27,6 +27,12 @@ pub(crate) const MENU_MODELS_MAX: usize = 10;
 /// Characters of one menu line; panels do not wrap.
 pub(crate) const MENU_LINE_CHARS_MAX: usize = 90;
 
+/// Requests for a name with a line of their own in the menu.
+pub(crate) const MENU_REQUESTS_MAX: usize = 3;
+
+/// Requests for a name that are remembered as told; the oldest is forgotten.
+pub(crate) const TOLD_REQUESTS_MAX: usize = 200;
+
 /// Running requests with a line of their own in the menu.
 pub(crate) const MENU_RUNNING_MAX: usize = 3;
 

@@ -25,7 +25,7 @@ mod words;
 use instance::Instance;
 use menu::Action;
 use opener::Opener;
-use page::Page;
+use page::Place;
 use registrar::home::Home;
 use registrar::logging::{self, Level};
 use std::process::ExitCode;
@@ -52,9 +52,9 @@ fn main() -> ExitCode {
         Err(error) => return refuse(&error.to_string()),
     };
     if is_window {
-        let page = arguments.get(1).and_then(|name| Page::named(name));
+        let place = arguments.get(1).and_then(|text| Place::of_text(text));
         let level = logging::to_files(&home);
-        return ended(window::run(home, page, level));
+        return ended(window::run(home, place, level));
     }
     let instance = match instance::claim(&home) {
         Ok(Some(instance)) => instance,

@@ -1,6 +1,6 @@
 //! The tray's menu as data: a pure function from the view. [`crate::tray`] paints it.
 
-use crate::limits::{MENU_LINE_CHARS_MAX, MENU_MODELS_MAX, MENU_RUNNING_MAX};
+use crate::limits::{MENU_LINE_CHARS_MAX, MENU_MODELS_MAX, MENU_REQUESTS_MAX, MENU_RUNNING_MAX};
 use crate::view::{Mark, Model, Running, View};
 use crate::words::{say, say_with};
 
@@ -64,6 +64,10 @@ pub(crate) enum Action {
     OpenSettings,
     /// Show who used the models.
     OpenActivity,
+    /// Show the models.
+    OpenModels,
+    /// Show this model.
+    OpenModel(String),
     /// Put the base URL for callers into the clipboard.
     CopyUrl,
     /// Say goodbye and end.
@@ -74,6 +78,13 @@ pub(crate) enum Action {
     Pause(Pause),
     /// Flip the publish switch of this model.
     Toggle(String),
+    /// Publish this model under another name.
+    PublishAs {
+        /// As it is called now.
+        name: String,
+        /// As it is to be called.
+        new: String,
+    },
 }
 
 /// How long a pause lasts.
@@ -93,6 +104,7 @@ pub(crate) enum Pause {
 const PLAIN: &[(&str, Action)] = &[
     ("open", Action::OpenSettings),
     ("activity", Action::OpenActivity),
+    ("models", Action::OpenModels),
     ("copy-url", Action::CopyUrl),
     ("quit", Action::Quit),
     ("publishing", Action::TogglePublishing),
@@ -102,21 +114,36 @@ const PLAIN: &[(&str, Action)] = &[
 ];
 /// Begins the identifier of a model's switch.
 const TOGGLE: &str = "publish:";
+/// Begins the identifier of a line that opens a model's page.
+const MODEL: &str = "model:";
+/// Begins the identifier of a line that publishes a model under another name; both names follow, with
+/// a space, which no name has.
+const PUBLISH_AS: &str = "publish-as:";
 
 impl Action {
     /// The identifier that the platform's menu carries.
     pub(crate) fn id(&self) -> String {
-        if let Self::Toggle(name) = self {
-            return format!("{TOGGLE}{name}");
+        match self {
+            Self::Toggle(name) => format!("{TOGGLE}{name}"),
+            Self::OpenModel(name) => format!("{MODEL}{name}"),
+            Self::PublishAs { name, new } => format!("{PUBLISH_AS}{name} {new}"),
+            plain => {
+                let found = PLAIN.iter().find(|(_, action)| action == plain);
+                found.map(|(id, _)| (*id).to_owned()).unwrap_or_default()
+            }
         }
-        let plain = PLAIN.iter().find(|(_, action)| action == self);
-        plain.map(|(id, _)| (*id).to_owned()).unwrap_or_default()
     }
 
     /// The action behind an identifier; none for lines that do nothing.
     pub(crate) fn from_id(id: &str) -> Option<Self> {
         if let Some(name) = id.strip_prefix(TOGGLE) {
             return Some(Self::Toggle(name.into()));
+        }
+        if let Some(name) = id.strip_prefix(MODEL) {
+            return Some(Self::OpenModel(name.into()));
+        }
+        if let Some((name, new)) = id.strip_prefix(PUBLISH_AS).and_then(|id| id.split_once(' ')) {
+            return Some(Self::PublishAs { name: name.into(), new: new.into() });
         }
         PLAIN.iter().find(|(plain, _)| *plain == id).map(|(_, action)| action.clone())
     }
@@ -135,6 +162,7 @@ pub(crate) fn menu(view: &View) -> Menu {
     items.extend(model_items(&view.models));
     items.push(pause());
     items.push(Item::Separator);
+    items.extend(request_items(&view.models));
     items.extend(running_items(&view.running));
     items.push(button(Action::OpenSettings, say("tray.open")));
     if view.call_url.is_some() {
@@ -150,11 +178,21 @@ fn model_items(models: &[Model]) -> Vec<Item> {
     if models.is_empty() {
         return vec![Item::Words(say("tray.noModels"))];
     }
-    let mut items: Vec<Item> = models.iter().take(MENU_MODELS_MAX).map(switch).collect();
+    let mut items: Vec<Item> = models.iter().take(MENU_MODELS_MAX).flat_map(lines_of).collect();
     if let Some(more) = models.len().checked_sub(MENU_MODELS_MAX).filter(|more| *more > 0) {
         items.push(button(Action::OpenSettings, say_with("tray.more", &[("count", &more)])));
     }
     items
+}
+
+/// Its switch, and the way out when its name is taken.
+fn lines_of(model: &Model) -> Vec<Item> {
+    let mut lines = vec![switch(model)];
+    lines.extend(model.suggestion.as_ref().map(|new| {
+        let action = Action::PublishAs { name: model.name.clone(), new: new.clone() };
+        button(action, line(&say_with("tray.publishAs", &[("name", new)])))
+    }));
+    lines
 }
 
 fn switch(model: &Model) -> Item {
@@ -180,6 +218,25 @@ fn pause() -> Item {
     ];
     let items = items.map(|(pause, label)| button(Action::Pause(pause), label)).to_vec();
     Item::More { label: say("tray.pause"), items }
+}
+
+/// Who would like to publish under a name of ours.
+fn request_items(models: &[Model]) -> Vec<Item> {
+    let asking =
+        models.iter().flat_map(|model| model.requests.iter().map(move |user| (user, model)));
+    let words = |(user, model): (&String, &Model)| {
+        let values: [(&str, &dyn std::fmt::Display); 2] = [("user", user), ("model", &model.name)];
+        let label = line(&say_with("tray.request", &values));
+        button(Action::OpenModel(model.name.clone()), label)
+    };
+    let mut items: Vec<Item> = asking.clone().take(MENU_REQUESTS_MAX).map(words).collect();
+    if let Some(more) = asking.count().checked_sub(MENU_REQUESTS_MAX).filter(|more| *more > 0) {
+        items.push(button(Action::OpenModels, say_with("tray.more", &[("count", &more)])));
+    }
+    if !items.is_empty() {
+        items.push(Item::Separator);
+    }
+    items
 }
 
 /// Who uses the machine now.

@@ -2,7 +2,7 @@
 //! its memory goes when it is closed, and nothing that happens to it ends the publishing.
 
 use crate::app::{self, App};
-use crate::page::Page;
+use crate::page::Place;
 use crate::window;
 use parking_lot::Mutex;
 use registrar::home::Home;
@@ -29,23 +29,23 @@ impl Opener {
         Self { home, without_gl, running: Mutex::default() }
     }
 
-    /// Brings the window to the front, at this page if one is meant; starts it if there is none.
-    pub(crate) fn show(&self, app: &AppHandle, page: Option<Page>) {
+    /// Brings the window to the front, at this place if one is meant; starts it if there is none.
+    pub(crate) fn show(&self, app: &AppHandle, place: Option<Place>) {
         let mut running = self.running.lock();
         if running.as_ref().is_some_and(|end| !end.is_closed()) {
-            window::ask(&self.home, page);
+            window::ask(&self.home, place.as_ref());
             return;
         }
         let (end, ended) = oneshot::channel();
         *running = Some(end);
         let (app, without_gl) = (app.clone(), self.without_gl);
         tauri::async_runtime::spawn(async move {
-            if let Err(error) = run(page, without_gl, ended).await {
+            if let Err(error) = run(place, without_gl, ended).await {
                 tracing::warn!(%error, "the window could not be shown: {error}");
             }
             // Whoever asked while it was closing means another one.
             match window::take_wish(&app.state::<App>().home) {
-                Some(page) => app.state::<App>().opener.show(&app, page),
+                Some(place) => app.state::<App>().opener.show(&app, place),
                 None => app::window_closed(&app),
             }
         });
@@ -58,7 +58,7 @@ impl Opener {
 }
 
 async fn run(
-    page: Option<Page>,
+    place: Option<Place>,
     without_gl: bool,
     ended: oneshot::Receiver<()>,
 ) -> std::io::Result<()> {
@@ -67,8 +67,8 @@ async fn run(
     if without_gl {
         command.env_remove(GL);
     }
-    if let Some(page) = page {
-        command.arg(page.name());
+    if let Some(place) = place {
+        command.arg(place.text());
     }
     let mut window = command.spawn()?;
     tokio::select! {

@@ -1,12 +1,12 @@
 //! What is worth a notification: pure, decided from the status as it changes. Few things are, and
 //! each can be switched off; nothing is told twice, and a connection that flaps is not told at all.
 
-use crate::limits::OFFLINE_TOLD;
+use crate::limits::{OFFLINE_TOLD, TOLD_REQUESTS_MAX};
 use crate::page::Page;
 use crate::words::{say, say_with};
 use registrar::config::settings::Notifications;
-use registrar::status::{BackendState, Connection, Status};
-use std::collections::HashMap;
+use registrar::status::{BackendState, Connection, NameRequest, Status};
+use std::collections::{HashMap, VecDeque};
 
 /// One notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub(crate) struct Teller {
     told_refused: bool,
     /// Why the last wake of each model failed.
     told_wakes: HashMap<String, String>,
+    /// Requests for a name, the oldest first. One that is withdrawn and made again is not told again.
+    told_requests: VecDeque<NameRequest>,
 }
 
 impl Teller {
@@ -44,6 +46,7 @@ impl Teller {
         told.extend(self.refused(status).filter(|_| wanted.sign_in));
         told.extend(self.connection(status, now).filter(|_| wanted.connection));
         told.extend(self.wakes(status).into_iter().filter(|_| wanted.wake));
+        told.extend(self.requests(status).into_iter().filter(|_| wanted.requests));
         told
     }
 
@@ -116,22 +119,43 @@ impl Teller {
         self.told_wakes.extend(failed);
         new
     }
+
+    fn requests(&mut self, status: &Status) -> Vec<Told> {
+        let mut new = Vec::new();
+        for request in &status.name_requests {
+            if self.told_requests.contains(request) {
+                continue;
+            }
+            if self.told_requests.len() == TOLD_REQUESTS_MAX {
+                self.told_requests.pop_front();
+            }
+            self.told_requests.push_back(request.clone());
+            let values: [(&str, &dyn std::fmt::Display); 2] =
+                [("user", &request.user), ("model", &request.name)];
+            let (title, body) = (say_with("tell.request", &values), say("tell.requestBody"));
+            new.push(Told { title, body, page: Page::Models });
+        }
+        new
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::{Teller, Told};
     use registrar::config::settings::Notifications;
-    use registrar::status::{BackendState, Connection, ProviderStatus, Status};
+    use registrar::status::{BackendState, Connection, NameRequest, ProviderStatus, Status};
 
-    const ALL: Notifications = Notifications { sign_in: true, connection: true, wake: true };
+    const ALL: Notifications =
+        Notifications { sign_in: true, connection: true, wake: true, requests: true };
 
     fn status(connection: Connection) -> Status {
         Status { connection, ..Status::default() }
     }
 
+    const ONLINE: Connection = Connection::Online { since: 0 };
+
     fn online() -> Status {
-        status(Connection::Online { since: 0 })
+        status(ONLINE)
     }
 
     fn lost() -> Status {
@@ -176,7 +200,7 @@ mod tests {
                 name: "qwen".into(),
                 state,
                 message: message.map(str::to_owned),
-                running: 0,
+                ..ProviderStatus::default()
             }],
             ..online()
         };
@@ -190,10 +214,31 @@ mod tests {
         assert_eq!(teller.next(&failed, ALL, 4).len(), 1);
     }
 
+    fn asks(user: &str) -> NameRequest {
+        NameRequest { name: "qwen".into(), user: user.into() }
+    }
+
+    #[test]
+    fn a_request_for_a_name_is_told_once_whatever_the_connection_does() {
+        let mut teller = Teller::default();
+        let with = |users: &[&str], connection| Status {
+            name_requests: users.iter().map(|user| asks(user)).collect(),
+            ..status(connection)
+        };
+        let told = teller.next(&with(&["tom"], ONLINE), ALL, 0);
+        assert!(titles(&told)[0].contains("tom") && titles(&told)[0].contains("qwen"));
+        assert!(teller.next(&with(&["tom"], ONLINE), ALL, 1).is_empty());
+        assert!(teller.next(&with(&[], Connection::Idle), ALL, 2).is_empty());
+        let told = teller.next(&with(&["tom", "ann"], ONLINE), ALL, 3);
+        assert!(told.len() == 1 && titles(&told)[0].contains("ann"), "{told:?}");
+    }
+
     #[test]
     fn what_is_switched_off_is_not_told() {
-        let none = Notifications { sign_in: false, connection: false, wake: false };
-        let refused = status(Connection::Stopped { message: "401".into() });
+        let none =
+            Notifications { sign_in: false, connection: false, wake: false, requests: false };
+        let mut refused = status(Connection::Stopped { message: "401".into() });
+        refused.name_requests.push(asks("tom"));
         assert!(Teller::default().next(&refused, none, 0).is_empty());
     }
 }

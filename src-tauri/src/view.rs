@@ -105,6 +105,14 @@ pub(crate) struct Model {
     pub state: String,
     /// Why it is not as it should be.
     pub trouble: Option<String>,
+    /// Its name belongs to another user: a free one, to publish it under instead.
+    pub suggestion: Option<String>,
+    /// Users who would like to publish under its name too.
+    pub requests: Vec<String>,
+    /// With whom its name is shared: `<user>`, `group:<group>` or `*`.
+    pub shared_with: Vec<String>,
+    /// The backend's own model id.
+    pub asks: String,
     /// The backend, in words.
     pub backend: String,
     /// Whether it can be woken.
@@ -126,6 +134,8 @@ pub(crate) enum Tone {
     Busy,
     /// It sleeps and can be woken.
     Asleep,
+    /// Its name is another user's.
+    Taken,
     /// It needs a look.
     Bad,
 }

@@ -1,11 +1,11 @@
 //! The process of the settings window. What it shows comes from the folder: the status that the
 //! publishing process writes, and the file that everybody edits. What it changes goes there too.
 
-use crate::commands::{self, account, diagnostics, machine, models};
+use crate::commands::{self, account, diagnostics, machine, models, names};
 use crate::edits;
 use crate::instance;
 use crate::limits::{LOOK_EVERY, SHOW_EVERY};
-use crate::page::Page;
+use crate::page::{Page, Place};
 use crate::view::View;
 use crate::views::Sources;
 use crate::words::say;
@@ -17,6 +17,7 @@ use registrar::config::settings::{Settings, Theme};
 use registrar::home::Home;
 use registrar::logging::Level;
 use registrar::status::{self, Status};
+use registrar::wake::Recipes;
 use registrar::watch::Snapshot;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -39,8 +40,8 @@ const MAIN: &str = "main";
 pub(crate) enum News {
     /// How things are now.
     View(Box<View>),
-    /// Somebody outside of the window wants this page.
-    Show(Page),
+    /// Somebody outside of the window wants this place.
+    Show(Place),
 }
 
 /// What the commands work with, kept by Tauri.
@@ -49,11 +50,13 @@ pub(crate) struct Window {
     pub home: Home,
     /// Where the token is kept.
     pub keychain: Keychain,
+    /// Runs a recipe that is being tried.
+    pub recipes: Recipes,
     config: watch::Receiver<Arc<Snapshot>>,
     view: watch::Receiver<View>,
     refused: watch::Sender<Option<String>>,
-    /// Which page is to be shown next, and the how manieth wish that is.
-    wanted: watch::Sender<(u64, Page)>,
+    /// Which place is to be shown next, and the how manieth wish that is.
+    wanted: watch::Sender<(u64, Place)>,
     page: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -67,23 +70,24 @@ fn show_file(home: &Home) -> PathBuf {
     home.dir().join("window.show")
 }
 
-/// Asks the running window to come to the front, at this page if one is meant.
-pub(crate) fn ask(home: &Home, page: Option<Page>) {
-    if let Err(error) = std::fs::write(show_file(home), page.map_or("", Page::name)) {
+/// Asks the running window to come to the front, at this place if one is meant.
+pub(crate) fn ask(home: &Home, place: Option<&Place>) {
+    let text = place.map(Place::text).unwrap_or_default();
+    if let Err(error) = std::fs::write(show_file(home), text) {
         tracing::warn!(%error, "the window could not be asked to show itself");
     }
 }
 
-/// What the window is asked for and has not done: to show itself, at this page if one is meant.
-pub(crate) fn take_wish(home: &Home) -> Option<Option<Page>> {
+/// What the window is asked for and has not done: to show itself, at this place if one is meant.
+pub(crate) fn take_wish(home: &Home) -> Option<Option<Place>> {
     let file = show_file(home);
-    let page = std::fs::read_to_string(&file).ok()?;
+    let place = std::fs::read_to_string(&file).ok()?;
     let _ = std::fs::remove_file(file);
-    Some(Page::named(page.trim()))
+    Some(Place::of_text(place.trim()))
 }
 
 /// Runs the window until it is closed.
-pub(crate) fn run(home: Home, page: Option<Page>, level: Level) -> tauri::Result<()> {
+pub(crate) fn run(home: Home, place: Option<Place>, level: Level) -> tauri::Result<()> {
     tauri::Builder::default()
         .plugin(tauri_plugin_autostart::Builder::new().arg(crate::AT_LOGIN).build())
         .plugin(tauri_plugin_clipboard_manager::init())
@@ -105,6 +109,9 @@ pub(crate) fn run(home: Home, page: Option<Page>, level: Level) -> tauri::Result
             models::find_backends,
             models::test_wake,
             models::stop_test,
+            names::publish_as,
+            names::share_name,
+            names::decline_name,
             account::check_server,
             account::sign_in,
             account::pair,
@@ -122,20 +129,23 @@ pub(crate) fn run(home: Home, page: Option<Page>, level: Level) -> tauri::Result
             diagnostics::about,
         ])
         .setup(move |app| {
-            start(app.handle(), home, page, level);
+            start(app.handle(), home, place, level);
             Ok(make(app.handle())?)
         })
         .build(tauri::generate_context!())?
         .run(|app, event| {
             if let RunEvent::WindowEvent { event: WindowEvent::Destroyed, .. } = event {
                 // A recipe that is being tried ends with the window.
-                tauri::async_runtime::block_on(app.state::<models::Models>().stop_test());
+                tauri::async_runtime::block_on(async {
+                    app.state::<models::Models>().stop_test().await;
+                    app.state::<Window>().recipes.finish().await;
+                });
             }
         });
     Ok(())
 }
 
-fn start(app: &AppHandle, home: Home, page: Option<Page>, level: Level) {
+fn start(app: &AppHandle, home: Home, place: Option<Place>, level: Level) {
     let stop = CancellationToken::new();
     let _runtime = tauri::async_runtime::handle().inner().enter();
     let (config, _watcher) = registrar::watch::start(&home, stop);
@@ -148,12 +158,14 @@ fn start(app: &AppHandle, home: Home, page: Option<Page>, level: Level) {
         no_tray: no_tray.subscribe(),
     };
     let (view, keep_view) = sources.start();
-    let wanted = watch::Sender::new(page.map_or((0, Page::Overview), |page| (1, page)));
+    let wanted = place.map_or((0, Page::Overview.into()), |place| (1, place));
+    let wanted = watch::Sender::new(wanted);
     let folder = home.clone();
     let of_window = config.clone();
     let keychain = Keychain::os();
     let page = Mutex::default();
-    app.manage(Window { home, keychain, config, view, refused, wanted, page });
+    let recipes = Recipes::of(&home);
+    app.manage(Window { home, keychain, recipes, config, view, refused, wanted, page });
     tauri::async_runtime::spawn(keep_view);
     tauri::async_runtime::spawn(read(folder.clone(), statuses, no_tray));
     tauri::async_runtime::spawn(obey(app.clone(), folder));
@@ -183,9 +195,9 @@ async fn obey(app: AppHandle, home: Home) {
     let _before_us = take_wish(&home);
     while instance::is_running(&home) {
         tokio::time::sleep(SHOW_EVERY).await;
-        let Some(page) = take_wish(&home) else { continue };
-        if let Some(page) = page {
-            app.state::<Window>().want_page(page);
+        let Some(place) = take_wish(&home) else { continue };
+        if let Some(place) = place {
+            app.state::<Window>().want(place);
         }
         if let Err(error) = to_front(&app) {
             tracing::debug!(%error, "the window could not be brought to the front");
@@ -239,7 +251,7 @@ fn make(app: &AppHandle) -> tauri::Result<()> {
 }
 
 impl Window {
-    /// Sends every view to the page, and which page is wanted; a page that asks again replaces the
+    /// Sends every view to the page, and which place is wanted; a page that asks again replaces the
     /// one before.
     pub(crate) fn show_to_page(&self, channel: Channel<News>) {
         let (mut view, mut wanted) = (self.view.clone(), self.wanted.subscribe());
@@ -252,8 +264,8 @@ impl Window {
                     sent = channel.send(News::View(shown));
                 }
                 if new_wish {
-                    let (_, page) = *wanted.borrow_and_update();
-                    sent = sent.and_then(|()| channel.send(News::Show(page)));
+                    let (_, place) = wanted.borrow_and_update().clone();
+                    sent = sent.and_then(|()| channel.send(News::Show(place)));
                 }
                 if sent.is_err() {
                     return;
@@ -272,8 +284,8 @@ impl Window {
         }
     }
 
-    fn want_page(&self, page: Page) {
-        self.wanted.send_modify(|(wish, wanted)| (*wish, *wanted) = (*wish + 1, page));
+    fn want(&self, place: Place) {
+        self.wanted.send_modify(|(wish, wanted)| (*wish, *wanted) = (*wish + 1, place));
     }
 
     /// What the file asks for.

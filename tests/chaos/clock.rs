@@ -3,6 +3,7 @@
 use crate::publish;
 use e2e::agent::Agent;
 use e2e::backend::Backend;
+use e2e::caller::{read, scripted};
 use e2e::figure::figure;
 use e2e::mcpd::Mcpd;
 use e2e::world::whole;
@@ -10,6 +11,43 @@ use serde_json::json;
 use std::path::Path;
 
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
+
+/// What makes a program take its time from this file.
+fn faked(file: &str) -> [(&'static str, &str); 4] {
+    [
+        ("LD_PRELOAD", LIBRARY),
+        ("FAKETIME_TIMESTAMP_FILE", file),
+        ("FAKETIME_NO_CACHE", "1"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ]
+}
+
+#[tokio::test]
+async fn a_key_expires_by_the_clock_on_the_wall_also_when_that_is_corrected() {
+    const PROMISE: &str = "a clock is corrected by two days: an expired key";
+    const EXPECTED: &str = "is refused at once, and its stream ends";
+    if !Path::new(LIBRARY).exists() {
+        return figure(PROMISE, "skipped: no libfaketime here", EXPECTED);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let time = folder.path().join("time");
+    let set = |offset: &str| std::fs::write(&time, offset).unwrap();
+    set("+0");
+    let file = time.display().to_string();
+    let mcpd = Mcpd::in_folder(tempfile::tempdir().unwrap(), &faked(&file)).await;
+    let mut world = publish(mcpd, Backend::awake().await, &json!({"maxConcurrency": 2})).await;
+    let for_a_day = world.mcpd.make_token("ann", "infer", &["--expires-in-days", "1"]);
+    world.caller = for_a_day["token"].as_str().unwrap().to_owned();
+    let body = scripted("qwen", json!({"do": "count", "n": 99_999, "pauseMs": 10}));
+    let mut answer = world.chat(&body).await;
+    answer.chunk().await.unwrap().unwrap();
+    set("+2d");
+    assert_eq!(world.chat(&whole()).await.status(), 401);
+    assert!(!read(answer).await.done, "what it holds open ends too");
+    set("+0");
+    assert_eq!(world.chat(&whole()).await.status(), 200);
+    figure(PROMISE, EXPECTED, EXPECTED);
+}
 
 #[tokio::test]
 async fn a_clock_that_is_set_by_days_ends_nothing() {
@@ -22,12 +60,7 @@ async fn a_clock_that_is_set_by_days_ends_nothing() {
     let set = |offset: &str| std::fs::write(&time, offset).unwrap();
     set("+0");
     let file = time.display().to_string();
-    let fake = [
-        ("LD_PRELOAD", LIBRARY),
-        ("FAKETIME_TIMESTAMP_FILE", file.as_str()),
-        ("FAKETIME_NO_CACHE", "1"),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
-    ];
+    let fake = faked(&file);
     let mcpd = Mcpd::in_folder(tempfile::tempdir().unwrap(), &fake).await;
     let mut world = publish(mcpd, Backend::awake().await, &json!({})).await;
     world.agent.process.stop().await;

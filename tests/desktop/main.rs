@@ -2,6 +2,7 @@
 //! a panel that reads what the app shows.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+mod first_run;
 mod lifecycle;
 mod panels;
 mod tray;

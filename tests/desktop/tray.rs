@@ -1,14 +1,15 @@
 //! The tray's menu and picture, as the panel reads them.
 
 use crate::{World, and, hidden};
-use e2e::agent::{Home, provider};
+use e2e::agent::{Agent, Home, provider};
 use e2e::backend::Backend;
+use e2e::desktop::notifications::Notifications;
 use e2e::desktop::panel::Icon;
 use e2e::desktop::{App, Desktop};
 use e2e::mcpctl::Mcpctl;
 use e2e::mcpd::Mcpd;
 use e2e::process::CommandLine as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_click_on_a_model_changes_the_file_and_the_teams_catalogue() {
@@ -87,6 +88,55 @@ async fn who_uses_the_machine_is_in_the_menu_while_they_do() {
     world.icon.says("[x] qwen — ready").await;
     let labels = world.icon.labels().await;
     assert!(!labels.iter().any(|label| label.contains("tom")), "{labels:?}");
+}
+
+#[tokio::test]
+async fn a_taken_name_is_left_behind_by_one_click_in_the_menu() {
+    let (mcpd, backend) = (Mcpd::scaled(0.1).await, Backend::awake().await);
+    let caller = mcpd.token("eve", "infer");
+    let toms = Home::with(&mcpd.url, &[provider("qwen", &backend.url)]);
+    let _tom = Agent::start(&toms, &mcpd.token("tom", "publish"));
+    mcpd.active(&caller, "qwen").await;
+    let (desktop, panel) = Desktop::with_panel().await;
+    let home = Home::default();
+    hidden(&home, &mcpd.url, &[provider("qwen", &backend.url)]);
+    let _app = App::at_login(&desktop, &home, &[("MCPCTL_TOKEN", &mcpd.token("mia", "publish"))]);
+    let icon = panel.icon().await;
+    icon.says("[x] qwen — name taken: the name qwen belongs to another user").await;
+    shows(&icon, "partial").await;
+    icon.click("Publish as qwen-mia").await;
+    icon.says("[x] qwen-mia — ready").await;
+    mcpd.active(&caller, "qwen-mia").await;
+    let labels = icon.labels().await;
+    assert!(!labels.iter().any(|label| label.starts_with("Publish as")), "{labels:?}");
+}
+
+#[tokio::test]
+async fn who_would_like_a_name_is_told_once_and_stands_in_the_menu_until_it_is_decided() {
+    let (mcpd, backend) = (Mcpd::scaled(0.1).await, Backend::awake().await);
+    let caller = mcpd.token("eve", "infer");
+    let (desktop, panel) = Desktop::with_panel().await;
+    let told = Notifications::start(&desktop.keyring.bus.address).await;
+    let home = Home::default();
+    hidden(&home, &mcpd.url, &[provider("qwen", &backend.url)]);
+    let _app = App::at_login(&desktop, &home, &[("MCPCTL_TOKEN", &mcpd.token("mia", "publish"))]);
+    let icon = panel.icon().await;
+    mcpd.active(&caller, "qwen").await;
+    let toms = Home::with(&mcpd.url, &[provider("qwen", &backend.url)]);
+    let _tom = Agent::start(&toms, &mcpd.token("tom", "publish"));
+    let (_, title, _) = told.says("tom would like to publish qwen too").await;
+    assert!(!title.is_empty());
+    icon.says("tom would like to publish qwen too…").await;
+    icon.click("tom would like to publish qwen too").await;
+    desktop.until_windows("mcplocal", 1).await;
+    home.run(&["share", "qwen", "--with", "tom"]).await.good();
+    let ready = |s: &Value| s["providers"][0]["state"] == "ready";
+    toms.shows("tom may publish", ready).await;
+    e2e::until("nobody asks any more", async || {
+        let labels = icon.labels().await;
+        (!labels.iter().any(|label| label.contains("would like"))).then_some(())
+    })
+    .await;
 }
 
 /// The icon's picture is this file's.

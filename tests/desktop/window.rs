@@ -2,61 +2,16 @@
 //! keyring, a real server and a real recipe together.
 
 use crate::{and, hidden};
-use e2e::agent::{Home, provider};
+use e2e::agent::{Agent, Home, provider};
 use e2e::backend::Backend;
 use e2e::desktop::Desktop;
 use e2e::desktop::window::Window;
-use e2e::mcpctl::Mcpctl;
 use e2e::mcpd::Mcpd;
 use e2e::process::CommandLine as _;
 use serde_json::{Value, json};
 
 fn config(home: &Home) -> Value {
     serde_json::from_str(&home.read("config.json")).unwrap()
-}
-
-#[tokio::test]
-async fn the_first_run_leads_from_a_pairing_code_to_an_answer() {
-    let (desktop, _panel) = Desktop::with_panel().await;
-    let (mcpd, backend, home) = (Mcpd::scaled(0.1).await, Backend::awake().await, Home::default());
-    home.write("{\"mcplocal\": {\"startHidden\": true}}");
-    let port = backend.url.rsplit(':').next().unwrap();
-    let ports = format!("openai={port}");
-    let window = Window::open(&desktop, &home, &[("MCPCTL_DISCOVER", &ports)]).await;
-    window.says("Share a model of this machine").await;
-
-    window.fill("Server URL", "http://mcpd.example.com").await;
-    window.says("must start with https://").await;
-    window.fill("Server URL", &mcpd.url).await;
-    window.fill("Token", "mcp_publish_wrong").await;
-    window.click("Sign in").await;
-    window.says("refused the token").await;
-
-    let admin = Mcpctl::with(&mcpd.url, &mcpd.token("root", "admin"));
-    let pair = ["token", "pair", "--user", "mia", "--scope", "publish,infer"];
-    let code = admin.run(&pair).await.good();
-    window.check("Pairing code").await;
-    window.fill("Pairing code", code.trim()).await;
-    window.click("Sign in").await;
-    window.says("What do you want to share?").await;
-    assert!(!home.file("credentials").exists(), "the token is in the keyring");
-
-    window.click("Publish the-backends-own-name").await;
-    let caller = mcpd.token("tom", "infer");
-    mcpd.active(&caller, "the-backends-own-name").await;
-    window.click("Next").await;
-    assert!(!window.is_on("Start at login").await, "nothing starts by itself unasked");
-    window.click("Start at login").await;
-    let entry = desktop.autostart().join("mcplocal.desktop");
-    e2e::until("the desktop's entry", async || entry.exists().then_some(())).await;
-    let entry = std::fs::read_to_string(entry).unwrap();
-    assert!(entry.contains("--autostart"), "{entry}");
-    window.click("Next").await;
-    window.click("Ask it now").await;
-    window.says("“whole”").await;
-    window.click("Done").await;
-    window.says("Online — 127.0.0.1").await;
-    window.close().await;
 }
 
 #[tokio::test]
@@ -141,6 +96,9 @@ async fn what_the_page_sends_is_checked_as_if_the_page_were_hostile() {
         ("save_model", json!({"name": null, "keys": {"name": "qwen", "type": "vllm"}})),
         ("save_model", json!({"name": "qwen", "keys": {"description": "x".repeat(20_000)}})),
         ("set_publish", json!({"name": "nobody", "on": true})),
+        ("publish_as", json!({"name": "qwen", "new": "a b"})),
+        ("share_name", json!({"name": "qwen", "with": "a\nb", "on": true})),
+        ("decline_name", json!({"name": "qwen", "user": "*", "on": true})),
         ("stop_request", json!({"task": "x".repeat(20_000)})),
     ] {
         let said = invoke(command, args.clone()).await;
@@ -154,6 +112,38 @@ async fn what_the_page_sends_is_checked_as_if_the_page_were_hostile() {
     let eval = "const done = arguments[arguments.length - 1];\
                 fetch('https://example.com').then(() => done('good'), () => done('bad'))";
     assert_eq!(window.run(eval).await.unwrap(), "bad", "the page reaches no network");
+    window.close().await;
+}
+
+#[tokio::test]
+async fn another_user_is_allowed_a_name_on_the_models_page_and_it_is_taken_back() {
+    let (desktop, _panel) = Desktop::with_panel().await;
+    let (mcpd, backend, home) = (Mcpd::scaled(0.1).await, Backend::awake().await, Home::default());
+    let caller = mcpd.token("eve", "infer");
+    hidden(&home, &mcpd.url, &[provider("qwen", &backend.url)]);
+    let token = mcpd.token("mia", "publish");
+    let window = Window::open(&desktop, &home, &[("MCPCTL_TOKEN", &token)]).await;
+    mcpd.active(&caller, "qwen").await;
+    let toms = Home::with(&mcpd.url, &[provider("qwen", &backend.url)]);
+    let _tom = Agent::start(&toms, &mcpd.token("tom", "publish"));
+    let state = |is: &'static str| toms.shows(is, move |s| s["providers"][0]["state"] == is);
+    state("rejected").await;
+    window.click("Models").await;
+    window.says("tom would like to publish qwen too").await;
+    window.click("decide").await;
+    window.click("Allow tom").await;
+    window.says("tom may publish qwen too").await;
+    state("ready").await;
+    assert_eq!(config(&home)["llm"]["providers"][0]["shareName"], json!(["tom"]));
+    window.fill("Share it with", "group:").await;
+    window.click("Share").await;
+    window.says("shareName: a group must have a name").await;
+    window.click("Do not share with tom any more").await;
+    state("rejected").await;
+    window.click("Not now, tom").await;
+    window.says("The request of tom is not shown any more").await;
+    home.shows("nobody asks", |s| s["nameRequests"] == json!([])).await;
+    assert_eq!(config(&home)["llm"]["providers"][0]["declineName"], json!(["tom"]));
     window.close().await;
 }
 

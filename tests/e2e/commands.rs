@@ -119,3 +119,32 @@ async fn a_waiting_systemd_is_told_when_it_runs_how_it_is_and_when_it_stops() {
     hear("STOPPING=1").await;
     e2e::until("it ends", async || agent.process.ended()).await;
 }
+
+#[tokio::test]
+async fn what_strangers_call_themselves_moves_no_cursor_in_the_owners_terminal() {
+    const ESCAPE: &str = "\u{1b}[2J\u{9b}1A\u{202e}";
+    let home = Home::with("http://127.0.0.1:9", &[]);
+    let lock = std::fs::File::create(home.file("registrar.lock")).unwrap();
+    lock.lock().unwrap();
+    let message = format!("401: {ESCAPE}\nqwen  ready");
+    let status = json!({
+        "pid": 1, "program": "mcplocal-agent",
+        "connection": {"state": "stopped", "message": message},
+        "providers": [{"name": "qwen", "state": "down", "message": message}],
+        "running": [{"taskId": "t", "llm": "qwen", "path": "/v1/x", "started": 1, "user": ESCAPE}],
+    });
+    std::fs::write(home.file("status.json"), status.to_string()).unwrap();
+    let said = home.run(&["status"]).await.good();
+    assert!(said.contains("running: qwen for \u{fffd}[2J\u{fffd}1A\u{fffd}"), "{said}");
+    assert!(said.chars().all(|c| c == '\n' || wire::names::is_printable(c)), "{said:?}");
+    assert!(said.lines().all(|line| line.trim_end() != "qwen  ready"), "{said}");
+    let said = home.run(&["status", "--json"]).await.good();
+    assert!(said.chars().all(|c| c == '\n' || wire::names::is_printable(c)), "{said:?}");
+    let back: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(back["running"][0]["user"], ESCAPE, "JSON says the same");
+    home.write(&json!({"mcpdUrl": ESCAPE}).to_string());
+    let said = home.run(&["doctor"]).await.out;
+    assert!(said.chars().all(|c| c == '\n' || wire::names::is_printable(c)), "{said:?}");
+    let said = home.run(&["publish", ESCAPE]).await.bad();
+    assert!(said.contains('\u{fffd}') && !said.contains('\u{1b}'), "{said:?}");
+}

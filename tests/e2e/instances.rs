@@ -1,7 +1,7 @@
 //! One registrar per folder.
 
 use crate::{World, whole};
-use e2e::agent::Agent;
+use e2e::agent::{Agent, Home, provider};
 use e2e::process::CommandLine as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
@@ -43,4 +43,28 @@ async fn the_status_command_reads_what_the_publishing_process_wrote() {
     let text = world.home.run(&["status", "--json"]).await.good();
     let status: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(status["connection"]["state"], "online");
+}
+
+#[tokio::test]
+async fn a_session_that_another_machine_holds_is_taken_over_when_its_owner_says_so() {
+    let world = World::new().await;
+    world.mcpd.active(&world.caller, "qwen").await;
+    // The folder came to another machine; that one has an instance id of its own.
+    let copy = Home::with(&world.mcpd.url, &[provider("qwen", &world.backend.url)]);
+    let nobody = copy.run(&["takeover"]).await.bad();
+    assert!(nobody.contains("nothing publishes"), "{nobody}");
+    std::fs::copy(world.home.file("provider-session"), copy.file("provider-session")).unwrap();
+    let other = Agent::start(&copy, &world.publisher);
+    let is_told = |status: &serde_json::Value| {
+        let message = status["connection"]["message"].as_str().unwrap_or_default();
+        message.contains("another machine") && message.contains("mcplocal-agent takeover")
+    };
+    copy.shows("what can be done", is_told).await;
+
+    copy.run(&["takeover"]).await.good();
+    copy.shows("online", |s| s["connection"]["state"] == "online").await;
+    let lost = |status: &serde_json::Value| status["connection"]["state"] != "online";
+    world.home.shows("that it lost the session", lost).await;
+    assert_eq!(world.chat(&whole()).await.status(), 200);
+    assert_eq!(other.home.status()["providers"][0]["state"], "ready");
 }

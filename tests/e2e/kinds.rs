@@ -2,11 +2,14 @@
 //! here (but for llama.cpp, see `real_model`): these doubles answer as their documentation says,
 //! and know no path of another kind.
 
-use crate::whole;
+use crate::{and, whole};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use e2e::agent::{Agent, Home};
+use e2e::agent::{Agent, Home, provider};
+use e2e::backend::Backend;
 use e2e::mcpd::Mcpd;
+use e2e::process::CommandLine as _;
+use futures_util::FutureExt as _;
 use http::StatusCode;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -74,9 +77,41 @@ async fn each_kind_of_backend_is_asked_in_its_own_way_whether_it_can_answer() {
         double.ready.store(true, Ordering::SeqCst);
         let row = mcpd.active(&caller, &name).await;
         assert_eq!(row["type"], kind);
-        let body = crate::and(whole(), &json!({"model": name}));
+        let body = and(whole(), &json!({"model": name}));
         let answer = mcpd.post("/v1/chat/completions", &caller).json(&body).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{kind}");
         assert_eq!(*double.asked.lock(), Some(json!("m")), "{kind}: the backend's own name");
     }
+}
+
+#[tokio::test]
+async fn a_backend_whose_key_is_not_set_is_down_with_its_reason_and_is_sent_nothing() {
+    const KEY: &str = "MCPCTL_TEST_BACKEND_KEY";
+    let (mcpd, backend) = (Mcpd::start().await, Backend::awake().await);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = format!("http://{}", listener.local_addr().unwrap());
+    let keys = json!({"apiKeyEnv": KEY, "wake": backend.wake_command()});
+    let entries =
+        [and(provider("qwen", &backend.url), &keys), and(provider("silent", &silent), &keys)];
+    let home = Home::with(&mcpd.url, &entries);
+    let token = mcpd.token("mia", "publish");
+    let mut agent = Agent::start(&home, &token);
+    let status =
+        home.shows("both down", |s| (0..2).all(|at| s["providers"][at]["state"] == "down")).await;
+    let message = status["providers"][0]["message"].as_str().unwrap();
+    assert!(message.contains(KEY), "{message}");
+    let caller = mcpd.token("tom", "infer");
+    mcpd.row(&caller, "qwen", |row| row["status"] == "inactive").await;
+    let ask = || mcpd.post("/v1/chat/completions", &caller).json(&whole()).send();
+    assert_eq!(ask().await.unwrap().status(), 503);
+    assert!(listener.accept().now_or_never().is_none(), "it was looked at without its key");
+    assert_eq!((backend.seen().len(), backend.recipe_runs()), (0, 0));
+    let doctor = home.run_with(&["doctor"], "", &[("MCPCTL_TOKEN", &token)]).await.out;
+    assert!(doctor.contains("FAIL  backend qwen") && doctor.contains(KEY), "{doctor}");
+
+    agent.process.stop().await;
+    let _agent = Agent::with(&home, &[("MCPCTL_TOKEN", &token), (KEY, "its-key")]);
+    mcpd.active(&caller, "qwen").await;
+    assert_eq!(ask().await.unwrap().status(), 200);
+    assert_eq!(backend.seen()[0].headers["authorization"], "Bearer its-key");
 }

@@ -140,3 +140,117 @@ async fn a_reader_that_leaves_ends_it_quietly_and_a_server_that_hangs_up_does_no
     let (ended, ()) = tokio::join!(asked, hang_up);
     assert!(ended.bad().contains("127.0.0.1"), "which server it was");
 }
+
+#[tokio::test]
+async fn settings_that_cannot_be_read_are_never_taken_for_none_and_stay_as_they_are() {
+    let mcpctl = Mcpctl::fresh();
+    let file = mcpctl.file();
+    let refuses = async || {
+        for command in [["config", "show"], ["config", "unset"], ["token", "list"]] {
+            let said = mcpctl.run(&command).await.bad();
+            assert!(said.contains("cli.json"), "{command:?}: {said}");
+        }
+        let set = mcpctl.run(&["config", "set-url", "https://mcpd.example.com"]).await.bad();
+        assert!(set.contains("cli.json"), "{set}");
+    };
+    // One that cannot be followed, one that leads nowhere, and one that no reader could end.
+    for target in ["cli.json", "nothing"] {
+        std::os::unix::fs::symlink(target, &file).unwrap();
+        refuses().await;
+        assert_eq!(std::fs::read_link(&file).unwrap().to_str(), Some(target));
+        std::fs::remove_file(&file).unwrap();
+    }
+    let made = std::process::Command::new("mkfifo").arg(&file).status().unwrap();
+    assert!(made.success());
+    refuses().await;
+    std::fs::remove_file(&file).unwrap();
+    std::fs::write(&file, "{\"token\": \"mcp_secret\", ").unwrap();
+    refuses().await;
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "{\"token\": \"mcp_secret\", ");
+}
+
+#[tokio::test]
+async fn the_folder_and_the_file_are_the_persons_alone_also_where_they_were_not() {
+    let user = tempfile::tempdir().unwrap();
+    let folder = user.path().join(".mcpctl");
+    let set = async || {
+        let mut command = Mcpctl::fresh().prepare(&["config", "set-url", "https://example.com"]);
+        command.env_remove("MCPCTL_HOME").env("HOME", user.path());
+        e2e::process::finish(command, "").await.good();
+        let mode =
+            |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        (mode(&folder), mode(&folder.join("cli.json")))
+    };
+    assert_eq!(set().await, (0o700, 0o600), "made by mcpctl");
+    for path in [folder.clone(), folder.join("cli.json")] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    assert_eq!(set().await, (0o700, 0o600), "made by somebody else before");
+}
+
+/// A server whose admin, or whose models, would like to write on other people's terminals.
+async fn hostile() -> (Mcpctl, tokio_util::task::AbortOnDropHandle<()>) {
+    use axum::routing::{get, post};
+    let bad = || format!("bad{BAD}");
+    let llm = move || {
+        serde_json::json!({"name": bad(), "status": "active", "model": bad(), "owner": bad(),
+        "type": bad(), "reason": bad(), "description": bad(), "kind": bad(), "instance": bad()})
+    };
+    let tokens = move || {
+        serde_json::json!({"tokens": [{"id": bad(), "user": bad(), "label": bad(),
+        "scopes": [bad()], "groups": [bad()], "created": 1}]})
+    };
+    let pairings = move || {
+        serde_json::json!({"pairings": [{"id": bad(), "user": bad(), "scopes": [bad()],
+        "label": bad(), "madeBy": bad()}]})
+    };
+    let chat = move || {
+        let piece =
+            serde_json::json!({"choices": [{"delta": {"content": format!("one\n\ttwo {BAD}")}}]});
+        let error = serde_json::json!({"error": {"message": bad()}});
+        format!(": waits{BAD}\n\ndata: {piece}\n\ndata: {error}\n\n")
+    };
+    let router = axum::Router::new()
+        .route("/api/v1/llms", get(async move || axum::Json(serde_json::json!({"llms": [llm()]}))))
+        .route("/api/v1/llms/x", get(async move || axum::Json(llm())))
+        .route("/api/v1/tokens", get(async move || axum::Json(tokens())))
+        .route("/api/v1/pairings", get(async move || axum::Json(pairings())))
+        .route("/v1/chat/completions", post(async move || chat()))
+        .fallback(async move || (http::StatusCode::IM_A_TEAPOT, bad()));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mcpctl = Mcpctl::with(&format!("http://{}", listener.local_addr().unwrap()), "x");
+    let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (mcpctl, tokio_util::task::AbortOnDropHandle::new(serving))
+}
+
+/// Clears the screen, rings, colours, turns the direction of text.
+const BAD: &str = "\u{1b}[2J\u{7}\r\u{9b}31m\u{202e}\u{2066}";
+
+#[tokio::test]
+async fn what_strangers_have_written_cannot_move_the_cursor() {
+    let (mcpctl, _serving) = hostile().await;
+    for command in [
+        &["get", "llm"][..],
+        &["get", "llm", "-o", "wide"],
+        &["get", "llm", "-o", "json"],
+        &["get", "llm", "-o", "yaml"],
+        &["describe", "llm", "x"],
+        &["describe", "llm", "other"],
+        &["token", "list"],
+        &["token", "list", "-o", "json"],
+        &["token", "list", "-o", "yaml"],
+        &["token", "pairings"],
+        &["token", "revoke", "x"],
+        &["chat", "x", "hello"],
+    ] {
+        let ended = mcpctl.run(command).await;
+        for text in [&ended.out, &ended.err] {
+            let moves = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+            let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            let bad: Vec<char> = text.chars().filter(|c| moves(*c) || turns(*c)).collect();
+            assert!(bad.is_empty(), "{command:?}: {bad:?} in {text:?}");
+        }
+        let all = ended.out + &ended.err;
+        assert!(all.contains("31m"), "{command:?} shows what there is: {all}");
+    }
+}

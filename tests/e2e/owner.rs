@@ -77,7 +77,10 @@ async fn the_owner_sees_who_asks_and_stops_it_and_the_caller_is_told_why() {
 
     std::fs::create_dir_all(world.home.file("requests")).unwrap();
     let stop = json!({"what": "stop", "task": running["taskId"]});
-    std::fs::write(world.home.file("requests/1.json"), stop.to_string()).unwrap();
+    // In one step, as our programs do: a half-written request is rubbish and taken away.
+    std::fs::write(world.home.file("requests/1.new"), stop.to_string()).unwrap();
+    let [new, request] = ["requests/1.new", "requests/1.json"].map(|name| world.home.file(name));
+    std::fs::rename(new, request).unwrap();
     let streamed = read(answer).await;
     assert_eq!(streamed.error.as_deref(), Some("stopped_by_owner"), "{streamed:?}");
     assert!(!streamed.done, "{streamed:?}");

@@ -3,6 +3,7 @@
 use e2e::agent::{Agent, Home, provider};
 use e2e::backend::Backend;
 use e2e::caller::{counted, read};
+use e2e::hostile::task_id;
 use e2e::mcpd::Mcpd;
 use e2e::peer::Peer;
 use serde_json::{Value, json};
@@ -54,17 +55,17 @@ impl Seed {
         Self { peer, url, backend, home, _agent: agent }
     }
 
-    async fn task(&self, id: &str, streaming: bool, request: Value) {
+    async fn task(&self, number: usize, streaming: bool, request: Value) {
         let task = json!({
-            "kind": "infer", "taskId": id, "llmName": "qwen", "request": request,
+            "kind": "infer", "taskId": task_id(number), "llmName": "qwen", "request": request,
             "streaming": streaming,
         });
         let url = format!("{}/control/task", self.url);
         reqwest::Client::new().post(url).json(&task).send().await.unwrap();
     }
 
-    fn results(&self, id: &str) -> Vec<Value> {
-        let path = format!("_provider-task/{id}/result");
+    fn results(&self, number: usize) -> Vec<Value> {
+        let path = format!("_provider-task/{}/result", task_id(number));
         let told = self.peer.told().into_iter();
         told.filter(|told| told["path"] == path.as_str()).map(|t| t["result"].clone()).collect()
     }
@@ -79,10 +80,10 @@ async fn our_agent_publishes_to_a_server_of_the_seed_system_and_answers_streamed
     assert_eq!(status["providers"][0]["name"], "qwen");
 
     let request = json!({"model": "qwen", "stream": true, "messages": []});
-    seed.task("t1", true, request).await;
+    seed.task(1, true, request).await;
     let done = |told: &Value| told["result"]["chunk"]["done"] == true;
     seed.peer.tells("result", done).await;
-    let chunks = seed.results("t1");
+    let chunks = seed.results(1);
     assert_eq!(chunks.len(), 6, "{chunks:?}");
     assert_eq!(chunks[5]["chunk"]["data"], "[DONE]");
     let text = |chunk: &Value| {
@@ -91,7 +92,7 @@ async fn our_agent_publishes_to_a_server_of_the_seed_system_and_answers_streamed
     };
     assert_eq!(chunks[..5].iter().map(text).collect::<String>(), counted(5));
 
-    seed.task("t2", false, json!({"model": "qwen", "messages": []})).await;
+    seed.task(2, false, json!({"model": "qwen", "messages": []})).await;
     let whole = seed.peer.tells("result", |told| told["result"]["body"].is_object()).await;
     assert_eq!(whole["result"]["status"], 200);
     assert_eq!(whole["result"]["body"]["choices"][0]["message"]["content"], "whole");
@@ -104,7 +105,7 @@ async fn a_backends_error_reaches_a_server_of_the_seed_system_with_its_status() 
     let seed = Seed::new().await;
     let script = json!({"do": "status", "status": 400, "body": "{\"error\": \"no such thing\"}"});
     let request = json!({"model": "qwen", "stream": true, "x_script": script});
-    seed.task("t1", true, request).await;
+    seed.task(1, true, request).await;
     let result = seed.peer.tells("result", |_| true).await;
     assert_eq!(result["result"]["status"], 400, "{result}");
     assert_eq!(result["result"]["body"]["error"], "no such thing");

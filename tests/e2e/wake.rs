@@ -135,7 +135,8 @@ async fn heartbeats_go_on_while_it_wakes() {
     let home = Home::with(&url, &[and(provider("qwen", &backend.url), &wake)]);
     let _agent = Agent::start(&home, "t");
     seed.tells("heartbeat", |_| true).await;
-    let task = json!({"kind": "wake", "taskId": "w1", "llmName": "qwen", "maxWaitSeconds": 60});
+    let id = e2e::hostile::task_id(1);
+    let task = json!({"kind": "wake", "taskId": id, "llmName": "qwen", "maxWaitSeconds": 60});
     let post = reqwest::Client::new().post(format!("{url}/control/task")).json(&task).send();
     post.await.unwrap();
     home.shows("waking", |s| s["providers"][0]["state"] == "waking").await;

@@ -1,6 +1,7 @@
 // A server as the seed system has it: protocol 1 and nothing more. It knows one session, hands out
 // the tasks that a test posts to /control/task, and tells what it gets as lines of JSON. Faults
-// that a test wants are posted to /control/faults.
+// that a test wants are posted to /control/faults; among them what it says beside its usual answer to
+// a register (`registered`) and to a heartbeat (`beaten`), as a newer server or a bad one would.
 //
 // usage: node seed-mcpd.mjs      (prints {"kind": "listening", "url": …})
 
@@ -45,7 +46,7 @@ const provider = async (request, response, path) => {
     if (faults.register) return reply(response, faults.register, { error: "the seed is unwell" });
     knows = true;
     const llms = register.providers.map(({ name }) => ({ id: name, name, kind: "virtual", status: "active" }));
-    return reply(response, 201, { providerSessionId: session, llms });
+    return reply(response, 201, { providerSessionId: session, llms, ...faults.registered });
   }
   if (path === "_provider-stream") {
     const known = knows && request.headers["x-mcpctl-provider-session"] === session;
@@ -53,7 +54,7 @@ const provider = async (request, response, path) => {
   }
   if (path === "_provider-heartbeat") {
     tell("heartbeat", { heartbeat: await body(request) });
-    return knows ? reply(response, 200) : reply(response, 404, { error: "no such session" });
+    return knows ? reply(response, 200, faults.beaten) : reply(response, 404, { error: "no such session" });
   }
   const result = await body(request);
   tell("result", { path, result });

@@ -11,6 +11,7 @@ pub mod desktop;
 pub mod fault;
 pub mod figure;
 pub mod herd;
+pub mod hostile;
 pub mod keyring;
 pub mod llama;
 pub mod mcpctl;

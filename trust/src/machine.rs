@@ -10,7 +10,7 @@ use crate::tape::Tape;
 use crate::written::Written;
 use event::{Ending, Event, Pick};
 use model::Model;
-use publishers::{NAMES, OWNERS, Publisher, SUBMITTED};
+use publishers::{Declared, NAMES, OWNERS, POOL, Publisher, SHARES, SUBMITTED};
 use relay::{Action, Actions, Allowed, AnswerEnd, Limits, Millis, Owner, OwnerId, Relay, Submit};
 pub(crate) use watch::Watch;
 use wire::publisher::{Heartbeat, LlmReport, TaskFailure};
@@ -22,6 +22,10 @@ const QUEUE: usize = 4;
 const ROWS: usize = 2;
 /// Times that a request is sent again here: likewise.
 const AGAIN: u32 = 1;
+/// Names that stay reserved for an owner here: likewise.
+const RESERVED: usize = 2;
+/// What an admin shares and frees.
+const SHARED: [&str; 5] = ["a", "b", "c", POOL, "nobody"];
 /// The longest time without any word after which nothing may be left of any request.
 const QUIET: Millis = 3 * 3_600_000;
 
@@ -54,7 +58,15 @@ pub fn run(tape: &mut Tape<'_>, steps: usize) -> Result<(), String> {
 }
 
 fn limits() -> Limits {
-    Limits { queue: QUEUE, llms_per_owner: ROWS, redispatch: AGAIN, ..Limits::default() }
+    Limits {
+        queue: QUEUE,
+        llms_per_owner: ROWS,
+        redispatch: AGAIN,
+        reservations_per_owner: RESERVED,
+        // Publishers here forget their sessions often.
+        sessions_per_owner: usize::MAX,
+        ..Limits::default()
+    }
 }
 
 impl Default for World {
@@ -93,13 +105,22 @@ impl World {
         self.remember(&out);
         self.relay.audit()?;
         self.model.catalogue(&self.relay.catalogue(), self.now)?;
+        let names = self.relay.names();
+        for action in &out {
+            if let Action::SaveName(name) = action {
+                let saved = self.relay.saved_name(name);
+                self.model.name_is_saved(name, saved, &names, self.now)?;
+            }
+        }
+        self.model.names(&names)?;
         self.model.gauges(&self.relay.gauges())
     }
 
     fn happen(&mut self, event: &Event, out: &mut Actions) -> Result<(), String> {
         match *event {
-            Event::Register { who, set, asleep, old, memory, takeover, forgets } => {
-                self.register(who, (set, asleep, old), memory, (takeover, forgets), out)
+            Event::Register { who, set, asleep, old, shares, memory, takeover, forgets } => {
+                let declared = Declared { set, asleep, old, shares };
+                self.register(who, declared, memory, (takeover, forgets), out)
             }
             Event::Open { who, whose } => self.open(who, whose, out),
             Event::Close { who } => {
@@ -119,7 +140,7 @@ impl World {
                 Ok(())
             }
             Event::Acknowledge { task, who } => self.acknowledge(task, who),
-            Event::Begin { task, who } => self.begin(task, who),
+            Event::Begin { task, who } => self.begin(task, who, out),
             Event::End { task, end, crosses } => self.end(task, (end, crosses), out),
             Event::Fail { task, who, code } => self.fail(task, who, code, out),
             Event::Woken { who, well } => self.woken(who, well, out),
@@ -135,6 +156,11 @@ impl World {
                 self.relay.revoke_owner(&owner, "revoked", self.now, out);
                 self.model.revoked(&owner);
                 Ok(())
+            }
+            Event::Share { name, with } => self.share(SHARED[name], SHARES[with], out),
+            Event::Free { name } => {
+                let freed = self.relay.free_name(SHARED[name], self.now, out);
+                self.model.freed(SHARED[name], freed.is_ok(), self.now)
             }
             Event::Drain => {
                 self.relay.drain(self.now, out);
@@ -201,13 +227,23 @@ impl World {
         out: &mut Actions,
     ) -> Result<(), String> {
         // One of them is in the pool, the other is not.
-        let some = || Allowed::Names(NAMES[..2].iter().map(|name| (*name).to_owned()).collect());
+        let names = || NAMES[..2].iter().map(|name| (*name).to_owned()).collect();
+        // A key for some models, and what its user publishes itself.
+        let some = || Allowed::Some { names: names(), own: Some(OwnerId(OWNERS[1].into())) };
         let allowed = if narrow { some() } else { Allowed::All };
+        // Two keys share the queue.
+        let key = if narrow { "narrow" } else { "wide" }.to_owned();
         let name = SUBMITTED[name].to_owned();
-        let submit = Submit { name, allowed, streaming, notices: streaming };
+        let submit = Submit { name, key, allowed, streaming, notices: streaming };
         let task = self.model.next_task();
         let reply = self.relay.submit(&submit, task, self.now, out);
         self.model.submitted(&submit, task, reply.as_ref())
+    }
+
+    fn share(&mut self, name: &str, with: &[&str], out: &mut Actions) -> Result<(), String> {
+        let with: Vec<String> = with.iter().map(|user| (*user).to_owned()).collect();
+        let shared = self.relay.share_name(name, &with, self.now, out);
+        self.model.shared(name, &with, shared.is_ok(), self.now)
     }
 
     fn acknowledge(&mut self, task: Pick, who: Option<usize>) -> Result<(), String> {
@@ -217,14 +253,14 @@ impl World {
         self.model.named(&from, task, reply.as_ref().err(), self.now)
     }
 
-    fn begin(&mut self, task: Pick, who: Option<usize>) -> Result<(), String> {
+    fn begin(&mut self, task: Pick, who: Option<usize>, out: &mut Actions) -> Result<(), String> {
         let Some(task) = self.model.pick(task) else { return Ok(()) };
         let from = self.speaker(who, self.model.sent_to(task));
         let reply = self.relay.answer_begins(&from, task, self.now);
         self.model.named(&from, task, reply.as_ref().err(), self.now)?;
         if reply.is_ok() {
             self.model.begun(task)?;
-            self.relay.first_byte(task);
+            self.relay.first_byte(task, out);
         }
         Ok(())
     }
@@ -333,5 +369,5 @@ impl World {
 }
 
 fn owner(name: &str) -> Owner {
-    Owner { id: OwnerId(name.into()), label: name.into() }
+    Owner { id: OwnerId(name.into()), label: name.into(), groups: Vec::new() }
 }

@@ -52,7 +52,11 @@ pub fn run(tape: &mut Tape<'_>, steps: usize) -> Result<(), String> {
 
 /// The next ending.
 fn draw(tape: &mut Tape<'_>) -> Ending {
-    let after = Duration::from_millis(tape.below(200_000));
+    let after = match tape.below(20) {
+        0 => Duration::MAX,
+        1 => Duration::from_secs(1_000_000_000),
+        _ => Duration::from_millis(tape.below(200_000)),
+    };
     match tape.below(10) {
         0 => Ending::Fault(Fault::UnknownSession),
         1 => Ending::Fault(Fault::Denied("no".into())),
@@ -82,7 +86,8 @@ impl Watcher {
                 if resumed {
                     self.waits = 0;
                 }
-                told(resumed || forgotten && online.is_some(), "it must not come back at once")
+                let held = online.is_some_and(|since| now - since >= self.times.backoff_min);
+                told(resumed || forgotten && held, "it must not come back at once")
             }
             Next::Stop(_) => {
                 let denied = matches!(ending, Ending::Revoked(_) | Ending::Fault(Fault::Denied(_)));
@@ -104,10 +109,14 @@ impl Watcher {
         let Times { backoff_min, backoff_step, backoff_max, .. } = self.times;
         let bound = backoff_step.saturating_mul(2_u32.saturating_pow(self.waits.min(16)));
         self.waits += 1;
+        // No server may ask for more.
+        let heard = |asked: &Duration| (*asked).min(Duration::from_secs(600));
         let (least, most) = match ending {
-            Ending::Drain(asked) => (*asked, *asked + backoff_step),
+            Ending::Drain(asked) => {
+                (heard(asked), heard(&heard(asked).saturating_add(backoff_step)))
+            }
             Ending::Fault(Fault::Failed { retry_after: Some(asked), .. }) => {
-                ((*asked).max(backoff_min), (*asked).max(bound.min(backoff_max)))
+                (heard(asked).max(backoff_min), heard(asked).max(bound.min(backoff_max)))
             }
             Ending::Fault(_)
             | Ending::Lost(_)

@@ -6,7 +6,7 @@ mod config;
 
 use crate::tape::Tape;
 use crate::{machine, session};
-use registrar::sse::{Decoder, Event, TooLong};
+use registrar::sse::{Decoded, Decoder, Event, Limit};
 use wire::publisher::{Chunk, TaskResult};
 
 /// A target.
@@ -39,55 +39,83 @@ pub fn run(name: &str, data: &[u8]) {
 const STEPS: usize = 200;
 const MIB: usize = 1 << 20;
 
-/// An event stream is the same however it is cut, and what the standard says it is.
+/// An event stream is the same however it is cut, and what the standard says it is, but for events
+/// that are too long: those are left out, each with a word of it, and nothing else is.
 fn events(data: &[u8]) {
     let Some((at, text)) = data.split_first() else { return };
     let at = usize::from(*at) % (text.len() + 1);
-    let whole = decode(&[text]);
-    assert_eq!(whole, decode(&[&text[..at], &text[at..]]), "cut at {at}");
-    let bytes: Vec<&[u8]> = text.chunks(1).collect();
-    assert_eq!(whole, decode(&bytes), "byte by byte");
-    assert_eq!(whole, Ok(as_the_standard_says(text)));
-}
-
-fn decode(pieces: &[&[u8]]) -> Result<Vec<Event>, TooLong> {
-    let (mut decoder, mut events) = (Decoder::new(MIB, MIB), Vec::new());
-    for piece in pieces {
-        decoder.feed(piece, &mut events)?;
+    for (line, event) in [(MIB, MIB), (24, 40)] {
+        let decode = |pieces: &[&[u8]]| decode(pieces, line, event);
+        let whole = decode(&[text]);
+        assert_eq!(whole, decode(&[&text[..at], &text[at..]]), "cut at {at}");
+        let bytes: Vec<&[u8]> = text.chunks(1).collect();
+        assert_eq!(whole, decode(&bytes), "byte by byte");
+        let without = |decoded: Vec<Decoded>| -> Vec<Result<Event, Limit>> {
+            decoded.into_iter().map(|one| one.map_err(|left| left.limit)).collect()
+        };
+        assert_eq!(without(whole), as_the_standard_says(text, line, event));
     }
-    Ok(events)
 }
 
-/// The standard's algorithm, word by word, on a text that is there as a whole.
-fn as_the_standard_says(bytes: &[u8]) -> Vec<Event> {
-    let text = String::from_utf8_lossy(bytes);
-    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
-    let text = text.replace("\r\n", "\n").replace('\r', "\n");
-    // What follows the last line's end is no line yet.
-    let lines = text.rsplit_once('\n').map_or("", |(lines, _)| lines);
-    let ended = text.contains('\n');
+fn decode(pieces: &[&[u8]], line: usize, event: usize) -> Vec<Decoded> {
+    let (mut decoder, mut events) = (Decoder::new(line, event), Vec::new());
+    for piece in pieces {
+        decoder.feed(piece, &mut events);
+    }
+    events
+}
+
+/// The standard's algorithm, word by word, on a text that is there as a whole; and what is said of an
+/// event that exceeds a limit.
+fn as_the_standard_says(bytes: &[u8], most: usize, event: usize) -> Vec<Result<Event, Limit>> {
+    let mut lines = lines(bytes);
+    // What follows the last line's end is no line yet, but can be too long already.
+    let unfinished = lines.pop().filter(|line| line.len() > most);
+    let finished = lines.len();
+    lines.extend(unfinished);
     let (mut events, mut name, mut data) = (Vec::new(), String::new(), None::<String>);
-    for line in lines.split('\n').filter(|_| ended) {
-        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+    let mut left_out = false;
+    for (number, line) in lines.iter().enumerate() {
+        let mark = b"\xef\xbb\xbf";
+        let bare = if number == 0 { line.strip_prefix(mark).unwrap_or(line) } else { line };
+        let text = String::from_utf8_lossy(bare);
+        let (field, value) = text.split_once(':').unwrap_or((&text, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
-        match field {
-            _ if line.is_empty() => {
-                let named = std::mem::take(&mut name);
-                let named = if named.is_empty() { "message".to_owned() } else { named };
-                events.extend(data.take().map(|data| Event { name: named, data }));
+        if bare.is_empty() && number < finished {
+            left_out = false;
+            let named = std::mem::take(&mut name);
+            let named = if named.is_empty() { "message".to_owned() } else { named };
+            events.extend(data.take().map(|data| Ok(Event { name: named, data })));
+        } else if line.len() > most {
+            if !left_out && !bare.starts_with(b":") {
+                events.push(Err(Limit::Line(most)));
+                (left_out, name, data) = (true, String::new(), None);
             }
-            "event" => name = value.to_owned(),
-            "data" => match &mut data {
-                None => data = Some(value.to_owned()),
-                Some(before) => {
-                    before.push('\n');
-                    before.push_str(value);
-                }
-            },
-            _ => {}
+        } else if !left_out && field == "event" {
+            value.clone_into(&mut name);
+        } else if !left_out && field == "data" {
+            let whole = data.take().map_or_else(String::new, |before| before + "\n") + value;
+            if whole.len() > event {
+                events.push(Err(Limit::Event(event)));
+                (left_out, name) = (true, String::new());
+            } else {
+                data = Some(whole);
+            }
         }
     }
     events
+}
+
+/// The lines, and last what follows the end of the last one.
+fn lines(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let mut lines = Vec::new();
+    while let Some(end) = bytes.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
+        lines.push(&bytes[..end]);
+        let length = if bytes[end..].starts_with(b"\r\n") { 2 } else { 1 };
+        bytes = &bytes[end + length..];
+    }
+    lines.push(bytes);
+    lines
 }
 
 /// A caller's request, a publisher's result, a frame: read or refused; what is rewritten in one stays
@@ -116,10 +144,10 @@ fn bodies(data: &[u8]) {
 }
 
 fn one_chunk_is_one_event(chunk: &Chunk) {
-    let events = decode(&[&mcpd::untrusted::chunk(chunk)]);
+    let events = decode(&[&mcpd::untrusted::chunk(chunk)], MIB, MIB);
     let text = chunk.data.replace("\r\n", "\n").replace('\r', "\n");
-    let wanted = (!text.is_empty()).then(|| Event { name: "message".into(), data: text });
-    assert_eq!(events, Ok(wanted.into_iter().collect()));
+    let wanted = (!text.is_empty()).then(|| Ok(Event { name: "message".into(), data: text }));
+    assert_eq!(events, wanted.into_iter().collect::<Vec<_>>());
 }
 
 /// A publisher's headers: a caller gets the listed ones and a status that HTTP knows, nothing else.

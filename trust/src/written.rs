@@ -1,7 +1,7 @@
 //! What a server has written down, as its store would have it, and a server that starts from that.
 
 use relay::{
-    Action, Actions, Ids, Limits, Millis, Relay, Saved, SavedLlm, SavedSession, Tombstone,
+    Action, Actions, Ids, Limits, Millis, Relay, Saved, SavedLlm, SavedName, SavedSession,
 };
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub(crate) struct Written {
     llms: BTreeMap<String, SavedLlm>,
     sessions: BTreeMap<String, SavedSession>,
-    tombstones: BTreeMap<String, Tombstone>,
+    names: BTreeMap<String, SavedName>,
     starts: u128,
 }
 
@@ -36,10 +36,12 @@ impl Written {
                 Some(session) => drop(self.sessions.insert(id.0.clone(), session)),
                 None => drop(self.sessions.remove(&id.0)),
             },
-            Action::SaveTombstone(stone) => {
-                self.tombstones.insert(stone.name.clone(), stone.clone());
-            }
-            Action::Dispatch(_)
+            Action::SaveName(name) => match relay.saved_name(name) {
+                Some(saved) => drop(self.names.insert(name.clone(), saved)),
+                None => drop(self.names.remove(name)),
+            },
+            Action::Withdrawn { .. }
+            | Action::Dispatch(_)
             | Action::Wake { .. }
             | Action::Cancel { .. }
             | Action::CloseChannel { .. }
@@ -58,7 +60,7 @@ impl Written {
         let saved = Saved {
             llms: self.llms.values().cloned().collect(),
             sessions: self.sessions.values().cloned().collect(),
-            tombstones: self.tombstones.values().cloned().collect(),
+            names: self.names.values().cloned().collect(),
         };
         let ids = Counted((1 << 100) + (self.starts << 64));
         let mut relay = Relay::new(limits, saved, Box::new(ids), now);

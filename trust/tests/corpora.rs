@@ -17,3 +17,21 @@ fn every_input_that_was_ever_interesting_still_passes() {
         assert!(count >= 5, "{} has {count} files", folder.display());
     }
 }
+
+#[test]
+fn the_edits_of_names_leave_every_file_that_was_found_as_whole_as_the_others_do() {
+    let (_, config) = trust::targets::ALL.iter().find(|(name, _)| *name == "config").unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpora/config");
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        println!("{}", path.display());
+        let mut data = std::fs::read(path).unwrap();
+        // See the target: the first byte is the edit, and the provider that it is about.
+        for choice in (192..=u8::MAX).filter(|choice| choice % 8 < 4) {
+            if let Some(first) = data.first_mut() {
+                *first = choice;
+                config(&data);
+            }
+        }
+    }
+}

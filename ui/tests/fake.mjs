@@ -45,7 +45,7 @@ export function view(changes = {}) {
       quietHours: { from: "22:00", to: "07:00" },
       keepAwake: "answering",
       startHidden: false,
-      notifications: { signIn: true, connection: true, wake: false },
+      notifications: { signIn: true, connection: true, wake: false, requests: true },
       theme: "system",
       logLevel: "info",
     },
@@ -60,6 +60,10 @@ export function model(name, changes = {}) {
     tone: "off",
     state: "",
     trouble: null,
+    suggestion: null,
+    requests: [],
+    sharedWith: [],
+    asks: name,
     backend: "llamacpp · 127.0.0.1:8080",
     wakes: false,
     ...changes,
@@ -151,9 +155,9 @@ export function install(state) {
     show(view) {
       send(fake.status, { what: "view", it: view });
     },
-    /** Wants a page. */
-    want(page) {
-      send(fake.status, { what: "show", it: page });
+    /** Wants a page, or one model's. */
+    want(page, model = null) {
+      send(fake.status, { what: "show", it: { page, model } });
     },
     /** Tells a step of the wake test. */
     step(line) {

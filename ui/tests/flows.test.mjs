@@ -2,8 +2,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { called, calls, start } from "./browser.mjs";
-import { fresh, view } from "./fake.mjs";
-import { STATES } from "./states.mjs";
+import { fresh, model, view } from "./fake.mjs";
+import { STATES, asked, taken } from "./states.mjs";
 
 let app;
 before(async () => {
@@ -74,7 +74,7 @@ test("a recipe of another kind keeps nothing of the first, and no recipe is no k
 });
 
 test("what is wrong is said beside its field while it is typed, and keeps it from being saved", async () => {
-  const message = '"nas" is no URL';
+  const message = '"nas" is no whole address';
   const answers = { check_model: [{ field: "url", message }] };
   const page = await app.open({ view: view(), at: "models/qwen3-8b", answers });
   await page.getByLabel("URL", { exact: true }).fill("nas");
@@ -115,14 +115,27 @@ test("a found model is added to the list without being published", async () => {
   assert.deepEqual(await called(page, "save_model"), { name: null, keys });
 });
 
+test("an address is not found fault with before its field is left", async () => {
+  const message = '"https://m" must be typed whole';
+  const page = await app.open({ view: fresh(), answers: { check_server: message } });
+  const url = page.getByLabel("Server URL");
+  await url.pressSequentially("https://m");
+  assert.deepEqual(await calls(page, "check_server"), [], "it is being typed");
+  await page.getByLabel("Pairing code").focus();
+  await page.getByText(message).waitFor();
+  assert.equal(await url.getAttribute("aria-invalid"), "true");
+  await url.pressSequentially("cpd.example.com");
+  await page.getByText(message).waitFor({ state: "detached" });
+});
+
 test("the first run leads from a server to an answer", async () => {
   const page = await app.open({ view: fresh() });
   await page.getByLabel("Server URL").fill("https://mcpd.example.com");
   await page.getByLabel("Pairing code").check();
-  await page.getByPlaceholder("K7QM-3XTP").fill("k7qm 3xtp");
+  await page.getByPlaceholder("K7QM-3XTP-9RWD").fill("k7qm 3xtp 9rwd");
   await page.getByRole("button", { name: "Sign in" }).click();
   const url = "https://mcpd.example.com";
-  assert.deepEqual(await called(page, "pair"), { url, code: "k7qm 3xtp", inFile: false });
+  assert.deepEqual(await called(page, "pair"), { url, code: "k7qm 3xtp 9rwd", inFile: false });
   await page.getByRole("button", { name: "Publish phi-4" }).click();
   assert.equal((await called(page, "save_model")).keys.publish, true);
   await show(page, view());
@@ -190,9 +203,105 @@ test("each setting is a change of its own key", async () => {
   await page.getByLabel("Keep this machine awake").selectOption("publishing");
   await last({ keepAwake: "publishing" });
   await page.getByRole("switch", { name: "a model could not be woken" }).click();
-  await last({ notifications: { signIn: true, connection: true, wake: true } });
+  await last({ notifications: { signIn: true, connection: true, wake: true, requests: true } });
   await page.getByLabel("Colours").selectOption("dark");
   await last({ theme: "dark" });
+});
+
+test("a taken name is left behind with one click, from the list and from the model's page", async () => {
+  for (const at of ["models", "models/qwen3-8b"]) {
+    const page = await app.open({ view: view({ models: [taken] }), at });
+    await page.getByText("belongs to another user").waitFor();
+    await page.getByRole("button", { name: "Publish as qwen3-8b-mia" }).click();
+    assert.deepEqual(await called(page, "publish_as"), { name: "qwen3-8b", new: "qwen3-8b-mia" });
+    await page.getByText("Published as qwen3-8b-mia").waitFor();
+    const hash = at === "models" ? "#models" : "#models/qwen3-8b-mia";
+    assert.equal(await page.evaluate(() => location.hash), hash);
+    await page.context().close();
+  }
+});
+
+test("the first run gets past a taken name, while models are chosen and while one is tried", async () => {
+  const setup = STATES.find((state) => state.name === "setup-models-taken");
+  const page = await app.open(setup);
+  await setup.act(page);
+  await page.getByRole("button", { name: "Publish as phi-4-mia" }).click();
+  assert.deepEqual(await called(page, "publish_as"), { name: "phi-4", new: "phi-4-mia" });
+  await page.getByRole("button", { name: "Publish as qwen3-8b-mia" }).click();
+  await show(page, view({ models: [taken] }));
+  await page.getByRole("button", { name: "Next" }).click();
+  await page.getByRole("button", { name: "Next" }).click();
+  const way = page.getByRole("button", { name: "Publish as qwen3-8b-mia" });
+  await way.waitFor();
+  assert.equal(await page.getByRole("button", { name: "Ask it now" }).count(), 0);
+  const mine = model("qwen3-8b-mia", { publish: true, tone: "good", state: "ready" });
+  await show(page, view({ models: [{ ...mine, asks: "qwen3-8b" }] }));
+  await page.getByRole("button", { name: "Ask it now" }).click();
+  assert.deepEqual(await called(page, "try_model"), { name: "qwen3-8b-mia" });
+});
+
+test("a model that is published under another name is not offered once more", async () => {
+  const mine = { ...model("phi-4-mia", { publish: true }), asks: "phi-4" };
+  const page = await app.open({ view: view({ models: [mine] }), at: "models" });
+  await page.getByRole("button", { name: "Add gemma-3" }).waitFor();
+  assert.equal(await page.getByRole("button", { name: "Add phi-4" }).count(), 0);
+});
+
+test("the first run without a backend says what to do and leads to where one is entered", async () => {
+  const setup = STATES.find((state) => state.name === "setup-models-none");
+  const page = await app.open(setup);
+  await setup.act(page);
+  await page.getByText("Start one of them and look again").waitFor();
+  await page.getByRole("button", { name: "Add by hand…" }).click();
+  await page.getByRole("heading", { name: "A new model" }).waitFor();
+});
+
+test("who asks for a name is allowed it, or not now, which can be taken back", async () => {
+  const page = await app.open({ view: view({ models: [asked] }), at: "models/qwen3-8b" });
+  await page.getByText("tom would like to publish qwen3-8b too").waitFor();
+  await page.getByRole("button", { name: "Allow tom" }).press("Enter");
+  const name = "qwen3-8b";
+  assert.deepEqual(await called(page, "share_name"), { name, with: "tom", on: true });
+  const resting = () => document.activeElement?.id === "sharing";
+  await page.waitForFunction(resting);
+  await page.getByRole("button", { name: "Not now, ann" }).press("Enter");
+  assert.deepEqual(await called(page, "decline_name"), { name, user: "ann", on: true });
+  await page.getByRole("button", { name: "Undo" }).click();
+  await page.waitForFunction(() => window.fake.calls.at(-1).args.on === false);
+});
+
+test("a name is shared by hand, and what is wrong with the entry is said beside it", async () => {
+  const message = "shareName: a group must have a name";
+  const answers = { share_name: { throws: message } };
+  const page = await app.open({ view: view({ models: [asked] }), at: "models/qwen3-8b", answers });
+  await page.getByLabel("Share it with").fill("group:");
+  await page.getByLabel("Share it with").press("Enter");
+  await page.getByText(message).waitFor();
+  assert.equal(await page.getByLabel("Share it with").getAttribute("aria-invalid"), "true");
+  await page.evaluate(() => (window.fake.answers.share_name = undefined));
+  await page.getByLabel("Share it with").fill(" group:lab ");
+  await page.getByRole("button", { name: "Share", exact: true }).click();
+  const last = (with_, on) =>
+    page.waitForFunction(
+      (wish) => {
+        const { args } = window.fake.calls.filter((call) => call.command === "share_name").at(-1);
+        return args.with === wish.with && args.on === wish.on;
+      },
+      { with: with_, on },
+    );
+  await last("group:lab", true);
+  assert.equal(await page.getByLabel("Share it with").inputValue(), "");
+  await page.getByRole("button", { name: "Do not share with everybody any more" }).click();
+  await last("*", false);
+  await page.getByRole("button", { name: "Undo" }).click();
+  await last("*", true);
+});
+
+test("the tray leads to the model that somebody asks for", async () => {
+  const page = await app.open({ view: view({ models: [asked] }) });
+  await page.getByRole("heading", { name: "In use now" }).waitFor();
+  await page.evaluate(() => window.fake.want("models", "qwen3-8b"));
+  await page.getByRole("heading", { name: "Sharing this name" }).waitFor();
 });
 
 test("what is in the bundle is shown before it can be saved", async () => {

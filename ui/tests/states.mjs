@@ -11,6 +11,25 @@ const wrong = [
   { field: "wake.command", message: "it must name a program" },
 ];
 
+/** A model whose name is another user's. */
+export const taken = model("qwen3-8b", {
+  publish: true,
+  tone: "taken",
+  state: "name taken",
+  trouble:
+    "the name qwen3-8b belongs to another user, who was asked to share it; qwen3-8b-mia is free",
+  suggestion: "qwen3-8b-mia",
+});
+
+/** A model whose name others would like to have too, and some have. */
+export const asked = model("qwen3-8b", {
+  publish: true,
+  tone: "good",
+  state: "ready",
+  requests: ["tom", "ann"],
+  sharedWith: ["bob", "group:research", "*"],
+});
+
 /** A step has come when its heading has the keyboard: it is read from there on. */
 const comes = (page) => page.waitForFunction(() => document.activeElement?.tagName === "H1");
 
@@ -69,7 +88,31 @@ export const STATES = [
     view: fresh({ server: "https://mcpd.example.com" }),
     answers: { find_backends: [] },
   },
+  {
+    name: "models-names",
+    at: "models",
+    view: view({
+      models: [
+        { ...taken, name: "phi-4", suggestion: "phi-4-mia" },
+        asked,
+        ...view().models.slice(1),
+      ],
+    }),
+  },
   { name: "model", at: "models/qwen3-8b", view: view() },
+  { name: "model-taken", at: "models/qwen3-8b", view: view({ models: [taken] }) },
+  { name: "model-asked", at: "models/qwen3-8b", view: view({ models: [asked] }) },
+  {
+    name: "model-share-wrong",
+    at: "models/qwen3-8b",
+    view: view({ models: [asked] }),
+    answers: { share_name: { throws: "shareName: a group must have a name" } },
+    async act(page) {
+      await page.getByLabel("Share it with").fill("group:");
+      await page.getByRole("button", { name: "Share", exact: true }).click();
+      await page.getByText("a group must have a name").waitFor();
+    },
+  },
   {
     name: "model-wrong",
     at: "models/%2B",
@@ -127,6 +170,53 @@ export const STATES = [
   { name: "about", at: "about", view: view() },
   { name: "setup-server", at: "", view: fresh() },
   { name: "setup-models", at: "", view: fresh(), act: signIn },
+  {
+    name: "setup-models-taken",
+    at: "",
+    view: fresh(),
+    async act(page) {
+      await signIn(page);
+      const found = { ...taken, name: "phi-4", asks: "phi-4", suggestion: "phi-4-mia" };
+      const models = [
+        found,
+        taken,
+        model("gemma-3", { publish: true, tone: "good", state: "ready" }),
+      ];
+      await page.evaluate((shown) => window.fake.show(shown), view({ models }));
+      await page.getByRole("button", { name: "Publish as phi-4-mia" }).waitFor();
+    },
+  },
+  {
+    name: "setup-models-none",
+    at: "",
+    view: fresh(),
+    answers: { find_backends: [] },
+    async act(page) {
+      await signIn(page);
+      await page.getByText("No backend answers").waitFor();
+    },
+  },
+  {
+    name: "setup-try-nothing",
+    at: "",
+    view: fresh(),
+    async act(page) {
+      await signIn(page);
+      await step(3)(page);
+      await page.getByText("Nothing is published yet.").waitFor();
+    },
+  },
+  {
+    name: "setup-try-taken",
+    at: "",
+    view: fresh(),
+    async act(page) {
+      await signIn(page);
+      await page.evaluate((shown) => window.fake.show(shown), view({ models: [taken] }));
+      await step(3)(page);
+      await page.getByRole("button", { name: "Publish as qwen3-8b-mia" }).waitFor();
+    },
+  },
   {
     name: "setup-start",
     at: "",

@@ -70,7 +70,7 @@ fn prompt(chat: &Chat) -> anyhow::Result<String> {
         return Ok(chat.prompt.join(" "));
     }
     if std::io::stdin().is_terminal() {
-        eprintln!("Type the question; end with Ctrl-D.");
+        out::note("Type the question; end with Ctrl-D.");
     }
     let mut text = String::new();
     std::io::stdin().take(MAX_PROMPT).read_to_string(&mut text)?;
@@ -133,7 +133,7 @@ impl Answer {
         self.clear_note();
         self.first.get_or_insert_with(Instant::now);
         self.tokens += 1;
-        out::text(text);
+        out::answer(text);
         Ok(())
     }
 
@@ -142,17 +142,16 @@ impl Answer {
         if text.is_empty() {
             return;
         }
-        if std::io::stderr().is_terminal() {
-            eprint!("\r\x1b[K{text}");
+        if out::rewrite(text) {
             self.noted = true;
         } else {
-            eprintln!("{text}");
+            out::note(text);
         }
     }
 
     fn clear_note(&mut self) {
         if std::mem::take(&mut self.noted) {
-            eprint!("\r\x1b[K");
+            out::rewrite("");
         }
     }
 
@@ -163,9 +162,9 @@ impl Answer {
         let writing = first.elapsed().max(Duration::from_millis(1));
         // The first token came at the end of the wait.
         let speed = tokens.saturating_sub(1) as f64 / writing.as_secs_f64();
-        eprintln!(
+        out::note(format_args!(
             "first token after {:.2} s, {tokens} tokens, {speed:.1} tokens/s",
             wait.as_secs_f64()
-        );
+        ));
     }
 }

@@ -14,6 +14,8 @@ const CONNECT: Duration = Duration::from_secs(10);
 const WHOLE: Duration = Duration::from_secs(30);
 /// What is shown of an error that is no JSON.
 const EXCERPT: usize = 300;
+/// What is shown of an error's sentence.
+const SENTENCE: usize = 2_000;
 
 /// The server, with the token.
 pub(crate) struct Client {
@@ -31,6 +33,10 @@ impl Client {
             .redirect(redirect::Policy::none())
             .connect_timeout(CONNECT)
             .tcp_nodelay(true);
+        // A proxy would see the token. An http URL is on this machine and is asked without one.
+        if server.scheme() != "https" {
+            builder = builder.no_proxy();
+        }
         if let Some(path) = std::env::var_os("MCPCTL_CA_FILE") {
             let pem = std::fs::read(&path).context("MCPCTL_CA_FILE cannot be read")?;
             builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(&pem)?);
@@ -40,8 +46,21 @@ impl Client {
 
     /// A request to a path of the server.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request_with(method, path, [])
+    }
+
+    /// The same with these parameters.
+    pub(crate) fn request_with<'a>(
+        &self,
+        method: Method,
+        path: &str,
+        parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> RequestBuilder {
         let mut url = self.server.clone();
         url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
+        for (name, value) in parameters {
+            url.query_pairs_mut().append_pair(name, value);
+        }
         self.http.request(method, url).bearer_auth(self.token.expose_secret())
     }
 
@@ -90,5 +109,5 @@ pub(crate) fn message(text: &str) -> Option<String> {
     let json: serde_json::Value = serde_json::from_str(text).ok()?;
     let places = ["/error/message", "/detail", "/error", "/message"];
     let found = places.iter().find_map(|at| json.pointer(at).and_then(|v| v.as_str()));
-    found.map(str::to_owned)
+    found.map(|text| text.chars().take(SENTENCE).collect())
 }

@@ -3,7 +3,7 @@
 use crate::Output;
 use crate::client::Client;
 use crate::out;
-use crate::table::{age, moment, print, table};
+use crate::table::{add, age, moment, print, table};
 use comfy_table::Table;
 use reqwest::Method;
 use std::time::Duration;
@@ -50,10 +50,10 @@ async fn one(client: &Client, name: &str) -> anyhow::Result<LlmInfo> {
 
 fn show(llms: &[LlmInfo], output: Output) -> anyhow::Result<()> {
     match output {
-        Output::Json => out::line(serde_json::to_string_pretty(llms)?),
-        Output::Yaml => out::text(serde_yaml_ng::to_string(llms)?),
+        Output::Json => out::json(&llms)?,
+        Output::Yaml => out::yaml(&llms)?,
         Output::Table | Output::Wide if llms.is_empty() => {
-            eprintln!("No models. Somebody has to publish one, and your token must allow it.");
+            out::note("No models. Somebody has to publish one, and your token must allow it.");
         }
         Output::Table => print(&narrow(llms)),
         Output::Wide => print(&wide(llms)),
@@ -64,7 +64,7 @@ fn show(llms: &[LlmInfo], output: Output) -> anyhow::Result<()> {
 fn narrow(llms: &[LlmInfo]) -> Table {
     let mut table = table(&["NAME", "KIND", "STATUS", "MODEL", "OWNER", "AGE"]);
     for llm in llms {
-        table.add_row(common(llm));
+        add(&mut table, &common(llm));
     }
     table
 }
@@ -96,7 +96,7 @@ fn wide(llms: &[LlmInfo]) -> Table {
             age(llm.since),
             or_dash(llm.reason.as_deref()),
         ]);
-        table.add_row(row);
+        add(&mut table, &row);
     }
     table
 }

@@ -1,17 +1,17 @@
 //! `mcpctl`: mcpd from the command line. Arguments and exit codes live here; each command is a room
 //! of its own.
-#![expect(clippy::print_stderr, reason = "a command line talks to people")]
 
 mod chat;
 mod client;
 mod events;
 mod llms;
+mod names;
 mod out;
 mod settings;
 mod table;
 mod tokens;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand, ValueEnum};
 use client::Client;
 use settings::Settings;
 use std::process::ExitCode;
@@ -42,7 +42,10 @@ enum Command {
     Chat(chat::Chat),
     /// Administer keys (needs the scope admin)
     #[command(subcommand)]
-    Token(Token),
+    Token(tokens::Command),
+    /// Whose a name is, and who may serve it (sharing and freeing need the scope admin)
+    #[command(subcommand)]
+    Name(Name),
     /// The server and the token that are used
     #[command(subcommand)]
     Config(Config),
@@ -87,39 +90,31 @@ pub(crate) enum Output {
 }
 
 #[derive(Debug, Subcommand)]
-enum Token {
-    /// Make a key; it is shown once
-    Create(CreateToken),
-    /// Make a pairing code: it becomes a key where it is typed in, once, within ten minutes
-    Pair(CreateToken),
-    /// List keys, never their text
+enum Name {
+    /// List names of models and pools with their owners
     List {
         /// How to print
         #[arg(short, long, value_enum, default_value_t = Output::Table)]
         output: Output,
     },
-    /// Make a key useless, within a second
-    Revoke {
-        /// Its id, as `mcpctl token list` shows it
-        id: String,
+    /// Let other users serve a name; they form a pool with its owner
+    Share {
+        /// The name
+        name: String,
+        /// A user, group:GROUP or '*'; several with commas. The list replaces the last one
+        #[arg(long, value_delimiter = ',', required = true)]
+        with: Vec<String>,
     },
-}
-
-/// A key to make.
-#[derive(Debug, Args)]
-pub(crate) struct CreateToken {
-    /// The user that it acts for
-    #[arg(long)]
-    pub(crate) user: String,
-    /// infer, infer:NAME, publish or admin; several with commas
-    #[arg(long, value_delimiter = ',', required = true)]
-    pub(crate) scope: Vec<String>,
-    /// What it is for
-    #[arg(long)]
-    pub(crate) label: Option<String>,
-    /// Days until it expires
-    #[arg(long)]
-    pub(crate) expires_in_days: Option<u32>,
+    /// Take back what an admin shared; what its owner shares stays
+    Unshare {
+        /// The name
+        name: String,
+    },
+    /// Take a name from its owner, for users who have left; their models of it are withdrawn
+    Free {
+        /// The name
+        name: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -147,7 +142,7 @@ async fn main() -> ExitCode {
     match perform(arguments).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{error:#}");
+            out::note(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -174,13 +169,16 @@ async fn perform(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 chatted = chat::chat(&client, &chat) => chatted?,
             }
         }
-        Command::Token(token) => {
+        Command::Token(command) => {
+            tokens::perform(&Client::new(&settings).await?, command).await?;
+        }
+        Command::Name(name) => {
             let client = Client::new(&settings).await?;
-            match token {
-                Token::Create(wish) => tokens::create(&client, &wish).await?,
-                Token::Pair(wish) => tokens::pair(&client, &wish).await?,
-                Token::List { output } => tokens::list(&client, output).await?,
-                Token::Revoke { id } => tokens::revoke(&client, &id).await?,
+            match name {
+                Name::List { output } => names::list(&client, output).await?,
+                Name::Share { name, with } => names::share(&client, &name, &with).await?,
+                Name::Unshare { name } => names::share(&client, &name, &[]).await?,
+                Name::Free { name } => names::free(&client, &name).await?,
             }
         }
         Command::Config(Config::SetUrl { url }) => settings.set_url(&url)?,

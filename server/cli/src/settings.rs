@@ -1,12 +1,13 @@
 //! Which server, which token: the environment first, then `~/.mcpctl/cli.json` and the keychain.
 
+mod folder;
+
 use crate::out;
 use anyhow::{Context as _, bail};
+use folder::{File, Folder};
 use keychain::{Keychain, KeychainError};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::{Deserialize, Serialize};
-use std::io::{IsTerminal as _, Read as _, Write as _};
-use std::path::PathBuf;
+use std::io::{IsTerminal as _, Read as _};
 use url::Url;
 
 /// The service under which the keychain keeps the token; the user is the server's origin.
@@ -16,19 +17,9 @@ const TOKEN: &str = "MCPCTL_TOKEN";
 /// The longest token that is read from a pipe.
 const MAX_TOKEN: u64 = 4096;
 
-/// What `cli.json` holds.
-#[derive(Debug, Default, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct File {
-    url: Option<String>,
-    /// Only where a person asked for it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    token: Option<String>,
-}
-
 /// The settings in force.
 pub(crate) struct Settings {
-    path: PathBuf,
+    folder: Folder,
     file: File,
     url: Option<String>,
     keychain: Keychain,
@@ -37,22 +28,10 @@ pub(crate) struct Settings {
 impl Settings {
     /// Reads them; `url` is the one of the command line.
     pub(crate) fn load(url: Option<String>) -> anyhow::Result<Self> {
-        let folder = std::env::var_os("MCPCTL_HOME").map(PathBuf::from);
-        let folder = folder.or_else(|| std::env::home_dir().map(|home| home.join(".mcpctl")));
-        let path = folder.context("no home directory; set MCPCTL_HOME")?.join("cli.json");
-        let file = match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
-                // The parser's own words could quote the token.
-                anyhow::anyhow!(
-                    "{} is broken, line {}; mend or remove it",
-                    path.display(),
-                    e.line()
-                )
-            })?,
-            Err(_) => File::default(),
-        };
+        let folder = Folder::from_env()?;
+        let file = folder.read()?;
         let url = url.or_else(|| file.url.clone());
-        Ok(Self { path, file, url, keychain: Keychain::os() })
+        Ok(Self { folder, file, url, keychain: Keychain::os() })
     }
 
     /// The server.
@@ -91,7 +70,7 @@ impl Settings {
     pub(crate) fn set_url(mut self, url: &str) -> anyhow::Result<()> {
         let url = check(url)?;
         self.file.url = Some(url.as_str().trim_end_matches('/').to_owned());
-        self.write()?;
+        self.folder.write(&self.file)?;
         out::line(format_args!("The server is {url} now."));
         Ok(())
     }
@@ -110,10 +89,10 @@ impl Settings {
         }
         if in_file {
             self.file.token = Some(token.expose_secret().to_owned());
-            self.write()?;
+            self.folder.write(&self.file)?;
             out::line(format_args!(
                 "The token is in {}, readable by you only.",
-                self.path.display()
+                self.folder.file().display()
             ));
             return Ok(());
         }
@@ -121,7 +100,7 @@ impl Settings {
             "the token was not kept; without a keychain, --insecure-storage keeps it in a file",
         )?;
         self.file.token = None;
-        self.write()?;
+        self.folder.write(&self.file)?;
         out::line(format_args!("The token is in the keychain."));
         Ok(())
     }
@@ -134,7 +113,7 @@ impl Settings {
             Err(error) => error.to_string(),
         };
         out::line(format_args!("token   {found}"));
-        out::line(format_args!("file    {}", self.path.display()));
+        out::line(format_args!("file    {}", self.folder.file().display()));
     }
 
     pub(crate) async fn unset(mut self) -> anyhow::Result<()> {
@@ -145,18 +124,8 @@ impl Settings {
             }
         }
         self.file = File::default();
-        self.write()?;
+        self.folder.write(&self.file)?;
         out::line(format_args!("Server and token are forgotten here."));
-        Ok(())
-    }
-
-    fn write(&self) -> anyhow::Result<()> {
-        let folder = self.path.parent().context("cli.json has no folder")?;
-        std::fs::create_dir_all(folder)?;
-        // A temporary file is private from its first byte on.
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&serde_json::to_vec_pretty(&self.file)?)?;
-        file.persist(&self.path)?;
         Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use crate::out;
 use comfy_table::{Table, presets};
 use jiff::Timestamp;
+use wire::names::printable;
 
 /// A table with these headings.
 pub(crate) fn table(headings: &[&str]) -> Table {
@@ -14,9 +15,23 @@ pub(crate) fn table(headings: &[&str]) -> Table {
     table
 }
 
+/// Adds a row. What could move a terminal's cursor is replaced here, before widths are measured.
+pub(crate) fn add(table: &mut Table, cells: &[String]) {
+    table.add_row(cells.iter().map(|cell| printable(cell)));
+}
+
 /// Prints without the spaces at the ends of lines.
 pub(crate) fn print(table: &Table) {
-    for line in table.lines() {
+    print_lines(table, 0);
+}
+
+/// The same without the headings, which stand further above.
+pub(crate) fn print_rows(table: &Table) {
+    print_lines(table, 1);
+}
+
+fn print_lines(table: &Table, from: usize) {
+    for line in table.lines().skip(from) {
         out::line(line.trim_end());
     }
 }

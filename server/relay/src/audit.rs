@@ -2,7 +2,7 @@
 //! two places each. Tests ask after every event; nobody else has to.
 
 use crate::task::{Phase, Task};
-use crate::{Relay, TaskId};
+use crate::{LlmId, Relay, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
 
 impl Relay {
@@ -13,7 +13,7 @@ impl Relay {
     pub fn audit(&self) -> Result<(), String> {
         self.queues()?;
         self.slots()?;
-        self.names()?;
+        self.members()?;
         self.sessions_and_channels()?;
         self.wakes_and_timers()
     }
@@ -27,9 +27,8 @@ impl Relay {
                 let is_here = |entry: &Task| entry.phase == Phase::Queued && entry.llm == *id;
                 agree(entry.is_some_and(is_here), || format!("{task} does not wait at {id}"))?;
             }
-            agree(llm.queue.len() <= self.limits.queue + llm.slots() as usize, || {
-                format!("{} wait at {id}", llm.queue.len())
-            })?;
+            let most = self.limits.queue + self.limits.queue.div_ceil(4) + llm.slots() as usize;
+            agree(llm.queue.len() <= most, || format!("{} wait at {id}", llm.queue.len()))?;
         }
         let queued = |(id, task): (&TaskId, &Task)| (task.phase == Phase::Queued).then_some(*id);
         let queued: BTreeSet<_> = self.tasks.iter().filter_map(queued).collect();
@@ -47,12 +46,32 @@ impl Relay {
         Ok(())
     }
 
-    fn names(&self) -> Result<(), String> {
-        for (name, id) in &self.by_name {
-            let named = self.llms.get(id).is_some_and(|llm| llm.name == *name);
-            agree(named, || format!("{name} leads to a row of another name"))?;
+    fn members(&self) -> Result<(), String> {
+        let mut users = BTreeSet::new();
+        for (id, llm) in &self.llms {
+            agree(users.insert((&llm.name, &llm.owner.id)), || {
+                format!("{} has two rows of the name {}", llm.owner.id, llm.name)
+            })?;
+            for name in llm.names() {
+                let listed = self.names.get(name).is_some_and(|entry| entry.rows.contains(id));
+                agree(listed, || format!("{id} is no member of its name {name}"))?;
+            }
         }
-        agree(self.by_name.len() == self.llms.len(), || "a row has no name".into())
+        for (name, entry) in &self.names {
+            let uses = |id: &LlmId| {
+                self.llms.get(id).is_some_and(|llm| llm.names().any(|used| used == name))
+            };
+            agree(entry.rows.iter().all(uses), || format!("a member of {name} does not use it"))?;
+            let kept = !entry.rows.is_empty() || entry.reserved_until.is_some();
+            agree(kept, || format!("nothing uses the name {name}"))?;
+        }
+        let waiting = self.name_requests.values().flatten();
+        for key in waiting {
+            agree(self.sessions.contains_key(key), || {
+                format!("{key} is gone and asks for a name")
+            })?;
+        }
+        Ok(())
     }
 
     fn sessions_and_channels(&self) -> Result<(), String> {

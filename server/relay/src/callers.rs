@@ -1,10 +1,12 @@
 //! The caller's side: a request comes in, waits, is dispatched, or its caller leaves.
 
+use crate::rows::Llm;
 use crate::task::{Phase, Surroundings, Task};
 use crate::{
     Action, Actions, Allowed, Dispatch, Failure, GoneReason, Limits, LlmId, Millis, Relay, Submit,
-    SubmitRefusal, TaskId, failures,
+    SubmitRefusal, TaskId, failures, names,
 };
+use std::collections::BTreeSet;
 use wire::catalogue::LlmStatus;
 use wire::publisher::ReportedStatus;
 
@@ -33,6 +35,7 @@ impl Relay {
             streaming: request.streaming,
             wanted,
             allowed: request.allowed.clone(),
+            key: request.key.clone(),
             queued_at: now,
             return_by: (returning && self.in_grace(now)).then(|| now + self.limits.grace_wait),
             dispatched_at: 0,
@@ -78,11 +81,11 @@ impl Relay {
         }
         let best = candidates
             .iter()
-            .filter(|id| self.refusal(id, now).is_none())
+            .filter(|id| self.refusal(id, &request.key, now).is_none())
             .min_by_key(|id| self.preference(id))
             .cloned();
         best.ok_or_else(|| {
-            let why = candidates.iter().find_map(|id| self.refusal(id, now));
+            let why = candidates.iter().find_map(|id| self.refusal(id, &request.key, now));
             let failure =
                 why.unwrap_or_else(|| failures::inactive(&wanted, "its publisher is gone"));
             SubmitRefusal::Failure(failure)
@@ -116,9 +119,15 @@ impl Relay {
     }
 
     /// The first byte goes to the caller: the point of no return.
-    pub fn first_byte(&mut self, task: TaskId) {
+    pub fn first_byte(&mut self, task: TaskId, out: &mut Actions) {
         if let Some(entry) = self.tasks.get_mut(&task) {
             entry.delivered = true;
+            let id = entry.llm.clone();
+            if let Some(llm) = self.llms.get_mut(&id)
+                && !std::mem::replace(&mut llm.served, true)
+            {
+                self.mark_served(&id, out);
+            }
         }
         self.reschedule(task);
     }
@@ -236,8 +245,9 @@ impl Relay {
         let old = entry.llm.clone();
         let target = if elsewhere {
             let members = self.candidates(&entry.wanted, &entry.allowed);
-            let usable =
-                members.into_iter().filter(|id| *id != old && self.refusal(id, now).is_none());
+            let usable = members
+                .into_iter()
+                .filter(|id| *id != old && self.refusal(id, &entry.key, now).is_none());
             usable.min_by_key(|id| self.preference(id))
         } else {
             // Its row may have been withdrawn in the meantime.
@@ -264,31 +274,31 @@ impl Relay {
         true
     }
 
-    /// LLMs of that name, else members of that pool, that `allowed` covers.
+    /// Members of that name, or with `NAME@user` that user's, that `allowed` covers.
     fn candidates(&self, wanted: &str, allowed: &Allowed) -> Vec<LlmId> {
-        let by_name = self.by_name.get(wanted).and_then(|id| self.llms.get_key_value(id));
-        if let Some((id, llm)) = by_name
-            && allowed.covers(&llm.name, llm.provider.pool.as_deref())
-        {
-            return vec![id.clone()];
-        }
-        let in_pool = self.llms.iter().filter(|(_, llm)| {
-            let pool = llm.provider.pool.as_deref();
-            pool.is_some_and(|p| p.eq_ignore_ascii_case(wanted)) && allowed.covers(&llm.name, pool)
+        let (name, user) = names::parse_wanted(wanted);
+        let members = self.names.get(name).into_iter().flat_map(|entry| &entry.rows);
+        let usable = members.filter(|id| {
+            self.llms.get(id).is_some_and(|llm| {
+                let owner = &llm.owner.id.0;
+                user.is_none_or(|user| user.eq_ignore_ascii_case(owner))
+                    && allowed.covers(&llm.name, llm.pool.as_deref(), owner)
+            })
         });
-        in_pool.map(|(id, _)| id.clone()).collect()
+        usable.cloned().collect()
     }
 
     fn usable(&self, request: &Submit) -> Vec<String> {
-        let rows = self.by_name.iter().filter(|(name, id)| {
-            let pool = self.llms.get(id).and_then(|l| l.provider.pool.as_deref());
-            request.allowed.covers(name, pool)
-        });
-        rows.map(|(name, _)| name.clone()).take(USABLE_NAMES).collect()
+        let rows = self
+            .llms
+            .values()
+            .filter(|llm| request.allowed.covers(&llm.name, llm.pool.as_deref(), &llm.owner.id.0));
+        let names: BTreeSet<&String> = rows.map(|llm| &llm.name).collect();
+        names.into_iter().take(USABLE_NAMES).cloned().collect()
     }
 
     /// Why this row cannot take a request now, if it cannot.
-    fn refusal(&self, id: &LlmId, now: Millis) -> Option<Failure> {
+    fn refusal(&self, id: &LlmId, key: &str, now: Millis) -> Option<Failure> {
         let llm = self.llms.get(id)?;
         let session = self.sessions.get(&llm.session);
         if !session.is_some_and(|s| s.live) && !self.in_grace(now) {
@@ -303,8 +313,24 @@ impl Relay {
             let left = (pause.until - now).div_ceil(1000);
             return Some(failures::wake_failed(&llm.name, &pause.cause, left));
         }
-        (llm.queue.len() >= self.limits.queue)
-            .then(|| failures::queue_full(&llm.name, self.limits.queue))
+        self.queue_refusal(llm, key)
+    }
+
+    /// Why the queue takes no further request of this key: a key that waits alone may fill it, and a
+    /// quarter of it while other keys wait. For them there is a quarter more.
+    fn queue_refusal(&self, llm: &Llm, key: &str) -> Option<Failure> {
+        let (waiting, quarter) = (llm.queue.len(), self.limits.queue.div_ceil(4));
+        if waiting < quarter {
+            return None;
+        }
+        let tasks = llm.queue.iter().filter_map(|task| self.tasks.get(task));
+        let own = tasks.filter(|task| task.key == key).count();
+        let alone = own == waiting;
+        if !alone && own >= quarter {
+            return Some(failures::queue_share(&llm.name, own));
+        }
+        let most = if alone && own > 0 { self.limits.queue } else { self.limits.queue + quarter };
+        (waiting >= most).then(|| failures::queue_full(&llm.name, waiting))
     }
 
     /// Smaller is better: awake before asleep before away, then the least load per slot.

@@ -17,6 +17,14 @@ pub(crate) fn queue_full(name: &str, limit: usize) -> Failure {
     failure(code::QUEUE_FULL, 429, message, Some(5))
 }
 
+pub(crate) fn queue_share(name: &str, waiting: usize) -> Failure {
+    let message = format!(
+        "{waiting} requests of this key already wait for {name}, which is its share of the queue. \
+         Try again in a few seconds."
+    );
+    failure(code::QUEUE_FULL, 429, message, Some(5))
+}
+
 pub(crate) fn queue_timeout(name: &str, waited: Millis) -> Failure {
     let secs = waited / 1000;
     let message = format!("{name} had no free slot within {secs} s. Try again later.");

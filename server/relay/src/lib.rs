@@ -10,6 +10,7 @@
 //! | file | events |
 //! |---|---|
 //! | sessions.rs | register, control channel, heartbeat, revocation |
+//! | names.rs | names are shared, freed, reserved |
 //! | callers.rs | submit, caller gone, queue and dispatch |
 //! | answers.rs | acknowledgement, answer, failure, release of the slot |
 //! | wakes.rs | wake, its success and its failure |
@@ -23,6 +24,7 @@ mod callers;
 mod failures;
 mod ids;
 mod limits;
+mod names;
 mod published;
 mod rows;
 mod sessions;
@@ -37,6 +39,7 @@ mod tests;
 
 pub use ids::{ChannelId, Ids, LlmId, OwnerId, SessionId, TaskId};
 pub use limits::Limits;
+pub use names::parse_wanted;
 pub use types::*;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -52,8 +55,8 @@ pub struct Relay {
     draining: bool,
     sessions: BTreeMap<SessionId, rows::Session>,
     llms: BTreeMap<LlmId, rows::Llm>,
-    by_name: BTreeMap<String, LlmId>,
-    tombstones: BTreeMap<String, Tombstone>,
+    names: BTreeMap<String, names::Name>,
+    name_requests: names::NameRequests,
     channels: HashMap<ChannelId, SessionId>,
     next_channel: u64,
     tasks: HashMap<TaskId, task::Task>,
@@ -78,8 +81,8 @@ impl Relay {
             draining: false,
             sessions: BTreeMap::new(),
             llms: BTreeMap::new(),
-            by_name: BTreeMap::new(),
-            tombstones: BTreeMap::new(),
+            names: BTreeMap::new(),
+            name_requests: BTreeMap::new(),
             channels: HashMap::new(),
             next_channel: 0,
             tasks: HashMap::new(),

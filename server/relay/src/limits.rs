@@ -11,8 +11,10 @@ pub struct Limits {
     pub lease: u64,
     /// An inactive row is deleted after this long.
     pub delete_after: u64,
-    /// A deleted row's name stays its owner's for this long.
-    pub tombstone: u64,
+    /// A name that was served stays its owner's for this long after its last row has gone.
+    pub reservation: u64,
+    /// A session without rows and without a channel ends after this long.
+    pub empty_session: u64,
     /// Interval of [`crate::Relay::sweep`].
     pub sweep: u64,
     /// After a start, a request waits for a missing publisher only while the server is this young.
@@ -25,7 +27,8 @@ pub struct Limits {
     pub freeze: u64,
     /// A dispatched task must be acknowledged within this time.
     pub ack_wait: u64,
-    /// Requests that may wait for one LLM.
+    /// Requests that may wait for one LLM; a key has a quarter of them while others wait, and for those
+    /// others there is a quarter more.
     pub queue: usize,
     /// How long one may wait.
     pub queue_wait: u64,
@@ -51,6 +54,12 @@ pub struct Limits {
     pub redispatch: u32,
     /// LLMs per owner.
     pub llms_per_owner: usize,
+    /// Sessions per owner.
+    pub sessions_per_owner: usize,
+    /// Names that stay reserved for an owner without a row; the one that lapses first makes room.
+    pub reservations_per_owner: usize,
+    /// Providers in one register.
+    pub providers_per_register: usize,
     /// The server's drain: told to publishers as the time to stay away.
     pub reconnect_after: u64,
 }
@@ -62,7 +71,8 @@ impl Default for Limits {
             heartbeat: wire::limits::HEARTBEAT_MS,
             lease: wire::limits::LEASE_MS,
             delete_after: 4 * 3_600_000,
-            tombstone: 30 * 24 * 3_600_000,
+            reservation: 30 * 24 * 3_600_000,
+            empty_session: 10 * 60_000,
             sweep: 5_000,
             grace: 60_000,
             grace_wait: 10_000,
@@ -82,6 +92,9 @@ impl Default for Limits {
             notice: 10_000,
             redispatch: 2,
             llms_per_owner: wire::limits::LLMS_PER_OWNER,
+            sessions_per_owner: 20,
+            reservations_per_owner: 60,
+            providers_per_register: 100,
             reconnect_after: 2_000,
         }
     }
@@ -96,7 +109,8 @@ impl Limits {
             &mut self.heartbeat,
             &mut self.lease,
             &mut self.delete_after,
-            &mut self.tombstone,
+            &mut self.reservation,
+            &mut self.empty_session,
             &mut self.sweep,
             &mut self.grace,
             &mut self.grace_wait,

@@ -2,9 +2,25 @@
 //! backend is.
 
 use crate::rows::Llm;
-use crate::{Action, Actions, LlmId, Millis, Owner, Relay, SessionId, Tombstone, failures};
+use crate::{Action, Actions, LlmId, Millis, Owner, Relay, SessionId, failures, names};
 use std::collections::{BTreeSet, VecDeque};
 use wire::publisher::{Provider, Rejected, ReportedStatus};
+
+/// Most modalities of one model.
+const MODALITIES: usize = 16;
+
+/// Why one provider is not taken.
+enum Refusal {
+    /// The name or the pool is another user's, or served by another machine of this one.
+    Taken {
+        /// The name at fault.
+        name: String,
+        /// It is another user's: that user is asked.
+        foreign: bool,
+    },
+    /// Any other: code and sentence.
+    Other(&'static str, String),
+}
 
 impl Relay {
     /// Makes the session's rows what the register says, and returns what it could not take.
@@ -17,29 +33,92 @@ impl Relay {
         now: Millis,
         out: &mut Actions,
     ) -> Vec<Rejected> {
-        let mut rejected = Vec::new();
-        let mut kept = BTreeSet::new();
+        // First, so that their names and places are free for what comes.
+        self.withdraw_unnamed(key, providers, now, out);
+        let (mut rejected, mut kept, mut requests) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
         for (provider, status) in providers.iter().zip(statuses) {
-            match self.take_row(key, owner, provider, &kept, now) {
+            match self.take_row(key, owner, provider, &kept, now, out) {
                 Ok(id) => {
                     self.set_status(&id, *status, now, out);
                     out.push(Action::SaveLlm(id.clone()));
                     kept.insert(id);
                 }
-                Err((code, detail)) => rejected.push(Rejected {
-                    name: provider.name.clone(),
-                    code: code.into(),
-                    detail,
-                    suggestion: None,
-                }),
+                Err(refusal) => {
+                    if let Refusal::Taken { name, foreign: true } = &refusal {
+                        requests.insert(name.clone());
+                    }
+                    rejected.push(self.rejected(provider, refusal, key, owner, now));
+                }
             }
         }
         let before =
             self.sessions.get_mut(key).map(|s| std::mem::replace(&mut s.llms, kept.clone()));
         for gone in before.unwrap_or_default().difference(&kept) {
-            self.delete_row(gone, "it was withdrawn", now, out);
+            self.withdraw(gone, now, out);
         }
+        self.set_name_requests(key, requests);
+        self.apply_shares(key, now, out);
         rejected
+    }
+
+    fn withdraw_unnamed(
+        &mut self,
+        key: &SessionId,
+        providers: &[Provider],
+        now: Millis,
+        out: &mut Actions,
+    ) {
+        let named: BTreeSet<String> =
+            providers.iter().map(|provider| provider.name.to_ascii_lowercase()).collect();
+        let rows = self.sessions.get(key).map(|s| s.llms.clone()).unwrap_or_default();
+        for id in rows {
+            if self.llms.get(&id).is_some_and(|llm| !named.contains(&llm.name)) {
+                self.withdraw(&id, now, out);
+            }
+        }
+    }
+
+    fn withdraw(&mut self, id: &LlmId, now: Millis, out: &mut Actions) {
+        if let Some(llm) = self.llms.get(id) {
+            out.push(Action::Withdrawn { name: llm.name.clone() });
+        }
+        self.delete_row(id, "it was withdrawn", now, out);
+    }
+
+    /// The refusal as the publisher sees it. It does not say whose a name is.
+    fn rejected(
+        &self,
+        provider: &Provider,
+        refusal: Refusal,
+        key: &SessionId,
+        owner: &Owner,
+        now: Millis,
+    ) -> Rejected {
+        let (code, detail, suggestion) = match refusal {
+            Refusal::Other(code, detail) => (code, detail, None),
+            Refusal::Taken { name, foreign } => {
+                let instance = self.sessions.get(key).and_then(|s| s.instance.as_ref());
+                let machine = instance.map_or("", |i| i.name.as_str());
+                // With a pool that is taken, the row's own name may be free: only the pool goes.
+                let own = wire::names::normalise(&provider.name).is_ok_and(|own| own == name);
+                let suggestion = own.then(|| self.suggest(&name, owner, machine, now)).flatten();
+                let detail = match (foreign, &suggestion) {
+                    (true, Some(free)) => format!(
+                        "the name {name} belongs to another user, who was asked to share it; \
+                         {free} is free"
+                    ),
+                    (true, None) => format!(
+                        "the name {name} belongs to another user, who was asked to share it; \
+                         choose another"
+                    ),
+                    (false, _) => {
+                        format!("the name {name} is served by another machine or entry of yours")
+                    }
+                };
+                ("llm_name_taken", detail, suggestion)
+            }
+        };
+        Rejected { name: provider.name.clone(), code: code.into(), detail, suggestion }
     }
 
     /// The row for one provider: an own one, one that is taken over from an own session that is
@@ -51,40 +130,87 @@ impl Relay {
         provider: &Provider,
         kept: &BTreeSet<LlmId>,
         now: Millis,
-    ) -> Result<LlmId, (&'static str, String)> {
-        let name =
-            wire::names::normalise(&provider.name).map_err(|why| ("llm_name_invalid", why))?;
-        let taken = || ("llm_name_taken", format!("the name {name} is taken; choose another"));
-        if let Some(id) = self.by_name.get(&name).cloned() {
-            let Some(llm) = self.llms.get_mut(&id) else {
-                return Err(taken());
-            };
-            if llm.owner.id != owner.id || kept.contains(&id) {
-                return Err(taken());
+        out: &mut Actions,
+    ) -> Result<LlmId, Refusal> {
+        let (name, pool) = check_provider(provider)?;
+        for wanted in std::iter::once(&name).chain(&pool) {
+            if !self.may_serve(owner, wanted, now) {
+                return Err(Refusal::Taken { name: wanted.clone(), foreign: true });
             }
-            if llm.session != *key {
-                let other = self.sessions.get_mut(&llm.session);
-                if let Some(other) = other {
-                    if other.channel.is_some() {
-                        return Err(taken());
-                    }
-                    other.llms.remove(&id);
+        }
+        let id = match self.row_of(owner, &name) {
+            Some(id) => {
+                self.adopt(&id, key, kept, &name)?;
+                id
+            }
+            None => {
+                let owned = self.llms.values().filter(|l| l.owner.id == owner.id).count();
+                let most = self.limits.llms_per_owner;
+                if owned >= most {
+                    let detail = format!("one owner publishes at most {most} models");
+                    return Err(Refusal::Other("llm_limit", detail));
                 }
-                llm.session = key.clone();
+                self.new_row(key, owner, provider, name, now)
             }
-            llm.owner = owner.clone();
-            llm.provider = provider.clone();
-            return Ok(id);
-        }
-        if self.tombstones.get(&name).is_some_and(|t| t.until > now && t.owner != owner.id) {
+        };
+        self.move_names(&id, owner, provider, pool, now, out);
+        Ok(id)
+    }
+
+    /// The row that a user has under a name.
+    fn row_of(&self, owner: &Owner, name: &str) -> Option<LlmId> {
+        let mut rows = self.names.get(name)?.rows.iter();
+        rows.find(|id| self.llms.get(id).is_some_and(|l| l.name == name && l.owner.id == owner.id))
+            .cloned()
+    }
+
+    /// Brings an own row under this session, unless another of the owner's machines is connected.
+    fn adopt(
+        &mut self,
+        id: &LlmId,
+        key: &SessionId,
+        kept: &BTreeSet<LlmId>,
+        name: &str,
+    ) -> Result<(), Refusal> {
+        let taken = || Refusal::Taken { name: name.to_owned(), foreign: false };
+        let Some(llm) = self.llms.get_mut(id).filter(|_| !kept.contains(id)) else {
             return Err(taken());
+        };
+        if llm.session != *key {
+            if let Some(other) = self.sessions.get_mut(&llm.session) {
+                if other.channel.is_some() {
+                    return Err(taken());
+                }
+                other.llms.remove(id);
+            }
+            llm.session = key.clone();
         }
-        let owned = self.llms.values().filter(|l| l.owner.id == owner.id).count();
-        if owned >= self.limits.llms_per_owner {
-            let most = self.limits.llms_per_owner;
-            return Err(("llm_limit", format!("one owner publishes at most {most} models")));
+        Ok(())
+    }
+
+    /// Writes what was declared into the row, and keeps the table of names in step with it.
+    fn move_names(
+        &mut self,
+        id: &LlmId,
+        owner: &Owner,
+        provider: &Provider,
+        pool: Option<String>,
+        now: Millis,
+        out: &mut Actions,
+    ) {
+        let Some(llm) = self.llms.get_mut(id) else { return };
+        let before: BTreeSet<String> = llm.names().cloned().collect();
+        llm.owner = owner.clone();
+        llm.provider = provider.clone();
+        llm.served &= llm.pool == pool;
+        llm.pool = pool;
+        let after: BTreeSet<String> = llm.names().cloned().collect();
+        for name in &after {
+            self.use_name(name, id, owner, out);
         }
-        Ok(self.new_row(key, owner, provider, name, now))
+        for name in before.difference(&after) {
+            self.leave_name(name, id, now, out);
+        }
     }
 
     fn new_row(
@@ -97,7 +223,9 @@ impl Relay {
     ) -> LlmId {
         let id = LlmId(format!("{:032x}", self.ids.fresh()));
         let llm = Llm {
-            name: name.clone(),
+            name,
+            pool: None,
+            served: false,
             session: key.clone(),
             owner: owner.clone(),
             provider: provider.clone(),
@@ -112,8 +240,6 @@ impl Relay {
             wake_ms: None,
         };
         self.llms.insert(id.clone(), llm);
-        self.tombstones.remove(&name);
-        self.by_name.insert(name, id.clone());
         id
     }
 
@@ -127,15 +253,13 @@ impl Relay {
         let Some(llm) = self.llms.remove(id) else {
             return;
         };
-        self.by_name.remove(&llm.name);
         if let Some(session) = self.sessions.get_mut(&llm.session) {
             session.llms.remove(id);
         }
-        let until = now + self.limits.tombstone;
-        let tombstone = Tombstone { name: llm.name.clone(), owner: llm.owner.id, until };
-        self.tombstones.insert(llm.name, tombstone.clone());
         out.push(Action::SaveLlm(id.clone()));
-        out.push(Action::SaveTombstone(tombstone));
+        for name in llm.names() {
+            self.leave_name(name, id, now, out);
+        }
     }
 
     /// What the publisher says of a backend.
@@ -166,4 +290,34 @@ impl Relay {
 /// What the catalogue says beside a status.
 pub(crate) fn why(status: ReportedStatus) -> Option<String> {
     (status == ReportedStatus::Inactive).then(|| "its backend is down".into())
+}
+
+/// Name and pool of a provider in the form in which they are compared.
+fn check_provider(provider: &Provider) -> Result<(String, Option<String>), Refusal> {
+    let invalid = |what: &str, why: String| {
+        Refusal::Other("llm_name_invalid", format!("{what} is not usable: {why}"))
+    };
+    let name = wire::names::normalise(&provider.name).map_err(|why| invalid("the name", why))?;
+    let pool = provider.pool.as_deref().map(wire::names::normalise).transpose();
+    let pool = pool.map_err(|why| invalid("`pool`", why))?;
+    let texts = [
+        ("`type`", Some(&provider.kind)),
+        ("`model`", provider.model.as_ref()),
+        ("`tier`", provider.tier.as_ref()),
+        ("`description`", provider.description.as_ref()),
+    ];
+    let texts = texts.iter().filter_map(|(what, text)| Some((*what, (*text)?)));
+    let modalities = provider.modalities.iter().map(|text| ("a modality", text));
+    for (what, text) in texts.chain(modalities) {
+        wire::names::check_text(what, text).map_err(text_invalid)?;
+    }
+    if provider.modalities.len() > MODALITIES {
+        return Err(text_invalid(format!("there are at most {MODALITIES} modalities")));
+    }
+    names::check_shares(&provider.share_name).map_err(text_invalid)?;
+    Ok((name, pool))
+}
+
+fn text_invalid(why: String) -> Refusal {
+    Refusal::Other("llm_text_invalid", why)
 }

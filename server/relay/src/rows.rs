@@ -17,6 +17,8 @@ pub(crate) struct Session {
     /// Its lease is valid; false after a server start until it is heard of.
     pub(crate) live: bool,
     pub(crate) llms: BTreeSet<LlmId>,
+    /// Its next heartbeat is answered with the wish to register again.
+    pub(crate) register_again: bool,
     /// Tasks dispatched to it whose slot is not given back yet.
     pub(crate) tasks: BTreeSet<TaskId>,
 }
@@ -24,8 +26,12 @@ pub(crate) struct Session {
 /// A row of the catalogue.
 #[derive(Debug)]
 pub(crate) struct Llm {
-    /// Normalised; the row's key among people.
+    /// Normalised; with the owner, the row's key among people.
     pub(crate) name: String,
+    /// Normalised.
+    pub(crate) pool: Option<String>,
+    /// It has answered a request under its present names.
+    pub(crate) served: bool,
     pub(crate) session: SessionId,
     pub(crate) owner: Owner,
     pub(crate) provider: Provider,
@@ -60,7 +66,7 @@ pub(crate) struct Cooldown {
 
 impl Llm {
     pub(crate) fn slots(&self) -> u32 {
-        self.provider.max_concurrency.unwrap_or(1).max(1)
+        self.provider.max_concurrency.unwrap_or(1).clamp(1, wire::limits::MAX_CONCURRENCY)
     }
 
     pub(crate) fn max_wait_secs(&self) -> u64 {

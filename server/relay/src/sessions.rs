@@ -24,13 +24,14 @@ impl Relay {
         if self.draining {
             return Err(RegisterRefusal::Draining);
         }
+        self.check_register(request).map_err(RegisterRefusal::Invalid)?;
         let statuses = request
             .providers
             .iter()
             .map(|p| ReportedStatus::parse_initial(p.initial_status.as_deref()))
             .collect::<Result<Vec<_>, _>>()
             .map_err(RegisterRefusal::Invalid)?;
-        let key = self.session_for(owner, request, now)?;
+        let key = self.session_for(owner, request, now, out)?;
         self.supersede(&key, out);
         let protocol = request.protocol.clamp(wire::PROTOCOL_1, wire::PROTOCOL_2);
         if let Some(session) = self.sessions.get_mut(&key) {
@@ -38,6 +39,7 @@ impl Relay {
             session.protocol = protocol;
             session.instance.clone_from(&request.instance);
             session.owner = owner.clone();
+            session.register_again = false;
         }
         self.lives(&key, now);
         let rejected = self.take_set(&key, owner, &request.providers, &statuses, now, out);
@@ -56,8 +58,26 @@ impl Relay {
             llms: rows.collect(),
             rejected,
             cancel,
-            name_requests: Vec::new(),
+            name_requests: self.name_requests_for(&owner.id),
         })
+    }
+
+    /// Checks what would refuse the whole register: its size, and the texts about the machine.
+    fn check_register(&self, request: &Register) -> Result<(), String> {
+        let most = self.limits.providers_per_register;
+        if request.providers.len() > most {
+            return Err(format!("`providers` has at most {most} entries"));
+        }
+        let Some(instance) = &request.instance else {
+            return Ok(());
+        };
+        let texts = [
+            ("`instance.id`", &instance.id),
+            ("`instance.name`", &instance.name),
+            ("`instance.version`", &instance.version),
+            ("`instance.os`", &instance.os),
+        ];
+        texts.into_iter().try_for_each(|(what, text)| wire::names::check_text(what, text))
     }
 
     /// The session the register speaks of, or a new one.
@@ -66,6 +86,7 @@ impl Relay {
         owner: &Owner,
         request: &Register,
         now: Millis,
+        out: &mut Actions,
     ) -> Result<SessionId, RegisterRefusal> {
         let given = request.provider_session_id.clone().map(SessionId);
         if let Some((key, session)) = given.and_then(|id| self.sessions.get_key_value(&id)) {
@@ -80,6 +101,7 @@ impl Relay {
             }
             return Ok(key.clone());
         }
+        self.make_room_for_session(&owner.id, now, out)?;
         let key = SessionId(format!("{:032x}", self.ids.fresh()));
         let session = Session {
             owner: owner.clone(),
@@ -91,9 +113,50 @@ impl Relay {
             live: true,
             llms: BTreeSet::new(),
             tasks: BTreeSet::new(),
+            register_again: false,
         };
         self.sessions.insert(key.clone(), session);
         Ok(key)
+    }
+
+    /// Ends the owner's session that was heard of least recently and is not connected, when there are
+    /// too many. One without rows goes first.
+    fn make_room_for_session(
+        &mut self,
+        owner: &OwnerId,
+        now: Millis,
+        out: &mut Actions,
+    ) -> Result<(), RegisterRefusal> {
+        let theirs = || self.sessions.iter().filter(|(_, s)| s.owner.id == *owner);
+        if theirs().count() < self.limits.sessions_per_owner {
+            return Ok(());
+        }
+        let idle = theirs().filter(|(_, s)| s.channel.is_none() && s.tasks.is_empty());
+        let oldest = idle.min_by_key(|(_, s)| (!s.llms.is_empty(), s.last_seen));
+        let Some(key) = oldest.map(|(key, _)| key.clone()) else {
+            return Err(RegisterRefusal::TooManySessions(self.limits.sessions_per_owner));
+        };
+        self.end_session(&key, "its machine was replaced by newer ones", now, out);
+        Ok(())
+    }
+
+    /// Forgets a session, its rows, its channel and its requests for names.
+    pub(crate) fn end_session(
+        &mut self,
+        key: &SessionId,
+        why: &str,
+        now: Millis,
+        out: &mut Actions,
+    ) {
+        for id in self.sessions.get(key).map(|s| s.llms.clone()).unwrap_or_default() {
+            self.delete_row(&id, why, now, out);
+        }
+        self.set_name_requests(key, BTreeSet::new());
+        if let Some(channel) = self.sessions.remove(key).and_then(|s| s.channel) {
+            self.channels.remove(&channel);
+            out.push(Action::CloseChannel { channel, last: LastEvent::None });
+        }
+        out.push(Action::SaveSession(key.clone()));
     }
 
     fn supersede(&mut self, key: &SessionId, out: &mut Actions) {
@@ -119,8 +182,9 @@ impl Relay {
                 continue;
             };
             match phase {
-                // It never arrived: the old channel lost it.
-                Phase::Dispatched if self.try_again(task, false, now, out) => {}
+                // It was lost with the old channel, or the channel with it: the same publisher does
+                // not get it a second time.
+                Phase::Dispatched if self.try_again(task, true, now, out) => {}
                 Phase::Ended => self.release(task, now, out),
                 Phase::Accepted | Phase::Dispatched if modern => {
                     let failure = failures::publisher_lost(&self.name_of(task));
@@ -245,7 +309,11 @@ impl Relay {
         for id in &llms {
             self.pump(id, now, out);
         }
-        let mut reply = HeartbeatReply::default();
+        let mut reply = HeartbeatReply {
+            name_requests: self.name_requests_for(owner),
+            register_again: self.sessions.get(&key).is_some_and(|s| s.register_again),
+            ..HeartbeatReply::default()
+        };
         if let Some(inflight) = &beat.inflight {
             reply.cancel = self.count_absent(&key, inflight, now, out, &mut reply.unknown);
         }
@@ -268,7 +336,7 @@ impl Relay {
             let Some(entry) = self.tasks.get_mut(&task) else {
                 continue;
             };
-            entry.missed += 1;
+            entry.missed = entry.missed.saturating_add(1);
             let gone = entry.missed >= 2 && entry.modern;
             match entry.phase {
                 Phase::Ended if gone => self.release(task, now, out),

@@ -37,6 +37,8 @@ pub(crate) struct Task {
     pub(crate) wanted: String,
     /// What its key may use: a second choice must be one of these too.
     pub(crate) allowed: Allowed,
+    /// The caller's key.
+    pub(crate) key: String,
     /// Waiting began (again) here: the queue's and the wake's time count from it.
     pub(crate) queued_at: Millis,
     /// Fails then if the publisher has not returned (after a server start).

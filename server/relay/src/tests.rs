@@ -4,6 +4,7 @@
 
 mod again;
 mod deadlines;
+mod names;
 mod sessions;
 mod tasks;
 mod time;
@@ -59,11 +60,22 @@ impl Publisher {
 }
 
 fn owner(name: &str) -> Owner {
-    Owner { id: OwnerId(name.into()), label: name.into() }
+    Owner { id: OwnerId(name.into()), label: name.into(), groups: Vec::new() }
 }
 
 fn provider(name: &str, status: &str) -> Provider {
     Provider { name: name.into(), initial_status: Some(status.into()), ..Provider::default() }
+}
+
+/// A request of a key that may use everything.
+fn ask(name: &str) -> Submit {
+    Submit {
+        name: name.into(),
+        key: "key".into(),
+        allowed: Allowed::All,
+        streaming: true,
+        notices: false,
+    }
 }
 
 impl World {
@@ -109,7 +121,14 @@ impl World {
     }
 
     fn ask(&mut self, name: &str, streaming: bool, notices: bool) -> Result<TaskId, SubmitRefusal> {
-        let request = Submit { name: name.into(), allowed: Allowed::All, streaming, notices };
+        let request = Submit { streaming, notices, ..ask(name) };
+        self.tasks += 1;
+        let task = TaskId(self.tasks);
+        self.relay.submit(&request, task, self.now, &mut self.out).map(|()| task)
+    }
+
+    fn ask_with(&mut self, key: &str, name: &str) -> Result<TaskId, SubmitRefusal> {
+        let request = Submit { key: key.into(), ..ask(name) };
         self.tasks += 1;
         let task = TaskId(self.tasks);
         self.relay.submit(&request, task, self.now, &mut self.out).map(|()| task)
@@ -131,7 +150,7 @@ impl World {
 
     fn begin(&mut self, publisher: &Publisher, task: TaskId) {
         self.relay.answer_begins(&publisher.from(), task, self.now).unwrap();
-        self.relay.first_byte(task);
+        self.relay.first_byte(task, &mut self.out);
     }
 
     fn fail(&mut self, publisher: &Publisher, task: TaskId, code: &str) {

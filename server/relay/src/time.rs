@@ -1,9 +1,7 @@
 //! What time does: deadlines of tasks, leases, deletions, the server's end.
 
 use crate::task::Due;
-use crate::{
-    Action, Actions, LastEvent, LlmId, Millis, Notice, Relay, SessionId, TaskId, failures,
-};
+use crate::{Action, Actions, LlmId, Millis, Notice, Relay, SessionId, TaskId, failures};
 
 /// From so many publishers on, a sweep that would expire most of them doubts itself.
 const DOUBT_FROM: usize = 10;
@@ -152,20 +150,17 @@ impl Relay {
             .sessions
             .iter()
             .filter(|(_, s)| !s.live && s.tasks.is_empty())
-            .filter(|(_, s)| now > s.last_seen + self.limits.delete_after)
+            .filter(|(_, s)| {
+                let empty = s.llms.is_empty() && s.channel.is_none();
+                let wait = if empty { self.limits.empty_session } else { self.limits.delete_after };
+                now > s.last_seen + wait
+            })
             .map(|(key, _)| key.clone())
             .collect();
         for key in old {
-            for id in self.sessions.get(&key).map(|s| s.llms.clone()).unwrap_or_default() {
-                self.delete_row(&id, "its publisher is gone", now, out);
-            }
-            if let Some(channel) = self.sessions.remove(&key).and_then(|s| s.channel) {
-                self.channels.remove(&channel);
-                out.push(Action::CloseChannel { channel, last: LastEvent::None });
-            }
-            out.push(Action::SaveSession(key));
+            self.end_session(&key, "its publisher is gone", now, out);
         }
-        self.tombstones.retain(|_, stone| stone.until > now);
+        self.end_reservations(now, out);
     }
 
     /// The server goes down: new requests are refused, waiting ones fail, running ones go on, every

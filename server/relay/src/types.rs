@@ -81,8 +81,13 @@ pub enum Action {
     SaveLlm(LlmId),
     /// The session changed in what a restart must know, or is gone.
     SaveSession(SessionId),
-    /// The name belongs to its owner until then, though the row is gone.
-    SaveTombstone(Tombstone),
+    /// The name changed in what a restart must know, or is free.
+    SaveName(String),
+    /// A register does not name this row any more. Nothing is to be done.
+    Withdrawn {
+        /// Normalised.
+        name: String,
+    },
 }
 
 /// Inside of [`Action::Dispatch`].
@@ -151,6 +156,8 @@ pub struct Owner {
     pub id: OwnerId,
     /// Shown in the catalogue.
     pub label: String,
+    /// Groups of the user, for names that are shared with `group:<group>`.
+    pub groups: Vec<String>,
 }
 
 /// Who sends a request that names a task.
@@ -178,8 +185,10 @@ pub struct Opened {
 /// A caller's request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submit {
-    /// LLM or pool, as the caller wrote it.
+    /// LLM or pool, as the caller wrote it; `NAME@user` means the one that this user serves.
     pub name: String,
+    /// The caller's key: how much of a queue it may fill goes by it.
+    pub key: String,
     /// Whether the caller may use a row of this name; asked for LLM names and pool names.
     pub allowed: Allowed,
     /// The caller asked for a stream.
@@ -193,20 +202,31 @@ pub struct Submit {
 pub enum Allowed {
     /// Scope `infer`.
     All,
-    /// Scopes `infer:<name>`, normalised names of LLMs or pools.
-    Names(Vec<String>),
+    /// Not all.
+    Some {
+        /// Scopes `infer:<name>`, normalised names of LLMs or pools.
+        names: Vec<String>,
+        /// Scope `publish`: what this user publishes.
+        own: Option<OwnerId>,
+    },
 }
 
 impl Allowed {
-    /// Whether it covers this LLM, by its name or its pool's.
+    /// LLMs and pools of these names.
     #[must_use]
-    pub fn covers(&self, name: &str, pool: Option<&str>) -> bool {
+    pub fn names(names: Vec<String>) -> Self {
+        Self::Some { names, own: None }
+    }
+
+    /// Whether it covers this LLM, by its name, its pool's or its owner.
+    #[must_use]
+    pub fn covers(&self, name: &str, pool: Option<&str>, owner: &str) -> bool {
         match self {
             Self::All => true,
-            Self::Names(names) => names.iter().any(|n| {
-                // Pools are called what their owners wrote.
-                n == name || pool.is_some_and(|pool| pool.eq_ignore_ascii_case(n))
-            }),
+            Self::Some { names, own } => {
+                own.as_ref().is_some_and(|own| own.0 == owner)
+                    || names.iter().any(|n| n == name || pool == Some(n))
+            }
         }
     }
 }
@@ -244,9 +264,23 @@ pub enum RegisterRefusal {
     /// 409: the session is another owner's, or another instance's that is connected.
     #[error("another machine holds this session; stop it there, or register with takeover")]
     SessionConflict,
+    /// 429: all sessions of the owner are connected.
+    #[error("one user has at most {0} machines connected; stop one of them")]
+    TooManySessions(usize),
     /// 503.
     #[error("the server is shutting down; try again in a moment")]
     Draining,
+}
+
+/// Why an admin's change of a name was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NameRefusal {
+    /// 404.
+    #[error("no such name; see the list of names")]
+    Unknown,
+    /// 400.
+    #[error("{0}")]
+    Invalid(String),
 }
 
 /// Why a request of a session was refused.
@@ -300,6 +334,8 @@ pub struct LlmView {
 pub struct Gauges {
     /// Rows in the catalogue.
     pub llms: usize,
+    /// Names that belong to a user.
+    pub names: usize,
     /// Sessions known.
     pub sessions: usize,
     /// Channels open.
@@ -319,8 +355,8 @@ pub struct Saved {
     pub llms: Vec<SavedLlm>,
     /// Sessions.
     pub sessions: Vec<SavedSession>,
-    /// Names that are kept for their owners.
-    pub tombstones: Vec<Tombstone>,
+    /// Names.
+    pub names: Vec<SavedName>,
 }
 
 /// A row as it is stored.
@@ -357,13 +393,19 @@ pub struct SavedSession {
     pub last_seen: Millis,
 }
 
-/// A name that is kept for its owner after its row is gone.
+/// A name as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tombstone {
+pub struct SavedName {
     /// Normalised.
     pub name: String,
     /// Owner.
     pub owner: OwnerId,
-    /// Until then.
-    pub until: Millis,
+    /// With whom its owner shares it.
+    pub shared_by_owner: Vec<String>,
+    /// With whom an admin shares it.
+    pub shared_by_admin: Vec<String>,
+    /// A request was answered under it.
+    pub served: bool,
+    /// No row uses it; it is its owner's until then.
+    pub reserved_until: Option<Millis>,
 }

@@ -9,11 +9,12 @@ use wire::catalogue::LlmInfo;
 use wire::publisher::ReportedStatus;
 
 impl Relay {
-    /// Every row, by name.
+    /// Every row, by name and owner.
     #[must_use]
     pub fn catalogue(&self) -> Vec<LlmView> {
-        let rows = self.by_name.values();
-        rows.filter_map(|id| Some(self.view(id, self.llms.get(id)?))).collect()
+        let mut rows: Vec<(&LlmId, &Llm)> = self.llms.iter().collect();
+        rows.sort_unstable_by_key(|(_, llm)| (&llm.name, &llm.owner.id));
+        rows.into_iter().map(|(id, llm)| self.view(id, llm)).collect()
     }
 
     /// Numbers for metrics and tests; all zero but rows and sessions when nothing runs.
@@ -22,6 +23,7 @@ impl Relay {
         let queued = self.llms.values().map(|l| l.queue.len()).sum::<usize>();
         Gauges {
             llms: self.llms.len(),
+            names: self.names.len(),
             sessions: self.sessions.len(),
             channels: self.channels.len(),
             queued,
@@ -66,6 +68,7 @@ impl Relay {
 
     /// Takes over what an earlier run left; every session has yet to return.
     pub(crate) fn restore(&mut self, saved: Saved) {
+        self.restore_names(saved.names);
         for old in saved.sessions {
             let session = rows::Session {
                 owner: old.owner,
@@ -79,6 +82,7 @@ impl Relay {
                 live: false,
                 llms: BTreeSet::new(),
                 tasks: BTreeSet::new(),
+                register_again: false,
             };
             self.sessions.insert(old.id, session);
         }
@@ -88,9 +92,11 @@ impl Relay {
             };
             session.llms.insert(old.id.clone());
             let name = old.provider.name.to_ascii_lowercase();
-            self.by_name.insert(name.clone(), old.id.clone());
+            let pool = old.provider.pool.as_ref().map(|pool| pool.to_ascii_lowercase());
             let llm = Llm {
                 name,
+                pool,
+                served: false,
                 session: old.session,
                 owner: old.owner,
                 provider: old.provider,
@@ -104,10 +110,9 @@ impl Relay {
                 cooldown: None,
                 wake_ms: old.wake_ms,
             };
+            self.restore_row_names(&old.id, &llm);
             self.llms.insert(old.id, llm);
         }
-        let stones = saved.tombstones.into_iter();
-        self.tombstones = stones.map(|stone| (stone.name.clone(), stone)).collect();
     }
 
     pub(crate) fn view(&self, id: &LlmId, llm: &Llm) -> LlmView {
@@ -124,7 +129,7 @@ impl Relay {
             model: provider.model.clone(),
             tier: provider.tier.clone(),
             description: provider.description.clone(),
-            pool: provider.pool.clone(),
+            pool: llm.pool.clone(),
             owner: llm.owner.label.clone(),
             instance: instance.map(|i| i.name.clone()).filter(|name| !name.is_empty()),
             max_concurrency: llm.slots(),

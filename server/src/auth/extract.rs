@@ -26,7 +26,7 @@ impl FromRequestParts<Arc<App>> for Principal {
         let Some(token) = bearer.or(key) else {
             return Err(ApiError::unauthorized("no key was sent: use `Authorization: Bearer …`"));
         };
-        let principal = app.tokens.principal(token, app.driver.now()).await?;
+        let principal = app.tokens.principal(token, app.clock.now()).await?;
         if let Some(connection) = parts.extensions.get::<Arc<Connection>>() {
             connection.prove()?;
         }

@@ -61,10 +61,8 @@ impl Inner {
             Action::Forget { task } => drop(self.kept.remove(&task)),
             Action::SaveLlm(id) => return self.dirty_llms.insert(id),
             Action::SaveSession(id) => return self.dirty_sessions.insert(id),
-            Action::SaveTombstone(stone) => {
-                self.tombstones.push(stone);
-                return true;
-            }
+            Action::SaveName(name) => return self.dirty_names.insert(name),
+            Action::Withdrawn { .. } => {}
         }
         false
     }
@@ -87,6 +85,7 @@ impl Inner {
         }
     }
 
+    /// What is to be stored. Deletions come first: a row may have come in another's place.
     pub(super) fn take_changes(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
         for id in std::mem::take(&mut self.dirty_sessions) {
@@ -97,7 +96,11 @@ impl Inner {
             let saved = self.relay.saved_llm(&id).map(Box::new);
             changes.push(Change::Llm(id, saved));
         }
-        changes.extend(std::mem::take(&mut self.tombstones).into_iter().map(Change::Tombstone));
+        for name in std::mem::take(&mut self.dirty_names) {
+            let saved = self.relay.saved_name(&name).map(Box::new);
+            changes.push(Change::Name(name, saved));
+        }
+        changes.sort_by_key(|change| !change.deletes());
         changes
     }
 
@@ -106,7 +109,7 @@ impl Inner {
             match change {
                 Change::Llm(id, _) => drop(self.dirty_llms.insert(id)),
                 Change::Session(id, _) => drop(self.dirty_sessions.insert(id)),
-                Change::Tombstone(stone) => self.tombstones.push(stone),
+                Change::Name(name, _) => drop(self.dirty_names.insert(name)),
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The story that every store must pass, told once for all of them.
 
-use super::{Change, Store, StoreError, StoredToken};
-use relay::{LlmId, Owner, OwnerId, SavedLlm, SavedSession, SessionId, Tombstone};
+use super::{Change, Revoked, Store, StoreError, StoredToken, TokenQuery};
+use relay::{LlmId, Owner, OwnerId, SavedLlm, SavedName, SavedSession, SessionId};
 use wire::publisher::{Instance, Provider};
 use wire::token::TokenInfo;
 
@@ -12,11 +12,13 @@ use wire::token::TokenInfo;
 pub(super) async fn check(store: &dyn Store) -> Result<(), StoreError> {
     rows_and_sessions_come_back_as_they_were(store).await?;
     tokens_are_found_by_hash_and_die_when_revoked_or_expired(store).await?;
+    tokens_are_listed_page_by_page_and_user_by_user(store).await?;
+    revocations_are_told_once_and_dead_tokens_are_deleted(store).await?;
     store.ping().await
 }
 
 async fn rows_and_sessions_come_back_as_they_were(store: &dyn Store) -> Result<(), StoreError> {
-    let owner = Owner { id: OwnerId("mia".into()), label: "Mia".into() };
+    let owner = Owner { id: OwnerId("mia".into()), label: "Mia".into(), groups: vec!["ml".into()] };
     let session = SavedSession {
         id: SessionId("s".into()),
         owner: owner.clone(),
@@ -33,53 +35,135 @@ async fn rows_and_sessions_come_back_as_they_were(store: &dyn Store) -> Result<(
         last_seen: 2,
         wake_ms: None,
     };
-    let stone = Tombstone { name: "old".into(), owner: owner.id, until: 9 };
+    let name = SavedName {
+        name: "old".into(),
+        owner: owner.id.clone(),
+        shared_by_owner: vec!["tom".into()],
+        shared_by_admin: vec!["*".into()],
+        served: true,
+        reserved_until: Some(9),
+    };
     let (s, l) = (session.id.clone(), llm.id.clone());
     let first = [
         Change::Session(s.clone(), Some(Box::new(session.clone()))),
         Change::Llm(l.clone(), Some(Box::new(llm.clone()))),
-        Change::Tombstone(stone.clone()),
+        Change::Name(name.name.clone(), Some(Box::new(name.clone()))),
     ];
     store.apply(&first).await?;
     llm.wake_ms = Some(1200);
     store.apply(&[Change::Llm(l.clone(), Some(Box::new(llm.clone())))]).await?;
     let saved = store.load().await?;
     assert_eq!((saved.llms, saved.sessions), (vec![llm], vec![session]));
-    assert_eq!(saved.tombstones, vec![stone]);
-    store.apply(&[Change::Llm(l, None), Change::Session(s, None)]).await?;
+    assert_eq!(saved.names, vec![name]);
+    // A second row of the same owner and name never stands beside the first, nor in its place.
+    let twin = SavedLlm { id: LlmId("twin".into()), ..saved_row(store).await? };
+    let twin = Change::Llm(twin.id.clone(), Some(Box::new(twin)));
+    assert!(store.apply(std::slice::from_ref(&twin)).await.is_err());
+    assert_eq!(saved_row(store).await?.id, l);
+    store.apply(&[Change::Llm(l, None), twin]).await?;
+    let gone = [
+        Change::Llm(LlmId("twin".into()), None),
+        Change::Session(s, None),
+        Change::Name("old".into(), None),
+    ];
+    store.apply(&gone).await?;
     let saved = store.load().await?;
-    assert!(saved.llms.is_empty() && saved.sessions.is_empty());
+    assert!(saved.llms.is_empty() && saved.sessions.is_empty() && saved.names.is_empty());
     Ok(())
+}
+
+async fn saved_row(store: &dyn Store) -> Result<SavedLlm, StoreError> {
+    let mut rows = store.load().await?.llms;
+    assert_eq!(rows.len(), 1);
+    Ok(rows.remove(0))
+}
+
+fn token(id: &str, byte: u8, user: &str, expires: Option<u64>) -> StoredToken {
+    StoredToken {
+        hash: [byte; 32],
+        info: TokenInfo {
+            id: id.into(),
+            user: user.into(),
+            scopes: vec!["infer".into(), "publish".into()],
+            groups: vec!["ops".into(), "ml/team".into()],
+            created: u64::from(byte),
+            expires,
+            ..TokenInfo::default()
+        },
+    }
 }
 
 async fn tokens_are_found_by_hash_and_die_when_revoked_or_expired(
     store: &dyn Store,
 ) -> Result<(), StoreError> {
-    let token = |id: &str, byte: u8, created: u64, expires: Option<u64>| StoredToken {
-        hash: [byte; 32],
-        info: TokenInfo {
-            id: id.into(),
-            user: "mia".into(),
-            scopes: vec!["infer".into(), "publish".into()],
-            created,
-            expires,
-            ..TokenInfo::default()
-        },
-    };
-    let (first, second) = (token("a", 1, 10, None), token("b", 2, 20, Some(500)));
+    let (first, second) = (token("a", 1, "mia", None), token("b", 2, "mia", Some(500)));
     store.add_token(&first).await?;
     store.add_token(&second).await?;
     assert_eq!(store.token(&[1; 32]).await?, Some(first.info.clone()));
+    assert_eq!(store.token_with_id("a").await?, Some(first.info));
     assert_eq!(store.token(&[9; 32]).await?, None);
-    assert_eq!(store.tokens().await?, vec![second.info, first.info]);
+    assert_eq!(store.token_with_id("nobody").await?, None);
     store.touch_tokens(&[("a".into(), 77)]).await?;
+    assert!(store.has_token("mia", "publish", 600).await?, "one that never expires");
+    assert!(!store.has_token("mia", "pub", 0).await?, "a scope is a whole word");
+    assert!(!store.has_token("tom", "publish", 0).await?);
     assert!(store.revoke_token("a", 100).await?);
     assert!(store.revoke_token("a", 200).await?, "a second revoke is fine");
     assert!(!store.revoke_token("nobody", 100).await?);
     let found = store.token(&[1; 32]).await?.unwrap_or_default();
     assert_eq!((found.revoked, found.last_used), (Some(100), Some(77)));
-    let dead = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect();
-    assert_eq!(store.dead_tokens(499).await?, dead(&["a"]));
-    assert_eq!(store.dead_tokens(500).await?, dead(&["a", "b"]));
+    assert!(store.has_token("mia", "publish", 499).await?);
+    assert!(!store.has_token("mia", "publish", 500).await?);
+    Ok(())
+}
+
+async fn tokens_are_listed_page_by_page_and_user_by_user(
+    store: &dyn Store,
+) -> Result<(), StoreError> {
+    store.add_token(&token("c", 3, "tom", None)).await?;
+    let list = async |user, after, most| {
+        let tokens = store.tokens(&TokenQuery { user, after, most }).await?;
+        Ok::<_, StoreError>(tokens.into_iter().map(|token| token.id).collect::<Vec<_>>())
+    };
+    assert_eq!(list(None, None, 9).await?, ["c", "b", "a"], "newest first");
+    assert_eq!(list(None, None, 2).await?, ["c", "b"]);
+    assert_eq!(list(None, Some("b"), 2).await?, ["a"]);
+    assert_eq!(list(Some("mia"), None, 1).await?, ["b"]);
+    assert_eq!(list(Some("mia"), Some("b"), 1).await?, ["a"]);
+    assert_eq!(list(Some("eve"), None, 1).await?, [""; 0]);
+    Ok(())
+}
+
+async fn revocations_are_told_once_and_dead_tokens_are_deleted(
+    store: &dyn Store,
+) -> Result<(), StoreError> {
+    let ids =
+        |revoked: &Revoked| revoked.tokens.iter().map(|token| token.id.clone()).collect::<Vec<_>>();
+    let all = store.revoked_since(0).await?;
+    assert_eq!((ids(&all), all.users.len()), (vec!["a".to_owned()], 0), "once, not twice");
+    assert_eq!(store.last_revocation().await?, all.number);
+    let none = store.revoked_since(all.number).await?;
+    assert_eq!(none, Revoked { number: all.number, ..Revoked::default() });
+    store.add_token(&token("d", 4, "tom", Some(900))).await?;
+    assert_eq!(store.revoke_user("tom", 950).await?, 1, "an expired one does not count");
+    assert_eq!(store.revoke_user("tom", 999).await?, 0);
+    let news = store.revoked_since(all.number).await?;
+    let mut found = ids(&news);
+    found.sort();
+    assert_eq!((found, &news.users[0]), (vec!["c".to_owned(), "d".to_owned()], &"tom".to_owned()));
+
+    // "a" died at 100, "b" at 500, "d" at 900, "c" at 950.
+    assert_eq!(store.delete_dead(99, 9, 0).await?, 0);
+    assert_eq!(store.delete_dead(500, 1, 0).await?, 1, "step by step");
+    assert_eq!(store.delete_dead(500, 9, 0).await?, 1);
+    assert_eq!(store.token_with_id("a").await?, None);
+    let left = store.tokens(&TokenQuery { most: 9, ..TokenQuery::default() }).await?;
+    assert_eq!(left.iter().map(|token| token.id.as_str()).collect::<Vec<_>>(), ["d", "c"]);
+    let last = store.last_revocation().await?;
+    assert_eq!(store.delete_dead(0, 9, last).await?, 0);
+    assert_eq!(store.last_revocation().await?, 0, "those that were seen are forgotten");
+    store.add_token(&token("e", 5, "eve", None)).await?;
+    store.revoke_token("e", 1).await?;
+    assert_eq!(ids(&store.revoked_since(last).await?), ["e"], "numbers are never used again");
     Ok(())
 }

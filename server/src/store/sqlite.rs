@@ -1,23 +1,20 @@
 //! The store on SQLite: one file, WAL mode, migrations at start.
 
-use super::{Change, Store, StoreError, StoredToken};
+mod file;
+mod tokens;
+
+use super::{Change, Revoked, Store, StoreError, StoredToken, TokenQuery};
 use async_trait::async_trait;
-use relay::{LlmId, Owner, OwnerId, Saved, SavedLlm, SavedSession, SessionId, Tombstone};
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
-    SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, Row, Sqlite, Transaction};
-use std::collections::HashSet;
+use relay::{LlmId, Owner, OwnerId, Saved, SavedLlm, SavedName, SavedSession, SessionId};
+use sqlx::sqlite::{SqlitePool, SqlitePoolOptions, SqliteRow};
+use sqlx::{Row, Sqlite, Transaction};
 use std::path::Path;
-use std::time::Duration;
 use wire::token::TokenInfo;
+
+pub use file::{Checked, Fault, OpenError, backup, check};
 
 /// Connections to the one file; SQLite lets one of them write.
 const CONNECTIONS: u32 = 4;
-/// How long a writer waits for another process (`mcpd token …`).
-const BUSY: Duration = Duration::from_secs(5);
-
 /// The store on SQLite.
 #[derive(Debug, Clone)]
 pub struct SqliteStore {
@@ -28,32 +25,36 @@ impl SqliteStore {
     /// Opens the file, makes it (0600) when it is missing, and brings its tables up to date.
     ///
     /// # Errors
-    /// The database's own, also for a file that is newer than this program.
-    pub async fn open(file: &Path) -> Result<Self, StoreError> {
-        private_file(file).map_err(sqlx::Error::Io)?;
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(BUSY)
-            // Statements carry users' names: they stay out of the log.
-            .disable_statement_logging();
-        let pool =
-            SqlitePoolOptions::new().max_connections(CONNECTIONS).connect_with(options).await?;
+    /// [`OpenError`], also for a file that is newer than this program.
+    pub async fn open(file: &Path) -> Result<Self, OpenError> {
+        let new = file::make_private(file)?;
+        let store = Self::connect(file, new).await?;
+        if new {
+            tracing::info!(file = %file.display(), "a new database was made");
+        }
+        Ok(store)
+    }
+
+    /// As [`Self::open`], but a database that is missing stays missing.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub async fn open_existing(file: &Path) -> Result<Self, OpenError> {
+        file::must_exist(file)?;
+        Self::connect(file, false).await
+    }
+
+    async fn connect(file: &Path, new: bool) -> Result<Self, OpenError> {
+        let failed = |error: sqlx::Error| OpenError::of(file, &error);
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS);
+        let pool = pool.connect_with(file::options(file)).await.map_err(failed)?;
+        if !new {
+            file::must_have_tables(file, &pool).await?;
+        }
         let migrations = sqlx::migrate!("./migrations/sqlite").run(&pool).await;
-        migrations.map_err(|e| sqlx::Error::Migrate(Box::new(e)))?;
+        migrations.map_err(|e| failed(sqlx::Error::Migrate(Box::new(e))))?;
         Ok(Self { pool })
     }
-}
-
-/// Makes the file before SQLite does, so that nobody else may read it.
-fn private_file(file: &Path) -> std::io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
-    options.create(true).append(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(file).map(drop)
 }
 
 #[async_trait]
@@ -61,11 +62,11 @@ impl Store for SqliteStore {
     async fn load(&self) -> Result<Saved, StoreError> {
         let sessions = sqlx::query("SELECT * FROM sessions").fetch_all(&self.pool).await?;
         let llms = sqlx::query("SELECT * FROM llms").fetch_all(&self.pool).await?;
-        let stones = sqlx::query("SELECT * FROM tombstones").fetch_all(&self.pool).await?;
+        let names = sqlx::query("SELECT * FROM names").fetch_all(&self.pool).await?;
         Ok(Saved {
             sessions: sessions.iter().map(session_of).collect::<Result<_, _>>()?,
             llms: llms.iter().map(llm_of).collect::<Result<_, _>>()?,
-            tombstones: stones.iter().map(tombstone_of).collect::<Result<_, _>>()?,
+            names: names.iter().map(name_of).collect::<Result<_, _>>()?,
         })
     }
 
@@ -83,13 +84,10 @@ impl Store for SqliteStore {
                     let query = sqlx::query("DELETE FROM sessions WHERE id = ?").bind(&id.0);
                     query.execute(&mut *tx).await?;
                 }
-                Change::Tombstone(stone) => {
-                    sqlx::query("INSERT OR REPLACE INTO tombstones VALUES (?, ?, ?)")
-                        .bind(&stone.name)
-                        .bind(&stone.owner.0)
-                        .bind(signed(stone.until))
-                        .execute(&mut *tx)
-                        .await?;
+                Change::Name(_, Some(name)) => put_name(&mut tx, name).await?,
+                Change::Name(name, None) => {
+                    let query = sqlx::query("DELETE FROM names WHERE name = ?").bind(name);
+                    query.execute(&mut *tx).await?;
                 }
             }
         }
@@ -97,59 +95,47 @@ impl Store for SqliteStore {
     }
 
     async fn add_token(&self, token: &StoredToken) -> Result<(), StoreError> {
-        let info = &token.info;
-        sqlx::query("INSERT INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?, NULL, NULL)")
-            .bind(&info.id)
-            .bind(&token.hash[..])
-            .bind(&info.user)
-            .bind(&info.label)
-            .bind(info.scopes.join(" "))
-            .bind(signed(info.created))
-            .bind(info.expires.map(signed))
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+        Ok(tokens::add(&self.pool, token).await?)
     }
 
     async fn token(&self, hash: &[u8; 32]) -> Result<Option<TokenInfo>, StoreError> {
-        let query = sqlx::query("SELECT * FROM tokens WHERE hash = ?").bind(&hash[..]);
-        let row = query.fetch_optional(&self.pool).await?;
-        Ok(row.as_ref().map(token_of).transpose()?)
+        Ok(tokens::with_hash(&self.pool, hash).await?)
     }
 
-    async fn tokens(&self) -> Result<Vec<TokenInfo>, StoreError> {
-        let query = sqlx::query("SELECT * FROM tokens ORDER BY created DESC, id DESC");
-        let rows = query.fetch_all(&self.pool).await?;
-        Ok(rows.iter().map(token_of).collect::<Result<_, _>>()?)
+    async fn token_with_id(&self, id: &str) -> Result<Option<TokenInfo>, StoreError> {
+        Ok(tokens::with_id(&self.pool, id).await?)
+    }
+
+    async fn tokens(&self, which: &TokenQuery<'_>) -> Result<Vec<TokenInfo>, StoreError> {
+        Ok(tokens::list(&self.pool, which).await?)
+    }
+
+    async fn has_token(&self, user: &str, scope: &str, now: u64) -> Result<bool, StoreError> {
+        Ok(tokens::has(&self.pool, user, scope, now).await?)
     }
 
     async fn revoke_token(&self, id: &str, now: u64) -> Result<bool, StoreError> {
-        let done = sqlx::query("UPDATE tokens SET revoked = coalesce(revoked, ?) WHERE id = ?")
-            .bind(signed(now))
-            .bind(id)
-            .execute(&self.pool)
-            .await?;
-        Ok(done.rows_affected() > 0)
+        Ok(tokens::revoke(&self.pool, id, now).await?)
+    }
+
+    async fn revoke_user(&self, user: &str, now: u64) -> Result<u64, StoreError> {
+        Ok(tokens::revoke_user(&self.pool, user, now).await?)
+    }
+
+    async fn last_revocation(&self) -> Result<u64, StoreError> {
+        Ok(tokens::last_revocation(&self.pool).await?)
+    }
+
+    async fn revoked_since(&self, number: u64) -> Result<Revoked, StoreError> {
+        Ok(tokens::revoked_since(&self.pool, number).await?)
     }
 
     async fn touch_tokens(&self, used: &[(String, u64)]) -> Result<(), StoreError> {
-        let mut tx = self.pool.begin().await?;
-        for (id, when) in used {
-            sqlx::query("UPDATE tokens SET last_used = ? WHERE id = ?")
-                .bind(signed(*when))
-                .bind(id)
-                .execute(&mut *tx)
-                .await?;
-        }
-        Ok(tx.commit().await?)
+        Ok(tokens::touch(&self.pool, used).await?)
     }
 
-    async fn dead_tokens(&self, now: u64) -> Result<HashSet<String>, StoreError> {
-        let rows = sqlx::query("SELECT id FROM tokens WHERE revoked IS NOT NULL OR expires <= ?")
-            .bind(signed(now))
-            .fetch_all(&self.pool)
-            .await?;
-        Ok(rows.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?)
+    async fn delete_dead(&self, by: u64, most: u32, number: u64) -> Result<u64, StoreError> {
+        Ok(tokens::delete_dead(&self.pool, by, most, number).await?)
     }
 
     async fn ping(&self) -> Result<(), StoreError> {
@@ -161,30 +147,65 @@ impl Store for SqliteStore {
 type Tx<'a> = Transaction<'a, Sqlite>;
 
 async fn put_llm(tx: &mut Tx<'_>, llm: &SavedLlm) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT OR REPLACE INTO llms VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
-        .bind(&llm.id.0)
-        .bind(&llm.session.0)
-        .bind(&llm.owner.id.0)
-        .bind(&llm.owner.label)
-        .bind(to_json(&llm.provider)?)
-        .bind(signed(llm.created))
-        .bind(signed(llm.last_seen))
-        .bind(llm.wake_ms.map(signed))
-        .execute(&mut **tx)
-        .await?;
+    // Not `INSERT OR REPLACE`: that would delete another row of the same owner and name.
+    sqlx::query(
+        "INSERT INTO llms \
+         (id, session, owner, owner_label, owner_groups, provider, created, last_seen, \
+         wake_ms, name) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (id) DO UPDATE SET session = excluded.session, owner = excluded.owner, \
+         owner_label = excluded.owner_label, owner_groups = excluded.owner_groups, \
+         provider = excluded.provider, \
+         created = excluded.created, last_seen = excluded.last_seen, \
+         wake_ms = excluded.wake_ms, name = excluded.name",
+    )
+    .bind(&llm.id.0)
+    .bind(&llm.session.0)
+    .bind(&llm.owner.id.0)
+    .bind(&llm.owner.label)
+    .bind(llm.owner.groups.join(" "))
+    .bind(to_json(&llm.provider)?)
+    .bind(signed(llm.created))
+    .bind(signed(llm.last_seen))
+    .bind(llm.wake_ms.map(signed))
+    .bind(llm.provider.name.to_ascii_lowercase())
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+async fn put_name(tx: &mut Tx<'_>, name: &SavedName) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "INSERT OR REPLACE INTO names \
+         (name, owner, shared_by_owner, shared_by_admin, served, reserved_until) \
+         VALUES (?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&name.name)
+    .bind(&name.owner.0)
+    .bind(to_json(&name.shared_by_owner)?)
+    .bind(to_json(&name.shared_by_admin)?)
+    .bind(name.served)
+    .bind(name.reserved_until.map(signed))
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
 async fn put_session(tx: &mut Tx<'_>, session: &SavedSession) -> Result<(), sqlx::Error> {
-    sqlx::query("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?)")
-        .bind(&session.id.0)
-        .bind(&session.owner.id.0)
-        .bind(&session.owner.label)
-        .bind(session.instance.as_ref().map(to_json).transpose()?)
-        .bind(signed(session.epoch))
-        .bind(signed(session.last_seen))
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "INSERT OR REPLACE INTO sessions \
+         (id, owner, owner_label, owner_groups, instance, epoch, last_seen) \
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(&session.id.0)
+    .bind(&session.owner.id.0)
+    .bind(&session.owner.label)
+    .bind(session.owner.groups.join(" "))
+    .bind(session.instance.as_ref().map(to_json).transpose()?)
+    .bind(signed(session.epoch))
+    .bind(signed(session.last_seen))
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -212,35 +233,23 @@ fn llm_of(row: &SqliteRow) -> Result<SavedLlm, sqlx::Error> {
     })
 }
 
-fn tombstone_of(row: &SqliteRow) -> Result<Tombstone, sqlx::Error> {
-    Ok(Tombstone {
+fn name_of(row: &SqliteRow) -> Result<SavedName, sqlx::Error> {
+    let until: Option<i64> = row.try_get("reserved_until")?;
+    Ok(SavedName {
         name: row.try_get("name")?,
         owner: OwnerId(row.try_get("owner")?),
-        until: unsigned(row, "until")?,
-    })
-}
-
-fn token_of(row: &SqliteRow) -> Result<TokenInfo, sqlx::Error> {
-    let time = |column: &str| -> Result<Option<u64>, sqlx::Error> {
-        let value: Option<i64> = row.try_get(column)?;
-        Ok(value.and_then(|v| v.try_into().ok()))
-    };
-    let scopes: String = row.try_get("scopes")?;
-    Ok(TokenInfo {
-        id: row.try_get("id")?,
-        user: row.try_get("user")?,
-        label: row.try_get("label")?,
-        scopes: scopes.split_whitespace().map(str::to_owned).collect(),
-        groups: Vec::new(),
-        created: unsigned(row, "created")?,
-        expires: time("expires")?,
-        last_used: time("last_used")?,
-        revoked: time("revoked")?,
+        shared_by_owner: from_json(row.try_get("shared_by_owner")?)?,
+        shared_by_admin: from_json(row.try_get("shared_by_admin")?)?,
+        served: row.try_get("served")?,
+        reserved_until: until.and_then(|at| at.try_into().ok()),
     })
 }
 
 fn owner_of(row: &SqliteRow) -> Result<Owner, sqlx::Error> {
-    Ok(Owner { id: OwnerId(row.try_get("owner")?), label: row.try_get("owner_label")? })
+    let (id, label) = (OwnerId(row.try_get("owner")?), row.try_get("owner_label")?);
+    let groups: String = row.try_get("owner_groups")?;
+    let groups = groups.split_whitespace().map(str::to_owned).collect();
+    Ok(Owner { id, label, groups })
 }
 
 fn unsigned(row: &SqliteRow, column: &str) -> Result<u64, sqlx::Error> {
@@ -262,7 +271,27 @@ fn from_json<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, sqlx::Erro
 
 #[cfg(test)]
 mod tests {
-    use super::SqliteStore;
+    use super::{Fault, OpenError, SqliteStore, backup, check};
+    use crate::store::{Store as _, TokenQuery};
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::path::Path;
+    use wire::token::CreateToken;
+
+    fn mode(file: &Path) -> u32 {
+        std::fs::metadata(file).unwrap().permissions().mode() & 0o777
+    }
+
+    async fn with_a_token(file: &Path) -> SqliteStore {
+        let store = SqliteStore::open(file).await.unwrap();
+        let scopes = vec!["admin".into()];
+        let wish = CreateToken { user: "mia".into(), scopes, ..CreateToken::default() };
+        crate::auth::create(&store, &wish, 1).await.unwrap();
+        store
+    }
+
+    fn fault<T>(opened: Result<T, OpenError>) -> Fault {
+        opened.err().unwrap().fault
+    }
 
     #[tokio::test]
     async fn sqlite_keeps_the_store_contract_and_its_file_is_the_owners_alone() {
@@ -270,13 +299,62 @@ mod tests {
         let file = dir.path().join("mcpd.db");
         let store = SqliteStore::open(&file).await.unwrap();
         crate::store::contract::check(&store).await.unwrap();
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = std::fs::metadata(&file).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o600);
-        }
+        assert_eq!(mode(&file), 0o600);
         drop(store);
         SqliteStore::open(&file).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_backup_beside_a_running_server_has_everything_where_a_plain_copy_has_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let [file, plain, copy] = ["mcpd.db", "plain.db", "copy.db"].map(|n| dir.path().join(n));
+        let _running = with_a_token(&file).await;
+        std::fs::copy(&file, &plain).unwrap();
+        assert_eq!(fault(SqliteStore::open(&plain).await), Fault::NoTables);
+        assert_eq!(fault(check(&plain).await), Fault::NoTables);
+
+        backup(&file, &copy).await.unwrap();
+        assert_eq!(mode(&copy), 0o600);
+        let checked = check(&copy).await.unwrap();
+        assert_eq!((checked.tokens, checked.problems.len()), (1, 0));
+        let found = SqliteStore::open_existing(&copy).await.unwrap();
+        let found = found.tokens(&TokenQuery { most: 9, ..TokenQuery::default() }).await.unwrap();
+        assert_eq!(found[0].user, "mia");
+
+        let before = std::fs::read(&copy).unwrap();
+        let refused = backup(&file, &copy).await.unwrap_err().to_string();
+        assert!(refused.contains("exists already") && refused.contains("copy.db"), "{refused}");
+        assert_eq!(std::fs::read(&copy).unwrap(), before);
+        let nowhere = dir.path().join("no/copy.db");
+        assert!(backup(&file, &nowhere).await.unwrap_err().to_string().contains("folder"));
+        let nothing = dir.path().join("nothing.db");
+        assert_eq!(fault(backup(&nothing, &dir.path().join("x.db")).await), Fault::Missing);
+        assert!(!nothing.exists() && !dir.path().join("x.db").exists());
+    }
+
+    #[tokio::test]
+    async fn a_database_that_cannot_be_used_says_what_to_do_and_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("mcpd.db");
+        assert_eq!(fault(SqliteStore::open_existing(&file).await), Fault::Missing);
+        assert!(!file.exists(), "none is made");
+        assert_eq!(fault(SqliteStore::open(dir.path()).await), Fault::NoFile);
+
+        let store = with_a_token(&file).await;
+        let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, \
+                     execution_time) VALUES (9999, 'later', 1, x'00', 0)";
+        sqlx::query(newer).execute(&store.pool).await.unwrap();
+        drop(store);
+        let said = SqliteStore::open(&file).await.unwrap_err();
+        assert_eq!(said.fault, Fault::Newer(9999));
+        assert!(said.to_string().contains("newer mcpd"), "{said}");
+        assert_eq!(check(&file).await.unwrap().migration, 9999, "a look needs no tables of today");
+
+        let broken = dir.path().join("broken.db");
+        std::fs::write(&broken, "this is no database at all, whatever its name says".repeat(99))
+            .unwrap();
+        let said = SqliteStore::open(&broken).await.unwrap_err();
+        assert_eq!(said.fault, Fault::Corrupt);
+        assert!(said.to_string().contains("broken.db") && said.to_string().contains("backup"));
     }
 }

@@ -64,8 +64,8 @@ async fn a_request_that_cannot_be_used_is_refused_with_what_is_wrong_with_it() {
         ("/v1/chat/completions", b"nonsense", 400, "JSON object"),
         ("/v1/chat/completions", b"{\"model\":\"\xff\"}", 400, ""),
         ("/v1/chat/completions", b"{\"model\":\"nope\"}", 404, "qwen"),
-        ("/v1/nothing", b"{}", 404, "no such endpoint"),
-        ("/api/v1/llms/qwen", b"{}", 404, "no such endpoint"),
+        ("/v1/nothing", b"{}", 404, "no such endpoint here: POST /v1/nothing"),
+        ("/api/v1/llms/qwen", b"{}", 404, "no such endpoint here: POST /api/v1/llms/qwen"),
         ("/v1/models", b"{}", 405, "method"),
     ] {
         let answer = server.post(path, &token).body(body.to_vec()).send().await.unwrap();

@@ -3,7 +3,10 @@
 use crate::publisher::Publisher;
 use crate::server::{PATIENCE, Server};
 use bytes::Bytes;
+use mcpd::clock::WallClock;
 use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 #[tokio::test]
 async fn a_server_that_goes_down_refuses_new_work_and_lets_running_answers_end() {
@@ -37,5 +40,23 @@ async fn a_server_that_goes_down_refuses_new_work_and_lets_running_answers_end()
     assert_eq!(upload.await.unwrap().unwrap().status(), 204);
     assert_eq!(publisher.event_or_end().await, None, "the channel ends");
     let ended = tokio::time::timeout(PATIENCE, &mut server.running).await;
-    ended.expect("the server ends").unwrap();
+    ended.expect("the server ends").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_loses_a_part_of_itself_ends_with_an_error_so_that_it_is_started_again() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let breaks = Arc::clone(&broken);
+    // What looks after tokens asks the clock twice a second.
+    let clock = WallClock::new(move || {
+        assert!(!breaks.load(Ordering::Relaxed), "the test breaks it here");
+        crate::server::unix_ms()
+    });
+    let mut server = Server::start_by(clock, tempfile::tempdir().unwrap(), 1.0).await;
+    let url = format!("{}{}", server.url, wire::paths::HEALTHZ);
+    assert_eq!(server.client.get(&url).send().await.unwrap().status(), 200);
+    broken.store(true, Ordering::Relaxed);
+    let ended = tokio::time::timeout(PATIENCE, &mut server.running).await;
+    let error = ended.expect("the server ends").unwrap().unwrap_err().to_string();
+    assert!(error.contains("ended unexpectedly") && error.contains("breaks it here"), "{error}");
 }

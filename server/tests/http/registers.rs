@@ -53,7 +53,7 @@ async fn a_register_answers_201_with_session_epoch_and_rows() {
       "rejected": [
         {
           "code": "llm_name_invalid",
-          "detail": "a name has letters, digits and . _ : / - only, not ' '",
+          "detail": "the name is not usable: a name has letters, digits and . _ : / - only, not ' '",
           "name": "no good"
         }
       ]

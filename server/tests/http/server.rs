@@ -1,9 +1,13 @@
 //! A running mcpd for one test.
 
+use mcpd::ServeError;
+use mcpd::clock::WallClock;
 use mcpd::config::Serving;
 use mcpd::store::{Store, sqlite::SqliteStore};
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, SqliteConnection};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
@@ -20,7 +24,7 @@ pub(crate) struct Server {
     pub(crate) url: String,
     pub(crate) client: Client,
     pub(crate) shutdown: CancellationToken,
-    pub(crate) running: JoinHandle<()>,
+    pub(crate) running: JoinHandle<Result<(), ServeError>>,
     pub(crate) dir: TempDir,
     store: Arc<SqliteStore>,
 }
@@ -43,24 +47,30 @@ impl Server {
 
     /// On the database that an earlier server left.
     pub(crate) async fn start_in(dir: TempDir, time_scale: f64) -> Self {
-        Self::start_as(dir, Serving { time_scale, ..Serving::default() }).await
+        Self::start_by(WallClock::system(), dir, time_scale).await
     }
 
     /// With these settings.
     pub(crate) async fn serving(serving: Serving) -> Self {
-        Self::start_as(tempfile::tempdir().unwrap(), serving).await
+        Self::start_as(WallClock::system(), tempfile::tempdir().unwrap(), serving).await
     }
 
-    async fn start_as(dir: TempDir, serving: Serving) -> Self {
+    /// With tokens that live by this clock.
+    pub(crate) async fn start_by(clock: WallClock, dir: TempDir, time_scale: f64) -> Self {
+        Self::start_as(clock, dir, Serving { time_scale, ..Serving::default() }).await
+    }
+
+    async fn start_as(clock: WallClock, dir: TempDir, serving: Serving) -> Self {
         let store = SqliteStore::open(&dir.path().join("mcpd.db")).await.unwrap();
         let store = Arc::new(store);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
         let (kept, stop) = (Arc::clone(&store), shutdown.clone());
-        let running = tokio::spawn(async move {
-            mcpd::serve(listener, kept, &serving, &stop).await.unwrap();
-        });
+        let running =
+            tokio::spawn(
+                async move { mcpd::serve_by(clock, listener, kept, &serving, &stop).await },
+            );
         let client = Client::builder().no_proxy().build().unwrap();
         Self { url, client, shutdown, running, dir, store }
     }
@@ -69,7 +79,7 @@ impl Server {
     pub(crate) async fn stop(mut self) -> TempDir {
         self.shutdown.cancel();
         let ended = tokio::time::timeout(PATIENCE, &mut self.running).await;
-        ended.expect("the server ends").unwrap();
+        ended.expect("the server ends").unwrap().unwrap();
         std::mem::replace(&mut self.dir, tempfile::tempdir().unwrap())
     }
 
@@ -101,6 +111,21 @@ impl Server {
     /// As `mcpd token revoke` does it: in the database, behind the server's back.
     pub(crate) async fn revoke_behind_its_back(&self, id: &str) {
         assert!(self.store.revoke_token(id, unix_ms()).await.unwrap());
+    }
+
+    /// As `mcpd token revoke --user` does it.
+    pub(crate) async fn revoke_user_behind_its_back(&self, user: &str) {
+        assert!(self.store.revoke_user(user, unix_ms()).await.unwrap() > 0);
+    }
+
+    /// Another process's connection to the same database.
+    pub(crate) async fn database(&self) -> SqliteConnection {
+        let file = self.dir.path().join("mcpd.db");
+        SqliteConnectOptions::new().filename(file).connect().await.unwrap()
+    }
+
+    pub(crate) fn delete(&self, path: &str, token: &str) -> RequestBuilder {
+        self.client.delete(format!("{}{path}", self.url)).bearer_auth(token)
     }
 
     pub(crate) fn post(&self, path: &str, token: &str) -> RequestBuilder {

@@ -1,9 +1,12 @@
 //! Who may do what, and how fast that ends.
 
 use crate::publisher::Publisher;
-use crate::server::Server;
+use crate::server::{PATIENCE, Server, unix_ms};
 use bytes::Bytes;
+use mcpd::clock::WallClock;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -18,7 +21,7 @@ async fn scopes_are_apart_from_each_other() {
     for (scope, infer, publish, admin) in [
         ("infer", 404, 403, 403),
         ("infer:qwen", 404, 403, 403),
-        ("publish", 403, 201, 403),
+        ("publish", 404, 201, 403),
         ("admin", 403, 403, 201),
     ] {
         let token = server.token("ann", &[scope]).await;
@@ -130,26 +133,149 @@ async fn an_admin_creates_lists_and_revokes_keys_and_never_sees_a_key_again() {
 }
 
 #[tokio::test]
-async fn a_pairing_code_that_an_admin_made_becomes_a_key_once() {
+async fn all_keys_of_a_user_who_leaves_end_at_once_with_their_streams_and_codes() {
     let server = Server::start().await;
     let admin = server.token("root", &["admin"]).await;
+    let (caller, other) =
+        (server.token("mia", &["infer"]).await, server.token("tom", &["infer"]).await);
+    let mut publisher = Publisher::of(&server, "qwen").await;
+    let wish = json!({"user": "mia", "scopes": ["publish"]});
+    let code = server.post(wire::paths::PAIRINGS, &admin).json(&wish).send().await.unwrap();
+    let code: Value = code.json().await.unwrap();
+
+    let of = async |query: &str| {
+        let path = format!("{}{query}", wire::paths::TOKENS);
+        let answer = server.delete(&path, &admin).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    assert_eq!(of("").await.0, 400, "nobody's");
+    assert_eq!(of("?user=").await.0, 400);
+    assert_eq!(of("?user=mai").await.0, 404, "a slip of the pen is told");
+    assert_eq!(of("?user=mia").await, (200, json!({"tokens": 2, "pairings": 1})));
+    assert_eq!(publisher.event().await.0, "revoked");
+    assert_eq!(publisher.event_or_end().await, None);
+    assert_eq!(server.get("/v1/models", &caller).send().await.unwrap().status(), 401);
+    assert_eq!(server.get("/v1/models", &other).send().await.unwrap().status(), 200);
+    let url = format!("{}{}", server.url, wire::paths::PAIR);
+    let pair = server.client.post(url).json(&json!({"code": code["code"]})).send().await.unwrap();
+    assert_eq!(pair.status(), 404);
+    server.row_where(&admin, "qwen", |row| row["status"] == "inactive").await;
+}
+
+#[tokio::test]
+async fn a_user_revoked_behind_the_servers_back_loses_codes_too() {
+    let server = Server::start().await;
+    let admin = server.token("root", &["admin"]).await;
+    let caller = server.token("mia", &["infer"]).await;
     let wish = json!({"user": "mia", "scopes": ["publish"]});
     let made = server.post(wire::paths::PAIRINGS, &admin).json(&wish).send().await.unwrap();
     assert_eq!(made.status(), 201);
-    let made: Value = made.json().await.unwrap();
-    let pair = async |code: &str| {
-        let url = format!("{}{}", server.url, wire::paths::PAIR);
-        server.client.post(url).json(&json!({"code": code})).send().await.unwrap()
+    assert_eq!(server.get("/v1/models", &caller).send().await.unwrap().status(), 200);
+    server.revoke_user_behind_its_back("mia").await;
+    let waiting = async || {
+        let list = server.get(wire::paths::PAIRINGS, &admin).send().await.unwrap();
+        let list: Value = list.json().await.unwrap();
+        list["pairings"].as_array().unwrap().len()
     };
-    assert_eq!(pair("AAAA-AAAA").await.status(), 404);
-    let key = pair(made["code"].as_str().unwrap()).await;
-    assert_eq!(key.status(), 201);
-    let key: Value = key.json().await.unwrap();
-    let register = json!({"providers": []});
-    let answer = server.post(wire::paths::REGISTER, key["token"].as_str().unwrap());
-    assert_eq!(answer.json(&register).send().await.unwrap().status(), 201);
-    assert_eq!(pair(made["code"].as_str().unwrap()).await.status(), 404, "once");
-    let publisher = server.token("mia", &["publish"]).await;
-    let refused = server.post(wire::paths::PAIRINGS, &publisher).json(&wish).send().await;
-    assert_eq!(refused.unwrap().status(), 403, "only an admin makes codes");
+    let gone = async {
+        while waiting().await > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.expect("the code is void in time");
+    assert_eq!(server.get("/v1/models", &caller).send().await.unwrap().status(), 401);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_corrected_while_the_server_runs_counts_for_keys_at_once() {
+    const DAY: u64 = 86_400_000;
+    let offset = Arc::new(AtomicU64::new(0));
+    let shows = Arc::clone(&offset);
+    let clock = WallClock::new(move || unix_ms() + shows.load(Ordering::Relaxed));
+    let server = Server::start_by(clock, tempfile::tempdir().unwrap(), 1.0).await;
+    let admin = server.token("root", &["admin"]).await;
+    let wish = |scope: &str| json!({"user": "ann", "scopes": [scope], "expiresInSeconds": 3600});
+    let make = async |scope: &str| {
+        let made = server.post(wire::paths::TOKENS, &admin).json(&wish(scope)).send().await;
+        made.unwrap().json::<Value>().await.unwrap()["token"].as_str().unwrap().to_owned()
+    };
+    let (caller, publishing) = (make("infer").await, make("publish").await);
+    let register = json!({"protocol": 2, "providers": [{"name": "qwen"}]});
+    let mut publisher = Publisher::with(&server, &publishing, &register).await;
+    assert_eq!(server.get("/v1/models", &caller).send().await.unwrap().status(), 200);
+
+    // The machine had started with a clock that was a day behind.
+    offset.store(DAY, Ordering::Relaxed);
+    assert_eq!(server.get("/v1/models", &caller).send().await.unwrap().status(), 401);
+    assert_eq!(publisher.event().await.0, "revoked", "what the key holds open ends too");
+    assert_eq!(publisher.event_or_end().await, None);
+    // And back: it was a mistake.
+    offset.store(0, Ordering::Relaxed);
+    assert_eq!(server.get("/v1/models", &caller).send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn keys_are_listed_page_by_page() {
+    let server = Server::start().await;
+    let admin = server.token("root", &["admin"]).await;
+    for _ in 0..3 {
+        server.token("ann", &["infer"]).await;
+        server.token("tom", &["infer"]).await;
+    }
+    let page = async |query: &str| {
+        let path = format!("{}?{query}", wire::paths::TOKENS);
+        let list = server.get(&path, &admin).send().await.unwrap();
+        assert_eq!(list.status(), 200, "{query}");
+        let list: Value = list.json().await.unwrap();
+        let ids = list["tokens"].as_array().unwrap().iter().map(|token| {
+            (token["id"].as_str().unwrap().to_owned(), token["user"].as_str().unwrap().to_owned())
+        });
+        (ids.collect::<Vec<_>>(), list["next"].as_str().map(str::to_owned))
+    };
+    let (all, end) = page("").await;
+    assert_eq!((all.len(), end), (7, None));
+    let (first, next) = page("limit=4").await;
+    let (rest, end) = page(&format!("limit=4&after={}", next.unwrap())).await;
+    assert_eq!(([first, rest].concat(), end), (all, None));
+    let (anns, _) = page("user=ann").await;
+    assert!(anns.len() == 3 && anns.iter().all(|(_, user)| user == "ann"), "{anns:?}");
+    let bad = format!("{}?limit=many", wire::paths::TOKENS);
+    let bad = server.get(&bad, &admin).send().await.unwrap();
+    assert_eq!(
+        (bad.status().as_u16(), bad.json::<Value>().await.unwrap()["code"].clone()),
+        (400, json!("invalid_request"))
+    );
+}
+
+#[tokio::test]
+async fn a_wish_that_cannot_be_a_key_is_refused_with_what_is_wrong_with_it() {
+    let server = Server::start().await;
+    let admin = server.token("root", &["admin"]).await;
+    let wish = |more: Value| {
+        let mut wish = json!({"user": "ann", "scopes": ["infer"]});
+        wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        wish
+    };
+    for (more, word) in [
+        (json!({"expiresInSeconds": 1_000_000_000_000_000_000_u64}), "hundred years"),
+        (json!({"expiresInSeconds": u64::MAX}), "hundred years"),
+        (json!({"user": "a\u{1b}[2Jnn"}), "`user`"),
+        (json!({"user": "group:ops"}), "`user`"),
+        (json!({"label": "\u{202e}x"}), "`label`"),
+        (json!({"label": "x".repeat(257)}), "`label`"),
+        (json!({"groups": ["no good"]}), "group"),
+        (json!({"scopes": ["x".repeat(100_000)]}), "scope"),
+    ] {
+        for path in [wire::paths::TOKENS, wire::paths::PAIRINGS] {
+            let refused = server.post(path, &admin).json(&wish(more.clone())).send().await.unwrap();
+            assert_eq!(refused.status(), 400, "{word}");
+            let said = refused.json::<Value>().await.unwrap()["detail"].to_string();
+            assert!(said.contains(word) && said.len() < 400, "{said}");
+        }
+    }
+    let groups = wish(json!({"groups": ["Ops", "ml"]}));
+    let made = server.post(wire::paths::TOKENS, &admin).json(&groups).send().await.unwrap();
+    assert_eq!(made.json::<Value>().await.unwrap()["groups"], json!(["ops", "ml"]));
+    let list = server.get(wire::paths::TOKENS, &admin).send().await.unwrap();
+    assert_eq!(list.json::<Value>().await.unwrap()["tokens"][0]["groups"], json!(["ops", "ml"]));
 }

@@ -52,6 +52,8 @@ pub mod code {
     pub const SERVER_SHUTDOWN: &str = "server_shutdown";
     /// 404 of the publisher side: unknown or foreign session or task.
     pub const NOT_FOUND: &str = "not_found";
+    /// 404: this server has no such endpoint; the URL, or its path, is not mcpd's.
+    pub const NO_SUCH_ENDPOINT: &str = "no_such_endpoint";
     /// 409 of the publisher side: another machine holds this session.
     pub const SESSION_CONFLICT: &str = "session_conflict";
     /// 409 of the publisher side: a newer register replaced this one.

@@ -45,6 +45,10 @@ pub const MAX_CONCURRENCY: u32 = 256;
 pub const NAME_REQUESTS: usize = 20;
 /// Entries of `shareName`.
 pub const SHARES: usize = 64;
+/// Groups of one token's user.
+pub const GROUPS: usize = 32;
+/// Tokens in one answer to `GET /api/v1/tokens`.
+pub const TOKEN_PAGE: usize = 1_000;
 /// LLMs per owner.
 pub const LLMS_PER_OWNER: usize = 20;
 /// How long a wake may take when its recipe does not say, in seconds.

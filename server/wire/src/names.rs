@@ -1,9 +1,12 @@
 //! What an LLM or pool may be called, whose a name is, and who else may serve it.
 
 use serde::{Deserialize, Serialize};
+use std::fmt::Write as _;
 
 /// Longest name, in bytes.
 pub const MAX: usize = 63;
+/// Longest part of a suggested name that says whose it is, in characters.
+const TAG: usize = 24;
 
 /// Checks a name against `^[a-z0-9][a-z0-9._:/-]{0,62}$` after lower-casing and returns the
 /// lower-case form; names are compared in that form.
@@ -26,6 +29,17 @@ pub fn normalise(name: &str) -> Result<String, String> {
         Some(bad) => Err(format!("a name has letters, digits and . _ : / - only, not {bad:?}")),
         None => Ok(lower),
     }
+}
+
+/// A user's or machine's name as the last part of a model's name: the part before an `@`, with only
+/// characters that a name may have.
+#[must_use]
+pub fn tag(text: &str) -> String {
+    let local = text.split('@').next().unwrap_or_default().to_ascii_lowercase();
+    let plain: String =
+        local.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).take(TAG).collect();
+    let plain = plain.trim_matches('-');
+    if plain.is_empty() { "2".to_owned() } else { plain.to_owned() }
 }
 
 /// `GET /api/v1/names`.
@@ -103,9 +117,33 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if is_printable(c) { c } else { '\u{fffd}' }).collect()
 }
 
+/// JSON text, or a log line, with every unprintable character but the line break written as
+/// `\u001b`: JSON itself lets control characters above 0x7e and direction characters through.
+#[must_use]
+pub fn escape_unprintable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c == '\n' || is_printable(c) {
+            out.push(c);
+        } else {
+            // All of them fit into four digits.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{check_text, normalise, printable};
+    use super::{check_text, escape_unprintable, normalise, printable};
+
+    #[test]
+    fn json_stays_the_same_value_when_its_unprintable_characters_are_escaped() {
+        let value = serde_json::json!({"a": "x\u{9b}31m\u{202e}\u{7f}\u{1b}[2J\n\t\u{feff}ü"});
+        let text = escape_unprintable(&serde_json::to_string_pretty(&value).unwrap());
+        assert!(text.chars().all(|c| c == '\n' || super::is_printable(c)), "{text:?}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
+    }
 
     #[test]
     fn a_text_that_could_rewrite_a_terminal_is_refused_and_shown_harmless() {

@@ -14,9 +14,9 @@ pub const TASK_PREFIX: &str = "/api/v1/llms/_provider-task";
 pub const PROBE: &str = "/api/v1/llms/_provider-probe";
 /// The catalogue (GET), and with a name one row of it.
 pub const LLMS: &str = "/api/v1/llms";
-/// Token administration (GET, POST; DELETE with an id).
+/// Token administration (GET; POST; DELETE with an id or `?user=`).
 pub const TOKENS: &str = "/api/v1/tokens";
-/// A pairing code instead of a token (POST, scope `admin`).
+/// Pairing codes instead of tokens (GET; POST; DELETE with an id; scope `admin`).
 pub const PAIRINGS: &str = "/api/v1/pairings";
 /// A pairing code becomes a token (POST, without one).
 pub const PAIR: &str = "/api/v1/pair";

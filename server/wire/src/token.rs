@@ -39,10 +39,43 @@ pub struct CreatedToken {
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Pairing {
-    /// What a person types, as `K7QM-3XTP`; good once.
+    /// What a person types, as `K7QM-3XTP-9RWD`; good once, and shown only here.
     pub code: String,
+    /// Everything else.
+    #[serde(flatten)]
+    pub info: PairingInfo,
+}
+
+/// A pairing code that waits to be used, without the code itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct PairingInfo {
+    /// Names it in `DELETE /api/v1/pairings/:id`.
+    pub id: String,
+    /// The user that its token will act for.
+    pub user: String,
+    /// What its token may do.
+    pub scopes: Vec<String>,
+    /// Groups of the user.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
+    /// For people.
+    pub label: String,
+    /// The user of the key that made it; the code dies with that key.
+    pub made_by: String,
+    /// Unix milliseconds.
+    pub created: u64,
     /// Unix milliseconds.
     pub expires: u64,
+}
+
+/// `GET /api/v1/pairings`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct PairingList {
+    /// The codes that wait to be used, newest first.
+    pub pairings: Vec<PairingInfo>,
 }
 
 /// `POST /api/v1/pair`; the answer is a [`CreatedToken`].
@@ -58,8 +91,21 @@ pub struct Pair {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct TokenList {
-    /// The tokens, newest first.
+    /// The tokens, newest first; at most [`crate::limits::TOKEN_PAGE`] of them.
     pub tokens: Vec<TokenInfo>,
+    /// There are more: `?after=` this id gives them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Answer 200 to `DELETE /api/v1/tokens?user=`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct RevokedTokens {
+    /// Tokens that were valid until now.
+    pub tokens: u64,
+    /// Pairing codes for the user that were taken back.
+    pub pairings: u64,
 }
 
 /// One stored token.

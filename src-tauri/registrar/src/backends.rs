@@ -7,20 +7,20 @@ mod ask;
 mod backend;
 
 pub(crate) use ask::{Answer, Asker, Unanswered};
-pub(crate) use backend::{Backend, Running};
+pub(crate) use backend::{Backend, NoSlot, Running};
 
-use crate::config::{Config, ProviderConfig, ProviderKind};
+use crate::config::{Config, ProviderConfig, ProviderKind, Sleep};
 use crate::home::Home;
-use crate::limits::Times;
+use crate::limits::{self, Times};
 use crate::net;
 use crate::provider;
 use crate::status::{BackendState, Board};
-use crate::wake::{self, Step, UnderWay, WakeError};
+use crate::wake::{self, Recipes, Step, UnderWay, WakeError};
 use parking_lot::Mutex;
 use reqwest::Client;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use wire::publisher::{LlmReport, Provider, Rejected, ReportedStatus};
@@ -29,6 +29,7 @@ use wire::publisher::{LlmReport, Provider, Rejected, ReportedStatus};
 pub(crate) struct Backends {
     http: Client,
     asker: Asker,
+    recipes: Recipes,
     wakes: UnderWay,
     times: Times,
     board: Board,
@@ -36,7 +37,11 @@ pub(crate) struct Backends {
     beat: Arc<Notify>,
     /// In the file's order.
     kept: Mutex<Vec<Kept>>,
+    /// KiB of request bodies that may be fetched.
+    bodies: Arc<Semaphore>,
 }
+
+const KIB: usize = 1024;
 
 struct Kept {
     backend: Arc<Backend>,
@@ -51,8 +56,9 @@ impl Backends {
         beat: Arc<Notify>,
     ) -> Result<Arc<Self>, String> {
         let (http, asker) = (net::backend_client()?, Asker::new()?);
-        let wakes = UnderWay::of(home, times.recipe_again);
-        Ok(Arc::new(Self { http, asker, wakes, times, board, beat, kept: Mutex::default() }))
+        let (recipes, wakes) = (Recipes::of(home), UnderWay::of(home, times.recipe_again));
+        let (kept, bodies) = (Mutex::default(), Arc::new(Semaphore::new(limits::BODIES / KIB)));
+        Ok(Arc::new(Self { http, asker, recipes, wakes, times, board, beat, kept, bodies }))
     }
 
     /// The client towards backends.
@@ -95,8 +101,9 @@ impl Backends {
         loop {
             self.look(&backend).await;
             if let Some(sleep) = backend.may_sleep(Instant::now()) {
-                self.put_to_sleep(&backend, &sleep.recipe).await;
+                self.put_to_sleep(&backend, &sleep).await;
             }
+            self.recipes.bound_output(backend.name()).await;
             backend.until_poked(self.times.ready_every).await;
         }
     }
@@ -139,16 +146,25 @@ impl Backends {
     pub(crate) fn rejected(&self, rejected: &[Rejected]) {
         for backend in self.all() {
             let why = rejected.iter().find(|r| r.name.eq_ignore_ascii_case(backend.name()));
-            backend.set_rejected(why.map(|r| r.detail.clone()));
+            backend.set_rejected(why);
         }
         self.show();
     }
 
-    /// A request begins at this backend; it ends with the value's drop.
-    pub(crate) fn begin(self: &Arc<Self>, backend: &Arc<Backend>) -> Running {
-        let running = Running::new(Arc::clone(self), Arc::clone(backend));
+    /// A request begins at this backend, as soon as there is a slot; it ends with the value's drop.
+    ///
+    /// # Errors
+    /// Too many wait for one, or the backend is being put to sleep, which would break the answer off.
+    pub(crate) async fn begin(self: &Arc<Self>, backend: &Arc<Backend>) -> Result<Running, NoSlot> {
+        let running = Running::begin(Arc::clone(self), Arc::clone(backend)).await?;
         self.show_running(backend);
-        running
+        Ok(running)
+    }
+
+    /// Waits until so many further bytes of request bodies may be fetched.
+    pub(crate) async fn room_for_body(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(bytes.div_ceil(KIB)).ok()?;
+        Arc::clone(&self.bodies).acquire_many_owned(kib).await.ok()
     }
 
     /// Looks whether the backend answers, unless a recipe is at work on it.
@@ -166,7 +182,9 @@ impl Backends {
         let (state, message) = match seen {
             Ok(()) => (BackendState::Ready, None),
             // Asleep is no trouble; why the last wake failed stays in sight.
-            Err(_) if provider.wake.is_some() => (BackendState::Asleep, backend.wake_failure()),
+            Err(_) if provider.wake.is_some() && provider::key(provider).is_ok() => {
+                (BackendState::Asleep, backend.wake_failure())
+            }
             Err(why) => (BackendState::Down, Some(why)),
         };
         self.set(backend, state, message);
@@ -192,6 +210,7 @@ impl Backends {
         let provider = backend.provider();
         let result = match provider::ready(&self.http, &provider).await {
             Ok(()) => Ok(asked.elapsed()),
+            Err(why) if provider::key(&provider).is_err() => Err(WakeError::new("not_ready", why)),
             Err(_) if !backend.may_run_recipe(Instant::now()) => Err(WakeError::too_often()),
             Err(_) => self.run_wake(backend, &provider).await,
         };
@@ -217,7 +236,7 @@ impl Backends {
             Step::Done(_) | Step::Ready => {}
         };
         let result = if let Some(_at_work) = self.wakes.begin(name) {
-            let result = wake::wake(&self.http, provider, watch).await;
+            let result = self.recipes.wake(&self.http, provider, watch).await;
             tracing::debug!(llm = name, "the wake ends");
             result
         } else {
@@ -235,19 +254,29 @@ impl Backends {
         result
     }
 
-    async fn put_to_sleep(&self, backend: &Backend, recipe: &crate::config::Recipe) {
+    async fn put_to_sleep(&self, backend: &Backend, sleep: &Sleep) {
         let _alone = backend.recipe.lock().await;
+        let Some(_falling_asleep) = backend.fall_asleep() else { return };
         let now = Instant::now();
-        if backend.running() > 0 || !backend.may_run_recipe(now) {
+        if !backend.may_run_recipe(now) {
             return;
         }
         backend.used(now);
-        match wake::run(recipe, crate::limits::RECIPE_HTTP).await {
-            Ok(_) => tracing::info!(llm = backend.name(), "idle: the sleep recipe ran"),
+        if backend.provider().wake.is_some() {
+            // The server is told before: from now on it wakes it first, and sends nothing.
+            self.set(backend, BackendState::Asleep, None);
+        }
+        match self.recipes.sleep(backend.name(), sleep).await {
+            Ok(()) => tracing::info!(llm = backend.name(), "idle: the sleep recipe ran"),
             Err(error) => {
                 tracing::warn!(llm = backend.name(), code = error.code, "the sleep recipe failed");
             }
         }
+    }
+
+    /// Ends the recipes that run; for the end of the program.
+    pub(crate) async fn end_recipes(&self) {
+        self.recipes.finish().await;
     }
 
     /// A request could not reach it: that is known from now on, and looked at again at once.
@@ -299,7 +328,7 @@ fn declare(provider: &ProviderConfig, state: BackendState) -> Provider {
         description: provider.description.clone(),
         initial_status: Some(if hibernating { "hibernating" } else { "active" }.into()),
         pool: provider.pool.clone(),
-        share_name: Vec::new(),
+        share_name: provider.share_name.clone(),
         max_concurrency: Some(provider.max_concurrency),
         context_length: provider.context_length,
         modalities: Vec::new(),

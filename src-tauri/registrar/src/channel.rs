@@ -4,7 +4,7 @@
 use crate::client::{Fault, Mcpd, Ticket};
 use crate::limits::{self, Times};
 use crate::session::Ending;
-use crate::sse::{Decoder, Event};
+use crate::sse::{Decoded, Decoder, Event, TooLong};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -18,6 +18,8 @@ pub(crate) enum Signal {
     Open,
     /// An event.
     Event(Event),
+    /// An event was too long and is left out.
+    LeftOut(TooLong),
     /// No `hello`: a proxy keeps the bytes.
     Buffered,
     /// It is over.
@@ -99,12 +101,10 @@ impl Reader {
                 Ok(Ok(None)) => return lost("the server closed the control channel".into()),
                 Ok(Ok(Some(bytes))) => bytes,
             };
-            if let Err(too_long) = decoder.feed(&bytes, &mut events) {
-                return lost(too_long.to_string());
-            }
-            for event in events.drain(..) {
+            decoder.feed(&bytes, &mut events);
+            for decoded in events.drain(..) {
                 heard = true;
-                if self.sender.send(Signal::Event(event)).await.is_err() {
+                if !self.tell(decoded).await {
                     return lost("nobody listens".into());
                 }
             }
@@ -117,14 +117,20 @@ impl Reader {
             match self.mcpd.poll(&self.ticket).await {
                 Err(fault) => return Signal::Ended(Ending::Fault(fault)),
                 Ok(events) => {
-                    for event in events {
-                        if self.sender.send(Signal::Event(event)).await.is_err() {
+                    for decoded in events {
+                        if !self.tell(decoded).await {
                             return lost("nobody listens".into());
                         }
                     }
                 }
             }
         }
+    }
+
+    /// False when nobody listens.
+    async fn tell(&self, decoded: Decoded) -> bool {
+        let signal = decoded.map_or_else(Signal::LeftOut, Signal::Event);
+        self.sender.send(signal).await.is_ok()
     }
 }
 

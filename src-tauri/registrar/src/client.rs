@@ -1,57 +1,24 @@
 //! mcpd, as the publishing machine asks it: a method for each of its endpoints, and what a refusal
 //! means for what comes next.
 
+mod answers;
+
+pub use answers::{Delivery, Fault};
+
 use crate::credentials::Credentials;
-use crate::limits;
-use crate::net::{network_cause, server_client};
-use crate::sse::Event;
+use crate::net::{bounded, server_client};
+use crate::sse::{Decoded, Event, Limit, TooLong};
+use crate::{limits, said};
+use answers::{checked, delivery, detail_of, network, of_session, usable};
 use bytes::Bytes;
-use reqwest::{Body, Client, RequestBuilder, Response, StatusCode, header};
+use reqwest::{Body, Client, RequestBuilder, Response, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::time::Duration;
 use url::Url;
+use wire::limits::SSE_EVENT;
 use wire::publisher::{Heartbeat, HeartbeatReply, Register, Registered, TaskResult};
 use wire::token::{CreatedToken, Pair};
 use wire::{headers, paths};
-
-/// Why a request to mcpd failed, by what to do next.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
-    /// The session is unknown there: register again, at once.
-    #[error("the server does not know this session any more")]
-    UnknownSession,
-    /// Only a person can help.
-    #[error("{0}")]
-    Denied(String),
-    /// Another machine holds the session, for now.
-    #[error("{0}")]
-    Conflict(String),
-    /// Try again; not before the time that the server named.
-    #[error("{message}")]
-    Failed {
-        /// For people.
-        message: String,
-        /// `Retry-After`.
-        retry_after: Option<Duration>,
-    },
-}
-
-impl Fault {
-    fn network(error: &reqwest::Error) -> Self {
-        Self::Failed { message: format!("the server {}", network_cause(error)), retry_after: None }
-    }
-}
-
-/// What an upload's answer means for the task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Delivery {
-    /// It arrived.
-    Delivered,
-    /// Nobody waits for it: stop the backend.
-    Unwanted,
-    /// The connection broke.
-    Broken,
-}
 
 /// The session on whose behalf a request is made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -75,7 +42,7 @@ impl Mcpd {
     /// # Errors
     /// The CA file cannot be used, or TLS cannot be set up.
     pub fn new(credentials: Credentials) -> Result<Self, String> {
-        Ok(Self { http: server_client()?, credentials })
+        Ok(Self { http: server_client(&credentials.url)?, credentials })
     }
 
     /// The server, as configured.
@@ -90,11 +57,11 @@ impl Mcpd {
     /// [`Fault`].
     pub async fn register(&self, register: &Register) -> Result<Registered, Fault> {
         let request = self.post(paths::REGISTER).json(register).timeout(limits::REQUEST);
-        let response = request.send().await.map_err(|e| Fault::network(&e))?;
-        let response = checked(response).await?;
-        response.json().await.map_err(|_| Fault::Failed {
-            message: "the server's answer to register is not usable; is it mcpd?".into(),
-            retry_after: None,
+        let response = checked(request.send().await.map_err(|e| network(&e))?).await?;
+        let registered = usable(response, "register").await?;
+        said::registered(registered).ok_or_else(|| {
+            let message = "the server's answer to register has no usable session id".into();
+            Fault::Failed { message, retry_after: None }
         })
     }
 
@@ -110,14 +77,14 @@ impl Mcpd {
             message: "the server gave no answer in time".into(),
             retry_after: None,
         };
-        checked(response.map_err(|_| timeout())?.map_err(|e| Fault::network(&e))?).await
+        of_session(response.map_err(|_| timeout())?.map_err(|e| network(&e))?).await
     }
 
     /// The events that came since the last poll; waits a while for the first.
     ///
     /// # Errors
     /// [`Fault`].
-    pub async fn poll(&self, ticket: &Ticket) -> Result<Vec<Event>, Fault> {
+    pub async fn poll(&self, ticket: &Ticket) -> Result<Vec<Decoded>, Fault> {
         #[derive(serde::Deserialize)]
         struct Entry {
             event: String,
@@ -125,9 +92,16 @@ impl Mcpd {
         }
         let request = self.get(paths::POLL).timeout(limits::POLL);
         let response = self.on_behalf(request, ticket).send().await;
-        let response = checked(response.map_err(|e| Fault::network(&e))?).await?;
-        let entries: Vec<Entry> = response.json().await.map_err(|e| Fault::network(&e))?;
-        let event = |entry: Entry| Event { name: entry.event, data: entry.data };
+        let response = of_session(response.map_err(|e| network(&e))?).await?;
+        let body = bounded(response, limits::POLL_BODY).await?;
+        let entries: Vec<Entry> = serde_json::from_slice(&body).map_err(|_| {
+            let message = "the server's answer to a poll is not usable".into();
+            Fault::Failed { message, retry_after: None }
+        })?;
+        let event = |Entry { event: name, data }| match data.len() {
+            0..=SSE_EVENT => Ok(Event { name, data }),
+            _ => Err(TooLong::new(Limit::Event(SSE_EVENT), name, &data)),
+        };
         Ok(entries.into_iter().map(event).collect())
     }
 
@@ -143,10 +117,10 @@ impl Mcpd {
     /// [`Fault`].
     pub async fn heartbeat(&self, beat: &Heartbeat) -> Result<HeartbeatReply, Fault> {
         let request = self.post(paths::HEARTBEAT).json(beat).timeout(limits::REQUEST);
-        let response = checked(request.send().await.map_err(|e| Fault::network(&e))?).await?;
+        let response = of_session(request.send().await.map_err(|e| network(&e))?).await?;
         // A protocol-1 server may answer with nothing.
-        let bytes = response.bytes().await.map_err(|e| Fault::network(&e))?;
-        Ok(serde_json::from_slice(&bytes).unwrap_or_default())
+        let bytes = bounded(response, limits::CONTROL_BODY).await?;
+        Ok(said::reply(serde_json::from_slice(&bytes).unwrap_or_default()))
     }
 
     /// A chat, as a caller sends it.
@@ -159,7 +133,7 @@ impl Mcpd {
         at_most: Duration,
     ) -> Result<Response, Fault> {
         let request = self.post(paths::RELAYED[0]).json(body).timeout(at_most);
-        checked(request.send().await.map_err(|e| Fault::network(&e))?).await
+        checked(request.send().await.map_err(|e| network(&e))?).await
     }
 
     /// Says that the task has arrived.
@@ -168,17 +142,17 @@ impl Mcpd {
         delivery(self.on_behalf(request, ticket).send().await)
     }
 
-    /// Fetches the task's body.
+    /// Asks for the task's body; the answer's body is that.
     ///
     /// # Errors
     /// Whether it is not wanted any more, or the connection broke.
-    pub async fn claim(&self, ticket: &Ticket, task: &str) -> Result<Bytes, Delivery> {
+    pub async fn claim(&self, ticket: &Ticket, task: &str) -> Result<Response, Delivery> {
         let request = self.on_behalf(self.get(&paths::task_request(task)), ticket);
-        let response = request.send().await.map_err(|_| Delivery::Broken)?;
-        if !response.status().is_success() {
-            return Err(Delivery::Unwanted);
+        match request.send().await {
+            Ok(response) if response.status().is_success() => Ok(response),
+            Ok(_) => Err(Delivery::Unwanted),
+            Err(error) => Err(delivery(Err(error))),
         }
-        response.bytes().await.map_err(|_| Delivery::Broken)
     }
 
     /// Posts a result.
@@ -257,9 +231,9 @@ fn below(server: &Url, path: &str) -> Url {
 /// What is wrong, for people.
 pub async fn pair(server: Url, code: &str) -> Result<SecretString, String> {
     let body = Pair { code: code.trim().to_owned() };
-    let request = server_client()?.post(below(&server, paths::PAIR)).json(&body);
+    let request = server_client(&server)?.post(below(&server, paths::PAIR)).json(&body);
     let response = request.timeout(limits::REQUEST).send().await;
-    let response = response.map_err(|error| Fault::network(&error).to_string())?;
+    let response = response.map_err(|error| network(&error).to_string())?;
     let status = response.status();
     if !status.is_success() {
         let said = detail_of(response).await;
@@ -269,7 +243,7 @@ pub async fn pair(server: Url, code: &str) -> Result<SecretString, String> {
         });
     }
     let created: CreatedToken =
-        response.json().await.map_err(|_| "the server's answer is not usable; is it mcpd?")?;
+        usable(response, "pair").await.map_err(|fault| fault.to_string())?;
     Ok(created.token.into())
 }
 
@@ -281,8 +255,8 @@ pub async fn pair(server: Url, code: &str) -> Result<SecretString, String> {
 pub async fn check(credentials: Credentials) -> Result<(), String> {
     let mcpd = Mcpd::new(credentials)?;
     let sent = mcpd.get(paths::LLMS).timeout(limits::REQUEST).send().await;
-    let response = sent.map_err(|error| Fault::network(&error).to_string())?;
-    match checked(response).await {
+    let response = sent.map_err(|error| network(&error).to_string())?;
+    match of_session(response).await {
         // Whether it may publish is asked next.
         Ok(_) | Err(Fault::Denied(_)) => {}
         Err(Fault::UnknownSession) => return Err("there is no mcpd at this URL".into()),
@@ -293,50 +267,4 @@ pub async fn check(credentials: Credentials) -> Result<(), String> {
         Ok(_) | Err(Fault::UnknownSession) => Ok(()),
         Err(fault) => Err(fault.to_string()),
     }
-}
-
-fn delivery(sent: reqwest::Result<Response>) -> Delivery {
-    match sent.map(|response| response.status()) {
-        Ok(status) if status.is_success() => Delivery::Delivered,
-        Ok(StatusCode::GONE | StatusCode::NOT_FOUND | StatusCode::CONFLICT) => Delivery::Unwanted,
-        Ok(_) | Err(_) => Delivery::Broken,
-    }
-}
-
-/// A good response, or the fault that a bad one means.
-async fn checked(response: Response) -> Result<Response, Fault> {
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response);
-    }
-    let retry_after = response.headers().get(header::RETRY_AFTER);
-    let retry_after = retry_after.and_then(|v| v.to_str().ok()?.parse().ok());
-    let detail = detail_of(response).await;
-    let said = if detail.is_empty() { String::new() } else { format!(": {detail}") };
-    Err(match status {
-        StatusCode::NOT_FOUND => Fault::UnknownSession,
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            Fault::Denied(format!("the server refused the token ({status}){said}"))
-        }
-        StatusCode::CONFLICT => Fault::Conflict(format!("the server refused ({status}){said}")),
-        _ => Fault::Failed {
-            message: format!("the server answered {status}{said}"),
-            retry_after: retry_after.map(Duration::from_secs),
-        },
-    })
-}
-
-/// The sentence of an error body, in any of the shapes that servers use; bounded.
-async fn detail_of(response: Response) -> String {
-    const MOST: usize = 300;
-    let bytes = tokio::time::timeout(limits::CONNECT, response.bytes()).await;
-    let Ok(Ok(bytes)) = bytes else {
-        return String::new();
-    };
-    let Ok(json) = serde_json::from_slice::<serde_json::Value>(&bytes) else {
-        return String::new();
-    };
-    let places = ["/detail", "/error/message", "/message", "/error"];
-    let found = places.iter().find_map(|at| json.pointer(at).and_then(|v| v.as_str()));
-    found.unwrap_or_default().chars().take(MOST).collect()
 }

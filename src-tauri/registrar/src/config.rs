@@ -8,6 +8,7 @@ pub mod file;
 pub mod mac;
 mod parse;
 pub mod settings;
+pub mod share;
 
 pub use parse::{check, parse, value};
 
@@ -34,6 +35,15 @@ impl Config {
     pub fn provider(&self, name: &str) -> Option<&ProviderConfig> {
         let name = name.to_ascii_lowercase();
         self.providers.iter().find(|p| p.name == name)
+    }
+
+    /// The provider that serves this name of the catalogue: as its own, or as its pool.
+    #[must_use]
+    pub fn serving(&self, name: &str) -> Option<&ProviderConfig> {
+        let in_pool = |p: &&ProviderConfig| {
+            p.pool.as_ref().is_some_and(|pool| pool.eq_ignore_ascii_case(name))
+        };
+        self.provider(name).or_else(|| self.providers.iter().find(in_pool))
     }
 
     /// Those that their owner publishes.
@@ -66,6 +76,10 @@ pub struct ProviderConfig {
     pub sleep: Option<Sleep>,
     /// Several machines behind one name.
     pub pool: Option<String>,
+    /// Other users who may serve its name and pool, see [`share`].
+    pub share_name: Vec<String>,
+    /// Users whose requests for its name and pool are not shown.
+    pub decline_name: Vec<String>,
     /// Requests at once, 1 when absent.
     pub max_concurrency: u32,
     /// Passed on, tokens.
@@ -234,12 +248,16 @@ pub struct Parsed {
 /// # Errors
 /// A sentence that says what is wrong.
 pub fn check_server_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text.trim()).map_err(|e| format!("{text:?} is no URL: {e}"))?;
+    let url = Url::parse(text.trim()).map_err(|_| {
+        format!("{text:?} is no whole address: type it as https://mcpd.example.com")
+    })?;
     let loopback = match url.host() {
         Some(url::Host::Domain(name)) => name == "localhost",
         Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
         Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => return Err(format!("{text:?} names no host")),
+        None => {
+            return Err(format!("{text:?} names no server: type it as https://mcpd.example.com"));
+        }
     };
     match url.scheme() {
         "https" => Ok(url),

@@ -5,6 +5,8 @@
 //! says so. Never in config.json, a log or an argument.
 
 use crate::home::{Home, write_private};
+use crate::limits::FILE;
+use crate::private_file;
 use keychain::{Keychain, KeychainError};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -212,7 +214,7 @@ fn from_environment() -> Result<Option<(String, Source)>, CredentialsError> {
 
 fn read_file(home: &Home) -> Result<CredentialsFile, CredentialsError> {
     let path = home.credentials();
-    match std::fs::read(&path) {
+    match private_file::read(&path, FILE) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(CredentialsFile::default()),
         Err(error) => Err(CredentialsError::File(path.display().to_string(), error.to_string())),
         // The parser's message could quote the token: only the place is told.

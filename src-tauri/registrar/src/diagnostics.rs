@@ -5,7 +5,10 @@ use crate::config::{self, file};
 use crate::doctor;
 use crate::home::Home;
 use crate::limits::{BUNDLE_LOG, BUNDLE_LOGS};
+use crate::logging;
+use crate::private_file;
 use crate::status;
+use crate::wake::IT_SAID;
 use keychain::Keychain;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -27,8 +30,10 @@ pub struct Entry {
 
 /// Stands where something was left out.
 const LEFT_OUT: &str = "(left out)";
-/// Keys whose values may be secrets, wherever they stand.
-const SECRET: &[&str] = &["headers", "env", "body"];
+/// Keys whose values may be secrets or names of people, wherever they stand.
+const SECRET: &[&str] = &["headers", "env", "body", "args", "sharename", "declinename"];
+/// Keys of recipes: the path of a URL that wakes a machine is as good as a password.
+const RECIPES: &[&str] = &["wake", "sleep"];
 /// Parts of key names that say that the value is a secret.
 const SECRET_PARTS: &[&str] = &["token", "secret", "password", "apikey", "api_key"];
 
@@ -68,9 +73,16 @@ fn entry<T: Serialize>(name: &str, value: &T) -> Entry {
     Entry { name: name.to_owned(), text }
 }
 
+/// Without who asked, and without what recipes printed.
 fn nameless(mut status: status::Status) -> status::Status {
+    for message in status.providers.iter_mut().filter_map(|provider| provider.message.as_mut()) {
+        if let Some((before, _)) = message.split_once(IT_SAID) {
+            *message = format!("{before}{IT_SAID}{LEFT_OUT}");
+        }
+    }
     status.running.iter_mut().for_each(|task| task.user = None);
     status.recent.iter_mut().for_each(|task| task.user = None);
+    status.name_requests.clear();
     status
 }
 
@@ -101,8 +113,11 @@ fn without_secrets(value: Value) -> Value {
     match value {
         Value::Object(map) => {
             let keep = |(key, value): (String, Value)| {
-                let value =
-                    if may_be_secret(&key) { hidden(value) } else { without_secrets(value) };
+                let value = match key.as_str() {
+                    key if may_be_secret(key) => hidden(value),
+                    key if RECIPES.contains(&key) => recipe(without_secrets(value)),
+                    _ => without_secrets(value),
+                };
                 (key, value)
             };
             Value::Object(map.into_iter().map(keep).collect())
@@ -126,6 +141,16 @@ fn hidden(value: Value) -> Value {
     Value::Object(map.into_iter().map(|(key, _)| (key, LEFT_OUT.into())).collect())
 }
 
+/// A recipe whose URL says the machine and nothing more.
+fn recipe(mut recipe: Value) -> Value {
+    if let Some(url) = recipe.get_mut("url") {
+        let origin = url.as_str().and_then(|url| Url::parse(url).ok()).map(|url| url.origin());
+        let origin = origin.map(|origin| origin.ascii_serialization()).unwrap_or_default();
+        *url = format!("{origin} {LEFT_OUT}").into();
+    }
+    recipe
+}
+
 /// A URL without user, password and query.
 fn plain_url(text: String) -> String {
     let Ok(mut url) = Url::parse(&text) else { return text };
@@ -138,11 +163,14 @@ fn plain_url(text: String) -> String {
     format!("{url} {LEFT_OUT}")
 }
 
-/// The ends of the newest log files.
+/// The ends of the newest log files of our own; what recipes and backends printed stays here.
 fn logs(home: &Home) -> Vec<Entry> {
     let entries = std::fs::read_dir(home.logs());
+    let ours = |entry: &std::fs::DirEntry| {
+        entry.file_name().to_str().is_some_and(|name| name.starts_with(logging::FILE))
+    };
     let mut files: Vec<PathBuf> =
-        entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        entries.into_iter().flatten().flatten().filter(ours).map(|entry| entry.path()).collect();
     files.sort();
     let newest = files.iter().rev().take(BUNDLE_LOGS);
     newest
@@ -154,7 +182,7 @@ fn logs(home: &Home) -> Vec<Entry> {
 }
 
 fn tail(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+    let mut file = private_file::open(path)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(BUNDLE_LOG)))?;
     let mut bytes = Vec::new();
@@ -164,8 +192,9 @@ fn tail(path: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{collect, write};
+    use super::{IT_SAID, collect, status, write};
     use crate::home::Home;
+    use crate::status::{ProviderStatus, RunningTask, Status};
     use keychain::Keychain;
 
     #[tokio::test]
@@ -174,16 +203,27 @@ mod tests {
         let home = Home::at(dir.path()).unwrap();
         let text = r#"{"mcpdUrl": "http://127.0.0.1:9", "githubToken": "canary-1", "llm": {"providers": [
             {"name": "qwen3-8b", "url": "http://u:canary-2@127.0.0.1:9/v1?key=canary-3", "wake":
-             {"type": "http", "url": "http://127.0.0.1:9/wake", "headers": {"x-key": "canary-4"},
-              "body": "canary-5"}, "sleep": {"type": "command", "command": "true",
-              "env": {"SECRET": "canary-6"}, "idleSeconds": 9}}]}}"#;
+             {"type": "http", "url": "http://127.0.0.1:9/api/webhook/canary-8",
+              "headers": {"x-key": "canary-4"}, "body": "canary-5"},
+             "sleep": {"type": "command", "command": "/usr/bin/putty",
+              "args": ["-pw", "canary-9"], "env": {"SECRET": "canary-6"}, "idleSeconds": 9},
+              "shareName": ["canary-7"], "declineName": ["canary-10"]}]}}"#;
         std::fs::write(home.config(), text).unwrap();
         std::fs::create_dir(home.logs()).unwrap();
         std::fs::write(home.logs().join("mcplocal.log"), "a line").unwrap();
+        for name in ["wake-qwen3-8b.log", "sleep-qwen3-8b.log"] {
+            std::fs::write(home.logs().join(name), "a recipe's canary-7").unwrap();
+        }
+        let message = format!("the command failed, exit code 7{IT_SAID}password canary-10");
+        let provider = ProviderStatus { message: Some(message), ..ProviderStatus::default() };
+        let task = RunningTask { user: Some("canary-11".into()), ..RunningTask::default() };
+        let (providers, running) = (vec![provider], vec![task]);
+        status::file::write(&home, &Status { providers, running, ..Status::default() }).unwrap();
         let entries = collect(&home, &Keychain::none()).await;
         let all: String = entries.iter().map(|entry| entry.text.as_str()).collect();
         assert!(!all.contains("canary"), "{all}");
-        for word in ["qwen3-8b", "x-key", "SECRET", "githubToken", "a line", "verdict"] {
+        let kept = ["qwen3-8b", "x-key", "SECRET", "githubToken", "a line", "verdict", "putty"];
+        for word in kept.into_iter().chain(["exit code 7"]) {
             assert!(all.contains(word), "{word} is missing: {all}");
         }
         let path = dir.path().join("bundle.zip");

@@ -1,5 +1,8 @@
 //! Looks for what could be wrong, and says for each finding what to do about it.
 
+#[cfg(unix)]
+mod access;
+
 use crate::client;
 use crate::config::{self, Config, ProviderConfig};
 use crate::credentials::{self, CredentialsError, Source};
@@ -50,6 +53,8 @@ fn bad(verdict: Verdict, about: &str, found: impl Into<String>, fix: impl Into<S
 pub async fn examine(home: &Home, keychain: &Keychain) -> Vec<Finding> {
     let mut findings = Vec::new();
     let config = configuration(home, &mut findings);
+    #[cfg(unix)]
+    findings.extend(access::findings(home));
     findings.push(publishing(home));
     findings.push(keyring(keychain).await);
     findings.extend(server(home, &config, keychain).await);
@@ -102,11 +107,13 @@ fn configuration(home: &Home, findings: &mut Vec<Finding>) -> Config {
 fn publishing(home: &Home) -> Finding {
     let about = "publishing";
     match lock::try_acquire(home) {
-        Ok(None) => {
-            let who = status_file::read(home);
-            let who = who.map(|status| format!("{}, process {}", status.program, status.pid));
-            good(about, format!("by {}", who.unwrap_or_else(|| "another process".into())))
-        }
+        Ok(None) => match status_file::read(home) {
+            Some(status) => good(about, format!("by {}, process {}", status.program, status.pid)),
+            None => {
+                let fix = "if it was started a moment ago, look again";
+                bad(Verdict::Broken, about, lock::held_by_a_stranger(home), fix)
+            }
+        },
         Ok(Some(_)) => bad(
             Verdict::Notice,
             about,
@@ -187,7 +194,7 @@ async fn backend(http: &reqwest::Client, published: &ProviderConfig) -> Finding 
     let about = format!("backend {}", published.name);
     match provider::ready(http, published).await {
         Ok(()) => good(&about, format!("{} answers", published.url)),
-        Err(why) if published.wake.is_some() => {
+        Err(why) if published.wake.is_some() && provider::key(published).is_ok() => {
             good(&about, format!("asleep ({why}); it has a wake recipe"))
         }
         Err(why) => {

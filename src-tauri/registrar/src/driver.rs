@@ -1,6 +1,7 @@
 //! Keeps one session with mcpd: registers what is published, follows the control channel, beats,
 //! and comes back after errors. What comes after an error is [`crate::session`]'s decision.
 
+mod clock;
 mod link;
 mod probe;
 
@@ -10,18 +11,20 @@ use crate::clock::unix_ms;
 use crate::credentials::{self, Credentials, CredentialsError};
 use crate::home::Home;
 use crate::identity;
-use crate::limits::{self, Times};
+use crate::limits::Times;
+use crate::name_requests;
 use crate::session::{Next, Session};
 use crate::status::{Board, Connection, Status};
 use crate::tasks::Tasks;
 use crate::watch::Snapshot;
 use keychain::Keychain;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wire::publisher::{Instance, Provider, Register, Registered};
+use wire::publisher::{Instance, NameRequest, Provider, Register, Registered};
 
 /// Everything that outlives a connection.
 pub(crate) struct Driver {
@@ -37,6 +40,10 @@ pub(crate) struct Driver {
     pub(crate) reconnect: Arc<Notify>,
     /// A backend changed: the server should know now.
     pub(crate) beat: Arc<Notify>,
+    /// What the server said last of other users who would like to serve a name of this owner.
+    pub(crate) name_requests: Vec<NameRequest>,
+    /// The next register takes the session over from another machine.
+    pub(crate) takeover: Arc<AtomicBool>,
 }
 
 /// What is known while something is published.
@@ -63,19 +70,17 @@ impl Driver {
         while !self.stop.is_cancelled() {
             self.take_config();
             if self.nothing_published() {
-                if let Some(account) = account.take() {
-                    self.withdraw(&account).await;
-                }
+                self.leave(&mut account).await;
+                self.hear_requests(Vec::new());
                 self.say(self.resting());
                 self.wait(None).await;
                 continue;
             }
             if let Err(waiting) = self.sign_in(&mut account).await {
                 // Signed out: the rows go, as long as the old token still works.
-                if matches!(waiting, Connection::NotConfigured { .. })
-                    && let Some(account) = account.take()
-                {
-                    self.withdraw(&account).await;
+                if matches!(waiting, Connection::NotConfigured { .. }) {
+                    self.leave(&mut account).await;
+                    self.hear_requests(Vec::new());
                 }
                 self.say(waiting);
                 self.wait(Some(self.times.credentials_every)).await;
@@ -97,8 +102,28 @@ impl Driver {
                 self.withdraw(account).await;
             }
         };
-        tokio::join!(goodbye, self.tasks.finish(limits::GOODBYE));
+        let recipes = self.backends.end_recipes();
+        tokio::join!(goodbye, recipes, self.tasks.finish(self.times.goodbye));
         self.say(Connection::Idle);
+    }
+
+    /// Withdraws what the account has published. A stop in the middle of it leaves the account to the
+    /// last goodbye, which has its own time.
+    async fn leave(&self, account: &mut Option<Account>) {
+        let Some(leaving) = account else { return };
+        if self.stop.run_until_cancelled(self.withdraw(leaving)).await.is_some() {
+            *account = None;
+        }
+    }
+
+    /// The work's result; none when it is to stop, or the file changed, before that.
+    async fn unless_changed<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let mut config = self.config.clone();
+        tokio::select! {
+            () = self.stop.cancelled() => None,
+            () = crate::watch::changed(&mut config) => None,
+            done = work => Some(done),
+        }
     }
 
     /// Takes over what the file says now.
@@ -108,6 +133,22 @@ impl Driver {
         self.board.send_modify(|status| {
             status.config_problem = snapshot.problem.clone();
             status.warnings = snapshot.warnings.clone();
+        });
+        self.show_requests();
+    }
+
+    /// Takes over which other users would like to serve a name of this owner: all of them.
+    fn hear_requests(&mut self, sent: Vec<NameRequest>) {
+        self.name_requests = name_requests::usable(sent);
+        self.show_requests();
+    }
+
+    fn show_requests(&self) {
+        let open = name_requests::open(&self.name_requests, &self.config.borrow().config);
+        self.board.send_if_modified(|status| {
+            let other = status.name_requests != open;
+            status.name_requests = open;
+            other
         });
     }
 
@@ -133,10 +174,11 @@ impl Driver {
     /// Makes the account fit the credentials, or says what is missing. A changed server gets a
     /// goodbye first.
     async fn sign_in(&self, account: &mut Option<Account>) -> Result<(), Connection> {
-        let loaded = match self.load_credentials().await {
-            Ok(loaded) => loaded,
-            Err(CredentialsError::Locked) => return Err(Connection::WaitingForKeyring),
-            Err(error) => {
+        let loaded = match self.stop.run_until_cancelled(self.load_credentials()).await {
+            Some(Ok(loaded)) => loaded,
+            None => return Err(Connection::Connecting),
+            Some(Err(CredentialsError::Locked)) => return Err(Connection::WaitingForKeyring),
+            Some(Err(error)) => {
                 return Err(Connection::NotConfigured { message: error.to_string() });
             }
         };
@@ -148,10 +190,13 @@ impl Driver {
         if account.as_ref().is_some_and(|account| account.credentials == loaded) {
             return Ok(());
         }
-        if let Some(old) = account.take()
-            && credentials::origin(old.mcpd.url()) != credentials::origin(&loaded.url)
-        {
-            self.withdraw(&old).await;
+        let moved =
+            |old: &Account| credentials::origin(old.mcpd.url()) != credentials::origin(&loaded.url);
+        if account.as_ref().is_some_and(moved) {
+            self.leave(account).await;
+            if account.is_some() {
+                return Err(Connection::Connecting);
+            }
         }
         let mcpd = Mcpd::new(loaded.clone());
         let mcpd = mcpd.map_err(|message| Connection::NotConfigured { message })?;
@@ -169,10 +214,18 @@ impl Driver {
         if !matches!(self.board.borrow().connection, Connection::Online { .. }) {
             self.say(Connection::Connecting);
         }
-        let declared = self.backends.declaration().await;
-        let registered = match self.register(account, declared.clone()).await {
-            Ok(registered) => registered,
-            Err(fault) => {
+        let registering = async {
+            let declared = self.backends.declaration().await;
+            (self.register(account, declared.clone()).await, declared)
+        };
+        // A server that does not answer holds up neither the end nor an unpublish.
+        let (registered, declared) = match self.unless_changed(registering).await {
+            None => return Next::Register,
+            Some((Ok(mut registered), declared)) => {
+                self.hear_requests(std::mem::take(&mut registered.name_requests));
+                (registered, declared)
+            }
+            Some((Err(fault), _)) => {
                 return session.ended(fault.into(), Instant::now(), rand::random());
             }
         };
@@ -193,11 +246,11 @@ impl Driver {
             provider_session_id: account.session.clone(),
             inflight: self.tasks.ids(),
             instance: Some(account.instance.clone()),
-            takeover: false,
+            takeover: self.takeover.load(Ordering::Relaxed),
             providers,
         };
-        // An unpublish or a quit while the server does not answer must not wait for it.
         let registered = account.mcpd.register(&register).await?;
+        self.takeover.store(false, Ordering::Relaxed);
         let id = &registered.provider_session_id;
         if account.session.as_ref() != Some(id) {
             if let Err(error) = identity::keep_session(&self.home, account.mcpd.url(), id) {
@@ -226,7 +279,7 @@ impl Driver {
             instance: Some(account.instance.clone()),
             ..Register::default()
         };
-        match tokio::time::timeout(limits::GOODBYE, account.mcpd.register(&register)).await {
+        match tokio::time::timeout(self.times.goodbye, account.mcpd.register(&register)).await {
             Ok(Ok(_)) => tracing::info!("withdrawn"),
             Ok(Err(fault)) => tracing::info!(%fault, "the goodbye did not arrive"),
             Err(_) => tracing::info!("the goodbye was not answered in time"),
@@ -245,10 +298,10 @@ impl Driver {
         tracing::error!("{message}; stopped until the credentials change");
         self.say(Connection::Stopped { message });
         while let Woken::Time = self.wait(Some(self.times.credentials_every)).await {
-            match self.load_credentials().await {
-                Ok(now) if now == account.credentials => {}
-                Err(CredentialsError::Locked) => {}
-                Ok(_) | Err(_) => return,
+            match self.stop.run_until_cancelled(self.load_credentials()).await {
+                Some(Ok(now)) if now == account.credentials => {}
+                Some(Err(CredentialsError::Locked)) => {}
+                None | Some(Ok(_) | Err(_)) => return,
             }
         }
     }
@@ -262,11 +315,7 @@ impl Driver {
         };
         tokio::select! {
             () = self.stop.cancelled() => Woken::Stop,
-            changed = self.config.changed() => {
-                // Without a watcher nothing can change any more; only the stop is left.
-                if changed.is_err() { self.stop.cancelled().await }
-                Woken::Changed
-            }
+            () = crate::watch::changed(&mut self.config) => Woken::Changed,
             () = self.reconnect.notified() => Woken::Changed,
             () = time => Woken::Time,
         }

@@ -1,7 +1,10 @@
 //! The folder `~/.mcpctl` and what lies in it.
 
+use crate::private_file;
 use std::io;
 use std::path::{Path, PathBuf};
+
+pub(crate) use crate::private_file::write as write_private;
 
 /// Environment variable that names another folder.
 const HOME: &str = "MCPCTL_HOME";
@@ -34,12 +37,29 @@ impl Home {
     /// The folder cannot be made.
     pub fn at(dir: impl Into<PathBuf>) -> io::Result<Self> {
         let dir = std::path::absolute(dir.into())?;
-        let mut builder = std::fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&dir)?;
+        private_file::make_folder(&dir)?;
         Ok(Self { dir })
+    }
+
+    /// Closes the folder to other users, who could otherwise lock, read or replace what lies in it.
+    /// One that belongs to another user stays as it is, with a warning.
+    pub fn tighten(&self) {
+        #[cfg(unix)]
+        {
+            use crate::private_file::Folder;
+            let dir = self.dir.display();
+            match private_file::tighten_folder(&self.dir) {
+                Ok(Folder::Private) => {}
+                Ok(Folder::Tightened(mode)) => tracing::warn!(
+                    "{dir} was open to other users of this machine (mode {mode:04o}); it is private \
+                     now (0700)"
+                ),
+                Ok(Folder::Foreign) => tracing::warn!(
+                    "{dir} belongs to another user, who can read and change what is published from it"
+                ),
+                Err(error) => tracing::warn!(%error, "{dir} cannot be closed to other users"),
+            }
+        }
     }
 
     /// The folder itself.
@@ -52,6 +72,12 @@ impl Home {
     #[must_use]
     pub fn config(&self) -> PathBuf {
         self.dir.join("config.json")
+    }
+
+    /// Held by the program that edits the configuration.
+    #[must_use]
+    pub(crate) fn config_lock(&self) -> PathBuf {
+        self.dir.join("config.json.lock")
     }
 
     /// The seed system's credentials; ours only where there is no keychain.
@@ -101,18 +127,4 @@ impl Home {
     pub fn lock(&self) -> PathBuf {
         self.dir.join("registrar.lock")
     }
-}
-
-/// Writes a private file (0600) in one step: whoever reads sees the old or the new one.
-///
-/// # Errors
-/// The file system's.
-pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    use std::io::Write as _;
-    let dir = path.parent().unwrap_or_else(|| Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|e| e.error)?;
-    Ok(())
 }

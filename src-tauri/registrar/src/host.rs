@@ -3,10 +3,11 @@
 
 use crate::clock::unix_ms;
 use crate::home::Home;
-use crate::limits::{LOCK_EVERY, SHOW_EVERY, STATUS_EVERY};
+use crate::limits::{GOODBYE_REST, LOCK_EVERY, SHOW_EVERY, STATUS_EVERY, Times};
 use crate::lock::{self, Lock};
 use crate::registrar::Registrar;
 use crate::requests::Requests;
+use crate::status::file::Writer;
 use crate::status::{Connection, Status, file};
 use crate::watch::{self as config_watch, Snapshot};
 use keychain::Keychain;
@@ -29,15 +30,25 @@ pub struct Hosting {
 /// Publishes, or shows who does, until `stop`.
 #[must_use]
 pub fn run(home: Home, keychain: Keychain, program: &str, stop: CancellationToken) -> Hosting {
+    home.tighten();
     let (shown, status) = watch::channel(Status::default());
     let watching = CancellationToken::new();
-    let (config, watcher) = config_watch::start(&home, watching.clone());
+    let (config, mut watcher) = config_watch::start(&home, watching.clone());
     let program = program.to_owned();
     let host = Host { home, keychain, program, config: config.clone(), shown, stop };
     let task = tokio::spawn(async move {
-        host.run().await;
-        watching.cancel();
-        let _ = watcher.await;
+        let mut hosted = std::pin::pin!(host.run());
+        tokio::select! {
+            () = &mut hosted => {
+                watching.cancel();
+                let _ = watcher.await;
+            }
+            // What is published stays so, and nothing else would say why edits do nothing.
+            ended = &mut watcher => {
+                tracing::error!(?ended, "config.json is not followed any more; start again");
+                hosted.await;
+            }
+        }
     });
     Hosting { status, config, task }
 }
@@ -69,7 +80,8 @@ impl Host {
 
     /// Shows the other one's status until the lock is free; `None` when told to stop before.
     async fn until_ours(&self) -> Option<Lock> {
-        let mut told = false;
+        let (mut told, began) = (false, Instant::now());
+        let silent = Times::from_env().lock_silent;
         loop {
             match lock::try_acquire(&self.home) {
                 Ok(Some(lock)) => return Some(lock),
@@ -82,11 +94,24 @@ impl Host {
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "the lock cannot be asked for"),
             }
-            if let Some(status) = file::read(&self.home) {
-                self.show(status);
+            match file::read(&self.home) {
+                Some(status) => self.show(status),
+                None if told && began.elapsed() >= silent => self.complain(),
+                None => {}
             }
             let wait = tokio::time::sleep(LOCK_EVERY);
             self.stop.run_until_cancelled(wait).await?;
+        }
+    }
+
+    /// Another process has the lock and says nothing: it does not publish, and is none of ours maybe.
+    fn complain(&self) {
+        let message = lock::held_by_a_stranger(&self.home);
+        let stopped = Connection::Stopped { message: message.clone() };
+        let told = self.shown.borrow().connection == stopped;
+        if !told {
+            tracing::error!("{message}");
+            self.show(Status { connection: stopped, ..Status::default() });
         }
     }
 
@@ -94,6 +119,8 @@ impl Host {
         let mut status = registrar.status();
         let (mut show_at, mut shown) = (Instant::now(), false);
         let (mut write_at, mut written) = (Instant::now(), false);
+        let home = self.home.clone();
+        let mut writer = Writer::new(move |status| write(&home, status));
         let mut requests = Requests::new(&self.home);
         loop {
             tokio::select! {
@@ -107,10 +134,11 @@ impl Host {
                     self.show(status.borrow_and_update().clone());
                     (shown, show_at) = (true, Instant::now() + SHOW_EVERY);
                 }
-                () = tokio::time::sleep_until(write_at), if !written => {
-                    self.write(&status.borrow());
+                () = tokio::time::sleep_until(write_at), if !written && writer.is_free() => {
+                    writer.write(status.borrow().clone());
                     (written, write_at) = (true, Instant::now() + STATUS_EVERY);
                 }
+                () = writer.done(), if !writer.is_free() => {}
                 changed = status.changed() => {
                     if changed.is_err() {
                         break;
@@ -121,15 +149,10 @@ impl Host {
             }
         }
         registrar.stop().await;
+        // One that is under way would put the file back.
+        let _ = tokio::time::timeout(GOODBYE_REST, writer.done()).await;
         file::remove(&self.home);
         drop(lock);
-    }
-
-    fn write(&self, status: &Status) {
-        let now = Status { at: unix_ms(), ..status.clone() };
-        if let Err(error) = file::write(&self.home, &now) {
-            tracing::debug!(%error, "status.json cannot be written");
-        }
     }
 
     fn show(&self, status: Status) {
@@ -138,5 +161,12 @@ impl Host {
             *shown = status;
             other
         });
+    }
+}
+
+fn write(home: &Home, status: Status) {
+    let now = Status { at: unix_ms(), ..status };
+    if let Err(error) = file::write(home, &now) {
+        tracing::debug!(%error, "status.json cannot be written");
     }
 }

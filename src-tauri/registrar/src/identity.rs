@@ -2,6 +2,8 @@
 
 use crate::credentials::origin;
 use crate::home::{Home, write_private};
+use crate::limits::FILE;
+use crate::private_file;
 use serde::{Deserialize, Serialize};
 use std::io;
 use url::Url;
@@ -16,7 +18,7 @@ struct Kept {
 
 /// The session of an earlier run. The seed system kept the bare id in this file.
 pub(crate) fn session(home: &Home, server: &Url) -> Option<String> {
-    let text = std::fs::read_to_string(home.session()).ok()?;
+    let text = String::from_utf8(private_file::read(&home.session(), FILE).ok()?).ok()?;
     match serde_json::from_str::<Kept>(&text) {
         Ok(kept) => (kept.origin == origin(server)).then_some(kept.id),
         Err(_) => {
@@ -49,8 +51,8 @@ pub(crate) fn instance(home: &Home) -> Instance {
 
 fn instance_id(home: &Home) -> String {
     let path = home.instance();
-    if let Ok(text) = std::fs::read_to_string(&path)
-        && let Ok(id) = text.trim().parse::<uuid::Uuid>()
+    if let Ok(text) = private_file::read(&path, FILE)
+        && let Ok(id) = String::from_utf8_lossy(&text).trim().parse::<uuid::Uuid>()
     {
         return id.to_string();
     }

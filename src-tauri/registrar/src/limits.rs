@@ -33,14 +33,52 @@ pub const WAKE_EVERY: Duration = Duration::from_secs(1);
 pub const EVENTS: usize = 64;
 /// Tasks at once, over all providers; mcpd's slots keep it far lower.
 pub const TASKS: usize = 1024;
-/// Running answers get so long when publishing stops.
-pub const GOODBYE: Duration = Duration::from_secs(5);
-/// A recipe that was told to end is killed after this.
-pub const RECIPE_KILL: Duration = Duration::from_secs(5);
-/// After a recipe's end its pipes are read for so long.
-pub const RECIPE_PIPES: Duration = Duration::from_millis(200);
-/// What is kept of a recipe's output, in bytes.
-pub const RECIPE_OUTPUT: usize = 4 * 1024;
+/// What is left of a recipe that was told to end is killed after this.
+pub const RECIPE_KILL: Duration = Duration::from_secs(3);
+/// A killed recipe's end is waited for so long.
+pub const RECIPE_REAP: Duration = Duration::from_secs(1);
+/// Between looks whether a recipe that was told to end has gone.
+pub const RECIPE_LOOK: Duration = Duration::from_millis(50);
+/// What is shown of a recipe's output: its end, in bytes.
+pub const RECIPE_OUTPUT: u64 = 4 * 1024;
+/// The file of a recipe's output is cut when it is larger, in bytes: a backend that a recipe left in
+/// the background writes there for as long as it runs.
+pub const RECIPE_LOG: u64 = 4 * 1024 * 1024;
+/// What a cut leaves of it: its end, in bytes.
+pub const RECIPE_LOG_KEPT: u64 = 256 * 1024;
+/// Between looks at its size while the recipe runs; later it is looked at with the backend.
+pub const RECIPE_LOG_EVERY: Duration = Duration::from_millis(250);
+/// Wakes, and reports of events that were left out, at once.
+pub const ATTACHED: usize = 64;
+/// A task waits so long for one of its backend's slots; the server waits for a sign of life for
+/// [`wire::limits::ACK_WAIT_MS`].
+pub const SLOT_WAIT: Duration = Duration::from_secs(4);
+/// Request bodies that are fetched from the server, at once and over all backends, in bytes.
+pub const BODIES: usize = 256 * 1024 * 1024;
+/// Fetching one request body from start to end: the largest one at 256 KiB a second.
+pub const CLAIM: Duration = Duration::from_secs(266);
+/// What the server answers to a control request, an error included, in bytes.
+pub const CONTROL_BODY: usize = 1024 * 1024;
+/// What the server answers to one long poll, in bytes.
+pub const POLL_BODY: usize = 16 * 1024 * 1024;
+/// A task id that the server chose, in characters.
+pub const TASK_ID: usize = 64;
+/// A session id that the server chose, in characters.
+pub const SESSION_ID: usize = 128;
+/// Refused providers that one register tells of.
+pub const REFUSALS: usize = 256;
+/// The longest time until the next try that a server may ask for.
+pub const SERVER_PAUSE: Duration = Duration::from_secs(600);
+/// Shortest and longest time between heartbeats that a server may ask for, in seconds.
+pub const HEARTBEAT_SECS: (u64, u64) = (1, 60);
+/// The beginning of an event that is too long, in bytes: its task's id is looked for there.
+pub const BEGINNING: usize = 1024;
+/// Events of one connection that the log says were unusable; further ones are not mentioned.
+pub const COMPLAINTS: usize = 20;
+/// What is stopped when publishing stops gets so long to say so.
+pub const GOODBYE_REST: Duration = Duration::from_millis(500);
+/// [`Times::goodbye`] is not shortened below this: a real server answers within it.
+pub const GOODBYE_LEAST: Duration = Duration::from_secs(2);
 /// Runs of one provider's recipes within an hour.
 pub const RECIPE_RUNS_PER_HOUR: usize = 20;
 /// Connecting for an HTTP recipe.
@@ -53,6 +91,12 @@ pub const PIECE: usize = 64 * 1024;
 pub const PIECES: usize = 4;
 /// A whole answer for a protocol-1 server.
 pub const WHOLE_ANSWER: usize = 64 * 1024 * 1024;
+/// The largest file of the folder that is read, in bytes.
+pub const FILE: u64 = 8 * 1024 * 1024;
+/// An edit of config.json waits this long for another program that edits it.
+pub const EDIT_LOCK: Duration = Duration::from_secs(5);
+/// Between tries for a lock that another process holds.
+pub const LOCK_AGAIN: Duration = Duration::from_millis(20);
 /// Between looks at the lock of the home by whoever came second.
 pub const LOCK_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks at a status that changes with every request.
@@ -117,8 +161,12 @@ pub struct Times {
     pub ack_after: Duration,
     /// What a killed process has begun, a recipe, is not begun again for so long.
     pub recipe_again: Duration,
+    /// Whoever holds the folder's lock has written its status after so long, or does not publish.
+    pub lock_silent: Duration,
     /// Between looks at the wall clock, which jumps when the machine was suspended.
     pub clock_every: Duration,
+    /// When publishing stops: the server's answer to the goodbye, and running answers, get so long.
+    pub goodbye: Duration,
 }
 
 impl Default for Times {
@@ -139,7 +187,9 @@ impl Default for Times {
             credentials_every: Duration::from_secs(5),
             ack_after: Duration::from_millis(500),
             recipe_again: Duration::from_secs(30),
+            lock_silent: Duration::from_secs(15),
             clock_every: Duration::from_secs(5),
+            goodbye: Duration::from_secs(4),
         }
     }
 }
@@ -169,11 +219,14 @@ impl Times {
             &mut self.credentials_every,
             &mut self.ack_after,
             &mut self.recipe_again,
+            &mut self.lock_silent,
             &mut self.clock_every,
+            &mut self.goodbye,
         ];
         for time in times {
             *time = time.mul_f64(factor);
         }
+        self.goodbye = self.goodbye.max(GOODBYE_LEAST);
         self
     }
 }

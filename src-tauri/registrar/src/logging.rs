@@ -14,7 +14,7 @@ use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 /// Our own programs and libraries, as log lines name them.
 const OURS: &[&str] = &["registrar", "keychain", "wire", "mcplocal", "mcplocal_agent"];
 /// Begins the name of each log file; the day follows.
-const FILE: &str = "mcplocal";
+pub(crate) const FILE: &str = "mcplocal";
 
 /// Logs to stderr as RUST_LOG says, from INFO up when it says nothing. Other people's code may
 /// print headers or bytes at DEBUG and TRACE: whatever RUST_LOG says, it is heard from INFO up

@@ -5,12 +5,14 @@
 use crate::limits;
 use reqwest::{Client, Response, redirect};
 use std::error::Error;
+use url::Url;
 
 /// File with further CA certificates (PEM).
 const CA_FILE: &str = "MCPCTL_CA_FILE";
 
-/// The client towards mcpd.
-pub(crate) fn server_client() -> Result<Client, String> {
+/// The client towards this server. A proxy sees what is sent to an `http://` URL, the bearer too: such
+/// a URL is on this machine and is asked without one, whatever the environment says.
+pub(crate) fn server_client(server: &Url) -> Result<Client, String> {
     let mut builder = Client::builder()
         .user_agent(concat!("mcplocal/", env!("CARGO_PKG_VERSION")))
         .redirect(redirect::Policy::none())
@@ -19,6 +21,9 @@ pub(crate) fn server_client() -> Result<Client, String> {
         .tcp_keepalive(limits::CONNECT)
         .pool_idle_timeout(limits::IDLE_CONNECTION)
         .http1_only();
+    if server.scheme() != "https" {
+        builder = builder.no_proxy();
+    }
     if let Some(path) = std::env::var_os(CA_FILE) {
         let pem = std::fs::read(&path).map_err(|e| format!("{CA_FILE}: {e}"))?;
         let certificates = reqwest::Certificate::from_pem_bundle(&pem)
@@ -65,12 +70,27 @@ pub(crate) fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error 
     cause
 }
 
+/// Why a body could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unread {
+    /// It has more bytes than these.
+    #[error("the answer has more than {0} bytes")]
+    TooLong(usize),
+    /// The connection broke; the cause.
+    #[error("{0}")]
+    Broken(String),
+}
+
 /// A whole body of at most so many bytes.
-pub(crate) async fn bounded(mut response: Response, most: usize) -> Result<Vec<u8>, String> {
+pub(crate) async fn bounded(mut response: Response, most: usize) -> Result<Vec<u8>, Unread> {
+    let announced = response.content_length().unwrap_or_default();
+    if usize::try_from(announced).map_or(true, |announced| announced > most) {
+        return Err(Unread::TooLong(most));
+    }
     let mut body = Vec::new();
-    while let Some(bytes) = response.chunk().await.map_err(|e| network_cause(&e))? {
+    while let Some(bytes) = response.chunk().await.map_err(|e| Unread::Broken(network_cause(&e)))? {
         if body.len() + bytes.len() > most {
-            return Err(format!("the answer has more than {most} bytes"));
+            return Err(Unread::TooLong(most));
         }
         body.extend_from_slice(&bytes);
     }

@@ -24,13 +24,34 @@ pub fn model(provider: &ProviderConfig) -> &str {
     provider.model.as_deref().unwrap_or(&provider.name)
 }
 
+/// The backend's own key, when one is configured.
+///
+/// # Errors
+/// Its variable is not set: asked without the key, the backend would refuse or, worse, answer.
+pub fn key(provider: &ProviderConfig) -> Result<Option<String>, String> {
+    let Some(name) = &provider.api_key_env else { return Ok(None) };
+    // Set to nothing is how scripts unset a variable.
+    match std::env::var(name).ok().filter(|key| !key.trim().is_empty()) {
+        Some(key) => Ok(Some(key)),
+        None => Err(format!(
+            "apiKeyEnv names {name}, and this program was started without that variable: set it and \
+             start again; nothing is sent to the backend without its key"
+        )),
+    }
+}
+
 /// Puts the backend's own key in, when one is configured.
-pub fn authorize(provider: &ProviderConfig, request: RequestBuilder) -> RequestBuilder {
-    let key = provider.api_key_env.as_ref().and_then(|name| std::env::var(name).ok());
-    match key {
+///
+/// # Errors
+/// See [`key`].
+pub fn authorize(
+    provider: &ProviderConfig,
+    request: RequestBuilder,
+) -> Result<RequestBuilder, String> {
+    Ok(match key(provider)? {
         Some(key) => request.bearer_auth(key),
         None => request,
-    }
+    })
 }
 
 /// Whether the backend can answer now.
@@ -47,7 +68,7 @@ pub async fn ready(http: &Client, provider: &ProviderConfig) -> Result<(), Strin
         }
     };
     let url = endpoint(provider, path);
-    let request = authorize(provider, http.get(url)).timeout(limits::READY);
+    let request = authorize(provider, http.get(url))?.timeout(limits::READY);
     let response = request.send().await.map_err(|e| net::network_cause(&e))?;
     match response.status() {
         status if status.is_success() => Ok(()),
@@ -69,12 +90,12 @@ pub async fn models(http: &Client, provider: &ProviderConfig) -> Result<Vec<Stri
         id: String,
     }
     let url = endpoint(provider, "/v1/models");
-    let request = authorize(provider, http.get(url)).timeout(limits::READY);
+    let request = authorize(provider, http.get(url))?.timeout(limits::READY);
     let response = request.send().await.map_err(|e| net::network_cause(&e))?;
     if !response.status().is_success() {
         return Err(format!("/v1/models answered {}", response.status()));
     }
-    let text = net::bounded(response, limits::MODELS_BODY).await?;
+    let text = net::bounded(response, limits::MODELS_BODY).await.map_err(|why| why.to_string())?;
     let list: List = serde_json::from_slice(&text)
         .map_err(|_| "/v1/models did not answer with a list of models".to_owned())?;
     Ok(list.data.into_iter().take(limits::MODELS).map(|model| model.id).collect())

@@ -14,6 +14,7 @@ use crate::tasks::Tasks;
 use crate::watch::Snapshot;
 use keychain::Keychain;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,7 @@ pub struct Registrar {
     status: watch::Receiver<Status>,
     stop: CancellationToken,
     reconnect: Arc<Notify>,
+    takeover: Arc<AtomicBool>,
     tasks: Arc<Tasks>,
     driver: JoinHandle<()>,
 }
@@ -50,6 +52,7 @@ impl Registrar {
         end_pause(&home);
         let backends = Backends::new(&home, times, Arc::clone(&board), Arc::clone(&beat))?;
         let tasks = Tasks::new(Arc::clone(&board));
+        let takeover = Arc::new(AtomicBool::new(false));
         let driver = Driver {
             home,
             keychain,
@@ -61,9 +64,11 @@ impl Registrar {
             stop: stop.clone(),
             reconnect: Arc::clone(&reconnect),
             beat,
+            name_requests: Vec::new(),
+            takeover: Arc::clone(&takeover),
         };
         let driver = tokio::spawn(driver.run());
-        Ok(Self { status: board.subscribe(), stop, reconnect, tasks, driver })
+        Ok(Self { status: board.subscribe(), stop, reconnect, takeover, tasks, driver })
     }
 
     /// What people should see, always up to date.
@@ -76,6 +81,11 @@ impl Registrar {
     pub fn perform(&self, request: &Request) {
         match request {
             Request::Reconnect => self.reconnect.notify_one(),
+            Request::TakeOver => {
+                tracing::info!("the session is taken over from wherever it is held");
+                self.takeover.store(true, Ordering::Relaxed);
+                self.reconnect.notify_one();
+            }
             Request::Stop { task } => {
                 if self.tasks.stop(task) {
                     tracing::info!(task, "stopped by its owner");

@@ -3,8 +3,9 @@
 //! publishes, and nothing listens.
 
 use crate::hints::Hints;
-use crate::home::{Home, write_private};
+use crate::home::Home;
 use crate::limits::{REQUEST_STALE, REQUESTS_EVERY};
+use crate::private_file;
 use crate::stamp::Stamp;
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -22,6 +23,8 @@ const MAX_BYTES: u64 = 4096;
 pub enum Request {
     /// Look at the credentials again and connect now.
     Reconnect,
+    /// Publish from here although another machine holds the session.
+    TakeOver,
     /// Stop this running request.
     Stop {
         /// Its id, as the status names it.
@@ -35,9 +38,9 @@ pub enum Request {
 /// The file system's.
 pub fn send(home: &Home, request: &Request) -> io::Result<()> {
     let dir = home.requests();
-    std::fs::create_dir_all(&dir)?;
+    private_file::make_folder(&dir)?;
     let name = format!("{}.json", uuid::Uuid::now_v7().simple());
-    write_private(&dir.join(name), &serde_json::to_vec(request)?)
+    private_file::write_unsynced(&dir.join(name), &serde_json::to_vec(request)?)
 }
 
 /// Those that come.
@@ -53,7 +56,7 @@ impl Requests {
     pub(crate) fn new(home: &Home) -> Self {
         let dir = home.requests();
         // Without the folder there would be nothing to watch.
-        let _ = std::fs::create_dir_all(&dir);
+        let _ = private_file::make_folder(&dir);
         let mut hints = Hints::default();
         hints.aim(&[&dir]);
         Self { dir, hints, look_at: Instant::now(), seen: None }
@@ -97,10 +100,10 @@ fn take(dir: &Path) -> Vec<Request> {
 fn read(path: &Path) -> Option<Request> {
     let meta = std::fs::metadata(path).ok()?;
     let fresh = meta.modified().ok()?.elapsed().is_ok_and(|age| age < REQUEST_STALE);
-    if !fresh || meta.len() > MAX_BYTES {
+    if !fresh {
         return None;
     }
-    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+    serde_json::from_slice(&private_file::read(path, MAX_BYTES).ok()?).ok()
 }
 
 #[cfg(test)]

@@ -2,9 +2,12 @@
 //! random number are arguments, so that every path can be tested.
 
 use crate::client::Fault;
-use crate::limits::Times;
+use crate::limits::{self, Times};
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// What a person can do when another machine holds the session.
+const TAKEOVER: &str = "to publish from this machine instead, run `mcplocal-agent takeover`";
 
 /// How a connection, or the attempt to make one, ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,19 +52,33 @@ pub struct Session {
     tries: u32,
     online_since: Option<Instant>,
     conflict_since: Option<Instant>,
+    /// When a register followed the server's `registerAgain` last.
+    asked_again: Option<Instant>,
 }
 
 impl Session {
     /// One that has not tried yet.
     #[must_use]
     pub fn new(times: Times) -> Self {
-        Self { times, tries: 0, online_since: None, conflict_since: None }
+        let (online_since, conflict_since, asked_again) = (None, None, None);
+        Self { times, tries: 0, online_since, conflict_since, asked_again }
     }
 
     /// The channel is open.
     pub fn online(&mut self, now: Instant) {
         self.online_since.get_or_insert(now);
         self.conflict_since = None;
+    }
+
+    /// The server asks for another register: whether to obey now. A server that asks for it in every
+    /// reply gets one per idle heartbeat; one that still means it asks again.
+    pub fn registers_again(&mut self, now: Instant) -> bool {
+        let pause = self.times.heartbeat.mul_f64(0.8);
+        let obey = self.asked_again.is_none_or(|last| now - last >= pause);
+        if obey {
+            self.asked_again = Some(now);
+        }
+        obey
     }
 
     /// The connection ended, or could not be made. `random` is in 0..1.
@@ -75,21 +92,26 @@ impl Session {
                 self.tries = 0;
                 Next::Register
             }
-            // At once, but only when the session had worked: a server that never knows it is none.
-            Ending::Fault(Fault::UnknownSession) if was_online.is_some() => Next::Register,
+            // At once, but only when the session had worked for a while: a server that never knows
+            // it is none.
+            Ending::Fault(Fault::UnknownSession)
+                if was_online.is_some_and(|since| now - since >= self.times.backoff_min) =>
+            {
+                Next::Register
+            }
             Ending::Fault(Fault::Denied(message)) => Next::Stop(message),
             Ending::Revoked(reason) => Next::Stop(format!("the server says: {reason}")),
             Ending::Fault(Fault::Conflict(message)) => self.conflict(message, now, random),
             Ending::Superseded => {
                 self.conflict("another process publishes with this session".into(), now, random)
             }
-            Ending::Drain(delay) => {
+            Ending::Drain(asked) => {
                 let jitter = self.times.backoff_step.mul_f64(random);
-                self.wait(delay + jitter, "the server restarts".into())
+                self.wait(bounded(bounded(asked) + jitter), "the server restarts".into())
             }
             Ending::Fault(Fault::Failed { message, retry_after }) => {
-                let delay = self.backoff(random).max(retry_after.unwrap_or_default());
-                self.wait(delay, message)
+                let asked = bounded(retry_after.unwrap_or_default());
+                self.wait(self.backoff(random).max(asked), message)
             }
             Ending::Fault(fault @ Fault::UnknownSession) => {
                 self.wait(self.backoff(random), fault.to_string())
@@ -99,6 +121,7 @@ impl Session {
     }
 
     fn conflict(&mut self, message: String, now: Instant, random: f64) -> Next {
+        let message = format!("{message}; {TAKEOVER}");
         let since = *self.conflict_since.get_or_insert(now);
         if now - since >= self.times.conflict {
             self.conflict_since = None;
@@ -121,6 +144,17 @@ impl Session {
     }
 }
 
+/// A pause that a server asked for, and that may be no longer than ours.
+fn bounded(asked: Duration) -> Duration {
+    asked.min(limits::SERVER_PAUSE)
+}
+
+/// The time between heartbeats that a server asked for, as far as it is heard.
+pub(crate) fn heartbeat(times: &Times, asked_seconds: u64) -> Duration {
+    let (least, most) = limits::HEARTBEAT_SECS;
+    Duration::from_secs(asked_seconds.clamp(least, most)).min(times.heartbeat)
+}
+
 /// The time until the next heartbeat: 10 % of jitter either way.
 pub(crate) fn beat_after(times: &Times, asked: Duration, busy: bool, random: f64) -> Duration {
     let period = if busy { times.heartbeat_busy.min(asked) } else { asked };
@@ -134,9 +168,9 @@ pub(crate) fn slept(times: &Times, wall: Duration, ours: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ending, Next, Session, beat_after, slept};
+    use super::{Ending, Next, Session, beat_after, heartbeat, slept};
     use crate::client::Fault;
-    use crate::limits::Times;
+    use crate::limits::{self, Times};
     use std::time::Duration;
     use tokio::time::Instant;
 
@@ -185,8 +219,12 @@ mod tests {
         let (mut session, now) = session();
         session.online(now);
         let unknown = || Ending::Fault(Fault::UnknownSession);
-        assert_eq!(session.ended(unknown(), now, 0.5), Next::Register);
-        assert!(matches!(session.ended(unknown(), now, 0.5), Next::Wait { .. }));
+        let later = now + Duration::from_secs(1);
+        assert_eq!(session.ended(unknown(), later, 0.5), Next::Register);
+        assert!(matches!(session.ended(unknown(), later, 0.5), Next::Wait { .. }));
+        session.online(later);
+        let at_once = session.ended(unknown(), later, 0.5);
+        assert!(matches!(at_once, Next::Wait { .. }), "a server that forgets it at once");
     }
 
     #[test]
@@ -206,7 +244,9 @@ mod tests {
         let later = session.ended(conflict(), now + Duration::from_secs(239), 0.5);
         assert!(matches!(later, Next::Wait { .. }));
         let last = session.ended(conflict(), now + Duration::from_secs(240), 0.5);
-        assert_eq!(last, Next::Stop("held".into()));
+        assert!(
+            matches!(last, Next::Stop(why) if why.contains("held") && why.contains("takeover"))
+        );
     }
 
     #[test]
@@ -218,6 +258,33 @@ mod tests {
         let drain = delay(session.ended(Ending::Drain(Duration::from_secs(2)), now, 1.0));
         assert_eq!(drain.as_secs(), 7);
         assert_eq!(session.ended(Ending::Resume, now, 0.9), Next::Register);
+    }
+
+    #[test]
+    fn a_server_that_always_asks_for_another_register_gets_one_per_heartbeat() {
+        let (mut session, start) = session();
+        let mut registers = 0;
+        for second in 0..300 {
+            registers += u32::from(session.registers_again(start + Duration::from_secs(second)));
+        }
+        assert_eq!(registers, 13, "one at once, and one for each 24 s that follow");
+    }
+
+    #[test]
+    fn no_server_can_ask_for_more_than_ten_minutes_or_for_heartbeats_that_never_or_always_come() {
+        for asked in [Duration::from_secs(1_000_000_000), Duration::MAX] {
+            let (mut session, now) = session();
+            let retry_after = Some(asked);
+            let failed = Ending::Fault(Fault::Failed { message: "503".into(), retry_after });
+            assert_eq!(delay(session.ended(failed, now, 0.5)), limits::SERVER_PAUSE);
+            let drain = session.ended(Ending::Drain(asked), now, 0.5);
+            assert_eq!(delay(drain), limits::SERVER_PAUSE);
+        }
+        let times = Times { heartbeat: Duration::from_secs(300), ..Times::default() };
+        for (asked, heard) in [(0, 1), (1, 1), (45, 45), (61, 60), (u64::MAX, 60)] {
+            assert_eq!(heartbeat(&times, asked).as_secs(), heard);
+        }
+        assert_eq!(heartbeat(&Times::default(), u64::MAX).as_secs(), 30);
     }
 
     #[test]

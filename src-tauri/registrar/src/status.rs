@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::watch;
 
+pub use wire::publisher::NameRequest;
+
 /// Where the rooms of the registrar write what people see; each keeps to its own fields.
 pub(crate) type Board = Arc<watch::Sender<Status>>;
 
@@ -39,6 +41,9 @@ pub struct Status {
     pub warnings: Vec<Problem>,
     /// Every provider that is published.
     pub providers: Vec<ProviderStatus>,
+    /// Other users who would like to serve a name of this machine's providers, as long as the owner
+    /// has not decided.
+    pub name_requests: Vec<NameRequest>,
     /// Requests running now.
     pub running: Vec<RunningTask>,
     /// Requests that ended, the latest first.
@@ -94,6 +99,8 @@ pub struct ProviderStatus {
     pub state: BackendState,
     /// The server refused the name, the recipe failed, the backend is unreachable: why.
     pub message: Option<String>,
+    /// The name belongs to another user: a free one, to publish under instead.
+    pub suggestion: Option<String>,
     /// Requests running.
     pub running: u32,
 }
@@ -153,4 +160,7 @@ pub struct EndedTask {
     pub tokens: Option<u64>,
     /// `done`, or the code of the failure.
     pub outcome: String,
+    /// Why it failed, where more is known than the code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cause: Option<String>,
 }

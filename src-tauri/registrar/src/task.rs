@@ -3,27 +3,27 @@
 //! backend's connection is dropped at once.
 
 mod pieces;
+mod request;
 mod results;
 mod upload;
 mod usage;
 
-use crate::backends::{Answer, Backend, Backends, Unanswered};
+use crate::backends::{Answer, Backend, Backends, NoSlot, Unanswered};
 use crate::client::{Delivery, Mcpd, Ticket};
-use crate::config::ProviderConfig;
 use crate::limits;
-use crate::provider;
 use crate::tasks::{Outcome, Stop};
-use bytes::Bytes;
-use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, Request};
+use reqwest::header::{self, HeaderMap, HeaderName};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use usage::Tail;
 use wire::control::{InferTask, WakeTask};
 use wire::error::code;
+use wire::headers;
 use wire::publisher::{TaskFailure, TaskResult};
-use wire::{headers, paths};
+
+/// The code of a request that was stopped.
+const CANCELLED: &str = "cancelled";
 
 /// The way back to mcpd for the tasks of one registration.
 pub(crate) struct Road {
@@ -33,6 +33,32 @@ pub(crate) struct Road {
     pub(crate) in_pieces: AtomicBool,
     /// See [`crate::limits::Times::ack_after`].
     pub(crate) ack_after: Duration,
+    /// What the log says of the server's mistakes.
+    pub(crate) complaints: Complaints,
+}
+
+/// Lines that may still be logged of one registration: a server must not fill the log.
+pub(crate) struct Complaints(AtomicUsize);
+
+impl Default for Complaints {
+    fn default() -> Self {
+        Self(AtomicUsize::new(limits::COMPLAINTS))
+    }
+}
+
+impl Complaints {
+    /// Logs it, unless there were too many.
+    pub(crate) fn log(&self, what: impl FnOnce()) {
+        let one_less = |left: usize| left.checked_sub(1);
+        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
+            Ok(1) => {
+                what();
+                tracing::warn!("further such lines are left out until the next registration");
+            }
+            Ok(_) => what(),
+            Err(_) => {}
+        }
+    }
 }
 
 impl Road {
@@ -56,15 +82,25 @@ pub(crate) async fn infer(
 ) -> Outcome {
     let tail = Arc::new(Tail::default());
     let failure = match run(&road, &backends, &task, &stop, &tail).await {
-        Ok(()) => return Outcome { word: "done".into(), tokens: tail.tokens() },
+        Ok(()) => return Outcome { word: "done".into(), tokens: tail.tokens(), cause: None },
         Err(failure) => failure,
     };
     let word = failure.code.clone().unwrap_or_default();
-    tracing::debug!(task = task.task_id, llm = task.llm_name, word, "the task did not complete");
-    if word != code::STOPPED_BY_OWNER {
-        road.fail(&task.task_id, failure).await;
+    let stopped = [CANCELLED, code::STOPPED_BY_OWNER].contains(&word.as_str());
+    let cause = (!stopped).then(|| failure.message.clone());
+    let (id, llm) = (task.task_id.clone(), &task.llm_name);
+    match (word.as_str(), &cause) {
+        (code::PUBLISHER_LOST | code::INVALID_REQUEST, Some(cause)) => {
+            road.complaints.log(|| tracing::warn!(task = id, llm, "the task failed: {cause}"));
+        }
+        _ => tracing::debug!(task = id, llm, word, "the task did not complete"),
     }
-    Outcome { word, tokens: tail.tokens() }
+    // The server may be slow to take the report, and the request is large.
+    drop(task);
+    if word != code::STOPPED_BY_OWNER {
+        road.fail(&id, failure).await;
+    }
+    Outcome { word, tokens: tail.tokens(), cause }
 }
 
 /// Works until the end, or until somebody stops it. Dropping the work drops the backend's
@@ -78,7 +114,11 @@ async fn run(
 ) -> Result<(), TaskFailure> {
     let work = async {
         let backend = backends.find(&task.llm_name).ok_or_else(unpublished)?;
-        let _running = backends.begin(&backend);
+        let running = backends.begin(&backend).await;
+        let _running = running.map_err(|refused| match refused {
+            NoSlot::Busy => busy(),
+            NoSlot::FallingAsleep => falling_asleep(),
+        })?;
         relay(road, backends, &backend, task, tail).await
     };
     let mut work = std::pin::pin!(work);
@@ -105,10 +145,11 @@ async fn relay(
     task: &InferTask,
     tail: &Arc<Tail>,
 ) -> Result<(), TaskFailure> {
-    let body = body(road, task).await?;
-    let provider = backend.provider();
-    let request = request(backends, &provider, task, body)?;
+    let body = request::body(road, backends, task).await?;
+    let request = request::build(backends, &backend.provider(), task, body.bytes)?;
     let asked = acknowledged(road, task, backends.asker().ask(request)).await?;
+    // The backend has the body.
+    drop(body.room);
     let answer = asked.map_err(|unanswered| match unanswered {
         Unanswered::Broken(why) => failure(code::BACKEND_ABORTED, format!("the backend {why}")),
         Unanswered::Unreachable(why) => {
@@ -149,51 +190,6 @@ async fn acknowledged<T>(
     Ok(answer.await)
 }
 
-async fn body(road: &Road, task: &InferTask) -> Result<Bytes, TaskFailure> {
-    if let Some(request) = &task.request {
-        return Ok(Bytes::copy_from_slice(request.get().as_bytes()));
-    }
-    if !task.body_ref {
-        return Ok(Bytes::new());
-    }
-    let claimed = road.mcpd.claim(&road.ticket, &task.task_id).await;
-    claimed.map_err(|delivery| match delivery {
-        Delivery::Unwanted => cancelled(),
-        Delivery::Delivered | Delivery::Broken => {
-            failure(code::PUBLISHER_LOST, "the request could not be fetched".into())
-        }
-    })
-}
-
-/// The caller's request as the backend gets it. Of the headers only the listed ones pass, so that
-/// no credentials of a caller ever reach a backend.
-fn request(
-    backends: &Backends,
-    provider: &ProviderConfig,
-    task: &InferTask,
-    body: Bytes,
-) -> Result<Request, TaskFailure> {
-    let path = task.path.as_deref().unwrap_or(paths::RELAYED[0]);
-    if !paths::RELAYED.contains(&path) {
-        return Err(failure(code::INVALID_REQUEST, format!("{path} is not relayed")));
-    }
-    let method = task.method.as_deref().unwrap_or("POST").parse::<Method>();
-    let method = method.map_err(|_| failure(code::INVALID_REQUEST, "no HTTP method".into()))?;
-    let mut out = HeaderMap::new();
-    for name in headers::TO_BACKEND {
-        let value = task.headers.get(*name).and_then(|v| HeaderValue::from_str(v).ok());
-        if let Some(value) = value {
-            out.insert(HeaderName::from_static(name), value);
-        }
-    }
-    out.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
-    // A body that is no JSON object has no model to rewrite.
-    let body = wire::body::with_model(&body, provider::model(provider)).unwrap_or(body);
-    let request = backends.http().request(method, provider::endpoint(provider, path));
-    let request = provider::authorize(provider, request.headers(out).body(body));
-    request.build().map_err(|_| failure(code::INVALID_REQUEST, "it cannot be sent on".into()))
-}
-
 /// Status and headers of the backend's answer, as they travel on the upload.
 fn head(answer: &Answer) -> HeaderMap {
     let mut head = HeaderMap::new();
@@ -230,13 +226,19 @@ pub(crate) async fn wake(road: Arc<Road>, backends: Arc<Backends>, task: WakeTas
     }
 }
 
+/// Reports that a task's event was left out because it was too long.
+pub(crate) async fn left_out(road: Arc<Road>, task: String, why: String) {
+    road.fail(&task, failure(code::REQUEST_TOO_LARGE, why)).await;
+}
+
 /// What became of a part of the answer, or of all of it.
 fn taken(delivery: Delivery) -> Result<(), TaskFailure> {
     match delivery {
         Delivery::Delivered => Ok(()),
         Delivery::Unwanted => Err(cancelled()),
-        Delivery::Broken => {
-            Err(failure(code::PUBLISHER_LOST, "the connection to the server broke".into()))
+        Delivery::Broken(why) => {
+            let message = format!("the answer did not arrive at the server: {why}");
+            Err(failure(code::PUBLISHER_LOST, message))
         }
     }
 }
@@ -250,7 +252,17 @@ fn failure(code: &str, message: String) -> TaskFailure {
 }
 
 fn cancelled() -> TaskFailure {
-    failure("cancelled", "the request was stopped".into())
+    failure(CANCELLED, "the request was stopped".into())
+}
+
+fn busy() -> TaskFailure {
+    let message = "as many requests run and wait for this model as its owner allows";
+    failure(code::QUEUE_FULL, message.into())
+}
+
+/// The server wakes it again, where its owner has a recipe for that.
+fn falling_asleep() -> TaskFailure {
+    failure(code::BACKEND_UNREACHABLE, "the backend is being put to sleep".into())
 }
 
 fn unpublished() -> TaskFailure {

@@ -49,7 +49,7 @@ pub async fn ask(
     });
     let began = Instant::now();
     let response = mcpd.chat(&question, at_most).await.map_err(|fault| fault.to_string())?;
-    let body = net::bounded(response, TRY_BODY).await?;
+    let body = net::bounded(response, TRY_BODY).await.map_err(|why| why.to_string())?;
     let body: Value = serde_json::from_slice(&body)
         .map_err(|_| "the answer is not of the kind that was expected".to_owned())?;
     let answer = body.pointer("/choices/0/message/content").and_then(Value::as_str);

@@ -5,16 +5,29 @@
 
 mod command;
 mod http;
+mod output;
 mod under_way;
 mod wol;
 
 pub(crate) use under_way::UnderWay;
 
-use crate::config::{ProviderConfig, Recipe};
+use crate::config::{ProviderConfig, Recipe, Sleep};
+use crate::home::Home;
 use crate::{limits, provider};
+use output::Output;
 use reqwest::Client;
+use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Begins the name of the file with a wake recipe's output.
+const WAKE: &str = "wake";
+/// The same for a sleep recipe.
+const SLEEP: &str = "sleep";
+/// Comes before a recipe's last words in a [`WakeError`].
+pub(crate) const IT_SAID: &str = "; it said: ";
 
 /// What happens during a wake, for people who watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,27 +63,93 @@ impl WakeError {
     }
 }
 
-/// Runs the recipe and waits until the backend is ready. An awake backend is left alone.
-///
-/// # Errors
-/// [`WakeError`]; also when the provider has no recipe.
-pub async fn wake(
-    http: &Client,
-    provider: &ProviderConfig,
-    mut watch: impl FnMut(Step) + Send,
-) -> Result<Duration, WakeError> {
-    let began = Instant::now();
-    if provider::ready(http, provider).await.is_ok() {
-        watch(Step::Ready);
-        return Ok(began.elapsed());
+/// Runs recipes, and ends those that still run when this process ends. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Recipes {
+    logs: PathBuf,
+    running: TaskTracker,
+    /// Ends what runs.
+    end: CancellationToken,
+}
+
+impl Recipes {
+    /// With their output in this folder's `logs`.
+    #[must_use]
+    pub fn of(home: &Home) -> Self {
+        let (running, end) = <_>::default();
+        Self { logs: home.logs(), running, end }
     }
-    let Some(wake) = &provider.wake else {
-        return Err(WakeError::new("not_ready", "the backend is down and has no wake recipe"));
-    };
-    watch(Step::Recipe(describe(&wake.recipe)));
-    let said = run(&wake.recipe, wake.max_wait).await?;
-    watch(Step::Done(said));
-    until_ready(http, provider, began, wake.max_wait, watch).await
+
+    /// Runs the recipe and waits until the backend is ready. An awake backend is left alone.
+    ///
+    /// # Errors
+    /// [`WakeError`]; also when the provider has no recipe.
+    pub async fn wake(
+        &self,
+        http: &Client,
+        provider: &ProviderConfig,
+        mut watch: impl FnMut(Step) + Send,
+    ) -> Result<Duration, WakeError> {
+        let began = Instant::now();
+        if provider::ready(http, provider).await.is_ok() {
+            watch(Step::Ready);
+            return Ok(began.elapsed());
+        }
+        provider::key(provider).map_err(|why| WakeError::new("not_ready", why))?;
+        let Some(wake) = &provider.wake else {
+            return Err(WakeError::new("not_ready", "the backend is down and has no wake recipe"));
+        };
+        watch(Step::Recipe(describe(&wake.recipe)));
+        let said = self.run(WAKE, &provider.name, &wake.recipe, wake.max_wait).await?;
+        watch(Step::Done(said));
+        until_ready(http, provider, began, wake.max_wait, watch).await
+    }
+
+    /// Runs the recipe that puts a backend to sleep.
+    ///
+    /// # Errors
+    /// [`WakeError`].
+    pub(crate) async fn sleep(&self, name: &str, sleep: &Sleep) -> Result<(), WakeError> {
+        self.run(SLEEP, name, &sleep.recipe, limits::RECIPE_HTTP).await.map(drop)
+    }
+
+    /// Runs a recipe; what it said last, for its owner only.
+    async fn run(
+        &self,
+        what: &str,
+        name: &str,
+        recipe: &Recipe,
+        max_wait: Duration,
+    ) -> Result<String, WakeError> {
+        match recipe {
+            Recipe::Command(command) => {
+                command::run(self, self.output(what, name), command, max_wait).await
+            }
+            Recipe::Http(http) => http::run(http, max_wait).await,
+            Recipe::Wol(wol) => wol::run(wol).await,
+        }
+    }
+
+    fn output(&self, what: &str, name: &str) -> Output {
+        Output::of(&self.logs, what, name)
+    }
+
+    /// Cuts what a provider's recipes, and the backends that they left in the background, have
+    /// printed.
+    pub(crate) async fn bound_output(&self, name: &str) {
+        for what in [WAKE, SLEEP] {
+            self.output(what, name).bound().await;
+        }
+    }
+
+    /// Ends the recipes that run, and waits until they have gone: at most [`limits::RECIPE_KILL`] and
+    /// a moment. None begins after that.
+    pub async fn finish(&self) {
+        self.end.cancel();
+        self.running.close();
+        let at_most = limits::RECIPE_KILL + limits::RECIPE_REAP;
+        let _ = tokio::time::timeout(at_most, self.running.wait()).await;
+    }
 }
 
 /// Waits for a backend that a recipe is waking, or was when its registrar was killed.
@@ -102,18 +181,6 @@ pub(crate) async fn until_ready(
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(limits::WAKE_EVERY);
-    }
-}
-
-/// Runs a recipe; what it said last, for its owner only.
-///
-/// # Errors
-/// [`WakeError`].
-pub async fn run(recipe: &Recipe, max_wait: Duration) -> Result<String, WakeError> {
-    match recipe {
-        Recipe::Command(command) => command::run(command, max_wait).await,
-        Recipe::Http(http) => http::run(http, max_wait).await,
-        Recipe::Wol(wol) => wol::run(wol).await,
     }
 }
 

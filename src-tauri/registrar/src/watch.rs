@@ -56,6 +56,14 @@ pub fn start(
     (receiver, tokio::spawn(follow(state, sender, stop)))
 }
 
+/// Waits for a change of the file. Without a watcher there is none any more, and no end of the wait:
+/// what is in force stays so.
+pub(crate) async fn changed(seen: &mut watch::Receiver<Arc<Snapshot>>) {
+    if seen.changed().await.is_err() {
+        std::future::pending().await
+    }
+}
+
 struct State {
     path: PathBuf,
     /// When it was read last, and the state that holds since then.

@@ -12,7 +12,7 @@ use registrar::config::{self, ProviderConfig, Wrong};
 use registrar::discover::{self, Found};
 use registrar::net;
 use registrar::provider;
-use registrar::wake::{self, Step};
+use registrar::wake::{Recipes, Step, WakeError};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::time::Duration;
@@ -159,7 +159,7 @@ pub(crate) async fn test_wake(
     let parsed = config::parse(&text).map_err(|problem| problem.message)?;
     let provider = parsed.config.provider(&name).cloned();
     let provider = provider.ok_or_else(|| say("error.noModel"))?;
-    let test = tauri::async_runtime::spawn(run_test(provider, channel));
+    let test = tauri::async_runtime::spawn(run_test(app.recipes.clone(), provider, channel));
     if let Some(before) = models.test.lock().replace(test) {
         before.abort();
     }
@@ -184,7 +184,7 @@ impl Models {
     }
 }
 
-async fn run_test(provider: ProviderConfig, channel: Channel<WakeLine>) {
+async fn run_test(recipes: Recipes, provider: ProviderConfig, channel: Channel<WakeLine>) {
     let began = Instant::now();
     let tell = |text: String, ended: Option<bool>| {
         let at = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -195,11 +195,11 @@ async fn run_test(provider: ProviderConfig, channel: Channel<WakeLine>) {
         Err(why) => return tell(why, Some(false)),
     };
     let (steps, mut stepped) = mpsc::channel(WAKE_STEPS_MAX);
-    let waking = wake::wake(&http, &provider, |step| {
+    let waking = recipes.wake(&http, &provider, |step| {
         let _ = steps.try_send(step);
     });
     let mut waking = std::pin::pin!(waking);
-    let woken: Result<Duration, wake::WakeError> = loop {
+    let woken: Result<Duration, WakeError> = loop {
         tokio::select! {
             biased;
             Some(step) = stepped.recv() => tell(words(step), None),

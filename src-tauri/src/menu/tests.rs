@@ -1,7 +1,7 @@
 //! The menu for every state that a person can meet.
 
 use super::{Action, Item, PLAIN, Pause, menu};
-use crate::limits::{MENU_LINE_CHARS_MAX, MENU_MODELS_MAX, MENU_RUNNING_MAX};
+use crate::limits::{MENU_LINE_CHARS_MAX, MENU_MODELS_MAX, MENU_REQUESTS_MAX, MENU_RUNNING_MAX};
 use crate::view::{About, Mark, Model, Notice, Running, Tone, View};
 use registrar::config::settings::Settings;
 
@@ -29,6 +29,10 @@ fn model(name: &str, publish: bool, state: &str, trouble: Option<&str>) -> Model
         tone: Tone::Good,
         state: state.into(),
         trouble: trouble.map(str::to_owned),
+        suggestion: None,
+        requests: vec![],
+        shared_with: vec![],
+        asks: name.into(),
         backend: "vllm".into(),
         wakes: false,
     }
@@ -121,9 +125,32 @@ fn more_models_or_users_than_a_menu_can_hold_are_found_in_the_window() {
 #[test]
 fn every_click_finds_its_way_back_to_its_action() {
     let plain = PLAIN.iter().map(|(_, action)| action.clone());
-    for action in plain.chain([Action::Toggle("a:b/c".into())]) {
+    let (name, new) = ("a:b/c".to_owned(), "a:b/c-mia".to_owned());
+    let of_models = [
+        Action::Toggle(name.clone()),
+        Action::OpenModel(name.clone()),
+        Action::PublishAs { name, new },
+    ];
+    for action in plain.chain(of_models) {
         assert_eq!(Action::from_id(&action.id()), Some(action));
     }
     assert_eq!(Action::from_id("pause-hour"), Some(Action::Pause(Pause::Hour)));
     assert_eq!(Action::from_id("something else"), None);
+}
+
+#[test]
+fn a_taken_name_has_its_way_out_below_it_and_a_request_leads_to_its_model() {
+    let mut taken = model("qwen3-8b", true, "name taken", Some("it is another user's"));
+    taken.suggestion = Some("qwen3-8b-mia".into());
+    let mut asked = model("llama", true, "ready", None);
+    asked.requests = (0..MENU_REQUESTS_MAX + 1).map(|n| format!("u{n}")).collect();
+    let menu = menu(&view(vec![taken, asked]));
+    let labels = labels(&menu.items);
+    assert_eq!(labels[3], "[x] qwen3-8b — name taken: it is another user's");
+    assert_eq!(labels[4], "(Publish as qwen3-8b-mia)");
+    assert_eq!(labels[5], "[x] llama — ready");
+    let at = labels.iter().position(|label| label.starts_with("(u0 would like to")).unwrap();
+    assert_eq!(menu.items[at].id(), Some("model:llama".into()), "{labels:?}");
+    assert_eq!(labels[at + MENU_REQUESTS_MAX], "(1 more…)");
+    assert_eq!(menu.items[4].id(), Some("publish-as:qwen3-8b qwen3-8b-mia".into()));
 }

@@ -6,8 +6,9 @@ use crate::limits::{TRAFFIC_BUCKET_MS, TRAFFIC_BUCKETS};
 use crate::words::{say, say_with};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use registrar::config::{Problem, ProviderConfig};
+use registrar::config::{Config, Problem, ProviderConfig};
 use registrar::hold::{Hold, HoldReason};
+use registrar::provider;
 use registrar::status::{BackendState, Connection, EndedTask, ProviderStatus, RunningTask, Status};
 use registrar::watch::Snapshot;
 use std::collections::VecDeque;
@@ -42,7 +43,7 @@ pub(crate) fn view(facts: Facts<'_>) -> View {
         call_url: base.map(|base| format!("{base}/v1")),
         token: status.credentials.clone(),
         publishing: !config.hold.is_some_and(|hold| hold.reason == HoldReason::Paused),
-        models: config.config.providers.iter().map(|entry| model(entry, status)).collect(),
+        models: models(&config.config, status),
         running: status.running.iter().map(running).collect(),
         recent: status.recent.iter().map(ended).collect(),
         traffic: traffic(&status.recent, now),
@@ -165,6 +166,17 @@ fn place(problem: &Problem) -> String {
     }
 }
 
+fn models(config: &Config, status: &Status) -> Vec<Model> {
+    let model = |entry: &ProviderConfig| {
+        // A request may be for the name of its pool.
+        let is_its = |name: &str| config.serving(name).is_some_and(|of| of.name == entry.name);
+        let asking = status.name_requests.iter().filter(|request| is_its(&request.name));
+        let requests = asking.map(|request| request.user.clone()).collect();
+        Model { requests, ..model(entry, status) }
+    };
+    config.providers.iter().map(model).collect()
+}
+
 fn model(entry: &ProviderConfig, status: &Status) -> Model {
     let live = status.providers.iter().find(|p| p.name == entry.name);
     let (tone, state) = model_state(entry.publish, live, &status.connection);
@@ -174,6 +186,10 @@ fn model(entry: &ProviderConfig, status: &Status) -> Model {
         tone,
         state,
         trouble: live.and_then(|live| live.message.clone()),
+        suggestion: live.and_then(|live| live.suggestion.clone()),
+        requests: Vec::new(),
+        shared_with: entry.share_name.clone(),
+        asks: provider::model(entry).to_owned(),
         backend: format!("{} · {}", entry.kind.as_str(), host(entry.url.as_str())),
         wakes: entry.wake.is_some(),
     }
@@ -209,6 +225,7 @@ fn backend_state(live: &ProviderStatus) -> (Tone, String) {
         BackendState::Asleep => (Tone::Asleep, say("model.asleep")),
         BackendState::Waking => (Tone::Pending, say("model.waking")),
         BackendState::Down => (Tone::Bad, say("model.down")),
+        BackendState::Rejected if live.suggestion.is_some() => (Tone::Taken, say("model.taken")),
         BackendState::Rejected => (Tone::Bad, say("model.refused")),
     }
 }
@@ -233,7 +250,7 @@ fn ended(task: &EndedTask) -> Ended {
         took: task.ended.saturating_sub(task.started),
         tokens: task.tokens,
         good: task.outcome == "done",
-        outcome: outcome(&task.outcome),
+        outcome: outcome(&task.outcome, task.cause.as_deref()),
     }
 }
 
@@ -241,8 +258,8 @@ fn user(user: Option<&String>) -> String {
     user.cloned().unwrap_or_else(|| say("activity.somebody"))
 }
 
-fn outcome(word: &str) -> String {
-    match word {
+fn outcome(word: &str, cause: Option<&str>) -> String {
+    let said = match word {
         "done" => say("outcome.done"),
         "cancelled" => say("outcome.cancelled"),
         "stopped_by_owner" => say("outcome.stopped"),
@@ -250,6 +267,10 @@ fn outcome(word: &str) -> String {
         "backend_aborted" => say("outcome.aborted"),
         "publisher_lost" => say("outcome.lost"),
         other => other.replace('_', " "),
+    };
+    match cause {
+        Some(cause) => format!("{said}: {cause}"),
+        None => said,
     }
 }
 

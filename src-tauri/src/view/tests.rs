@@ -4,7 +4,9 @@ use super::{About, Facts, Mark, Tone, View, view};
 use crate::limits::{TRAFFIC_BUCKET_MS, TRAFFIC_BUCKETS};
 use registrar::config::parse;
 use registrar::hold::{Hold, HoldReason};
-use registrar::status::{BackendState, Connection, EndedTask, ProviderStatus, RunningTask, Status};
+use registrar::status::{
+    BackendState, Connection, EndedTask, NameRequest, ProviderStatus, RunningTask, Status,
+};
 use registrar::watch::Snapshot;
 use std::sync::Arc;
 
@@ -18,7 +20,7 @@ fn snapshot() -> Snapshot {
 }
 
 fn status(connection: Connection, state: BackendState) -> Status {
-    let provider = ProviderStatus { name: "a".into(), state, message: None, running: 0 };
+    let provider = ProviderStatus { name: "a".into(), state, ..ProviderStatus::default() };
     Status {
         pid: 7,
         program: "mcplocal".into(),
@@ -91,6 +93,40 @@ fn a_model_says_what_is_true_and_not_what_was_clicked() {
     assert_eq!(seen(&fresh, &snapshot()).models[0].state, "starting");
     fresh.connection = Connection::Idle;
     assert_eq!(seen(&fresh, &snapshot()).models[0].state, "waiting");
+}
+
+#[test]
+fn a_taken_name_says_so_with_the_name_that_is_free() {
+    let mut status = status(ONLINE, BackendState::Rejected);
+    status.providers[0].message = Some("the name a belongs to another user".into());
+    status.providers[0].suggestion = Some("a-mia".into());
+    let view = seen(&status, &snapshot());
+    let model = &view.models[0];
+    assert_eq!((model.tone, model.state.as_str()), (Tone::Taken, "name taken"));
+    assert_eq!(model.suggestion.as_deref(), Some("a-mia"));
+    assert!(model.trouble.as_ref().is_some_and(|why| why.contains("another user")));
+    assert_eq!(view.mark, Mark::Partial);
+}
+
+#[test]
+fn who_asks_for_a_name_or_its_pool_stands_at_the_model_that_serves_it() {
+    let mut status = status(ONLINE, BackendState::Ready);
+    let asks = |name: &str, user: &str| NameRequest { name: name.into(), user: user.into() };
+    status.name_requests = vec![asks("a", "tom"), asks("both", "ann"), asks("other", "bob")];
+    let text = r#"{"llm": {"providers": [
+        {"name": "a", "type": "vllm", "publish": true, "shareName": ["group:lab"]},
+        {"name": "b", "type": "vllm", "pool": "Both", "model": "b.gguf"}]}}"#;
+    let config = Arc::new(parse(text).unwrap().config);
+    let models = seen(&status, &Snapshot { config, ..Snapshot::default() }).models;
+    assert_eq!(
+        (models[0].requests.as_slice(), models[0].asks.as_str()),
+        (&["tom".into()][..], "a")
+    );
+    assert_eq!(models[0].shared_with, ["group:lab"]);
+    assert_eq!(
+        (models[1].requests.as_slice(), models[1].asks.as_str()),
+        (&["ann".into()][..], "b.gguf")
+    );
 }
 
 #[test]

@@ -56,7 +56,7 @@ impl Driver {
 }
 
 fn owner() -> Owner {
-    Owner { id: OwnerId("mia".into()), label: "mia".into() }
+    Owner { id: OwnerId("mia".into()), label: "mia".into(), groups: Vec::new() }
 }
 
 /// Registers `m` and opens its channel.
@@ -89,8 +89,13 @@ fn publish(driver: &Driver, status: &str, session: Option<String>) -> (From, Cha
 }
 
 fn submit(driver: &Driver, task: TaskId) -> bool {
-    let submit =
-        Submit { name: "m".into(), allowed: Allowed::All, streaming: true, notices: false };
+    let submit = Submit {
+        name: "m".into(),
+        key: String::new(),
+        allowed: Allowed::All,
+        streaming: true,
+        notices: false,
+    };
     driver.with(|relay, out| relay.submit(&submit, task, NOW, out)).is_ok()
 }
 
@@ -108,7 +113,7 @@ fn an_answer_a_leaving_caller_and_a_deadline_make_one_end_and_free_one_slot() {
         let answer = {
             let driver = driver.clone();
             thread::spawn(move || {
-                driver.with(|relay, _| relay.first_byte(TASK));
+                driver.with(|relay, out| relay.first_byte(TASK, out));
                 let end = AnswerEnd::Complete;
                 driver.with(|relay, out| relay.answer_ended(TASK, end, NOW, out));
             })

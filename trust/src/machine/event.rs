@@ -17,6 +17,8 @@ pub enum Event {
         asleep: bool,
         /// It speaks protocol 1.
         old: bool,
+        /// With whom it shares its names.
+        shares: usize,
         /// The session that it names.
         memory: Memory,
         /// It insists.
@@ -124,6 +126,18 @@ pub enum Event {
         /// Which.
         who: usize,
     },
+    /// An admin shares a name.
+    Share {
+        /// Which.
+        name: usize,
+        /// With whom.
+        with: usize,
+    },
+    /// An admin takes a name from its owner.
+    Free {
+        /// Which.
+        name: usize,
+    },
     /// The server begins to end.
     Drain,
     /// The server is killed and starts again.
@@ -216,10 +230,15 @@ impl Event {
             33..35 => Self::Woken { who: by, well: tape.chance(60) },
             35..38 => Self::Pass { ms: tape.between(1, 40_000) },
             38 => Self::Gap { ms: tape.between(1, 200_000) },
-            _ => match tape.below(8) {
+            _ => match tape.below(12) {
                 0 => Self::Drain,
                 1 | 2 => Self::Restart,
                 3 => Self::Revoke { who },
+                4 | 5 => {
+                    let name = tape.index(super::SHARED.len());
+                    Self::Share { name, with: tape.index(super::SHARES.len()) }
+                }
+                6 => Self::Free { name: tape.index(super::SHARED.len()) },
                 // A night.
                 _ => Self::Pass { ms: tape.between(1, 6 * 3_600_000) },
             },
@@ -234,6 +253,7 @@ impl Event {
             set: u8::try_from(tape.below(8)).unwrap_or_default(),
             asleep: tape.chance(40),
             old: tape.chance(20),
+            shares: tape.index(super::SHARES.len()),
             memory: memories[tape.index(memories.len())],
             takeover: tape.chance(10),
             forgets: tape.chance(30),

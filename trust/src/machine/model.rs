@@ -2,10 +2,11 @@
 //! out, would expect of the relay. It says where an answer or an action is not what was promised.
 
 mod actions;
+mod names;
 mod replies;
 
 use super::event::Pick;
-use relay::{Allowed, ChannelId, Gauges, Limits, LlmView, Millis, OwnerId, TaskId, Tombstone};
+use relay::{Allowed, ChannelId, Gauges, Limits, LlmView, Millis, OwnerId, TaskId};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use wire::catalogue::LlmStatus;
 use wire::publisher::ReportedStatus;
@@ -17,15 +18,18 @@ pub(super) struct Model {
     limits: Limits,
     pub(super) draining: bool,
     sessions: BTreeMap<String, Session>,
-    rows: BTreeMap<String, Row>,
-    kept: BTreeMap<String, Tombstone>,
+    /// By name and owner.
+    rows: BTreeMap<RowKey, Row>,
+    names: BTreeMap<String, names::Name>,
     channels: BTreeMap<ChannelId, String>,
     tasks: Vec<Task>,
-    /// The latest request that was sent for the first time, by the name that it asked for.
+    /// The latest request that was sent for the first time, by the row.
     latest: BTreeMap<String, TaskId>,
-    /// Wakes that were sent, the oldest first: for which row, and whose.
-    wakes: VecDeque<(TaskId, String, OwnerId)>,
+    /// Wakes that were sent, the oldest first, and for which row.
+    wakes: VecDeque<(TaskId, RowKey)>,
 }
+
+type RowKey = (String, OwnerId);
 
 struct Session {
     owner: OwnerId,
@@ -38,9 +42,10 @@ struct Session {
 }
 
 struct Row {
-    id: Option<String>,
-    owner: OwnerId,
+    id: String,
     session: String,
+    /// With whom its name and pool are shared.
+    shares: Vec<String>,
     reported: ReportedStatus,
 }
 
@@ -77,7 +82,7 @@ impl Model {
             draining: false,
             sessions: BTreeMap::new(),
             rows: BTreeMap::new(),
-            kept: BTreeMap::new(),
+            names: BTreeMap::new(),
             channels: BTreeMap::new(),
             tasks: Vec::new(),
             latest: BTreeMap::new(),
@@ -107,8 +112,8 @@ impl Model {
 
     /// The session whose publisher wakes.
     pub(super) fn wakes_at(&self, task: TaskId) -> Option<&str> {
-        let (_, name, _) = self.wakes.iter().find(|(wake, ..)| *wake == task)?;
-        self.rows.get(name).map(|row| row.session.as_str())
+        let (_, row) = self.wakes.iter().find(|(wake, _)| *wake == task)?;
+        self.rows.get(row).map(|row| row.session.as_str())
     }
 
     pub(super) fn next_task(&self) -> TaskId {
@@ -141,11 +146,13 @@ impl Model {
     }
 
     pub(super) fn catalogue(&mut self, rows: &[LlmView], now: Millis) -> Verdict {
-        let seen: BTreeSet<&str> = rows.iter().map(|row| row.info.name.as_str()).collect();
+        let mut seen = BTreeSet::new();
         for view in rows {
-            let name = &view.info.name;
-            let row = self.rows.get(name).ok_or(format!("{name} is published by nobody"))?;
-            check(row.owner == view.owner, || format!("{name} changed hands"))?;
+            let (name, owner) = (&view.info.name, &view.owner);
+            let key = (name.clone(), owner.clone());
+            let row = self.rows.get(&key);
+            let row = row.ok_or(format!("{name} of {owner} is published by nobody"))?;
+            check(seen.insert(key), || format!("{name} of {owner} is there twice"))?;
             check(view.info.in_flight <= view.info.max_concurrency, || {
                 format!("{} run at {name}", view.info.in_flight)
             })?;
@@ -157,15 +164,22 @@ impl Model {
                 format!("{name} is taken for dead though its publisher was just heard")
             })?;
         }
-        let gone: Vec<_> =
-            self.rows.keys().filter(|name| !seen.contains(name.as_str())).cloned().collect();
-        for name in gone {
-            let last = self.rows.get(&name).and_then(|row| self.sessions.get(&row.session));
+        let gone: Vec<RowKey> =
+            self.rows.keys().filter(|key| !seen.contains(key)).cloned().collect();
+        for key in gone {
+            let last = self.rows.get(&key).and_then(|row| self.sessions.get(&row.session));
             let old = last.is_some_and(|s| now > s.last + self.limits.delete_after);
-            check(old, || format!("{name} left the catalogue by itself"))?;
-            self.rows.remove(&name);
+            check(old, || format!("{key:?} left the catalogue by itself"))?;
+            self.row_leaves(&key, now);
         }
         Ok(())
+    }
+
+    /// True if the relay may have forgotten the session by now.
+    fn may_be_gone(&self, id: &str, session: &Session, now: Millis) -> bool {
+        let empty = session.channel.is_none() && !self.rows.values().any(|row| row.session == id);
+        let wait = if empty { self.limits.empty_session } else { self.limits.delete_after };
+        now > session.last + wait
     }
 
     pub(super) fn gauges(&self, gauges: &Gauges) -> Verdict {

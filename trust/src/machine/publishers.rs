@@ -13,7 +13,26 @@ pub(super) const POOL: &str = "pool";
 /// All others have one.
 pub(super) const TWO_SLOTS: &str = NAMES[2];
 /// What callers ask for.
-pub(super) const SUBMITTED: [&str; 5] = ["a", "b", "c", POOL, "nobody"];
+pub(super) const SUBMITTED: [&str; 7] = ["a", "b", "c", POOL, "nobody", "b@tom", "pool@mia"];
+/// With whom names are shared, by their owners and by admins.
+pub(super) const SHARES: [&[&str]; 4] = [&[], &["tom"], &["*"], &["mia", "nobody"]];
+
+/// The pool of a name.
+pub(super) fn pool_of(name: &str) -> Option<&'static str> {
+    (name != NAMES[0]).then_some(POOL)
+}
+
+/// What a publisher declares of its models.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Declared {
+    /// A bit per name.
+    pub(super) set: u8,
+    pub(super) asleep: bool,
+    /// It speaks protocol 1.
+    pub(super) old: bool,
+    /// Which of [`SHARES`].
+    pub(super) shares: usize,
+}
 
 /// What a publisher remembers.
 #[derive(Default)]
@@ -21,8 +40,8 @@ pub(super) struct Publisher {
     pub(super) session: Option<String>,
     pub(super) epoch: u64,
     pub(super) channel: Option<ChannelId>,
-    /// What it declared last: a bit per name, whether they sleep, whether it speaks protocol 1.
-    declared: (u8, bool, bool),
+    /// What it declared last.
+    declared: Declared,
 }
 
 impl Publisher {
@@ -37,11 +56,13 @@ impl Publisher {
 }
 
 /// What a publisher declares.
-fn provider(at: usize, asleep: bool) -> Provider {
+fn provider(at: usize, declared: Declared) -> Provider {
+    let status = if declared.asleep { "hibernating" } else { "active" };
     Provider {
         name: NAMES[at].into(),
-        initial_status: Some(if asleep { "hibernating" } else { "active" }.into()),
-        pool: (at > 0).then(|| POOL.into()),
+        initial_status: Some(status.into()),
+        pool: pool_of(NAMES[at]).map(Into::into),
+        share_name: SHARES[declared.shares].iter().map(|user| (*user).to_owned()).collect(),
         max_concurrency: (NAMES[at] == TWO_SLOTS).then_some(2),
         // One of the three has no recipe.
         wake_max_wait_seconds: (at > 0).then_some(60),
@@ -65,7 +86,7 @@ impl World {
     pub(super) fn register(
         &mut self,
         who: usize,
-        (set, asleep, old): (u8, bool, bool),
+        declared: Declared,
         memory: Memory,
         (takeover, forgets): (bool, bool),
         out: &mut Actions,
@@ -82,14 +103,14 @@ impl World {
         let copy = if matches!(memory, Memory::Copied) { "-copy" } else { "" };
         let instance = Instance { id: format!("machine-{who}{copy}"), ..Instance::default() };
         let request = Register {
-            protocol: if old { wire::PROTOCOL_1 } else { wire::PROTOCOL_2 },
+            protocol: if declared.old { wire::PROTOCOL_1 } else { wire::PROTOCOL_2 },
             provider_session_id: session,
             inflight: named.iter().map(ToString::to_string).collect(),
             instance: Some(instance),
             takeover,
             providers: (0..NAMES.len())
-                .filter(|at| set & 1 << at != 0)
-                .map(|at| provider(at, asleep))
+                .filter(|at| declared.set & 1 << at != 0)
+                .map(|at| provider(at, declared))
                 .collect(),
         };
         let owner = owner(OWNERS[who]);
@@ -99,7 +120,7 @@ impl World {
             let publisher = &mut self.publishers[who];
             publisher.session = Some(registered.provider_session_id);
             publisher.epoch = registered.epoch;
-            publisher.declared = (set, asleep, old);
+            publisher.declared = declared;
         }
         Ok(())
     }

@@ -71,7 +71,7 @@ pub(super) fn owner_id(publisher: usize) -> OwnerId {
 }
 
 pub(super) fn owner(publisher: usize) -> Owner {
-    Owner { id: owner_id(publisher), label: String::new() }
+    Owner { id: owner_id(publisher), label: String::new(), groups: Vec::new() }
 }
 
 impl Publisher {
@@ -109,6 +109,7 @@ impl Publisher {
             name: name.clone(),
             initial_status: asleep.then(|| "hibernating".into()),
             pool: second.then(|| POOL.into()),
+            share_name: vec!["*".into()],
             max_concurrency: Some(if second { 2 } else { 1 }),
             wake_max_wait_seconds: second.then(super::server::wake_secs),
             ..Provider::default()
@@ -237,7 +238,11 @@ impl World {
             Err(RegisterRefusal::SessionConflict) => {
                 return self.ended(who, Ending::Fault(Fault::Conflict("held".into())));
             }
-            Err(why @ (RegisterRefusal::Draining | RegisterRefusal::Invalid(_))) => {
+            Err(
+                why @ (RegisterRefusal::Draining
+                | RegisterRefusal::Invalid(_)
+                | RegisterRefusal::TooManySessions(_)),
+            ) => {
                 let retry_after = Some(Duration::from_secs(5));
                 let failed = Fault::Failed { message: why.to_string(), retry_after };
                 return self.ended(who, Ending::Fault(failed));

@@ -88,7 +88,8 @@ impl World {
         }
         self.server.next_task += 1;
         let task = TaskId(self.server.next_task);
-        let submit = Submit { name, allowed: Allowed::All, streaming: true, notices: false };
+        let key = String::new();
+        let submit = Submit { name, key, allowed: Allowed::All, streaming: true, notices: false };
         self.server.tasks.insert(task, call);
         self.open.insert(call, task);
         let accepted = self.relay(|relay, now, out| relay.submit(&submit, task, now, out)).is_ok();
@@ -137,7 +138,8 @@ impl World {
                 Action::Notice { .. }
                 | Action::SaveLlm(_)
                 | Action::SaveSession(_)
-                | Action::SaveTombstone(_) => {}
+                | Action::SaveName(_)
+                | Action::Withdrawn { .. } => {}
             }
         }
     }
@@ -236,8 +238,8 @@ impl World {
             return;
         }
         let Some(call) = self.server.tasks.get(&task).copied() else { return };
-        self.relay(|relay, now, _| {
-            relay.first_byte(task);
+        self.relay(|relay, now, out| {
+            relay.first_byte(task, out);
             relay.answer_goes_on(task, now);
         });
         if self.open.contains_key(&call) {

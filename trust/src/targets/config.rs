@@ -36,7 +36,13 @@ pub(super) fn parse_and_edit(data: &[u8]) {
 
 fn edit(choice: u8, name: String) -> Edit {
     let keys = |value: Value| value.as_object().cloned().unwrap_or_else(Map::new);
+    let tom = || "tom".to_owned();
     match choice % 8 {
+        // Inputs that were found before these edits came keep what they mean.
+        0 if choice >= 192 => Edit::PublishAs { name, new: "brand-new".into() },
+        1 if choice >= 192 => Edit::ShareName { name, with: tom(), on: true },
+        2 if choice >= 192 => Edit::ShareName { name, with: tom(), on: false },
+        3 if choice >= 192 => Edit::DeclineName { name, user: tom(), on: true },
         0 | 1 => Edit::SetPublish { name, on: choice.is_multiple_of(2) },
         2 => Edit::SetMcpdUrl("https://mcpd.example".into()),
         3 => Edit::ChangeProvider { name, keys: keys(json!({"description": "d", "wake": null})) },
@@ -49,7 +55,7 @@ fn edit(choice: u8, name: String) -> Edit {
 
 /// Whether making the edit once more changes nothing.
 fn is_settled(edit: &Edit) -> bool {
-    !matches!(edit, Edit::AddProvider(_) | Edit::RemoveProvider(_))
+    !matches!(edit, Edit::AddProvider(_) | Edit::RemoveProvider(_) | Edit::PublishAs { .. })
 }
 
 fn settled(edit: &Edit, text: String) -> Option<String> {
@@ -73,6 +79,15 @@ fn everything_else_is_as_it_was(edit: &Edit, before: &Value, after: &Value) {
             Edit::ChangeProvider { .. } => each_provider(root, |entry| {
                 forget(entry, "description");
                 forget(entry, "wake");
+            }),
+            Edit::PublishAs { .. } => each_provider(root, |entry| {
+                for key in ["name", "model", "publish", "pool"] {
+                    forget(entry, key);
+                }
+            }),
+            Edit::ShareName { .. } | Edit::DeclineName { .. } => each_provider(root, |entry| {
+                forget(entry, "shareName");
+                forget(entry, "declineName");
             }),
             Edit::AddProvider(_) | Edit::RemoveProvider(_) => {}
         }
@@ -99,6 +114,9 @@ fn everything_else_is_as_it_was(edit: &Edit, before: &Value, after: &Value) {
         Edit::SetPublish { .. }
         | Edit::SetMcpdUrl(_)
         | Edit::ChangeProvider { .. }
+        | Edit::PublishAs { .. }
+        | Edit::ShareName { .. }
+        | Edit::DeclineName { .. }
         | Edit::ChangeSettings(_) => {}
     }
     assert_eq!(before, after, "{edit:?} changed something else");

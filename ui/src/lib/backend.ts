@@ -56,6 +56,20 @@ export async function testWake(name: string, hear: (line: WakeLine) => void): Pr
 
 export const stopTest = () => invoke<void>("stop_test");
 
+// Names that two users want
+
+/** Publishes a model under another name; its backend is asked as before. */
+export const publishAs = (name: string, to: string) =>
+  invoke<void>("publish_as", { name, new: to });
+
+/** Shares a model's name with a user, `group:…` or `*`, or takes that back. */
+export const shareName = (name: string, who: string, on: boolean) =>
+  invoke<void>("share_name", { name, with: who, on });
+
+/** Hides a user's request for a model's name, or shows it again. */
+export const declineName = (name: string, user: string, on: boolean) =>
+  invoke<void>("decline_name", { name, user, on });
+
 // Server and token
 
 /** What is wrong with a server's URL, if anything is. */

@@ -1,6 +1,6 @@
 // What the page knows without asking: the view as Rust sees it.
 import { watchStatus } from "./backend";
-import type { Page } from "$bindings/Page";
+import type { Place } from "$bindings/Place";
 import type { View } from "$bindings/View";
 
 export class Status {
@@ -9,8 +9,8 @@ export class Status {
   /** Why there will be none. */
   failure = $state<string>();
 
-  /** Follows; `show` is called when somebody outside of the window wants a page. */
-  async watch(show: (page: Page) => void): Promise<void> {
+  /** Follows; `show` is called when somebody outside of the window wants a place of it. */
+  async watch(show: (place: Place) => void): Promise<void> {
     try {
       await watchStatus((news) => {
         if (news.what === "view") this.view = news.it;

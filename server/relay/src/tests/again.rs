@@ -1,6 +1,6 @@
 //! Sent again before the first byte: where a request waits then, how often, and when not.
 
-use super::{Publisher, World, provider};
+use super::{Publisher, World, ask, provider};
 use crate::{Allowed, Submit, TaskId};
 use wire::publisher::{Provider, Register};
 
@@ -10,7 +10,11 @@ fn wakeable(name: &str) -> Provider {
 
 /// A pool of these, each with an owner of its own.
 fn pool(world: &mut World, names: &[&str]) -> Vec<Publisher> {
-    let member = |name: &str| Provider { pool: Some("team".into()), ..provider(name, "active") };
+    let member = |name: &str| Provider {
+        pool: Some("team".into()),
+        share_name: vec!["*".into()],
+        ..provider(name, "active")
+    };
     names.iter().map(|name| world.publish(&format!("owner-{name}"), &[member(name)])).collect()
 }
 
@@ -35,17 +39,17 @@ fn a_request_that_found_its_backend_down_goes_before_those_behind_it() {
 }
 
 #[test]
-fn a_request_that_a_channel_lost_goes_before_those_behind_it() {
+fn a_request_that_was_sent_before_its_channel_was_lost_is_not_sent_there_again() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
     let (first, second) = (world.submit("qwen"), world.submit("qwen"));
     assert_eq!(world.sent(), [first]);
     let session = Some(publisher.session.as_str());
     let again = world.register("mia", session, &[provider("qwen", "active")]);
+    assert_eq!(world.failed(), [(first, "publisher_lost")]);
     let publisher = world.open("mia", &again);
-    assert_eq!(world.sent(), [first]);
-    world.answer(&publisher, first);
-    assert_eq!(world.sent(), [second]);
+    assert_eq!(world.sent(), [second], "what waited goes on");
+    world.answer(&publisher, second);
 }
 
 #[test]
@@ -68,8 +72,7 @@ fn a_request_that_another_member_could_not_run_goes_before_those_that_wait_here(
 fn a_request_goes_on_to_no_member_that_its_key_does_not_cover() {
     let mut world = World::new();
     let publishers = pool(&mut world, &["a", "b"]);
-    let allowed = Allowed::Names(vec!["a".into()]);
-    let request = Submit { name: "team".into(), allowed, streaming: true, notices: false };
+    let request = Submit { allowed: Allowed::names(vec!["a".into()]), ..ask("team") };
     let task = TaskId(77);
     world.relay.submit(&request, task, world.now, &mut world.out).unwrap();
     assert_eq!(world.sent(), [task]);
@@ -82,8 +85,7 @@ fn a_key_for_a_pool_opens_it_however_its_owners_write_its_name() {
     let mut world = World::new();
     let member = Provider { pool: Some("Team".into()), ..provider("a", "active") };
     world.publish("mia", &[member]);
-    let allowed = Allowed::Names(vec!["team".into()]);
-    let request = Submit { name: "TEAM".into(), allowed, streaming: true, notices: false };
+    let request = Submit { allowed: Allowed::names(vec!["team".into()]), ..ask("TEAM") };
     let task = TaskId(77);
     world.relay.submit(&request, task, world.now, &mut world.out).unwrap();
     assert_eq!(world.sent(), [task]);
@@ -106,13 +108,20 @@ fn a_pool_tries_a_request_three_times_and_not_once_more() {
 #[test]
 fn a_request_that_every_channel_loses_is_sent_three_times_and_not_once_more() {
     let mut world = World::new();
-    let set = [provider("qwen", "active")];
-    let mut publisher = world.publish("mia", &set);
-    let task = world.submit("qwen");
+    let names = ["a", "b", "c", "d"];
+    let publishers = pool(&mut world, &names);
+    let task = world.submit("team");
     for _ in 0..3 {
         assert_eq!(world.sent(), [task]);
-        let again = world.register("mia", Some(&publisher.session), &set);
-        publisher = world.open("mia", &again);
+        let row = world.relay.catalogue().into_iter().find(|row| row.info.in_flight == 1).unwrap();
+        let at = names.iter().position(|name| *name == row.info.name).unwrap();
+        let member = Provider {
+            pool: Some("team".into()),
+            share_name: vec!["*".into()],
+            ..provider(names[at], "active")
+        };
+        let owner = publishers[at].owner.id.0.clone();
+        world.register(&owner, Some(&publishers[at].session), &[member]);
     }
     assert_eq!(world.failed(), [(task, "publisher_lost")]);
     assert_eq!(world.relay.gauges().running, 0);

@@ -2,7 +2,7 @@
 
 use super::{World, owner, provider};
 use crate::{Action, LastEvent, RegisterRefusal, Saved, SessionRefusal};
-use wire::publisher::{Heartbeat, Instance, Register};
+use wire::publisher::{Heartbeat, Instance, Provider, Register};
 
 #[test]
 fn a_session_gets_its_rows_back_with_the_same_ids_and_a_higher_epoch() {
@@ -24,7 +24,7 @@ fn a_restart_of_the_server_keeps_rows_and_ids_for_their_owner() {
     let saved = Saved {
         llms: world.relay.saved_llm(&id).into_iter().collect(),
         sessions: world.relay.saved_session(&session).into_iter().collect(),
-        tombstones: Vec::new(),
+        names: Vec::new(),
     };
     let mut world = World::restored(saved);
     assert_eq!(world.status("qwen"), "inactive");
@@ -43,43 +43,6 @@ fn a_row_that_is_not_named_any_more_leaves_and_the_others_stay() {
     assert_eq!((world.status("a"), world.status("b")), ("active".into(), "none".into()));
     world.register("mia", Some(&session), &[]);
     assert_eq!(world.relay.gauges().llms, 0, "an empty set withdraws everything");
-}
-
-#[test]
-fn a_name_belongs_to_its_first_owner_and_nobody_learns_who_that_is() {
-    let mut world = World::new();
-    world.publish("mia", &[provider("qwen", "active")]);
-    let other = world.register("eve", None, &[provider("QWEN", "active"), provider("x", "active")]);
-    assert_eq!(other.llms.len(), 1);
-    assert_eq!(other.rejected[0].code, "llm_name_taken");
-    assert!(!other.rejected[0].detail.contains("mia"));
-}
-
-#[test]
-fn a_withdrawn_name_stays_its_owners_for_a_while() {
-    let mut world = World::new();
-    let first = world.register("mia", None, &[provider("qwen", "active")]);
-    world.register("mia", Some(&first.provider_session_id), &[]);
-    let other = world.register("eve", None, &[provider("qwen", "active")]);
-    assert_eq!(other.rejected[0].code, "llm_name_taken");
-    let back = world.register("mia", None, &[provider("qwen", "active")]);
-    assert!(back.rejected.is_empty());
-}
-
-#[test]
-fn a_withdrawn_name_is_free_for_all_after_thirty_days() {
-    let mut world = World::new();
-    let first = world.register("mia", None, &[provider("qwen", "active")]);
-    world.register("mia", Some(&first.provider_session_id), &[]);
-    world.now += 30 * 24 * 3_600_000 - 1;
-    let early = world.register("eve", None, &[provider("qwen", "active")]);
-    assert_eq!(early.rejected[0].code, "llm_name_taken");
-    world.now += 1;
-    let other = world.register("eve", None, &[provider("qwen", "active")]);
-    assert_eq!(other.llms.len(), 1);
-    world.register("eve", Some(&other.provider_session_id), &[]);
-    let late = world.register("mia", None, &[provider("qwen", "active")]);
-    assert_eq!(late.rejected[0].code, "llm_name_taken", "it is eve's now");
 }
 
 #[test]
@@ -106,6 +69,75 @@ fn an_owner_publishes_at_most_twenty_models() {
     assert_eq!((registered.rejected[0].name.as_str(), registered.rejected.len()), ("m20", 1));
     assert_eq!(registered.rejected[0].code, "llm_limit");
     assert_eq!(world.register("tom", None, &[provider("x", "active")]).llms.len(), 1);
+}
+
+#[test]
+fn a_publisher_with_twenty_models_that_renames_some_keeps_them_all() {
+    let mut world = World::new();
+    let set = |from: usize| -> Vec<_> {
+        (from..from + 20).map(|n| provider(&format!("m{n}"), "active")).collect()
+    };
+    let first = world.register("mia", None, &set(0));
+    let renamed = world.register("mia", Some(&first.provider_session_id), &set(14));
+    assert_eq!((renamed.llms.len(), renamed.rejected.len()), (20, 0), "{:?}", renamed.rejected);
+}
+
+#[test]
+fn an_owner_has_at_most_twenty_sessions_and_the_oldest_idle_one_makes_room() {
+    let mut world = World::new();
+    let first = world.publish("mia", &[provider("first", "active")]);
+    let idle = world.register("mia", None, &[]);
+    world.now += 1;
+    for _ in 0..18 {
+        let registered = world.register("mia", None, &[]);
+        world.open("mia", &registered);
+    }
+    assert_eq!(world.relay.gauges().sessions, 20);
+    let last = world.register("mia", None, &[]);
+    world.open("mia", &last);
+    assert_eq!(world.relay.gauges().sessions, 20);
+    assert_eq!(world.status("first"), "active", "one that is connected stays");
+    let gone = world.relay.channel_of(&first.owner.id, &idle.provider_session_id);
+    assert_eq!(gone, Err(SessionRefusal::Unknown));
+    let request = Register { protocol: 2, ..Register::default() };
+    let refused = world.relay.register(&owner("mia"), &request, world.now, &mut world.out);
+    assert_eq!(refused, Err(RegisterRefusal::TooManySessions(20)));
+    assert_eq!(world.register("tom", None, &[provider("x", "active")]).llms.len(), 1);
+}
+
+#[test]
+fn a_session_without_rows_and_channel_ends_after_ten_minutes() {
+    let mut world = World::new();
+    let empty = world.register("mia", None, &[]);
+    let full = world.register("tom", None, &[provider("x", "active")]);
+    world.pass(9 * 60_000);
+    assert_eq!(world.relay.gauges().sessions, 2);
+    world.pass(2 * 60_000);
+    let known = |who: &str, session: &str| {
+        world.relay.channel_of(&owner(who).id, session).map(|channel| channel.is_some())
+    };
+    assert_eq!(known("mia", &empty.provider_session_id), Err(SessionRefusal::Unknown));
+    assert_eq!(known("tom", &full.provider_session_id), Ok(false));
+}
+
+#[test]
+fn texts_that_are_too_long_or_would_rewrite_a_terminal_are_refused_by_their_field() {
+    let mut world = World::new();
+    for name in ["x".repeat(900_000), "lap\u{1b}[2Jtop".into()] {
+        let instance = Some(Instance { name, ..Instance::default() });
+        let request = Register { instance, ..Register::default() };
+        let refused = world.relay.register(&owner("mia"), &request, world.now, &mut world.out);
+        let Err(RegisterRefusal::Invalid(why)) = refused else { panic!("{refused:?}") };
+        assert!(why.contains("`instance.name`") && why.len() < 200, "{why:?}");
+    }
+    let described =
+        Provider { description: Some("a\u{202e}b".into()), ..provider("qwen", "active") };
+    let pooled = Provider { pool: Some("te\nam".into()), ..provider("llama", "active") };
+    let registered = world.register("mia", None, &[described, pooled, provider("x", "active")]);
+    let codes: Vec<_> = registered.rejected.iter().map(|r| r.code.as_str()).collect();
+    assert_eq!(codes, ["llm_text_invalid", "llm_name_invalid"]);
+    assert!(registered.rejected[1].detail.contains("pool"));
+    assert_eq!(registered.llms.len(), 1);
 }
 
 #[test]

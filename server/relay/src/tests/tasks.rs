@@ -1,9 +1,7 @@
 //! Requests: queue, dispatch, answer, failure, cancel.
 
-use super::{World, provider};
-use crate::{
-    Action, Allowed, AnswerEnd, Failure, From, Submit, SubmitRefusal, TaskId, TaskRefusal,
-};
+use super::{World, ask, provider};
+use crate::{Action, AnswerEnd, Failure, From, SubmitRefusal, TaskId, TaskRefusal};
 
 fn two_slots(name: &str) -> wire::publisher::Provider {
     wire::publisher::Provider { max_concurrency: Some(2), ..provider(name, "active") }
@@ -43,7 +41,8 @@ fn a_slot_comes_back_only_when_the_publishers_work_has_ended() {
 fn a_queue_has_a_bound_and_says_so_before_anything_is_queued() {
     let mut world = World::new();
     world.publish("mia", &[provider("qwen", "active")]);
-    for _ in 0..101 {
+    world.submit("qwen");
+    for _ in 0..100 {
         world.submit("qwen");
     }
     let Err(SubmitRefusal::Failure(failure)) = world.try_submit("qwen") else {
@@ -51,6 +50,38 @@ fn a_queue_has_a_bound_and_says_so_before_anything_is_queued() {
     };
     assert_eq!((failure.code, failure.status), ("queue_full", 429));
     assert!(failure.retry_after_secs.is_some());
+}
+
+#[test]
+fn one_key_fills_a_quarter_of_a_queue_while_others_wait_and_leaves_room_for_them() {
+    let mut world = World::new();
+    world.publish("mia", &[provider("qwen", "active")]);
+    world.ask_with("first", "qwen").unwrap();
+    let most = |world: &mut World, key: &str| {
+        (0..200).take_while(|_| world.ask_with(key, "qwen").is_ok()).count()
+    };
+    assert_eq!(most(&mut world, "greedy"), 100);
+    assert_eq!(most(&mut world, "late"), 25, "there is room for others");
+    assert_eq!(most(&mut world, "later"), 0, "and a bound for all");
+    let mut world = World::new();
+    world.publish("mia", &[provider("qwen", "active")]);
+    world.ask_with("first", "qwen").unwrap();
+    world.ask_with("modest", "qwen").unwrap();
+    assert_eq!(most(&mut world, "greedy"), 25);
+    let Err(SubmitRefusal::Failure(failure)) = world.ask_with("greedy", "qwen") else {
+        panic!("a quarter is its share")
+    };
+    assert!(failure.message.contains("share") && failure.status == 429, "{failure:?}");
+    assert_eq!(most(&mut world, "modest"), 24);
+}
+
+#[test]
+fn a_publishers_claim_of_slots_counts_at_most_256() {
+    let mut world = World::new();
+    let greedy =
+        wire::publisher::Provider { max_concurrency: Some(100_000), ..provider("qwen", "active") };
+    world.publish("mia", &[greedy]);
+    assert_eq!(world.relay.catalogue()[0].info.max_concurrency, 256);
 }
 
 #[test]
@@ -106,6 +137,7 @@ fn a_task_is_known_to_nobody_but_the_session_that_it_was_sent_to() {
 fn before_the_first_byte_a_pools_other_member_gets_the_task_and_after_it_never() {
     let member = |name: &str| wire::publisher::Provider {
         pool: Some("team".into()),
+        share_name: vec!["tom".into()],
         ..provider(name, "active")
     };
     for delivered in [false, true] {
@@ -134,6 +166,7 @@ fn before_the_first_byte_a_pools_other_member_gets_the_task_and_after_it_never()
 fn a_pool_prefers_who_is_awake_and_then_who_has_the_most_room() {
     let member = |name: &str, status, slots| wire::publisher::Provider {
         pool: Some("team".into()),
+        share_name: vec!["tom".into()],
         max_concurrency: Some(slots),
         ..provider(name, status)
     };
@@ -204,12 +237,6 @@ fn a_task_that_two_heartbeats_do_not_name_is_lost() {
 fn a_check_says_what_submit_would_say_and_changes_nothing() {
     let mut world = World::new();
     world.publish("mia", &[provider("qwen", "active")]);
-    let ask = |name: &str| Submit {
-        name: name.into(),
-        allowed: Allowed::All,
-        streaming: true,
-        notices: false,
-    };
     for _ in 0..101 {
         assert_eq!(world.relay.check(&ask("qwen"), world.now), Ok(()));
         assert_eq!(world.relay.check(&ask("qwen"), world.now), Ok(()));

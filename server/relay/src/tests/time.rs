@@ -95,7 +95,7 @@ fn after_a_start_a_request_waits_for_its_publisher_for_ten_seconds() {
     let saved = || crate::Saved {
         llms: first.relay.saved_llm(&id).into_iter().collect(),
         sessions: first.relay.saved_session(&session).into_iter().collect(),
-        tombstones: Vec::new(),
+        names: Vec::new(),
     };
 
     let mut world = World::restored(saved());

@@ -1,6 +1,8 @@
 //! Changes of the file's text that leave everything else as it was: unknown keys, order, comments,
 //! layout, line ends, byte order mark, the spelling of numbers.
 
+mod names;
+
 use super::settings;
 use jsonc_parser::cst::{CstArray, CstInputValue, CstObject, CstObjectProp, CstRootNode};
 use serde_json::{Map, Value, json};
@@ -28,6 +30,32 @@ pub enum Edit {
     AddProvider(Map<String, Value>),
     /// One provider less.
     RemoveProvider(String),
+    /// Publishes a provider under another name; its backend goes on being asked for the model that
+    /// it was asked for.
+    PublishAs {
+        /// Which, in any case.
+        name: String,
+        /// The name that it gets.
+        new: String,
+    },
+    /// Lets a user, a group or everybody serve a provider's name too, or takes that back.
+    ShareName {
+        /// Which, in any case.
+        name: String,
+        /// `<user>`, `group:<group>` or `*`.
+        with: String,
+        /// Shared or not.
+        on: bool,
+    },
+    /// Does not show a user's request for a provider's name any more, or shows it again.
+    DeclineName {
+        /// Which, in any case.
+        name: String,
+        /// The user.
+        user: String,
+        /// Hidden or not.
+        on: bool,
+    },
     /// Some of our own settings ([`settings::Settings`]); `null` takes a key away.
     ChangeSettings(Map<String, Value>),
 }
@@ -44,6 +72,9 @@ pub enum Refusal {
     /// The name is taken.
     #[error("config.json has a provider {0} already; choose another name")]
     NameTaken(String),
+    /// The value cannot stand there.
+    #[error("{0}: {1}")]
+    Value(&'static str, String),
 }
 
 /// The text after the change.
@@ -68,6 +99,9 @@ pub fn apply(text: &str, edit: &Edit) -> Result<String, Refusal> {
             add(text, entry)?
         }
         Edit::RemoveProvider(name) => remove(text, name)?,
+        Edit::PublishAs { name, new } => names::publish_as(text, name, new)?,
+        Edit::ShareName { name, with, on } => names::share(text, name, with, *on)?,
+        Edit::DeclineName { name, user, on } => names::decline(text, name, user, *on)?,
         Edit::ChangeSettings(keys) => change(text, &Place::Settings, keys)?,
     };
     parse(&text).map_err(|e| Refusal::Broken(format!("this change would break it: {e}")))?;

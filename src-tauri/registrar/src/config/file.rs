@@ -5,13 +5,14 @@
 //! window in which two writers could meet is as short as one write.
 
 use super::edit::{self, Edit, Refusal};
+use super::{Config, parse};
 use crate::home::Home;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use crate::limits::{EDIT_LOCK, FILE};
+use crate::{lock, private_file};
+#[cfg(unix)]
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-
-/// The largest file that is read.
-const MAX_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Why the file could not be changed.
 #[derive(Debug, thiserror::Error)]
@@ -25,25 +26,26 @@ pub enum EditError {
     /// It is somebody else's.
     #[error("config.json belongs to another user; change it as that user")]
     Foreign,
+    /// Another process holds the lock for too long.
+    #[error(
+        "config.json was not changed: another process has held {0} for {seconds} s. Try again; if it \
+         stays so, `fuser {0}` shows which process, and when it is none of yours, remove that file",
+        seconds = EDIT_LOCK.as_secs()
+    )]
+    Locked(String),
 }
 
 /// The file's text; empty when there is none.
 ///
 /// # Errors
-/// Unreadable, too large or not UTF-8.
+/// Unreadable, too large, not UTF-8, or no regular file.
 pub fn read(path: &Path) -> io::Result<String> {
-    let file = match File::open(path) {
-        Ok(file) => file,
+    let bytes = match private_file::read(path, FILE) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
-        Err(error) => return Err(error),
+        read => read?,
     };
-    let mut text = String::new();
-    let read = file.take(MAX_BYTES + 1).read_to_string(&mut text)?;
-    if read as u64 > MAX_BYTES {
-        let message = format!("it has more than {MAX_BYTES} bytes");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, message));
-    }
-    Ok(text)
+    let invalid = |_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8");
+    String::from_utf8(bytes).map_err(invalid)
 }
 
 /// The text before and after a change.
@@ -55,12 +57,29 @@ pub struct Change {
     pub after: String,
 }
 
-/// Makes one change. Blocks for as long as another of our programs holds the lock.
+/// Makes one change. Blocks while another of our programs edits, for at most [`EDIT_LOCK`].
 ///
 /// # Errors
 /// [`EditError`]; the file is as it was then.
 pub fn apply(home: &Home, edit: &Edit) -> Result<Change, EditError> {
     rewrite(home, |before| edit::apply(before, edit))
+}
+
+/// Makes the change that `decide` finds right for what the file says now. It is asked under the lock:
+/// of two clicks on one switch the second sees what the first has written. A text that is no
+/// configuration is decided by `last_good`.
+///
+/// # Errors
+/// [`EditError`]; the file is as it was then.
+pub fn decide(
+    home: &Home,
+    last_good: &Config,
+    decide: impl FnOnce(&Config) -> Edit,
+) -> Result<Change, EditError> {
+    rewrite(home, |before| {
+        let now = parse(before).ok().map(|parsed| parsed.config);
+        edit::apply(before, &decide(now.as_ref().unwrap_or(last_good)))
+    })
 }
 
 /// Takes a change back, byte for byte; does something else when the file was changed since.
@@ -77,12 +96,10 @@ fn rewrite(
     home: &Home,
     edit: impl FnOnce(&str) -> Result<String, Refusal>,
 ) -> Result<Change, EditError> {
-    let lock = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(home.dir().join("config.json.lock"))
-        .map_err(|e| EditError::Io("locked", e))?;
-    lock.lock().map_err(|e| EditError::Io("locked", e))?;
+    home.tighten();
+    let lock = home.config_lock();
+    let locked = lock::wait(&lock, EDIT_LOCK).map_err(|e| EditError::Io("locked", e))?;
+    let _lock = locked.ok_or_else(|| EditError::Locked(lock.display().to_string()))?;
     let target = target_of(&home.config());
     refuse_foreign(&target)?;
     let before = read(&target).map_err(|e| EditError::Io("read", e))?;
@@ -100,12 +117,10 @@ pub(crate) fn target_of(path: &Path) -> PathBuf {
 
 #[cfg(unix)]
 fn refuse_foreign(path: &Path) -> Result<(), EditError> {
-    use std::os::unix::fs::MetadataExt as _;
-    let (Ok(file), Ok(ours)) = (std::fs::metadata(path), File::open("/proc/self")) else {
-        return Ok(());
-    };
-    let ours = ours.metadata().map_err(|e| EditError::Io("checked", e))?.uid();
-    if file.uid() == ours { Ok(()) } else { Err(EditError::Foreign) }
+    match std::fs::metadata(path) {
+        Ok(file) if !private_file::is_ours(&file) => Err(EditError::Foreign),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 #[cfg(not(unix))]
@@ -116,7 +131,7 @@ fn refuse_foreign(_path: &Path) -> Result<(), EditError> {
 fn replace(target: &Path, before: &str, after: &str) -> io::Result<()> {
     let dir = target.parent().unwrap_or_else(|| Path::new("."));
     if !before.is_empty() {
-        crate::home::write_private(&dir.join("config.json.bak"), before.as_bytes())?;
+        private_file::write(&dir.join("config.json.bak"), before.as_bytes())?;
     }
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     if let Ok(old) = std::fs::metadata(target) {
@@ -132,7 +147,7 @@ fn replace(target: &Path, before: &str, after: &str) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Edit, apply, read, undo};
+    use super::{Config, Edit, EditError, apply, decide, read, undo};
     use crate::home::Home;
 
     fn publish(name: &str) -> Edit {
@@ -169,6 +184,66 @@ mod tests {
             }
         });
         assert_eq!(read(&home.config()).unwrap().matches("\"publish\": true").count(), 20);
+    }
+
+    #[test]
+    fn each_of_many_clicks_on_one_switch_turns_it_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        let text = "{\"llm\": {\"providers\": [{\"name\": \"a\", \"type\": \"vllm\"}]}}";
+        std::fs::write(home.config(), text).unwrap();
+        let is_on = |config: &Config| config.provider("a").is_some_and(|a| a.publish);
+        let click = || {
+            let edit = |config: &Config| Edit::SetPublish { name: "a".into(), on: !is_on(config) };
+            decide(&home, &Config::default(), edit).unwrap()
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..21 {
+                scope.spawn(click);
+            }
+        });
+        let now = crate::config::parse(&read(&home.config()).unwrap()).unwrap().config;
+        assert!(is_on(&now), "an odd number of clicks");
+    }
+
+    #[test]
+    fn an_edit_says_who_may_be_asked_when_the_lock_is_not_let_go_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        std::fs::write(home.config(), "{}").unwrap();
+        let _held = crate::lock::try_lock(&home.config_lock()).unwrap().unwrap();
+        let refused = apply(&home, &Edit::SetMcpdUrl("https://x".into())).unwrap_err();
+        let said = refused.to_string();
+        assert!(matches!(refused, EditError::Locked(_)) && said.contains("fuser"), "{said}");
+        assert_eq!(read(&home.config()).unwrap(), "{}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_of_another_user_is_not_changed() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        // Only root can give a file away; anybody else links to one of root's.
+        if nix::unistd::geteuid().is_root() {
+            std::fs::write(home.config(), "{}").unwrap();
+            std::os::unix::fs::chown(home.config(), Some(4_242), None).unwrap();
+        } else {
+            std::os::unix::fs::symlink("/etc/passwd", home.config()).unwrap();
+        }
+        let refused = apply(&home, &Edit::SetMcpdUrl("https://x".into())).unwrap_err();
+        assert!(matches!(refused, EditError::Foreign), "{refused}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_in_the_files_place_is_an_error_and_waited_for_by_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path()).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(home.config()).status().unwrap();
+        assert!(made.success());
+        assert!(read(&home.config()).unwrap_err().to_string().contains("no regular file"));
+        let refused = apply(&home, &publish("a")).unwrap_err().to_string();
+        assert!(refused.contains("could not be read"), "{refused}");
     }
 
     #[test]

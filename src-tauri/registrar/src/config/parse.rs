@@ -3,12 +3,13 @@
 //! A provider that cannot be used is left out with a warning, and the others work. Only a text that
 //! is no JSON object at all is a [`Problem`].
 
+use super::share::{self, DECLINE, SHARE};
 use super::{Parsed, Problem, ProviderConfig, ProviderKind, Recipe, Sleep, Wake, Wrong};
 use jsonc_parser::ParseOptions;
 use serde_json::{Map, Value};
 use std::time::Duration;
 use url::Url;
-use wire::limits::{WAKE_MAX_WAIT_CAP_SECS, WAKE_MAX_WAIT_SECS};
+use wire::limits::{SHARES, WAKE_MAX_WAIT_CAP_SECS, WAKE_MAX_WAIT_SECS};
 
 /// The text as plain JSON. An empty one is an empty object.
 ///
@@ -127,6 +128,8 @@ fn provider(entry: &Value) -> Result<ProviderConfig, Vec<Wrong>> {
     let (description, pool) = (fields.text("description"), fields.text("pool"));
     let (publish, context_length) = (fields.truth("publish"), fields.whole("contextLength"));
     let api_key_env = fields.text("apiKeyEnv");
+    let share_name = fields.entries(SHARE, share::check_share);
+    let decline_name = fields.entries(DECLINE, share::check_user);
     match (name, url, max_concurrency) {
         (Some(name), Some(url), Some(max_concurrency)) if fields.wrong.is_empty() => {
             Ok(ProviderConfig {
@@ -140,6 +143,8 @@ fn provider(entry: &Value) -> Result<ProviderConfig, Vec<Wrong>> {
                 wake,
                 sleep,
                 pool,
+                share_name,
+                decline_name,
                 max_concurrency,
                 context_length,
                 api_key_env,
@@ -178,6 +183,25 @@ impl Fields<'_> {
     fn whole(&mut self, key: &str) -> Option<u64> {
         let number = self.value(key)?.as_u64();
         number.or_else(|| self.refuse(key, "it must be a whole number"))
+    }
+
+    /// A list of texts, each of them checked.
+    fn entries(&mut self, key: &str, check: fn(&str) -> Result<(), String>) -> Vec<String> {
+        let Some(value) = self.value(key) else { return Vec::new() };
+        let listed: Option<Vec<&str>> =
+            value.as_array().and_then(|list| list.iter().map(Value::as_str).collect());
+        let wrong = match &listed {
+            None => Some("it must be a list of texts, as [\"tom\"]".to_owned()),
+            Some(list) if list.len() > SHARES => {
+                Some(format!("it has at most {SHARES} entries, this one has {}", list.len()))
+            }
+            Some(list) => list.iter().find_map(|entry| check(entry).err()),
+        };
+        let listed = listed.unwrap_or_default().into_iter().map(str::to_owned).collect();
+        match wrong {
+            Some(why) => self.refuse(key, why).unwrap_or_default(),
+            None => listed,
+        }
     }
 
     fn url(&mut self, kind: &ProviderKind) -> Option<Url> {
@@ -240,7 +264,8 @@ fn default_url(kind: &ProviderKind) -> Option<&'static str> {
 }
 
 fn backend_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|e| format!("{text:?} is no URL: {e}"))?;
+    let url = Url::parse(text)
+        .map_err(|_| format!("{text:?} is no whole address: type it as http://127.0.0.1:8080"))?;
     if !matches!(url.scheme(), "http" | "https") || url.cannot_be_a_base() {
         return Err(format!("{text:?} must start with http:// or https://"));
     }
@@ -355,6 +380,16 @@ mod tests {
                 "mac": "aa:bb:cc:dd:ee:ff", "idleSeconds": 9}}"#,
                 "magic",
             ),
+            (
+                r#"{"name": "a", "url": "http://x", "shareName": "tom"}"#,
+                "shareName: it must be a list",
+            ),
+            (r#"{"name": "a", "url": "http://x", "shareName": [7]}"#, "a list of texts"),
+            (
+                r#"{"name": "a", "url": "http://x", "shareName": ["group:"]}"#,
+                "a group must have a name",
+            ),
+            (r#"{"name": "a", "url": "http://x", "declineName": ["*"]}"#, "more than one user"),
             ("7", "object"),
         ] {
             let text =
@@ -363,6 +398,22 @@ mod tests {
             assert_eq!(parsed.config.providers.len(), 1, "{bad}");
             assert!(parsed.warnings[0].message.contains(word), "{bad}: {:?}", parsed.warnings);
         }
+    }
+
+    #[test]
+    fn a_name_is_shared_with_at_most_as_many_as_the_server_takes() {
+        let with = |count: usize| {
+            let list: Vec<String> = (0..count).map(|n| format!("user-{n}")).collect();
+            let entry = serde_json::json!({"name": "a", "type": "vllm", "shareName": list});
+            super::check(&entry)
+        };
+        assert_eq!(with(64), vec![]);
+        assert!(with(65)[0].message.contains("at most 64 entries"), "{:?}", with(65));
+        let text = r#"{"llm": {"providers": [{"name": "a", "type": "vllm", "pool": "Shared",
+            "shareName": ["tom", "group:lab", "*"], "declineName": ["ann"]}]}}"#;
+        let config = parse(text).unwrap().config;
+        let a = config.serving("shared").unwrap();
+        assert_eq!((a.share_name.len(), a.decline_name.as_slice()), (3, &["ann".to_owned()][..]));
     }
 
     #[test]
@@ -386,6 +437,24 @@ mod tests {
         assert_eq!(fields, expected, "{wrong:?}");
         let good = serde_json::json!({"name": "a", "type": "ollama"});
         assert_eq!(super::check(&good), vec![]);
+    }
+
+    #[test]
+    fn an_address_that_is_not_whole_is_told_with_an_example_and_no_words_of_a_parser() {
+        for (text, example) in [
+            (r#"{"mcpdUrl": "h"}"#, "type it as https://mcpd.example.com"),
+            (r#"{"mcpdUrl": "mcpd:8080"}"#, "type it as https://mcpd.example.com"),
+            (
+                r#"{"llm": {"providers": [{"name": "a", "url": "h"}]}}"#,
+                "type it as http://127.0.0.1:8080",
+            ),
+        ] {
+            let said = match parse(text) {
+                Err(problem) => problem.message,
+                Ok(parsed) => parsed.warnings[0].message.clone(),
+            };
+            assert!(said.contains(example) && !said.contains("base"), "{said}");
+        }
     }
 
     #[test]

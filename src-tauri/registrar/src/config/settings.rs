@@ -82,11 +82,13 @@ pub struct Notifications {
     pub connection: bool,
     /// A wake failed.
     pub wake: bool,
+    /// Another user would like to publish under a name of this owner.
+    pub requests: bool,
 }
 
 impl Default for Notifications {
     fn default() -> Self {
-        Self { sign_in: true, connection: true, wake: true }
+        Self { sign_in: true, connection: true, wake: true, requests: true }
     }
 }
 
@@ -238,7 +240,7 @@ mod tests {
             "pausedUntil": "2026-11-25T14:00:00Z", "onlyOnAc": true,
             "quietHours": {"from": "22:00", "to": "07:30"}, "keepAwake": "answering",
             "startHidden": true,
-            "notifications": {"signIn": true, "connection": false, "wake": true},
+            "notifications": {"signIn": true, "connection": false, "wake": true, "requests": false},
             "theme": "dark", "logLevel": "debug",
         });
         let parsed = parse(&json!({"mcplocal": text}).to_string()).unwrap();

@@ -1,19 +1,22 @@
 //! One registration while it holds: events come down, heartbeats go up.
 
+use super::clock::Clock;
 use super::probe::Probe;
 use super::{Account, Driver};
 use crate::channel::{Channel, Mode, Signal};
 use crate::client::{Fault, Ticket};
 use crate::clock::unix_ms;
 use crate::limits;
-use crate::session::{Ending, Session, beat_after, slept};
-use crate::sse::Event;
+use crate::said;
+use crate::session::{self, Ending, Session, beat_after};
+use crate::sse::{Event, TooLong};
 use crate::status::{Connection, RunningTask};
-use crate::task::{self, Road};
+use crate::task::{self, Complaints, Road};
+use crate::watch;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use tokio::time::Instant;
 use wire::control::{Cancel, Drain, Hello, InferTask, Probe as Confirmed, Revoked, Task, event};
 use wire::publisher::{Heartbeat, HeartbeatReply, Provider, Registered};
@@ -37,10 +40,11 @@ pub(super) async fn hold(
         ticket: ticket.clone(),
         in_pieces: AtomicBool::new(false),
         ack_after: driver.times.ack_after,
+        complaints: Complaints::default(),
     };
     let mut link = Link {
         road: Arc::new(road),
-        heartbeat: Duration::from_secs(registered.heartbeat_seconds.max(1)),
+        heartbeat: session::heartbeat(&driver.times, registered.heartbeat_seconds),
         channel: Channel::open(account.mcpd.clone(), ticket, Mode::Stream, driver.times),
         mode: Mode::Stream,
         beating: None,
@@ -48,7 +52,6 @@ pub(super) async fn hold(
         driver,
         session,
     };
-    link.heartbeat = link.heartbeat.min(link.driver.times.heartbeat);
     link.follow(declared).await
 }
 
@@ -78,8 +81,7 @@ impl Link<'_> {
             tokio::select! {
                 () = self.driver.stop.cancelled() => return None,
                 () = self.driver.reconnect.notified() => return Some(Ending::Resume),
-                changed = self.driver.config.changed() => {
-                    changed.ok()?;
+                () = watch::changed(&mut self.driver.config) => {
                     if self.must_register(declared).await {
                         return None;
                     }
@@ -92,7 +94,14 @@ impl Link<'_> {
                 reply = answer(&mut self.beating), if self.beating.is_some() => {
                     self.beating = None;
                     match reply {
-                        Ok(reply) => self.stop_tasks(&reply),
+                        Ok(reply) => {
+                            self.stop_tasks(&reply);
+                            self.driver.hear_requests(reply.name_requests);
+                            if reply.register_again && self.session.registers_again(Instant::now())
+                            {
+                                return None;
+                            }
+                        }
                         Err(fault) => return Some(fault.into()),
                     }
                 }
@@ -121,7 +130,10 @@ impl Link<'_> {
         if url.is_some_and(|url| url != *self.road.mcpd.url()) {
             return true;
         }
-        let now = self.driver.backends.declaration().await;
+        let declaration = self.driver.backends.declaration();
+        let Some(now) = self.driver.stop.run_until_cancelled(declaration).await else {
+            return true;
+        };
         let same = |a: &Provider, b: &Provider| {
             // The state travels by heartbeat.
             let a = Provider { initial_status: b.initial_status.clone(), ..a.clone() };
@@ -183,32 +195,53 @@ impl Link<'_> {
             }
             Signal::Ended(ending) => Some(ending),
             Signal::Event(event) => self.obey(&event),
+            Signal::LeftOut(event) => {
+                self.leave_out(&event);
+                None
+            }
         }
+    }
+
+    /// An event was too long: if it was a task, its caller is to hear of it soon.
+    fn leave_out(&self, left: &TooLong) {
+        self.road.complaints.log(|| tracing::warn!("{left}: it was left out"));
+        let is_task = matches!(left.name.as_str(), event::TASK | "message");
+        let Some(id) = said::task_id_in(&left.begins).filter(|_| is_task) else { return };
+        let report = task::left_out(Arc::clone(&self.road), id.clone(), left.to_string());
+        self.driver.tasks.attach(&id, report);
     }
 
     fn obey(&mut self, heard: &Event) -> Option<Ending> {
         let data = heard.data.as_str();
         match heard.name.as_str() {
-            event::HELLO => self.greet(&read::<Hello>(data)?),
+            event::HELLO => self.greet(&self.read::<Hello>(data)?),
             // The seed's frames may be nameless; what they are stands in them.
-            event::TASK | "message" => self.start(usable(Task::read(data))?),
+            event::TASK | "message" => {
+                let task = said::task(self.usable(Task::read(data))?);
+                let odd = || tracing::warn!("a task was ignored: its id is no task's id");
+                match task {
+                    Some(task) => self.start(task),
+                    None => self.road.complaints.log(odd),
+                }
+            }
             event::CANCEL => {
-                let cancel = read::<Cancel>(data)?;
+                let cancel = self.read::<Cancel>(data)?;
                 self.driver.tasks.cancel(&cancel.task_id);
             }
             event::PROBE => {
-                let confirmed = read::<Confirmed>(data)?;
+                let confirmed = self.read::<Confirmed>(data)?;
                 if let Some(probe) = &mut self.probe {
                     probe.confirm(&confirmed.id);
                 }
             }
             event::DRAIN => {
-                let drain = read::<Drain>(data)?;
+                let drain = self.read::<Drain>(data)?;
                 return Some(Ending::Drain(Duration::from_millis(drain.reconnect_after_ms)));
             }
             event::SUPERSEDED => return Some(Ending::Superseded),
             event::REVOKED => {
-                return Some(Ending::Revoked(read::<Revoked>(data).unwrap_or_default().reason));
+                let reason = self.read::<Revoked>(data).unwrap_or_default().reason;
+                return Some(Ending::Revoked(said::text(&reason)));
             }
             _ => {}
         }
@@ -217,8 +250,7 @@ impl Link<'_> {
 
     fn greet(&mut self, hello: &Hello) {
         if hello.heartbeat_seconds > 0 {
-            let asked = Duration::from_secs(hello.heartbeat_seconds);
-            self.heartbeat = asked.min(self.driver.times.heartbeat);
+            self.heartbeat = session::heartbeat(&self.driver.times, hello.heartbeat_seconds);
         }
         if self.mode == Mode::Stream && self.road.ticket.epoch.is_some() {
             self.probe = Some(Probe::start(&self.road, self.driver.times.probe));
@@ -258,18 +290,33 @@ impl Link<'_> {
 
     fn start(&self, task: Task) {
         let (road, backends) = (Arc::clone(&self.road), Arc::clone(&self.driver.backends));
-        match task {
-            Task::Wake(task) => self.driver.tasks.attach(task::wake(road, backends, task)),
-            Task::Infer(task) => {
-                let started = self
-                    .driver
-                    .tasks
-                    .start(shown(&task), |stop| task::infer(road, backends, task, stop));
-                if !started {
-                    tracing::warn!("a task was not taken: it runs already, or too many do");
-                }
+        let tasks = &self.driver.tasks;
+        let started = match task {
+            Task::Wake(task) => {
+                let id = task.task_id.clone();
+                tasks.attach(&id, task::wake(road, backends, task))
             }
+            Task::Infer(task) => {
+                tasks.start(shown(&task), |stop| task::infer(road, backends, task, stop))
+            }
+        };
+        if !started {
+            let why = "a task was not taken: it runs already, or too many do";
+            self.road.complaints.log(|| tracing::warn!("{why}"));
         }
+    }
+
+    /// An event that cannot be read is left out, without a word of what is in it.
+    fn read<T: serde::de::DeserializeOwned>(&self, data: &str) -> Option<T> {
+        self.usable(serde_json::from_str(data))
+    }
+
+    fn usable<T>(&self, read: serde_json::Result<T>) -> Option<T> {
+        let complain = |e: &serde_json::Error| {
+            let column = e.column();
+            self.road.complaints.log(|| tracing::warn!(column, "an event is not usable"));
+        };
+        read.inspect_err(complain).ok()
     }
 }
 
@@ -287,32 +334,5 @@ fn shown(task: &InferTask) -> RunningTask {
         path: task.path.clone().unwrap_or_default(),
         started: unix_ms(),
         user: task.user.clone(),
-    }
-}
-
-/// An event that cannot be read is left out, without a word of what is in it.
-fn read<T: serde::de::DeserializeOwned>(data: &str) -> Option<T> {
-    usable(serde_json::from_str(data))
-}
-
-fn usable<T>(read: serde_json::Result<T>) -> Option<T> {
-    read.inspect_err(|e| tracing::warn!(column = e.column(), "an event is not usable")).ok()
-}
-
-/// The two clocks: one of them stops while the machine is suspended.
-struct Clock {
-    wall: SystemTime,
-    ours: Instant,
-}
-
-impl Clock {
-    fn now() -> Self {
-        Self { wall: SystemTime::now(), ours: Instant::now() }
-    }
-
-    fn slept(&mut self, times: &crate::limits::Times) -> bool {
-        let before = std::mem::replace(self, Self::now());
-        let wall = self.wall.duration_since(before.wall).unwrap_or_default();
-        slept(times, wall, self.ours - before.ours)
     }
 }

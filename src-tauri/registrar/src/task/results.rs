@@ -39,9 +39,11 @@ async fn events(
     let mut found = Vec::new();
     while let Some(bytes) = answer.try_next().await.map_err(|_| broke_off())? {
         tail.pass(&bytes);
-        let fed = decoder.feed(&bytes, &mut found);
-        fed.map_err(|too_long| failure(code::BACKEND_ABORTED, too_long.to_string()))?;
-        for event in found.drain(..) {
+        decoder.feed(&bytes, &mut found);
+        for decoded in found.drain(..) {
+            // Without it the answer would lack a piece.
+            let event =
+                decoded.map_err(|too_long| failure(code::BACKEND_ABORTED, too_long.to_string()))?;
             let done = event.data == DONE;
             chunk(road, task, Chunk { data: event.data, done }).await?;
             if done {

@@ -28,7 +28,7 @@ pub(super) async fn deliver(
     let tap = Tap::new(answer, tail);
     let body = Body::wrap(Flow(Arc::clone(&tap.shared)));
     let delivery = road.mcpd.respond(&road.ticket, task, head, body).await;
-    if delivery == Delivery::Broken && tap.shared.broken.load(Ordering::Relaxed) {
+    if matches!(delivery, Delivery::Broken(_)) && tap.shared.broken.load(Ordering::Relaxed) {
         return Err(broke_off());
     }
     taken(delivery)

@@ -1,14 +1,15 @@
 //! The `command` recipe: a program with arguments, never a shell, in a process group of its own.
 
-use super::WakeError;
+use super::output::Output;
+use super::{Recipes, WakeError};
 use crate::config::CommandRecipe;
 use crate::limits;
 use process_wrap::tokio::{ChildWrapper, CommandWrap};
+use std::ffi::OsString;
+use std::io;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _};
-use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 /// Environment variables that a recipe may see, beside those with [`KEEP_PREFIXES`] and its own.
 const KEEP: &[&str] =
@@ -20,49 +21,63 @@ const KEEP_WINDOWS: &[&str] = &["SYSTEMROOT", "APPDATA", "LOCALAPPDATA", "USERPR
 #[cfg(unix)]
 const SIGTERM: i32 = 15;
 
-pub(super) async fn run(recipe: &CommandRecipe, max_wait: Duration) -> Result<String, WakeError> {
-    let mut wrapped = CommandWrap::with_new(&recipe.command, |command| {
-        command.args(&recipe.args).env_clear().envs(environment()).envs(&recipe.env);
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    });
-    #[cfg(unix)]
-    wrapped.wrap(process_wrap::tokio::ProcessGroup::leader());
-    #[cfg(windows)]
-    wrapped.wrap(process_wrap::tokio::JobObject);
-    let child = wrapped.spawn().map_err(|error| {
+/// Runs it to its end. Dropped before that, because publishing stops or a person who tried it left,
+/// its processes are told to end and killed a little later; [`Recipes::finish`] waits for that.
+pub(super) async fn run(
+    recipes: &Recipes,
+    output: Output,
+    recipe: &CommandRecipe,
+    max_wait: Duration,
+) -> Result<String, WakeError> {
+    let unwanted = recipes.end.child_token();
+    if unwanted.is_cancelled() {
+        return Err(stopped());
+    }
+    let group = Group::start(recipe, &output).map_err(|error| {
         let program = &recipe.command;
         WakeError::new("recipe_exit", format!("{program} could not be started: {error}"))
     })?;
-    let mut group = Group { child, ended: false };
-    let child = &mut group.child;
-    let output = Output::default();
-    let mut pipes = JoinSet::new();
-    if let Some(out) = child.stdout().take() {
-        pipes.spawn(output.clone().collect(out));
-    }
-    if let Some(err) = child.stderr().take() {
-        pipes.spawn(output.clone().collect(err));
-    }
-    // Of the group only the program itself is waited for: a daemon that it leaves behind lives on.
-    let ended = tokio::time::timeout(max_wait, child.inner_mut().wait()).await;
-    let status = match ended {
-        Ok(status) => {
-            group.ended = true;
-            status.map_err(|e| WakeError::new("recipe_exit", e.to_string()))?
-        }
-        Err(_) => {
-            group.stop().await;
-            let secs = max_wait.as_secs();
-            let detail = format!("the command did not end within {secs} s{}", output.tail());
-            return Err(WakeError::new("recipe_timeout", detail));
-        }
+    let _when_dropped = unwanted.clone().drop_guard();
+    let attended = recipes.running.spawn(attend(group, output, max_wait, unwanted));
+    attended.await.unwrap_or_else(|error| Err(WakeError::new("recipe_exit", error.to_string())))
+}
+
+/// Waits for the program itself, not for its group: a daemon that it leaves behind lives on.
+async fn attend(
+    mut group: Group,
+    output: Output,
+    max_wait: Duration,
+    unwanted: CancellationToken,
+) -> Result<String, WakeError> {
+    let status = tokio::select! {
+        status = group.child.inner_mut().wait() => Some(status),
+        () = tokio::time::sleep(max_wait) => None,
+        () = unwanted.cancelled() => None,
+        () = keep_bounded(&output) => None,
     };
-    // The daemon may hold the pipes open for ever.
-    let _ = tokio::time::timeout(limits::RECIPE_PIPES, async {
-        while pipes.join_next().await.is_some() {}
-    })
-    .await;
-    judge(status, &output)
+    let Some(status) = status else {
+        group.stop().await;
+        if unwanted.is_cancelled() {
+            return Err(stopped());
+        }
+        let secs = max_wait.as_secs();
+        let detail = format!("the command did not end within {secs} s{}", output.tail());
+        return Err(WakeError::new("recipe_timeout", detail));
+    };
+    group.ended = true;
+    judge(status.map_err(|error| WakeError::new("recipe_exit", error.to_string()))?, &output)
+}
+
+/// Never ends.
+async fn keep_bounded(output: &Output) {
+    loop {
+        tokio::time::sleep(limits::RECIPE_LOG_EVERY).await;
+        output.bound().await;
+    }
+}
+
+fn stopped() -> WakeError {
+    WakeError::new("recipe_exit", "the command was stopped before its end")
 }
 
 fn judge(status: ExitStatus, output: &Output) -> Result<String, WakeError> {
@@ -73,25 +88,49 @@ fn judge(status: ExitStatus, output: &Output) -> Result<String, WakeError> {
     Err(WakeError::new("recipe_exit", format!("the command failed, {how}{}", output.tail())))
 }
 
-/// The recipe's processes. Dropped before the program has ended, because publishing stops or a
-/// person who tried it left, they are told to end.
+/// The recipe's processes. Dropped before the program has ended, they are told to end.
 struct Group {
     child: Box<dyn ChildWrapper>,
     ended: bool,
 }
 
 impl Group {
-    /// TERM to the whole group, a while later KILL.
+    fn start(recipe: &CommandRecipe, output: &Output) -> io::Result<Self> {
+        let (said, complained) = output.begin();
+        let mut wrapped = CommandWrap::with_new(&recipe.command, |command| {
+            command.args(&recipe.args).env_clear().envs(environment()).envs(&recipe.env);
+            command.stdin(Stdio::null()).stdout(said).stderr(complained);
+        });
+        #[cfg(unix)]
+        wrapped.wrap(process_wrap::tokio::ProcessGroup::leader());
+        #[cfg(windows)]
+        wrapped.wrap(process_wrap::tokio::JobObject);
+        Ok(Self { child: wrapped.spawn()?, ended: false })
+    }
+
+    /// TERM to the whole group, and KILL to what is left of it a while later.
     async fn stop(&mut self) {
+        #[cfg(unix)]
+        let group = self.child.id();
         self.terminate();
         #[cfg(unix)]
-        if tokio::time::timeout(limits::RECIPE_KILL, self.child.wait()).await.is_ok() {
+        if tokio::time::timeout(limits::RECIPE_KILL, self.gone(group)).await.is_ok() {
             self.ended = true;
             return;
         }
         let _ = self.child.start_kill();
-        let _ = tokio::time::timeout(limits::RECIPE_KILL, self.child.wait()).await;
+        let _ = tokio::time::timeout(limits::RECIPE_REAP, self.child.inner_mut().wait()).await;
         self.ended = true;
+    }
+
+    /// Waits until nothing of the group is left.
+    #[cfg(unix)]
+    async fn gone(&mut self, group: Option<u32>) {
+        let _ = self.child.inner_mut().wait().await;
+        let group = group.and_then(|id| i32::try_from(id).ok()).map(nix::unistd::Pid::from_raw);
+        while group.is_some_and(|group| nix::sys::signal::killpg(group, None).is_ok()) {
+            tokio::time::sleep(limits::RECIPE_LOOK).await;
+        }
     }
 
     fn terminate(&mut self) {
@@ -110,46 +149,24 @@ impl Drop for Group {
     }
 }
 
-fn environment() -> impl Iterator<Item = (String, String)> {
-    std::env::vars().filter(|(name, _)| {
+/// The variables that a recipe may see; their values need not be UTF-8.
+fn environment() -> impl Iterator<Item = (OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| {
+        let Some(name) = name.to_str() else { return false };
         #[cfg(windows)]
         if KEEP_WINDOWS.contains(&name.to_ascii_uppercase().as_str()) {
             return true;
         }
-        KEEP.contains(&name.as_str()) || KEEP_PREFIXES.iter().any(|p| name.starts_with(p))
+        KEEP.contains(&name) || KEEP_PREFIXES.iter().any(|p| name.starts_with(p))
     })
 }
 
-/// The end of what the program printed, bounded.
-#[derive(Debug, Clone, Default)]
-struct Output(Arc<Mutex<Vec<u8>>>);
-
-impl Output {
-    async fn collect(self, mut pipe: impl AsyncRead + Unpin) {
-        let mut piece = [0; 1024];
-        while let Ok(read @ 1..) = pipe.read(&mut piece).await {
-            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.extend_from_slice(&piece[..read]);
-            let excess = kept.len().saturating_sub(limits::RECIPE_OUTPUT);
-            kept.drain(..excess);
-        }
-    }
-
-    fn text(&self) -> String {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        String::from_utf8_lossy(&kept).trim().to_owned()
-    }
-
-    fn tail(&self) -> String {
-        let text = self.text();
-        if text.is_empty() { String::new() } else { format!("; it said: {text}") }
-    }
-}
-
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
-    use super::run;
+    use super::super::{Recipes, WakeError};
     use crate::config::CommandRecipe;
+    use crate::home::Home;
     use std::collections::BTreeMap;
     use std::path::Path;
     use std::time::Duration;
@@ -158,6 +175,15 @@ mod tests {
     fn sh(script: &str) -> CommandRecipe {
         let args = vec!["-c".to_owned(), script.to_owned()];
         CommandRecipe { command: "sh".into(), args, env: BTreeMap::new() }
+    }
+
+    /// Runs it with its output in a folder of its own.
+    async fn run(recipe: &CommandRecipe, max_wait: Duration) -> Result<String, WakeError> {
+        let dir = tempfile::tempdir().unwrap();
+        let recipes = Recipes::of(&Home::at(dir.path()).unwrap());
+        let said = super::run(&recipes, recipes.output("wake", "a"), recipe, max_wait).await;
+        recipes.finish().await;
+        said
     }
 
     /// Waits until the process has ended.
@@ -224,5 +250,34 @@ mod tests {
         recipe.env.insert("OURS".into(), "yes".into());
         let said = run(&recipe, Duration::from_secs(9)).await.unwrap();
         assert!(said.starts_with("yes--/"), "{said}");
+    }
+
+    #[tokio::test]
+    async fn what_ignores_the_polite_word_is_killed_before_the_program_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let recipes = Recipes::of(&Home::at(dir.path()).unwrap());
+        let file = dir.path().join("pid");
+        let stubborn = sh(&format!(
+            "trap '' TERM; echo $$ > {0}.new; mv {0}.new {0}; while :; do sleep 0.1; done",
+            file.display()
+        ));
+        let run =
+            super::run(&recipes, recipes.output("wake", "a"), &stubborn, Duration::from_secs(60));
+        let begun = async {
+            while !file.exists() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            _ = run => panic!("it never ends by itself"),
+            () = begun => {}
+        }
+        let asked = Instant::now();
+        recipes.finish().await;
+        assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+        gone(&std::fs::read_to_string(file).unwrap()).await;
+        let (late, output) = (sh("true"), recipes.output("wake", "a"));
+        let late = super::run(&recipes, output, &late, Duration::from_secs(9)).await;
+        assert!(late.is_err(), "none begins after the end");
     }
 }

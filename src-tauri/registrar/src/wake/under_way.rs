@@ -2,7 +2,9 @@
 //! start the same recipe again while the first run may still be loading the model.
 
 use crate::clock::unix_ms;
-use crate::home::{Home, write_private};
+use crate::home::Home;
+use crate::limits::FILE;
+use crate::private_file;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -33,7 +35,7 @@ impl UnderWay {
     /// With what an earlier process has left. Its recipes may run again after `again`.
     pub(crate) fn of(home: &Home, again: Duration) -> Self {
         let file = home.wakes();
-        let left = std::fs::read(&file).ok();
+        let left = private_file::read(&file, FILE).ok();
         let left = left.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
         Self { file, again, marks: Mutex::new(Marks { own: BTreeMap::new(), left }) }
     }
@@ -66,7 +68,8 @@ impl UnderWay {
     fn write(&self, marks: &Marks) {
         let all: BTreeMap<_, _> = marks.left.iter().chain(&marks.own).collect();
         let text = serde_json::to_vec(&all).unwrap_or_default();
-        if let Err(error) = write_private(&self.file, &text) {
+        // It tells of this process to the next one; both are over after a power cut.
+        if let Err(error) = private_file::write_unsynced(&self.file, &text) {
             tracing::warn!(%error, "the wakes under way cannot be written down");
         }
     }

@@ -1,9 +1,10 @@
 //! What the relay answers, and what the model learns from it.
 
-use super::{Model, Row, Session, Task, Verdict, check};
+use super::{Model, Row, RowKey, Session, Task, Verdict, check};
+use crate::machine::publishers::pool_of;
 use relay::{
-    AnswerEnd, ChannelId, From, Millis, Opened, OwnerId, RegisterRefusal, SessionRefusal, Submit,
-    SubmitRefusal, TaskId, TaskRefusal, Tombstone,
+    Allowed, AnswerEnd, ChannelId, From, Millis, Opened, OwnerId, RegisterRefusal, SessionRefusal,
+    Submit, SubmitRefusal, TaskId, TaskRefusal,
 };
 use std::collections::BTreeSet;
 use wire::publisher::{Heartbeat, HeartbeatReply, Register, Registered, ReportedStatus};
@@ -23,13 +24,16 @@ impl Model {
             session.owner != *owner || elsewhere && !request.takeover
         });
         // It may have been deleted meanwhile; then it is a new one.
-        let old = given.is_some_and(|s| now > s.last + self.limits.delete_after);
+        let given_id = request.provider_session_id.as_deref().unwrap_or_default();
+        let old = given.is_some_and(|s| self.may_be_gone(given_id, s, now));
         let registered = match reply {
             Err(RegisterRefusal::Draining) => return check(self.draining, || "no drain".into()),
             Err(RegisterRefusal::SessionConflict) => {
                 return check(conflict, || "a conflict, with whom?".into());
             }
-            Err(RegisterRefusal::Invalid(why)) => return Err(format!("refused: {why}")),
+            Err(refused @ (RegisterRefusal::Invalid(_) | RegisterRefusal::TooManySessions(_))) => {
+                return Err(format!("refused: {refused}"));
+            }
             Ok(registered) => registered,
         };
         check(!self.draining && (!conflict || old), || "it should be refused".into())?;
@@ -41,7 +45,8 @@ impl Model {
         if given.is_some() && !old {
             check(request.provider_session_id.as_ref() == Some(&id), || "a new session".into())?;
         }
-        let (taken, refused) = self.expected(owner, &id, request, now);
+        let expected = self.play_register(owner, &id, request, now);
+        let (taken, refused) = (expected.taken, expected.refused);
         let named: BTreeSet<String> = registered.llms.iter().map(|l| l.name.clone()).collect();
         check(named == taken, || format!("took {named:?}, not {taken:?}"))?;
         let rejected: Vec<_> = registered.rejected.iter().map(|r| r.name.clone()).collect();
@@ -51,46 +56,11 @@ impl Model {
             &registered.cancel.iter().collect::<Vec<_>>(),
         )?;
         for llm in &registered.llms {
-            let known = self.rows.get(&llm.name).and_then(|row| row.id.clone());
-            check(known.is_none_or(|known| known == llm.id), || format!("{} moved", llm.name))?;
+            let known = self.rows.get(&(llm.name.clone(), owner.clone())).map(|row| &row.id);
+            check(known.is_none_or(|known| *known == llm.id), || format!("{} moved", llm.name))?;
         }
         self.declare(owner, registered, request, instance, now);
         Ok(())
-    }
-
-    /// The names that must be taken, and those that must be rejected, in their order.
-    fn expected(
-        &self,
-        owner: &OwnerId,
-        session: &str,
-        request: &Register,
-        now: Millis,
-    ) -> (BTreeSet<String>, Vec<String>) {
-        let (mut taken, mut refused) = (BTreeSet::new(), Vec::new());
-        let mut owned = self.rows.values().filter(|row| row.owner == *owner).count();
-        for provider in &request.providers {
-            let name = &provider.name;
-            let connected =
-                |id: &str| self.sessions.get(id).is_some_and(|other| other.channel.is_some());
-            let free = match self.rows.get(name) {
-                Some(row) => {
-                    row.owner == *owner && (row.session == session || !connected(&row.session))
-                }
-                None => {
-                    let stone = self.kept.get(name);
-                    let kept = stone.is_some_and(|s| s.until > now && s.owner != *owner);
-                    let room = owned < self.limits.llms_per_owner;
-                    owned += usize::from(!kept && room);
-                    !kept && room
-                }
-            };
-            if free {
-                taken.insert(name.clone());
-            } else {
-                refused.push(name.clone());
-            }
-        }
-        (taken, refused)
     }
 
     /// A publisher that names a request which is over must be told to stop.
@@ -116,36 +86,21 @@ impl Model {
         now: Millis,
     ) {
         let id = registered.provider_session_id.clone();
-        let named: BTreeSet<&str> = registered.llms.iter().map(|l| l.name.as_str()).collect();
-        let gone = self
-            .rows
-            .iter()
-            .filter(|(name, row)| row.session == id && !named.contains(name.as_str()));
-        for name in gone.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            self.withdraw(&name, now);
-        }
         let asleep =
             request.providers.iter().any(|p| p.initial_status.as_deref() == Some("hibernating"));
         let reported = if asleep { ReportedStatus::Hibernating } else { ReportedStatus::Active };
         for llm in &registered.llms {
-            let (owner, session) = (owner.clone(), id.clone());
-            let row = Row { id: Some(llm.id.clone()), owner, session, reported };
-            self.kept.remove(&llm.name);
-            self.rows.insert(llm.name.clone(), row);
+            let shares = request.providers.iter().find(|provider| provider.name == llm.name);
+            let shares = shares.map(|provider| provider.share_name.clone()).unwrap_or_default();
+            let row = Row { id: llm.id.clone(), session: id.clone(), shares, reported };
+            self.rows.insert((llm.name.clone(), owner.clone()), row);
         }
+        self.apply_shares(owner, &id, now);
         let (owner, epoch) = (owner.clone(), registered.epoch);
         // Its channel is superseded, which an action says.
         let channel = self.sessions.get(&id).and_then(|s| s.channel);
         let heard = Some(now);
         self.sessions.insert(id, Session { owner, epoch, instance, channel, heard, last: now });
-    }
-
-    fn withdraw(&mut self, name: &str, now: Millis) {
-        if let Some(row) = self.rows.remove(name) {
-            let until = now + self.limits.tombstone;
-            let stone = Tombstone { name: name.to_owned(), owner: row.owner, until };
-            self.kept.insert(name.to_owned(), stone);
-        }
     }
 
     pub(in crate::machine) fn opened(
@@ -176,8 +131,7 @@ impl Model {
     }
 
     fn refused_session(&mut self, session: &str, own: bool, now: Millis) -> Verdict {
-        let old =
-            self.sessions.get(session).is_some_and(|s| now > s.last + self.limits.delete_after);
+        let old = self.sessions.get(session).is_some_and(|s| self.may_be_gone(session, s, now));
         check(!own || old, || "an own session is not known".into())?;
         if own {
             self.sessions.remove(session);
@@ -228,17 +182,19 @@ impl Model {
         task: TaskId,
         reply: Result<&(), &SubmitRefusal>,
     ) -> Verdict {
-        let pool = |name: &str| (name != "a").then_some("pool");
-        let asked = |name: &str| name == submit.name || pool(name) == Some(submit.name.as_str());
-        let may = |name: &&String| asked(name) && submit.allowed.covers(name, pool(name));
-        let known = self.rows.keys().any(|name| may(&name));
+        let known = self.rows.keys().any(|row| is_for(&submit.name, &submit.allowed, row));
         let accepted = reply.is_ok();
         match reply {
             Ok(()) => check(known && !self.draining, || "it should be refused".into())?,
             Err(SubmitRefusal::NotFound { usable }) => {
                 check(!known, || "it is there".into())?;
-                let all = usable.iter().all(|name| submit.allowed.covers(name, pool(name)));
-                check(all, || format!("{usable:?} are not for this caller"))?;
+                let covers = |name: &str| {
+                    let rows = self.rows.keys().filter(|row| row.0 == name);
+                    rows.into_iter().any(|row| covers(&submit.allowed, row))
+                };
+                check(usable.iter().all(|name| covers(name)), || {
+                    format!("{usable:?} are not for this caller")
+                })?;
             }
             Err(SubmitRefusal::Failure(failure)) => {
                 check(failure.status >= 429, || format!("an odd refusal: {failure:?}"))?;
@@ -286,6 +242,9 @@ impl Model {
     }
 
     pub(in crate::machine) fn begun(&mut self, task: TaskId) -> Verdict {
+        if let Some(row) = self.task(task).and_then(|task| task.row.clone()) {
+            self.row_served(&row);
+        }
         let entry = self.task_mut(task)?;
         check(!entry.over, || format!("{task} is answered after its end"))?;
         check(!entry.delivered, || format!("{task} is answered twice"))?;
@@ -312,12 +271,12 @@ impl Model {
         taken: bool,
         well: bool,
     ) -> Verdict {
-        let at = self.wakes.iter().position(|(wake, ..)| *wake == task);
-        let Some((_, name, owner)) = at.and_then(|at| self.wakes.remove(at)) else { return Ok(()) };
-        check(!taken || owner == from.owner, || "somebody ended another's wake".into())?;
+        let at = self.wakes.iter().position(|(wake, _)| *wake == task);
+        let Some((_, row)) = at.and_then(|at| self.wakes.remove(at)) else { return Ok(()) };
+        check(!taken || row.1 == from.owner, || "somebody ended another's wake".into())?;
         if taken
             && well
-            && let Some(row) = self.rows.get_mut(&name)
+            && let Some(row) = self.rows.get_mut(&row)
         {
             row.reported = ReportedStatus::Active;
         }
@@ -355,4 +314,16 @@ impl Model {
             task.upload = None;
         }
     }
+}
+
+/// True if the key covers the row.
+pub(super) fn covers(allowed: &Allowed, (name, owner): &RowKey) -> bool {
+    allowed.covers(name, pool_of(name), &owner.0)
+}
+
+/// True if a request for this name and of this key may go to the row.
+pub(super) fn is_for(wanted: &str, allowed: &Allowed, row: &RowKey) -> bool {
+    let (name, user) = wanted.split_once('@').map_or((wanted, None), |(n, u)| (n, Some(u)));
+    let named = row.0 == name || pool_of(&row.0) == Some(name);
+    named && user.is_none_or(|user| row.1.0 == user) && covers(allowed, row)
 }

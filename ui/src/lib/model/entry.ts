@@ -1,5 +1,6 @@
 // Between an entry of config.json and what a form holds. Nothing here decides what is right: Rust
 // checks the entry that comes out.
+import type { Model } from "$bindings/Model";
 import type { Entry } from "../backend";
 
 export const KINDS = ["llamacpp", "ollama", "vllm", "lmstudio", "openai"] as const;
@@ -170,4 +171,9 @@ export function nameFor(model: string): string {
   const bare = base.toLowerCase().replace(/\.gguf$/, "");
   const name = bare.replaceAll(/[^a-z0-9._:-]+/g, "-").replace(/^[^a-z0-9]+/, "");
   return name.slice(0, 63) || "model";
+}
+
+/** The entry of a backend's model. One that is published under another name is asked for its own id. */
+export function entryFor(models: Model[], model: string): Model | undefined {
+  return models.find((entry) => entry.name === nameFor(model) || entry.asks === model);
 }

@@ -1,5 +1,6 @@
 //! `install` and `uninstall`: start with the person's session, by what the system offers for that.
 
+use crate::out;
 use anyhow::{Context as _, bail};
 use std::path::PathBuf;
 use std::process::Command;
@@ -56,12 +57,18 @@ fn place(program: &str) -> anyhow::Result<()> {
     std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
     std::fs::write(&file, unit(program))
         .with_context(|| format!("{} cannot be written", file.display()))?;
-    println!("Wrote {}", file.display());
+    out::line(format!("Wrote {}", file.display()));
     match systemctl(&["daemon-reload"]).and_then(|()| systemctl(&["enable", "--now", UNIT])) {
-        Ok(()) => println!("It runs now and with every session. Log: journalctl --user -u {UNIT}"),
+        Ok(()) => out::line(format!(
+            "It runs now and with every session. Log: journalctl --user -u {UNIT}"
+        )),
         Err(error) => {
-            println!("systemd did not take it over ({error}). In a session with systemd, run:");
-            println!("  systemctl --user daemon-reload && systemctl --user enable --now {UNIT}");
+            out::line(format!(
+                "systemd did not take it over ({error}). In a session with systemd, run:"
+            ));
+            out::line(format!(
+                "  systemctl --user daemon-reload && systemctl --user enable --now {UNIT}"
+            ));
         }
     }
     Ok(())
@@ -74,10 +81,10 @@ fn remove() -> anyhow::Result<()> {
         bail!("{} is not there: nothing was installed", file.display());
     }
     if let Err(error) = systemctl(&["disable", "--now", UNIT]) {
-        println!("systemd could not stop it: {error}");
+        out::line(format!("systemd could not stop it: {error}"));
     }
     std::fs::remove_file(&file).with_context(|| format!("{} stays", file.display()))?;
-    println!("Removed {}", file.display());
+    out::line(format!("Removed {}", file.display()));
     let _ = systemctl(&["daemon-reload"]);
     Ok(())
 }
@@ -116,7 +123,7 @@ fn place(program: &str) -> anyhow::Result<()> {
         std::fs::create_dir_all(dir)?;
     }
     std::fs::write(&file, text)?;
-    println!("Wrote {}", file.display());
+    out::line(format!("Wrote {}", file.display()));
     run("launchctl", &["load", "-w", file.to_str().context("the path is not UTF-8")?])
 }
 
@@ -125,7 +132,7 @@ fn remove() -> anyhow::Result<()> {
     let file = plist()?;
     let _ = run("launchctl", &["unload", "-w", file.to_str().context("the path is not UTF-8")?]);
     std::fs::remove_file(&file).with_context(|| format!("{} stays", file.display()))?;
-    println!("Removed {}", file.display());
+    out::line(format!("Removed {}", file.display()));
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `login` and `logout`. The token comes from a prompt or a pipe, never from an argument, which
 //! every process of the machine could read.
 
+use crate::out;
 use anyhow::Context as _;
 use keychain::Keychain;
 use registrar::account::{self, AccountError, Storage};
@@ -34,7 +35,7 @@ pub(crate) async fn login(
         Storage::Keychain => "the keychain",
         Storage::File => "a private file",
     };
-    println!("Signed in at {origin}; the token is in {place}.");
+    out::line(format!("Signed in at {origin}; the token is in {place}."));
     Ok(())
 }
 
@@ -50,7 +51,7 @@ fn token(url: &str) -> anyhow::Result<SecretString> {
 
 pub(crate) async fn logout(home: &Home, keychain: &Keychain) -> anyhow::Result<()> {
     let origin = account::sign_out(home, keychain).await?;
-    println!("The token for {origin} is forgotten here.");
-    println!("It still works elsewhere until somebody revokes it at the server.");
+    out::line(format!("The token for {origin} is forgotten here."));
+    out::line("It still works elsewhere until somebody revokes it at the server.");
     Ok(())
 }

@@ -7,6 +7,7 @@ use registrar::host::{self, Hosting};
 use registrar::status::{Connection, Status};
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
+use wire::names::printable;
 
 pub(crate) async fn run(home: Home) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
@@ -25,7 +26,8 @@ pub(crate) async fn run(home: Home) -> anyhow::Result<()> {
                 if changed.is_err() {
                     break;
                 }
-                let words = words(&status.borrow_and_update());
+                // A line break would begin a message of its own to systemd.
+                let words = printable(&words(&status.borrow_and_update()));
                 tell(&[NotifyState::Status(&words)]);
             }
         }
@@ -63,8 +65,9 @@ pub(crate) fn words(status: &Status) -> String {
     }
 }
 
+/// Ends when this program is told to end; listens from now on.
 #[cfg(unix)]
-fn signal() -> std::io::Result<impl Future<Output = ()>> {
+pub(crate) fn signal() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -78,8 +81,9 @@ fn signal() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
+/// Ends when this program is told to end.
 #[cfg(not(unix))]
-fn signal() -> std::io::Result<impl Future<Output = ()>> {
+pub(crate) fn signal() -> std::io::Result<impl Future<Output = ()>> {
     Ok(async {
         let _ = tokio::signal::ctrl_c().await;
     })

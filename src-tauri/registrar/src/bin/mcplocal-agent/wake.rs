@@ -1,8 +1,9 @@
 //! `wake NAME --test`: the recipe, step by step, as the registrar would run it.
 
+use crate::out;
 use anyhow::{Context as _, bail};
 use registrar::home::Home;
-use registrar::wake::{self, Step};
+use registrar::wake::{Recipes, Step};
 use registrar::{config, net};
 use std::time::Instant;
 
@@ -16,23 +17,30 @@ pub(crate) async fn test(home: &Home, name: &str) -> anyhow::Result<()> {
     let http = net::backend_client().map_err(anyhow::Error::msg)?;
     #[expect(clippy::disallowed_methods, reason = "the clock of the person who watches")]
     let began = Instant::now();
-    let waking = wake::wake(&http, provider, |step| {
+    let stopped = crate::run::signal()?;
+    let recipes = Recipes::of(home);
+    let waking = recipes.wake(&http, provider, |step| {
         let at = began.elapsed().as_secs_f64();
         match step {
-            Step::Recipe(what) => println!("{at:6.1} s  running: {what}"),
-            Step::Done(said) if said.is_empty() => println!("{at:6.1} s  the recipe is done"),
-            Step::Done(said) => println!("{at:6.1} s  the recipe is done; it said: {said}"),
-            Step::NotReady(why) => println!("{at:6.1} s  not ready yet: {why}"),
-            Step::Ready => println!("{at:6.1} s  the backend answers"),
+            Step::Recipe(what) => out::line(format!("{at:6.1} s  running: {what}")),
+            Step::Done(said) if said.is_empty() => {
+                out::line(format!("{at:6.1} s  the recipe is done"))
+            }
+            Step::Done(said) => {
+                out::line(format!("{at:6.1} s  the recipe is done; it said: {said}"))
+            }
+            Step::NotReady(why) => out::line(format!("{at:6.1} s  not ready yet: {why}")),
+            Step::Ready => out::line(format!("{at:6.1} s  the backend answers")),
         }
     });
     let woken = tokio::select! {
-        // Dropping the wake ends the recipe's processes.
-        _ = tokio::signal::ctrl_c() => bail!("stopped"),
-        woken = waking => woken,
+        () = stopped => None,
+        woken = waking => Some(woken),
     };
+    recipes.finish().await;
     match woken {
-        Ok(_) => Ok(()),
-        Err(error) => bail!("the wake failed ({}): {}", error.code, error.detail),
+        None => bail!("stopped"),
+        Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => bail!("the wake failed ({}): {}", error.code, error.detail),
     }
 }

@@ -1,0 +1,168 @@
+//! `mcpd token …`: keys, in the database itself; also beside a running server.
+
+use super::out;
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand};
+use mcpd::clock::WallClock;
+use mcpd::config::Config;
+use mcpd::store::sqlite::{Fault, SqliteStore};
+use mcpd::store::{Store, TokenQuery};
+use wire::limits::TOKEN_PAGE;
+use wire::token::{CreateToken, TokenInfo, TokenList};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token and print it, once
+    Create(Create),
+    /// List tokens, newest first; never their text
+    List {
+        /// Of this user only
+        #[arg(long)]
+        user: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a token, or all tokens of a user; a running server notices within a second
+    Revoke {
+        /// The id that `list` shows
+        #[arg(required_unless_present = "user")]
+        id: Option<String>,
+        /// Everything of this user, pairing codes too
+        #[arg(long, conflicts_with = "id")]
+        user: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Create {
+    /// Whom it acts for; published models belong to the user, not to the token
+    #[arg(long)]
+    user: String,
+    /// infer, infer:<name>, publish or admin; may be given more than once
+    #[arg(long = "scope", required = true, value_delimiter = ',')]
+    scopes: Vec<String>,
+    /// A group of the user, for names that are shared with it; may be given more than once
+    #[arg(long = "group", value_delimiter = ',')]
+    groups: Vec<String>,
+    /// For people
+    #[arg(long)]
+    label: Option<String>,
+    /// Days until it expires; never when absent
+    #[arg(long, value_name = "DAYS")]
+    expires_in_days: Option<u64>,
+    /// Make the database too, where the server has not been started yet
+    #[arg(long)]
+    new: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn token(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
+    match command {
+        TokenCommand::Create(wish) => create(config, wish).await,
+        TokenCommand::List { user, json } => list(&existing(config).await?, user, json).await,
+        TokenCommand::Revoke { id, user } => {
+            let store = existing(config).await?;
+            match (id, user) {
+                (Some(id), _) => revoke(&store, &id).await,
+                (None, Some(user)) => revoke_user(&store, &user).await,
+                (None, None) => bail!("give an id, or --user"),
+            }
+        }
+    }
+}
+
+/// The server's database: one that is not there is not made.
+async fn existing(config: &Config) -> anyhow::Result<SqliteStore> {
+    Ok(SqliteStore::open_existing(&config.database()).await?)
+}
+
+async fn create(config: &Config, wish: Create) -> anyhow::Result<()> {
+    let store = if wish.new {
+        config.make_folder()?;
+        SqliteStore::open(&config.database()).await?
+    } else {
+        match SqliteStore::open_existing(&config.database()).await {
+            Err(error) if error.fault == Fault::Missing => bail!(
+                "{error}. Where no server has run yet, start it once with this folder, or add \
+                 --new to make the database now"
+            ),
+            opened => opened?,
+        }
+    };
+    let json = wish.json;
+    let wish = CreateToken {
+        user: wish.user,
+        scopes: wish.scopes,
+        groups: wish.groups,
+        label: wish.label,
+        expires_in_seconds: wish.expires_in_days.map(|days| days.saturating_mul(86_400)),
+    };
+    let made = mcpd::auth::create(&store, &wish, WallClock::system().now()).await;
+    let made = made.map_err(|error| anyhow::anyhow!(error.message))?;
+    let printed = if json { out::json(&made) } else { out::line(&made.token) };
+    printed.with_context(|| {
+        let id = &made.info.id;
+        format!("the token was made and nobody has seen it: `mcpd token revoke {id}` takes it back")
+    })
+}
+
+async fn list(store: &SqliteStore, user: Option<String>, json: bool) -> anyhow::Result<()> {
+    let most = u32::try_from(TOKEN_PAGE)?;
+    let (mut all, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let query = TokenQuery { user: user.as_deref(), after: after.as_deref(), most };
+        let page = store.tokens(&query).await?;
+        after = page.last().filter(|_| page.len() == TOKEN_PAGE).map(|last| last.id.clone());
+        if json {
+            all.extend(page);
+        } else if !page.is_empty() {
+            let now = WallClock::system().now();
+            let lines: Vec<String> = page.iter().map(|token| line(token, now)).collect();
+            out::line(lines.join("\n"))?;
+        }
+        if after.is_none() {
+            break;
+        }
+    }
+    if json {
+        out::json(&TokenList { tokens: all, next: None })?;
+    }
+    Ok(())
+}
+
+fn line(token: &TokenInfo, now: u64) -> String {
+    let state = match (token.revoked, token.expires) {
+        (Some(_), _) => "revoked",
+        (None, Some(at)) if at <= now => "expired",
+        (None, _) => "valid",
+    };
+    let groups = if token.groups.is_empty() { "-".to_owned() } else { token.groups.join(",") };
+    format!(
+        "{}  {:8} {:16} {:24} {:8} {}",
+        token.id,
+        state,
+        token.user,
+        token.scopes.join(","),
+        groups,
+        token.label
+    )
+}
+
+async fn revoke(store: &SqliteStore, id: &str) -> anyhow::Result<()> {
+    if !store.revoke_token(id, WallClock::system().now()).await? {
+        bail!("no token has the id {id:?}; see `mcpd token list`");
+    }
+    Ok(out::line(format_args!("revoked {id}"))?)
+}
+
+async fn revoke_user(store: &SqliteStore, user: &str) -> anyhow::Result<()> {
+    let now = WallClock::system().now();
+    let revoked = store.revoke_user(user, now).await?;
+    if revoked == 0 {
+        bail!("{user:?} has no valid token; `mcpd token list` shows how users are spelled");
+    }
+    Ok(out::line(format_args!("revoked {revoked} tokens of {user}"))?)
+}
