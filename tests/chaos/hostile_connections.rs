@@ -61,20 +61,23 @@ async fn sockets_without_a_key_keep_neither_health_checks_nor_callers_out() {
     figure(name, format!("{health} of {rounds}"), "all");
     figure("… and requests with a key", format!("{models} of {rounds}"), "all");
     figure("… the longest wait", ms(longest), "≤ 1000 ms");
-    assert_eq!(most_connections(&mcpd), 256 - 64);
+    assert_eq!(most_connections(&mcpd).await, 256 - 64);
     assert_eq!(answered, [rounds; 2], "{longest:?}");
 }
 
-/// What its log says.
-fn most_connections(mcpd: &Mcpd) -> usize {
-    let log = mcpd.process.err();
-    let line = log.lines().find(|line| line.contains("the most connections at once")).unwrap();
-    let (_, after) = line.split_once("connections=").unwrap();
-    after.split_whitespace().next().unwrap().parse().unwrap()
+/// What its log says, which is written a moment after it was said.
+async fn most_connections(mcpd: &Mcpd) -> usize {
+    let number = async || {
+        let log = mcpd.process.err();
+        let line = log.lines().find(|line| line.contains("the most connections at once"))?;
+        let (_, after) = line.split_once("connections=")?;
+        after.split_whitespace().next()?.parse().ok()
+    };
+    e2e::until("the log says how many connections there may be", number).await
 }
 
 #[tokio::test]
 async fn a_soft_limit_of_files_is_raised_as_far_as_connections_need_it() {
     let mcpd = Mcpd::limited("-S -n 256", scale()).await;
-    assert!(most_connections(&mcpd) > 192, "{}", mcpd.process.err());
+    assert!(most_connections(&mcpd).await > 192, "{}", mcpd.process.err());
 }
