@@ -14,6 +14,8 @@ pub const BODY_IDLE: Duration = Duration::from_secs(15);
 pub const UNPROVEN: Duration = Duration::from_secs(15);
 /// Connections at once; fewer where the system allows fewer files.
 pub const CONNECTIONS: usize = 20_000;
+/// A connection without a valid key is left open for this long at least, when others want its place.
+pub const UNPROVEN_LEAST: Duration = Duration::from_millis(250);
 /// One of so many places is kept from connections without a valid key, and one from those with one.
 pub const RESERVE: usize = 8;
 /// Files that are not connections: the database, the listener, the log.

@@ -262,7 +262,7 @@ pub enum RegisterRefusal {
     #[error("{0}")]
     Invalid(String),
     /// 409: the session is another owner's, or another instance's that is connected.
-    #[error("another machine holds this session; stop it there, or register with takeover")]
+    #[error("another machine holds this session; stop it there, or take it over from here")]
     SessionConflict,
     /// 429: all sessions of the owner are connected.
     #[error("one user has at most {0} machines connected; stop one of them")]

@@ -2,7 +2,9 @@
 //!
 //! A connection is unproven until a request on it has brought a valid key. Unproven ones can fill the
 //! room only up to a part, and when a new one finds no place, the unproven one that has been open
-//! longest is closed for it. Proven ones cannot fill the room either: health checks get in always.
+//! longest is closed for it. Each is left open for a moment, so that a crowd which comes back at once
+//! does not close those whose request is being answered. Proven ones cannot fill the room either:
+//! health checks get in always.
 
 use crate::limits;
 use parking_lot::Mutex;
@@ -11,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// See the module's page.
@@ -24,8 +27,8 @@ pub(crate) struct Room {
 #[derive(Default)]
 struct Taken {
     next: u64,
-    /// By age.
-    unproven: BTreeMap<u64, CancellationToken>,
+    /// By age: since when they are open, and how they are told to leave.
+    unproven: BTreeMap<u64, (Instant, CancellationToken)>,
     proven: usize,
 }
 
@@ -42,23 +45,32 @@ impl Room {
 
     /// A place for a new connection; where there is none, the oldest unproven one leaves.
     pub(super) async fn enter(self: &Arc<Self>) -> Option<Place> {
-        let is_crowded = self.taken.lock().unproven.len() >= self.most;
-        if is_crowded || self.places.available_permits() == 0 {
-            self.oldest_leaves();
+        while let Some(wait) = self.oldest_leaves() {
+            tokio::time::sleep_until(wait).await;
         }
         let permit = Arc::clone(&self.places).acquire_owned().await.ok()?;
         let mut taken = self.taken.lock();
         taken.next += 1;
         let (number, leave) = (taken.next, CancellationToken::new());
-        taken.unproven.insert(number, leave.clone());
+        taken.unproven.insert(number, (Instant::now(), leave.clone()));
         let room = Arc::clone(self);
         Some(Place { room, number, is_proven: AtomicBool::new(false), leave, _permit: permit })
     }
 
-    fn oldest_leaves(&self) {
-        if let Some((_, oldest)) = self.taken.lock().unproven.pop_first() {
-            oldest.cancel();
+    /// Tells the oldest unproven connection to leave if the room is full; the time to try again when
+    /// that one has just come.
+    fn oldest_leaves(&self) -> Option<Instant> {
+        let mut taken = self.taken.lock();
+        if taken.unproven.len() < self.most && self.places.available_permits() > 0 {
+            return None;
         }
+        let oldest = taken.unproven.first_entry()?;
+        let may_leave = oldest.get().0 + limits::UNPROVEN_LEAST;
+        if Instant::now() < may_leave {
+            return Some(may_leave);
+        }
+        oldest.remove().1.cancel();
+        None
     }
 }
 
@@ -135,14 +147,28 @@ fn files(wanted: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, Room};
+    use super::{Place, Room, limits};
     use std::sync::Arc;
+    use tokio::time::Instant;
 
     async fn enter(room: &Arc<Room>) -> Place {
         room.enter().await.unwrap()
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_is_left_open_for_a_moment_before_it_leaves_for_another() {
+        let room = Room::new(8);
+        let mut crowd = Vec::new();
+        for _ in 0..7 {
+            crowd.push(enter(&room).await);
+        }
+        let began = Instant::now();
+        let _new = enter(&room).await;
+        assert_eq!(began.elapsed(), limits::UNPROVEN_LEAST);
+        assert!(crowd[0].leave.is_cancelled() && !crowd[1].leave.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_oldest_connection_without_a_key_leaves_for_a_new_one_and_a_proven_one_never() {
         let room = Room::new(8);
         let proven = enter(&room).await;
@@ -162,7 +188,7 @@ mod tests {
         assert!(new.prove());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn neither_kind_can_take_the_whole_room() {
         let room = Room::new(8);
         let mut proven = Vec::new();

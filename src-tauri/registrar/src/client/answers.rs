@@ -6,6 +6,7 @@ use crate::{limits, said};
 use reqwest::{Response, StatusCode, header};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
+use wire::error::code;
 
 /// Why a request to mcpd failed, by what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -79,10 +80,18 @@ pub(super) async fn usable<T: DeserializeOwned>(
 
 /// As [`checked`], for a request in which only the session can be unknown.
 pub(super) async fn of_session(response: Response) -> Result<Response, Fault> {
-    if response.status() == StatusCode::NOT_FOUND {
+    if response.status() != StatusCode::NOT_FOUND {
+        return checked(response).await;
+    }
+    let kind = response.headers().get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
+    let is_page = kind.is_some_and(|kind| kind.starts_with("text/html"));
+    // A server of protocol 1 says nothing but the status.
+    let code = text_of(response, &["/code"]).await;
+    if !is_page && code != code::NO_SUCH_ENDPOINT {
         return Err(Fault::UnknownSession);
     }
-    checked(response).await
+    let message = "there is no mcpd at this URL (404); is its path right?".into();
+    Err(Fault::Failed { message, retry_after: None })
 }
 
 /// A good response, or the fault that a bad one means.
@@ -109,6 +118,11 @@ pub(super) async fn checked(response: Response) -> Result<Response, Fault> {
 
 /// The sentence of an error body, in any of the shapes that servers use; bounded.
 pub(super) async fn detail_of(response: Response) -> String {
+    text_of(response, &["/detail", "/error/message", "/message", "/error"]).await
+}
+
+/// The first text at one of these places of an error body; empty when there is none.
+async fn text_of(response: Response, places: &[&str]) -> String {
     let read = bounded(response, limits::CONTROL_BODY);
     let bytes = tokio::time::timeout(limits::CONNECT, read).await;
     let Ok(Ok(bytes)) = bytes else {
@@ -117,7 +131,6 @@ pub(super) async fn detail_of(response: Response) -> String {
     let Ok(json) = serde_json::from_slice::<serde_json::Value>(&bytes) else {
         return String::new();
     };
-    let places = ["/detail", "/error/message", "/message", "/error"];
     let found = places.iter().find_map(|at| json.pointer(at).and_then(|v| v.as_str()));
     said::text(found.unwrap_or_default())
 }
