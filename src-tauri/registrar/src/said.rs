@@ -3,7 +3,7 @@
 
 use crate::limits;
 use wire::control::Task;
-use wire::names::printable;
+use wire::names::{check_text, printable};
 use wire::publisher::{HeartbeatReply, NameRequest, Registered, Rejected};
 
 /// The text as people may see it: at most [`wire::limits::TEXT`] characters, all of them printable.
@@ -77,11 +77,11 @@ pub(crate) fn reply(mut said: HeartbeatReply) -> HeartbeatReply {
     said
 }
 
+/// A user's name is compared and not only shown: one with anything odd in it is left out, not mended.
 fn name_requests(requests: &mut Vec<NameRequest>) {
+    let plain = |text: &str| check_text("it", text).is_ok();
+    requests.retain(|request| plain(&request.name) && plain(&request.user));
     requests.truncate(wire::limits::NAME_REQUESTS);
-    for request in requests {
-        *request = NameRequest { name: text(&request.name), user: text(&request.user) };
-    }
 }
 
 #[cfg(test)]
