@@ -16,9 +16,20 @@ export TRUST_THOROUGH=1
 cargo nextest run --locked --profile trust --success-output immediate --no-fail-fast \
     -p trust -p trust-loom -p mcpd -p e2e -E 'package(trust) | package(trust-loom) | binary(chaos) | test(authorization) |
         test(canaries_are_in_no_log)' 2>&1 | tee "$log" || failed=1
-figures=$(sed -n 's/^ *figure: \(.*\)$/| \1 |/p' "$log")
-printf '\n%s, commit %s.\n\n| promise | found | promised |\n|---|---|---|\n%s\n\n' \
-    "$(date +%F)" "$(git rev-parse --short HEAD)" "$figures" | between measured docs/trust.md
+# A figure that begins with "…" belongs to the one above it.
+table() {
+    printf '\n| promise | found | promised |\n|---|---|---|\n'
+    sed -n 's/^ *figure: \(.*\)$/| \1 |/p' "$log" |
+        awk -v wanted="$1" '!/^[|] …/ { hostile = /^[|] hostile / } hostile == wanted'
+}
+{
+    printf '\n%s, commit %s.\n' "$(date +%F)" "$(git rev-parse --short HEAD)"
+    table 0
+    printf '\n## Hostile neighbours\n\n'
+    printf 'A caller, a publisher or a server that does what it can against the others.\n'
+    table 1
+    echo
+} | between measured docs/trust.md
 [ -z "${failed:-}" ] || die "a promise was not kept; see above"
 "$root/scripts/schemathesis.sh"
 "$root/scripts/supply.sh"

@@ -173,6 +173,13 @@ impl Route {
             }
             operation = operation.response(status.to_string(), response);
         }
+        if !matches!(self.needs, Needs::Nothing) {
+            // A key that was sent twice, and no room for another connection with a key.
+            for status in [400, 503] {
+                let response = ResponseBuilder::new().description(reason(status));
+                operation = operation.response(status.to_string(), response);
+            }
+        }
         match self.needs {
             Needs::Nothing => operation.securities(Some([SecurityRequirement::default()])),
             Needs::Key => operation

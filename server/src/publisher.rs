@@ -37,6 +37,7 @@ pub(crate) async fn register(
 ) -> Result<Response, ApiError> {
     principal.require("publish")?;
     let request: Register = body::json_of(&app, &principal, body, limits::CONTROL_BODY).await?;
+    at_most(limits::INFLIGHT, "inflight", request.inflight.len())?;
     let began = Instant::now();
     let owner = principal.owner();
     let registered = app.driver.with(|relay, now, out| {
@@ -82,26 +83,20 @@ pub(crate) async fn heartbeat(
 ) -> Result<Response, ApiError> {
     principal.require("publish")?;
     let beat: Heartbeat = body::json_of(&app, &principal, body, limits::HEARTBEAT_BODY).await?;
-    check(&beat)?;
+    at_most(wire::limits::LLMS_PER_OWNER, "llms", beat.llms.len())?;
+    at_most(limits::INFLIGHT, "inflight", beat.inflight.as_ref().map_or(0, Vec::len))?;
     let owner = principal.owner().id;
     let reply = app.driver.with(|relay, now, out| relay.heartbeat(&owner, &beat, now, out))?;
     Ok(Json(reply).into_response())
 }
 
-/// A heartbeat names an owner's models and their tasks, and no more than there can be of them.
-fn check(beat: &Heartbeat) -> Result<(), ApiError> {
-    let inflight = beat.inflight.as_ref().map_or(0, Vec::len);
-    for (name, found, most) in [
-        ("llms", beat.llms.len(), wire::limits::LLMS_PER_OWNER),
-        ("inflight", inflight, limits::INFLIGHT),
-    ] {
-        if found > most {
-            let message =
-                format!("`{name}` of a heartbeat has at most {most} entries, not {found}");
-            return Err(ApiError::invalid(message, None));
-        }
+/// A publisher names its owner's models and their tasks, and no more than there can be of them.
+fn at_most(most: usize, name: &'static str, found: usize) -> Result<(), ApiError> {
+    if found <= most {
+        return Ok(());
     }
-    Ok(())
+    let message = format!("`{name}` has at most {most} entries, not {found}");
+    Err(ApiError::invalid(message, Some(name)))
 }
 
 /// `GET` and `POST _provider-stream`.

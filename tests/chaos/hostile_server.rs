@@ -141,7 +141,7 @@ async fn an_agent_ends_within_five_seconds_wherever_its_server_is_silent() {
     }
     let slowest = took.iter().max().unwrap();
     let said = format!("{:.1}", slowest.as_secs_f64());
-    figure("agent ends after SIGTERM with a silent server, s", said, "≤ 5");
+    figure("hostile server, silent: the agent ends after SIGTERM, s", said, "≤ 5");
     assert!(*slowest <= END, "{ALL:?}: {took:?}");
 }
 
@@ -167,7 +167,7 @@ async fn an_unpublish_does_not_wait_for_a_silent_server() {
     };
     let (never, goodbye) = tokio::join!(never, goodbye);
     let said = format!("{:.1}", never.max(goodbye).as_secs_f64());
-    figure("unpublish with a silent server, s", said, "≤ 5");
+    figure("hostile server, silent: the agent has unpublished after, s", said, "≤ 5");
     assert!(never.max(goodbye) <= END, "{never:?} {goodbye:?}");
 }
 

@@ -14,6 +14,7 @@ mod hostile_bodies;
 mod hostile_connections;
 mod hostile_frames;
 mod hostile_memory;
+mod hostile_publisher;
 mod hostile_server;
 mod killed;
 mod leaving;

@@ -54,10 +54,10 @@ impl Mcpd {
         Self::start_as(command, Arc::new(folder), 0, 1.0, "info").await
     }
 
-    /// With so many files that it may open at most, and with every time limit multiplied.
-    pub async fn with_files(files: usize, scale: f64) -> Self {
+    /// With a limit of the shell's `ulimit`, and with every time limit multiplied.
+    pub async fn limited(ulimit: &str, scale: f64) -> Self {
         let mut command = Command::new("sh");
-        let script = format!("ulimit -n {files} && exec \"$0\" \"$@\"");
+        let script = format!("ulimit {ulimit} && exec \"$0\" \"$@\"");
         command.arg("-c").arg(script).arg(program("mcpd"));
         let folder = Arc::new(tempfile::tempdir().unwrap());
         Self::start_as(command, folder, 0, scale, "info").await

@@ -8,7 +8,7 @@ mod frames;
 use crate::tape::Tape;
 use crate::{machine, session};
 use registrar::sse::{Decoded, Decoder, Event, Limit};
-use wire::publisher::Chunk;
+use wire::publisher::{Chunk, TaskResult};
 
 /// A target.
 pub type Target = fn(&[u8]);
@@ -124,7 +124,19 @@ fn lines(mut bytes: &[u8]) -> Vec<&[u8]> {
 /// the same everywhere else.
 fn bodies(data: &[u8]) {
     body::scanned(data);
-    if let Some(chunk) = mcpd::untrusted::result(data).and_then(|result| result.chunk) {
+    let result = mcpd::untrusted::result(data);
+    let as_serde_has_it = serde_json::from_slice::<TaskResult>(data).ok();
+    // serde takes an array for an object too, and minds fields that do not count.
+    let is_object = data.trim_ascii_start().starts_with(b"{");
+    if let Some(wanted) = as_serde_has_it.filter(|_| is_object) {
+        assert!(result.is_some(), "it is not taken");
+        let whole = result.as_ref().and_then(|result| result.body.as_ref());
+        let told_first =
+            wanted.error.is_some() || wanted.ok == Some(true) || wanted.chunk.is_some();
+        let wanted = wanted.body.filter(|_| !told_first);
+        assert_eq!(whole.map(|body| body.get()), wanted.as_ref().map(|body| body.get()));
+    }
+    if let Some(chunk) = result.and_then(|result| result.chunk) {
         one_chunk_is_one_event(&chunk);
     }
     if let Ok(text) = std::str::from_utf8(data) {

@@ -82,6 +82,20 @@ impl Operation {
 }
 
 #[tokio::test]
+async fn a_request_with_two_keys_is_refused_wherever_one_is_needed() {
+    let server = Server::start().await;
+    let key = server.token("ann", &["infer", "publish", "admin"]).await;
+    for operation in operations(&server).await.iter().filter(|o| o.scopes.is_some()) {
+        for second in [key.as_str(), "nonsense"] {
+            let second = format!("Bearer {second}");
+            let headers = [("authorization", &*second)];
+            let answer = operation.ask(&server, Some(&key), &"0".repeat(32), &headers).await;
+            assert_eq!(answer.status(), 400, "{} {}", operation.method, operation.path);
+        }
+    }
+}
+
+#[tokio::test]
 async fn every_kind_of_key_is_let_in_where_the_document_says_so_and_nowhere_else() {
     let (server, other) = (Server::start().await, Server::start().await);
     let _publisher = Publisher::of(&server, "qwen").await;

@@ -263,7 +263,7 @@ async fn what_needs_no_key_takes_a_kilobyte() {
 }
 
 #[tokio::test]
-async fn a_heartbeat_names_no_more_than_one_owner_can_have() {
+async fn a_heartbeat_or_register_names_no_more_than_one_owner_can_have() {
     let server = Server::start().await;
     let publisher = Publisher::of(&server, "qwen").await;
     let beat = async |llms: usize, tasks: usize| {
@@ -280,4 +280,7 @@ async fn a_heartbeat_names_no_more_than_one_owner_can_have() {
     assert_eq!(beat(21, 0).await, 400);
     assert_eq!(beat(0, 5_121).await, 400);
     assert_eq!(beat(0, 8_000).await, 413);
+    let register = json!({"providers": [], "inflight": vec!["0".repeat(32); 5_121]});
+    let answer = server.post(wire::paths::REGISTER, &publisher.token).json(&register).send().await;
+    assert_eq!(answer.unwrap().status(), 400);
 }

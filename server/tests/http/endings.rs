@@ -71,6 +71,24 @@ async fn a_broken_answer_ends_with_a_reset_and_a_whole_one_with_a_close() {
 }
 
 #[tokio::test]
+async fn an_answer_that_the_servers_end_cuts_is_no_whole_one() {
+    let server = Server::start_scaled(0.02).await;
+    let caller = server.token("ann", &["infer"]).await;
+    let mut publisher = Publisher::of(&server, "qwen").await;
+    let socket = old_chat(&server, &caller).await;
+    let (task, _) = publisher.task().await;
+    let (pieces, upload) = publisher.upload(&server, &task, "application/json");
+    let _upload = tokio::spawn(upload.send());
+    pieces.send(Ok(Bytes::from_static(b"{\"half\":"))).await.unwrap();
+    let reads = tokio::spawn(to_end(socket));
+    let reader = server.token("root", &["admin"]).await;
+    server.row_where(&reader, "qwen", |row| row["inFlight"] == 1).await;
+    server.shutdown.cancel();
+    let (said, ended) = reads.await.unwrap();
+    assert_eq!(ended, Err(ErrorKind::ConnectionReset), "{said}");
+}
+
+#[tokio::test]
 async fn a_key_that_is_sent_twice_is_refused() {
     let server = Server::start().await;
     let (good, other) = (server.token("ann", &["infer"]).await, "mcp_infer_x");

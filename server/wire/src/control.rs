@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
 /// `event:` names.
 pub mod event {
@@ -153,19 +152,6 @@ pub struct Revoked {
 pub struct Probe {
     /// The id that the publisher put on its upload.
     pub id: String,
-}
-
-/// One SSE event: `event: <name>`, then `data:` lines. A line break inside `data` becomes another
-/// `data:` line, as the event-stream format has it.
-#[must_use]
-pub fn sse_event(name: &str, data: &str) -> String {
-    let mut out = String::with_capacity(name.len() + data.len() + 24);
-    let _ = writeln!(out, "event: {name}");
-    for line in data.split('\n') {
-        let _ = writeln!(out, "data: {}", line.strip_suffix('\r').unwrap_or(line));
-    }
-    out.push('\n');
-    out
 }
 
 #[cfg(test)]

@@ -120,7 +120,7 @@ impl Mcpd {
         let response = of_session(request.send().await.map_err(|e| network(&e))?).await?;
         // A protocol-1 server may answer with nothing.
         let bytes = bounded(response, limits::CONTROL_BODY).await?;
-        Ok(said::reply(serde_json::from_slice(&bytes).unwrap_or_default()))
+        Ok(serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
     /// A chat, as a caller sends it.

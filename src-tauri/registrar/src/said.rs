@@ -3,8 +3,8 @@
 
 use crate::limits;
 use wire::control::Task;
-use wire::names::{check_text, printable};
-use wire::publisher::{HeartbeatReply, NameRequest, Registered, Rejected};
+use wire::names::printable;
+use wire::publisher::{Registered, Rejected};
 
 /// The text as people may see it: at most [`wire::limits::TEXT`] characters, all of them printable.
 pub(crate) fn text(text: &str) -> String {
@@ -67,21 +67,7 @@ pub(crate) fn registered(mut said: Registered) -> Option<Registered> {
             suggestion: refused.suggestion.as_deref().map(text),
         };
     }
-    name_requests(&mut said.name_requests);
     Some(said)
-}
-
-/// The answer to a heartbeat.
-pub(crate) fn reply(mut said: HeartbeatReply) -> HeartbeatReply {
-    name_requests(&mut said.name_requests);
-    said
-}
-
-/// A user's name is compared and not only shown: one with anything odd in it is left out, not mended.
-fn name_requests(requests: &mut Vec<NameRequest>) {
-    let plain = |text: &str| check_text("it", text).is_ok();
-    requests.retain(|request| plain(&request.name) && plain(&request.user));
-    requests.truncate(wire::limits::NAME_REQUESTS);
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use relay::TaskRefusal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
-use wire::publisher::{Chunk, TaskFailure};
+use wire::publisher::{Chunk, TaskFailure, TaskResult};
 
 /// [`wire::publisher::TaskResult`], with a whole answer left where it stands in the body.
 #[derive(Deserialize)]
@@ -29,12 +29,30 @@ struct Read<'a> {
 }
 
 /// What a result says.
-enum Told {
+pub(crate) enum Told {
     Failed(TaskFailure),
     Woken,
     Chunk(Chunk),
     Whole(u16, Bytes),
     Nothing,
+}
+
+impl Told {
+    /// As it travels, for the fuzzers' door.
+    pub(crate) fn into_wire(self) -> TaskResult {
+        let none = TaskResult::default();
+        match self {
+            Self::Failed(failure) => TaskResult { error: Some(failure), ..none },
+            Self::Woken => TaskResult { ok: Some(true), ..none },
+            Self::Chunk(chunk) => TaskResult { chunk: Some(chunk), ..none },
+            Self::Whole(status, whole) => TaskResult {
+                status: Some(status),
+                body: serde_json::from_slice(&whole).ok(),
+                ..none
+            },
+            Self::Nothing => none,
+        }
+    }
 }
 
 /// `POST _provider-task/:id/result`.
@@ -78,7 +96,8 @@ pub(crate) async fn result(
     }
 }
 
-fn read(bytes: &Bytes) -> serde_json::Result<Told> {
+/// What these bytes say; a whole answer is a part of them and no copy.
+pub(crate) fn read(bytes: &Bytes) -> serde_json::Result<Told> {
     let read: Read<'_> = serde_json::from_slice(bytes)?;
     Ok(match read {
         Read { error: Some(failure), .. } => Told::Failed(failure),
