@@ -5,9 +5,11 @@ mod command;
 use clap::{Parser, Subcommand};
 use command::database::{DatabaseCommand, database};
 use command::logging::{LogFormat, to_stderr};
+use command::out;
 use command::serving::serve;
 use command::tokens::{TokenCommand, token};
 use mcpd::config::Flags;
+use std::process::ExitCode;
 
 /// A crowd that comes back at once takes ten times the memory that it needs a moment later: this
 /// allocator gives it back to the system, the usual one keeps it.
@@ -39,9 +41,20 @@ enum Command {
     Database(DatabaseCommand),
 }
 
-fn main() -> anyhow::Result<()> {
+fn main() -> ExitCode {
     let cli = Cli::parse();
     let _log = to_stderr(cli.log_format);
+    match perform(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A sentence with its causes: a backtrace helps nobody who mistyped a folder.
+            out::complain(format_args!("Error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(cli: Cli) -> anyhow::Result<()> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(worker_threads()).enable_all().build()?;
     let config = cli.flags.resolve()?;

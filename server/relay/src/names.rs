@@ -336,7 +336,8 @@ impl Relay {
     }
 
     /// An admin takes a name from its owner: the owner's rows are withdrawn, and the name goes to the
-    /// member that has served it longest, or to the next user who registers it.
+    /// member that has served it longest, one that is there before one that is gone, or to the next
+    /// user who registers it.
     ///
     /// # Errors
     /// The name is not known.
@@ -368,8 +369,10 @@ impl Relay {
                 llm.served = false;
             }
         }
+        let gone = |llm: &Llm| !self.sessions.get(&llm.session).is_some_and(|s| s.live);
         let heirs = members.iter().filter_map(|id| self.llms.get(id));
-        let heir = heirs.min_by_key(|llm| llm.created).map(|llm| llm.owner.id.clone());
+        let heir = heirs.min_by_key(|llm| (gone(llm), llm.created));
+        let heir = heir.map(|llm| llm.owner.id.clone());
         match (heir, self.names.get_mut(&name)) {
             (Some(heir), Some(entry)) => entry.owner = heir,
             _ => drop(self.names.remove(&name)),

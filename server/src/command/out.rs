@@ -1,4 +1,4 @@
-//! What goes to stdout: the only place that prints. Text that came from elsewhere cannot move a
+//! What goes to stdout, and a command's error: the only place that prints. Text that came from elsewhere cannot move a
 //! terminal's cursor.
 
 use serde::Serialize;
@@ -11,10 +11,17 @@ use wire::names::{escape_unprintable, is_printable};
 /// # Errors
 /// Nobody can read it: the pipe is closed, the disk is full.
 pub(crate) fn line(text: impl Display) -> io::Result<()> {
+    put(&shown(&text))
+}
+
+/// Prints a line on stderr. Where nobody can read it, there is nothing left to be done.
+pub(crate) fn complain(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{}", shown(&text));
+}
+
+fn shown(text: &impl Display) -> String {
     let text = text.to_string();
-    let shown: String =
-        text.chars().map(|c| if c == '\n' || is_printable(c) { c } else { '\u{fffd}' }).collect();
-    put(&shown)
+    text.chars().map(|c| if c == '\n' || is_printable(c) { c } else { '\u{fffd}' }).collect()
 }
 
 /// Prints a value as JSON.

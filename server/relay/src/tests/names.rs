@@ -257,12 +257,15 @@ fn an_admin_shares_a_name_and_takes_that_back() {
 #[test]
 fn a_name_that_an_admin_frees_goes_to_the_member_that_serves_it_or_to_the_next_user() {
     let mut world = World::new();
-    world.publish("mia", &[shared("qwen", &["tom"])]);
+    world.publish("mia", &[shared("qwen", &["*"])]);
+    world.publish("ann", &[provider("qwen", "active")]);
+    world.now += 1;
     world.publish("tom", &[provider("qwen", "active")]);
     let now = world.now;
+    world.relay.revoke_owner(&OwnerId("ann".into()), "revoked", now, &mut world.out);
     world.relay.free_name("qwen", now, &mut world.out).unwrap();
     assert_eq!(world.relay.name_owner("qwen"), Some(&OwnerId("tom".into())));
-    assert_eq!(world.relay.catalogue().len(), 1, "mia's row is withdrawn");
+    assert_eq!(world.relay.catalogue().len(), 1, "tom has not shared it");
     world.relay.free_name("qwen", now, &mut world.out).unwrap();
     assert_eq!(world.relay.name_owner("qwen"), None);
     assert!(world.register("eve", None, &[provider("qwen", "active")]).rejected.is_empty());
