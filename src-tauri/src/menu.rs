@@ -127,9 +127,15 @@ impl Action {
             Self::Toggle(name) => format!("{TOGGLE}{name}"),
             Self::OpenModel(name) => format!("{MODEL}{name}"),
             Self::PublishAs { name, new } => format!("{PUBLISH_AS}{name} {new}"),
-            plain => {
-                let found = PLAIN.iter().find(|(_, action)| action == plain);
-                found.map(|(id, _)| (*id).to_owned()).unwrap_or_default()
+            Self::OpenSettings
+            | Self::OpenActivity
+            | Self::OpenModels
+            | Self::CopyUrl
+            | Self::Quit
+            | Self::TogglePublishing
+            | Self::Pause(_) => {
+                let plain = PLAIN.iter().find(|(_, action)| action == self);
+                plain.map(|(id, _)| (*id).to_owned()).unwrap_or_default()
             }
         }
     }
