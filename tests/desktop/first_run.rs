@@ -69,9 +69,10 @@ async fn the_first_run_leads_from_a_pairing_code_to_an_answer() {
     let window = &run.window;
     window.says("Share a model of this machine").await;
     window.fill("Server URL", "http://mcpd.example.com").await;
+    // Said once the field is left.
+    window.fill("Token", "mcp_publish_wrong").await;
     window.says("must start with https://").await;
     window.fill("Server URL", &run.mcpd.url).await;
-    window.fill("Token", "mcp_publish_wrong").await;
     window.click("Sign in").await;
     window.says("refused the token").await;
 
