@@ -36,12 +36,6 @@ pub(crate) const TOLD_REQUESTS_MAX: usize = 200;
 /// Running requests with a line of their own in the menu.
 pub(crate) const MENU_RUNNING_MAX: usize = 3;
 
-/// One step of the curves, in milliseconds.
-pub(crate) const TRAFFIC_BUCKET_MS: u64 = 60_000;
-
-/// Steps of the curves.
-pub(crate) const TRAFFIC_BUCKETS: usize = 30;
-
 /// The curves are drawn anew this often while they move.
 pub(crate) const TRAFFIC_EVERY: Duration = Duration::from_secs(20);
 

@@ -111,6 +111,10 @@ pub const REQUESTS_EVERY: Duration = Duration::from_secs(5);
 pub const REQUEST_STALE: Duration = Duration::from_secs(60);
 /// Ended requests that the status remembers.
 pub const RECENT: usize = 100;
+/// One step of the status's count of requests, in milliseconds.
+pub const TRAFFIC_STEP_MS: u64 = 60_000;
+/// Steps of that count: half an hour.
+pub const TRAFFIC_STEPS: usize = 30;
 /// The end of an answer that is looked through for its count of tokens, in bytes.
 pub const USAGE_TAIL: usize = 4 * 1024;
 /// An owner's stop waits this long for the server to hear why.

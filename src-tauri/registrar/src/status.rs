@@ -5,6 +5,7 @@ pub mod file;
 
 use crate::config::Problem;
 use crate::hold::Hold;
+use crate::limits;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -48,6 +49,39 @@ pub struct Status {
     pub running: Vec<RunningTask>,
     /// Requests that ended, the latest first.
     pub recent: VecDeque<EndedTask>,
+    /// Requests that ended within the last half hour, by the minute, the latest first. Minutes in which
+    /// none ended are left out.
+    pub traffic: VecDeque<TrafficStep>,
+}
+
+/// Requests that ended within one step of time.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TrafficStep {
+    /// The step's number: unix milliseconds by [`limits::TRAFFIC_STEP_MS`].
+    pub step: u64,
+    /// How many ended.
+    pub requests: u32,
+    /// Tokens that their backends wrote, where their answers say so.
+    pub tokens: u64,
+}
+
+impl Status {
+    /// Remembers a request that has ended: in the list of the latest ones, and in the count.
+    pub(crate) fn remember(&mut self, task: EndedTask) {
+        let step = task.ended / limits::TRAFFIC_STEP_MS;
+        self.traffic.retain(|known| known.step + limits::TRAFFIC_STEPS as u64 > step);
+        if self.traffic.front().is_none_or(|latest| latest.step != step) {
+            self.traffic.push_front(TrafficStep { step, ..TrafficStep::default() });
+            self.traffic.truncate(limits::TRAFFIC_STEPS);
+        }
+        if let Some(latest) = self.traffic.front_mut() {
+            latest.requests = latest.requests.saturating_add(1);
+            latest.tokens = latest.tokens.saturating_add(task.tokens.unwrap_or_default());
+        }
+        self.recent.truncate(limits::RECENT - 1);
+        self.recent.push_front(task);
+    }
 }
 
 /// State of the connection to mcpd.
@@ -163,4 +197,32 @@ pub struct EndedTask {
     /// Why it failed, where more is known than the code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EndedTask, Status};
+    use crate::limits::{RECENT, TRAFFIC_STEP_MS, TRAFFIC_STEPS};
+
+    #[test]
+    fn more_requests_than_the_list_has_are_counted_and_what_is_old_falls_out() {
+        let mut status = Status::default();
+        let mut end = |minute: u64| {
+            let ended = minute * TRAFFIC_STEP_MS;
+            status.remember(EndedTask { ended, tokens: Some(2), ..EndedTask::default() });
+        };
+        end(100);
+        (0..3 * RECENT).for_each(|_| end(110));
+        assert_eq!(status.recent.len(), RECENT);
+        let counted: Vec<_> =
+            status.traffic.iter().map(|s| (s.step, s.requests, s.tokens)).collect();
+        assert_eq!(counted, [(110, 300, 600), (100, 1, 2)]);
+        let mut end = |minute: u64| {
+            let ended = minute * TRAFFIC_STEP_MS;
+            status.remember(EndedTask { ended, ..EndedTask::default() });
+        };
+        (111..200).for_each(&mut end);
+        assert_eq!(status.traffic.len(), TRAFFIC_STEPS);
+        assert_eq!(status.traffic.back().unwrap().step, 170);
+    }
 }

@@ -148,8 +148,7 @@ impl Tasks {
                 return;
             };
             let task = status.running.remove(at);
-            status.recent.truncate(limits::RECENT - 1);
-            status.recent.push_front(EndedTask {
+            status.remember(EndedTask {
                 task_id: task.task_id,
                 llm: task.llm,
                 path: task.path,

@@ -2,14 +2,16 @@
 
 use super::{About, Ended, Mark, Model, Notice, Running, Tone, Traffic, View};
 use crate::app::PROGRAM;
-use crate::limits::{TRAFFIC_BUCKET_MS, TRAFFIC_BUCKETS};
 use crate::words::{say, say_with};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use registrar::config::{Config, Problem, ProviderConfig};
 use registrar::hold::{Hold, HoldReason};
+use registrar::limits::{TRAFFIC_STEP_MS, TRAFFIC_STEPS};
 use registrar::provider;
-use registrar::status::{BackendState, Connection, EndedTask, ProviderStatus, RunningTask, Status};
+use registrar::status::{
+    BackendState, Connection, EndedTask, ProviderStatus, RunningTask, Status, TrafficStep,
+};
 use registrar::watch::Snapshot;
 use std::collections::VecDeque;
 
@@ -46,7 +48,7 @@ pub(crate) fn view(facts: Facts<'_>) -> View {
         models: models(&config.config, status),
         running: status.running.iter().map(running).collect(),
         recent: status.recent.iter().map(ended).collect(),
-        traffic: traffic(&status.recent, now),
+        traffic: traffic(&status.traffic, now),
         settings,
     }
 }
@@ -274,16 +276,17 @@ fn outcome(word: &str, cause: Option<&str>) -> String {
     }
 }
 
-fn traffic(recent: &VecDeque<EndedTask>, now: u64) -> Vec<Traffic> {
-    let mut steps = vec![Traffic::default(); TRAFFIC_BUCKETS];
+/// The count of the last half hour, with the minutes in which no request ended.
+fn traffic(counted: &VecDeque<TrafficStep>, now: u64) -> Vec<Traffic> {
+    let mut steps = vec![Traffic::default(); TRAFFIC_STEPS];
     // Steps begin at whole multiples, so that nothing moves between two of them.
-    let this = now / TRAFFIC_BUCKET_MS;
-    for task in recent {
-        let age = this.saturating_sub(task.ended / TRAFFIC_BUCKET_MS);
-        let at = usize::try_from(age).ok().and_then(|age| (TRAFFIC_BUCKETS - 1).checked_sub(age));
+    let this = now / TRAFFIC_STEP_MS;
+    for known in counted {
+        let age = usize::try_from(this.saturating_sub(known.step)).ok();
+        let at = age.and_then(|age| (TRAFFIC_STEPS - 1).checked_sub(age));
         if let Some(step) = at.and_then(|at| steps.get_mut(at)) {
-            step.requests += 1;
-            step.tokens += task.tokens.unwrap_or_default();
+            step.requests += known.requests;
+            step.tokens += known.tokens;
         }
     }
     steps

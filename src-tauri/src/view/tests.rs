@@ -1,16 +1,16 @@
 //! What people are told, for the states that they can meet.
 
 use super::{About, Facts, Mark, Tone, View, view};
-use crate::limits::{TRAFFIC_BUCKET_MS, TRAFFIC_BUCKETS};
 use registrar::config::parse;
 use registrar::hold::{Hold, HoldReason};
+use registrar::limits::{TRAFFIC_STEP_MS, TRAFFIC_STEPS};
 use registrar::status::{
-    BackendState, Connection, EndedTask, NameRequest, ProviderStatus, RunningTask, Status,
+    BackendState, Connection, NameRequest, ProviderStatus, RunningTask, Status, TrafficStep,
 };
 use registrar::watch::Snapshot;
 use std::sync::Arc;
 
-const NOW: u64 = 1_000_000 * TRAFFIC_BUCKET_MS;
+const NOW: u64 = 1_000_000 * TRAFFIC_STEP_MS;
 
 fn snapshot() -> Snapshot {
     let text = r#"{"mcpdUrl": "https://mcpd.example.com/x/", "llm": {"providers": [
@@ -169,19 +169,17 @@ fn only_a_pause_turns_the_master_switch_off() {
 
 #[test]
 fn traffic_is_counted_by_the_minute_and_what_is_old_falls_out() {
-    let ended = |minutes: u64, tokens| EndedTask {
-        ended: NOW - minutes * TRAFFIC_BUCKET_MS,
+    let counted = |minutes: u64, requests, tokens| TrafficStep {
+        step: NOW / TRAFFIC_STEP_MS - minutes,
+        requests,
         tokens,
-        outcome: "done".into(),
-        ..EndedTask::default()
     };
     let mut status = status(ONLINE, BackendState::Ready);
-    status.recent =
-        [ended(0, Some(5)), ended(0, Some(2)), ended(3, None), ended(30, Some(9))].into();
+    status.traffic = [counted(0, 2, 7), counted(3, 1, 0), counted(30, 1, 9)].into();
     let traffic = seen(&status, &snapshot()).traffic;
-    assert_eq!(traffic.len(), TRAFFIC_BUCKETS);
-    let last = &traffic[TRAFFIC_BUCKETS - 1];
+    assert_eq!(traffic.len(), TRAFFIC_STEPS);
+    let last = &traffic[TRAFFIC_STEPS - 1];
     assert_eq!((last.requests, last.tokens), (2, 7));
-    assert_eq!(traffic[TRAFFIC_BUCKETS - 4].requests, 1);
+    assert_eq!(traffic[TRAFFIC_STEPS - 4].requests, 1);
     assert_eq!(traffic.iter().map(|step| step.requests).sum::<u32>(), 3);
 }
