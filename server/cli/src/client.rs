@@ -14,7 +14,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 const WHOLE: Duration = Duration::from_secs(30);
 /// What is shown of an error that is no JSON.
 const EXCERPT: usize = 300;
-/// What is shown of an error's sentence.
+/// Longest part of an error's text that is shown.
 const SENTENCE: usize = 2_000;
 
 /// The server, with the token.

@@ -53,7 +53,7 @@ fn show(llms: &[LlmInfo], output: Output) -> anyhow::Result<()> {
         Output::Json => out::json(&llms)?,
         Output::Yaml => out::yaml(&llms)?,
         Output::Table | Output::Wide if llms.is_empty() => {
-            out::note("No models. Somebody has to publish one, and your token must allow it.");
+            out::note("No models: none is published, or your token allows none.");
         }
         Output::Table => print(&narrow(llms)),
         Output::Wide => print(&wide(llms)),

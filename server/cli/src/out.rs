@@ -87,7 +87,7 @@ fn put(text: &str) {
     std::process::exit(1);
 }
 
-/// Where stderr takes nothing, there is nobody to tell.
+/// Errors of stderr itself are ignored: there is no other place to report them.
 fn complain(text: &str) {
     let mut err = std::io::stderr().lock();
     let _ = err.write_all(text.as_bytes()).and_then(|()| err.flush());

@@ -172,7 +172,7 @@ impl Relay {
         }
     }
 
-    /// Whether this task or wake was sent to whoever asks; true when an answer to it is still
+    /// Whether this task or wake was sent to this publisher; true when an answer to it is still
     /// wanted. Nothing changes: a large body need not be read for a task of somebody else's.
     ///
     /// # Errors

@@ -11,11 +11,11 @@ use std::path::{Path, PathBuf};
 const HOME: &str = "MCPCTL_HOME";
 /// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
-/// What others may do.
+/// Permission bits of other users.
 #[cfg(unix)]
 const OTHERS: u32 = 0o077;
 
-/// What `cli.json` holds.
+/// Contents of `cli.json`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct File {
@@ -48,7 +48,7 @@ impl Folder {
         self.path.join("cli.json")
     }
 
-    /// What the file holds; nothing if there is none.
+    /// Reads the file; returns the default if it does not exist.
     pub(super) fn read(&self) -> anyhow::Result<File> {
         let path = self.file();
         let Some(bytes) = bytes(&path).with_context(|| {

@@ -134,3 +134,30 @@ async fn text_of(response: Response, places: &[&str]) -> String {
     let found = places.iter().find_map(|at| json.pointer(at).and_then(|v| v.as_str()));
     said::text(found.unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Fault, of_session};
+    use reqwest::{Response, header};
+
+    async fn fault(kind: &str, body: &'static str) -> Fault {
+        let answer = http::Response::builder().status(404).header(header::CONTENT_TYPE, kind);
+        of_session(Response::from(answer.body(body).unwrap())).await.unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_404_of_something_that_is_no_mcpd_is_not_taken_for_a_forgotten_session() {
+        let problem = "application/problem+json";
+        for (kind, body) in [
+            ("text/html; charset=utf-8", "<h1>404 Not Found</h1>"),
+            (problem, "{\"code\": \"no_such_endpoint\"}"),
+        ] {
+            let fault = fault(kind, body).await;
+            assert!(fault.to_string().contains("no mcpd at this URL"), "{body}: {fault}");
+        }
+        // mcpd, and a server of protocol 1.
+        for (kind, body) in [(problem, "{\"code\": \"not_found\"}"), ("text/plain", "")] {
+            assert_eq!(fault(kind, body).await, Fault::UnknownSession, "{body}");
+        }
+    }
+}
