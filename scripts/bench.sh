@@ -17,7 +17,7 @@ for peer in ${PEERS:-}; do
 done
 cd "$root"
 say "building, optimised (the first time takes minutes)"
-cargo build --release --locked --bins -p mcpd -p mcpctl -p registrar -p bench
+cargo build --release --locked --bins -p mcpd -p mcpctl -p mcplocal-agent -p bench
 say "measuring; leave the machine alone"
 "$CARGO_TARGET_DIR/release/bench" --rounds "${ROUNDS:-5}" ${KEEP:+--keep} ${ROADS:+--roads-only} "${peers[@]}"
 [ -z "${ROADS:-}" ] || exit 0

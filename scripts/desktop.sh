@@ -21,7 +21,7 @@ CARGO_TARGET_DIR=$apart cargo nextest run --locked -p mcplocal
 CARGO_TARGET_DIR=$apart cargo build --locked -p mcplocal
 git diff --exit-code --stat -- src-tauri/bindings || die "the page's types changed: commit them"
 say "the tray app on a desktop in a box"
-cargo clippy --locked -p e2e --features desktop --all-targets -- -D warnings
+cargo clippy --locked -p e2e -p testkit --features desktop --all-targets -- -D warnings
 cargo build --locked --bins
 MCPLOCAL_APP=$apart/debug/mcplocal \
     cargo nextest run --locked -p e2e --features desktop --test desktop

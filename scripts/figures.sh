@@ -8,5 +8,5 @@ install_apt base desktop test
 find_rust
 cd "$root"
 cargo build --locked --bins
-cargo build --locked -p e2e --features desktop --bin figures
+cargo build --locked -p testkit --features desktop --bin figures
 MCPLOCAL_APP=$CARGO_TARGET_DIR-desktop/desktop/mcplocal "$CARGO_TARGET_DIR/debug/figures" "$@"

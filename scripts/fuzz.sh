@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `make fuzz`: looks for inputs that break a promise, so many seconds for each target (FOR=60), and
-# keeps what reaches new code in trust/corpora, which the tests replay.
+# keeps what reaches new code in tests/trust/corpora, which the tests replay.
 . "$(dirname "$0")/env.sh"
 
 install_apt base
@@ -12,7 +12,7 @@ if ! cargo fuzz --version >/dev/null 2>&1; then
 fi
 # Its flags are a nightly compiler's; the stable one takes them when it is told to.
 export RUSTC_BOOTSTRAP=1
-cd "$root/trust/fuzz"
+cd "$root/tests/trust/fuzz"
 for target in $(cargo fuzz list --fuzz-dir .); do
     say "fuzzing $target"
     found=$(mktemp -d)

@@ -7,5 +7,5 @@ BUILD=1 "$root/scripts/app.sh"
 find_rust
 cd "$root"
 cargo build --locked --bins
-cargo build --locked -p e2e --features desktop --bin pictures
+cargo build --locked -p testkit --features desktop --bin pictures
 MCPLOCAL_APP=$CARGO_TARGET_DIR-desktop/debug/mcplocal "$CARGO_TARGET_DIR/debug/pictures"

@@ -14,7 +14,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 export TRUST_THOROUGH=1
 cargo nextest run --locked --profile trust --success-output immediate --no-fail-fast \
-    -p trust -p trust-loom -p mcpd -p e2e -E 'package(trust) | package(trust-loom) | binary(chaos) | test(authorization) |
+    -p trust -p mcpd -p e2e -E 'package(trust) | binary(chaos) | test(authorization) |
         test(canaries_are_in_no_log)' 2>&1 | tee "$log" || failed=1
 # A figure that begins with "…" belongs to the one above it.
 table() {

@@ -1,10 +1,10 @@
 //! Files of the folder that somebody, or something, has damaged.
 
 use crate::world;
-use e2e::agent::provider;
-use e2e::figure::{figure, times};
-use e2e::world::{World, and, whole};
 use serde_json::{Value, json};
+use testkit::agent::provider;
+use testkit::figure::{figure, times};
+use testkit::world::{World, and, whole};
 use trust::tape::Tape;
 
 /// What an editor, a crash or a sync tool may leave of a text.

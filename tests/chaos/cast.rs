@@ -1,17 +1,17 @@
 //! Who takes part in a story: a server, a publisher behind a proxy, a backend that a recipe wakes,
 //! and callers. What all of them logged becomes one history, which the checker reads.
 
-use e2e::agent::{Agent, Home, provider};
-use e2e::fault::Proxy;
-use e2e::mcpd::Mcpd;
-use e2e::process::{Process, is_gone, program};
-use e2e::story::Story;
-use e2e::world::and;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
+use testkit::agent::{Agent, Home, provider};
+use testkit::fault::Proxy;
+use testkit::mcpd::Mcpd;
+use testkit::process::{Process, is_gone, program};
+use testkit::story::Story;
+use testkit::world::and;
 use tokio::task::JoinHandle;
 use trust::history::{Bounds, Fact, History, check};
 
@@ -80,7 +80,7 @@ impl Cast {
     /// All well, with a recipe that takes so long.
     pub(crate) async fn new(recipe: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = e2e::free_port();
+        let port = testkit::free_port();
         let backend = teller(Command::new(program("teller")), port, folder.path());
         for file in ["awake", "open"] {
             std::fs::write(folder.path().join(file), "").unwrap();
@@ -153,7 +153,7 @@ impl Cast {
                 while !pid.trim().is_empty() && !is_gone(&pid) {
                     tokio::time::sleep(LOOK).await;
                 }
-                let at = e2e::story::now().min(began + RECIPE_COUNTS);
+                let at = testkit::story::now().min(began + RECIPE_COUNTS);
                 story.saw_at(at, Fact::WakeEnds { row });
             }));
         }

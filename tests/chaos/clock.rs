@@ -1,14 +1,14 @@
 //! A wall clock that is set by days while everybody works.
 
 use crate::publish;
-use e2e::agent::Agent;
-use e2e::backend::Backend;
-use e2e::caller::{read, scripted};
-use e2e::figure::figure;
-use e2e::mcpd::Mcpd;
-use e2e::world::whole;
 use serde_json::json;
 use std::path::Path;
+use testkit::agent::Agent;
+use testkit::backend::Backend;
+use testkit::caller::{read, scripted};
+use testkit::figure::figure;
+use testkit::mcpd::Mcpd;
+use testkit::world::whole;
 
 const LIBRARY: &str = "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1";
 

@@ -1,15 +1,15 @@
 //! A disk that is full: of the server, and of the person who publishes.
 
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::figure::figure;
-use e2e::mcpd::Mcpd;
-use e2e::process::CommandLine as _;
-use e2e::world::{World, whole};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use tempfile::TempDir;
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::figure::figure;
+use testkit::mcpd::Mcpd;
+use testkit::process::CommandLine as _;
+use testkit::world::{World, whole};
 
 /// A small disk of the test's own.
 struct Disk(PathBuf);

@@ -1,11 +1,11 @@
 //! The server's planned end.
 
 use crate::world_with;
-use e2e::caller::{counted, read, scripted};
-use e2e::figure::{figure, ms, scale, thorough};
 use futures_util::future::join_all;
 use serde_json::json;
 use std::time::Duration;
+use testkit::caller::{counted, read, scripted};
+use testkit::figure::{figure, ms, scale, thorough};
 use tokio::time::Instant;
 
 const STREAMS: usize = 50;
@@ -32,7 +32,7 @@ async fn running_answers_end_whole_while_the_server_drains() {
     }));
     let whole = whole.await.into_iter().filter(|whole| *whole).count();
     let bound = Duration::from_secs(40).mul_f64(scale());
-    e2e::within(bound, "the server ends", async || world.mcpd.process.ended()).await;
+    testkit::within(bound, "the server ends", async || world.mcpd.process.ended()).await;
     let took = told.elapsed().div_f64(scale());
     figure("drain with 50 running streams: complete", format!("{whole} of {STREAMS}"), "all");
     figure("drain with 50 running streams: exit after", ms(took), "≤ 35 s");

@@ -1,14 +1,14 @@
 //! Too much of everything.
 
 use crate::{at_rest, publish, world};
-use e2e::backend::Backend;
-use e2e::caller::code;
-use e2e::figure::{figure, ms, percentile, scale, thorough, times};
-use e2e::mcpd::Mcpd;
-use e2e::world::{World, and, whole};
 use futures_util::future::join_all;
 use serde_json::json;
 use std::time::Duration;
+use testkit::backend::Backend;
+use testkit::caller::code;
+use testkit::figure::{figure, ms, percentile, scale, thorough, times};
+use testkit::mcpd::Mcpd;
+use testkit::world::{World, and, whole};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;

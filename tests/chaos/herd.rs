@@ -1,11 +1,11 @@
 //! Many publishers, and a server that stops or starts again.
 
-use e2e::backend::Backend;
-use e2e::figure::{figure, ms, percentile, scale, scaled, times};
-use e2e::herd::Herd;
-use e2e::mcpd::Mcpd;
 use serde_json::Value;
 use std::time::Duration;
+use testkit::backend::Backend;
+use testkit::figure::{figure, ms, percentile, scale, scaled, times};
+use testkit::herd::Herd;
+use testkit::mcpd::Mcpd;
 use tokio::time::Instant;
 
 #[tokio::test]
@@ -40,7 +40,7 @@ async fn a_whole_herd_comes_back_at_once_after_a_restart() {
     mcpd = mcpd.restart().await;
     let (began, before) = (Instant::now(), mcpd.process.memory());
     let mut back = [None; 3];
-    e2e::within(Duration::from_secs(120), "all publishers are there", async || {
+    testkit::within(Duration::from_secs(120), "all publishers are there", async || {
         let ready = herd.ready(&mcpd, &caller).await;
         for (at, percent) in [50, 99, 100].into_iter().enumerate() {
             if ready * 100 >= count * percent {

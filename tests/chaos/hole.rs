@@ -1,10 +1,10 @@
 //! A black hole: packets vanish and nobody says so.
 
 use crate::namespace::{Namespace, PORT, token};
-use e2e::agent::{Home, provider};
-use e2e::figure::{figure, ms};
 use serde_json::Value;
 use std::time::Duration;
+use testkit::agent::{Home, provider};
+use testkit::figure::{figure, ms};
 use tokio::time::Instant;
 
 #[tokio::test]
@@ -24,16 +24,17 @@ async fn both_sides_notice_a_black_hole_in_time() {
         let row = client.get(url).bearer_auth(&caller).send().await.ok()?;
         row.json::<Value>().await.ok()?["connected"].as_bool()
     };
-    e2e::until("it is published", async || connected().await.filter(|there| *there)).await;
+    testkit::until("it is published", async || connected().await.filter(|there| *there)).await;
     home.shows("online", |status| status["connection"]["state"] == "online").await;
     if !namespace.drops("-i lo") {
         return figure("black hole", "skipped: no iptables here", "≤ 36 s, ≤ 45 s");
     }
     let swallowed = Instant::now();
-    let freed = e2e::within(Duration::from_secs(60), "the server frees the channel", async || {
-        connected().await.filter(|there| !there).map(|_| swallowed.elapsed())
-    });
-    let noticed = e2e::within(Duration::from_secs(80), "the publisher notices", async || {
+    let freed =
+        testkit::within(Duration::from_secs(60), "the server frees the channel", async || {
+            connected().await.filter(|there| !there).map(|_| swallowed.elapsed())
+        });
+    let noticed = testkit::within(Duration::from_secs(80), "the publisher notices", async || {
         let online = home.status()["connection"]["state"] == "online";
         (!online).then_some(swallowed.elapsed())
     });

@@ -1,9 +1,9 @@
 //! A body that takes long to read.
 
 use crate::{at_rest, world};
-use e2e::figure::{figure, ms};
-use e2e::world::whole;
 use std::time::Duration;
+use testkit::figure::{figure, ms};
+use testkit::world::whole;
 use tokio::time::Instant;
 
 #[tokio::test]

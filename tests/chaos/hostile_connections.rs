@@ -1,8 +1,8 @@
 //! More connections than there is room for, from somebody without a key.
 
-use e2e::figure::{figure, ms, scale, scaled, times};
-use e2e::mcpd::Mcpd;
 use std::time::Duration;
+use testkit::figure::{figure, ms, scale, scaled, times};
+use testkit::mcpd::Mcpd;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -73,7 +73,7 @@ async fn most_connections(mcpd: &Mcpd) -> usize {
         let (_, after) = line.split_once("connections=")?;
         after.split_whitespace().next()?.parse().ok()
     };
-    e2e::until("the log says how many connections there may be", number).await
+    testkit::until("the log says how many connections there may be", number).await
 }
 
 #[tokio::test]

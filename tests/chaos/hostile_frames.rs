@@ -1,14 +1,14 @@
 //! A caller whose request makes a frame that is too long for a publisher to read.
 
 use crate::at_rest;
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::figure::{figure, scale, scaled};
-use e2e::mcpd::Mcpd;
-use e2e::world::{World, and, whole};
 use futures_util::future::join_all;
 use serde_json::json;
 use std::time::Duration;
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::figure::{figure, scale, scaled};
+use testkit::mcpd::Mcpd;
+use testkit::world::{World, and, whole};
 
 /// Requests of each side.
 const REQUESTS: usize = 5;

@@ -1,8 +1,8 @@
 //! Bodies that nobody will ever use, as large and as slow as they may be.
 
-use e2e::figure::{figure, scale};
-use e2e::mcpd::Mcpd;
 use std::time::Duration;
+use testkit::figure::{figure, scale};
+use testkit::mcpd::Mcpd;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;

@@ -1,9 +1,9 @@
 //! One publish key that tries to fill the catalogue, the memory and the disk of the server.
 
-use e2e::figure::{figure, scale};
-use e2e::mcpd::Mcpd;
 use reqwest::Response;
 use serde_json::{Value, json};
+use testkit::figure::{figure, scale};
+use testkit::mcpd::Mcpd;
 
 /// Registers of the attack.
 const REGISTERS: usize = 60;

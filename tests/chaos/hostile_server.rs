@@ -1,13 +1,13 @@
 //! A publisher whose server is silent or hostile: it ends in time, and it keeps within its bounds.
 
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::figure::{figure, scale};
-use e2e::hostile::{Hostile, Reply, task, task_id};
-use e2e::world::and;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::figure::{figure, scale};
+use testkit::hostile::{Hostile, Reply, task, task_id};
+use testkit::world::and;
 use tokio::time::Instant;
 
 /// What was promised.
@@ -280,7 +280,7 @@ async fn pauses(publisher: &Publisher) -> Duration {
     reconnect(2);
     publisher.online().await;
     let beats = server.asked("heartbeat").len();
-    e2e::within(Duration::from_secs(120), "two more heartbeats", async || {
+    testkit::within(Duration::from_secs(120), "two more heartbeats", async || {
         (server.asked("heartbeat").len() >= beats + 2).then_some(())
     })
     .await;

@@ -1,16 +1,16 @@
 //! kill -9 and SIGSTOP, of the server and of the publisher, in the middle of it.
 
 use crate::{at_rest, publish, world};
-use e2e::agent::Agent;
-use e2e::backend::Backend;
-use e2e::caller::{read, scripted};
-use e2e::figure::{figure, ms, scale, scaled, times};
-use e2e::mcpd::Mcpd;
-use e2e::world::{World, whole};
 use futures_util::future::join_all;
 use serde_json::json;
 use std::process::Command;
 use std::time::Duration;
+use testkit::agent::Agent;
+use testkit::backend::Backend;
+use testkit::caller::{read, scripted};
+use testkit::figure::{figure, ms, scale, scaled, times};
+use testkit::mcpd::Mcpd;
+use testkit::world::{World, whole};
 use tokio::time::Instant;
 
 const STREAMS: usize = 4;
@@ -138,7 +138,7 @@ async fn a_publisher_killed_while_its_recipe_runs_does_not_run_it_again() {
         let call = world.chat(&body);
         tokio::select! {
             _ = call => unreachable!("its backend sleeps"),
-            () = e2e::until("the recipe runs", async || (runs() == 1).then_some(())) => {}
+            () = testkit::until("the recipe runs", async || (runs() == 1).then_some(())) => {}
         }
     }
     world.agent.process.kill();

@@ -1,13 +1,13 @@
 //! A caller who leaves stops what was done for it, wherever its request was.
 
 use crate::{at_rest, publish, world};
-use e2e::backend::Backend;
-use e2e::caller::scripted;
-use e2e::figure::{figure, ms, percentile, scale, times};
-use e2e::mcpd::Mcpd;
-use e2e::world::{World, whole};
 use serde_json::{Value, json};
 use std::time::Duration;
+use testkit::backend::Backend;
+use testkit::caller::scripted;
+use testkit::figure::{figure, ms, percentile, scale, times};
+use testkit::mcpd::Mcpd;
+use testkit::world::{World, whole};
 use tokio::time::Instant;
 
 const PROMISE: &str = "caller gone → backend let go";

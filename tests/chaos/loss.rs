@@ -2,14 +2,14 @@
 
 use crate::cast::{Ask, BOUNDS, tell, teller};
 use crate::namespace::{Namespace, PORT, token};
-use e2e::agent::{Home, provider};
-use e2e::figure::{figure, times};
-use e2e::process::program;
-use e2e::story::Story;
-use e2e::world::and;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::time::Duration;
+use testkit::agent::{Home, provider};
+use testkit::figure::{figure, times};
+use testkit::process::program;
+use testkit::story::Story;
+use testkit::world::and;
 use trust::history::{Fact, check};
 
 const PROMISE: &str = "5 % of all packets are lost: streamed calls that are complete";
@@ -43,7 +43,7 @@ async fn every_call_is_answered_whole_where_packets_get_lost() {
         (row["status"] == "active" && row["connected"] == true && row["inFlight"] == 0)
             .then_some(())
     };
-    e2e::until("it is published", at_rest).await;
+    testkit::until("it is published", at_rest).await;
     let calls = times(400, 80) as u64;
     let story = Story::default();
     let all = (0..calls).map(|call| {
@@ -57,7 +57,7 @@ async fn every_call_is_answered_whole_where_packets_get_lost() {
         tell(call, &ask, client.post(url).bearer_auth(&caller), story.clone())
     });
     let complete = join_all(all).await.into_iter().filter(|complete| *complete).count();
-    e2e::until("all is at rest", at_rest).await;
+    testkit::until("all is at rest", at_rest).await;
     story.saw(Fact::Holds(0));
     story.take_backends_log(&backend.out());
     story.take_log(&server.err());

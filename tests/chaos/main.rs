@@ -25,12 +25,12 @@ mod revoked;
 mod story;
 mod waking;
 
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::figure::scale;
-use e2e::mcpd::Mcpd;
-use e2e::world::{World, and};
 use serde_json::{Value, json};
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::figure::scale;
+use testkit::mcpd::Mcpd;
+use testkit::world::{World, and};
 
 /// A world in this run's scale, with the backend taking so many requests at once.
 pub(crate) async fn world(at_once: u32) -> World {

@@ -1,11 +1,11 @@
 //! A network namespace of a test's own, where packets can be lost.
 
-use e2e::agent::Home;
-use e2e::process::{Process, program};
 use serde_json::Value;
 use std::ffi::OsStr;
 use std::process::Command;
 use tempfile::TempDir;
+use testkit::agent::Home;
+use testkit::process::{Process, program};
 
 /// Inside of a namespace of its own every port is free.
 pub(crate) const PORT: u16 = 8080;
@@ -55,7 +55,8 @@ impl Namespace {
         command.arg("--data-dir").arg(folder.path()).args(["--listen", &format!("0.0.0.0:{PORT}")]);
         command.env("RUST_LOG", "mcpd=debug");
         let server = Process::start("mcpd", &mut command, folder.path());
-        e2e::until("mcpd listens", async || server.out().contains("listening").then_some(())).await;
+        testkit::until("mcpd listens", async || server.out().contains("listening").then_some(()))
+            .await;
         server
     }
 

@@ -2,10 +2,10 @@
 //! The checker of the stories says what came of it, and then the next call must be answered.
 
 use crate::cast::{Ask, BLOWS, Blow, Cast, Victim};
-use e2e::fault::Fault;
-use e2e::figure::{figure, thorough};
 use futures_util::future::join_all;
 use std::time::Duration;
+use testkit::fault::Fault;
+use testkit::figure::{figure, thorough};
 use tokio::task::JoinHandle;
 use trust::history::Fact;
 
@@ -70,7 +70,7 @@ async fn hit(phase: Phase, blow: (Victim, Blow)) -> Vec<String> {
     cast.mend(blow).await;
     callers.await.unwrap();
     if phase == Phase::Draining && blow != (Victim::Mcpd, Blow::Kill) {
-        e2e::until("the server ends", async || cast.mcpd.process.ended()).await;
+        testkit::until("the server ends", async || cast.mcpd.process.ended()).await;
         cast.mend((Victim::Mcpd, Blow::Kill)).await;
     }
     cast.well().await;
@@ -111,11 +111,12 @@ async fn reach(phase: Phase, cast: &mut Cast) -> JoinHandle<Vec<bool>> {
         Phase::Registering => cast.proxy.until_held().await,
         Phase::Waking => {
             let runs = async || cast.file("recipe").exists().then_some(());
-            e2e::until("the recipe runs", runs).await;
+            testkit::until("the recipe runs", runs).await;
         }
         Phase::BeforeTheFirstByte => {
             let runs = |out: &str| out.matches("runs").count() == CALLS as usize;
-            e2e::until("the backend works", async || runs(&cast.backend.out()).then_some(())).await;
+            testkit::until("the backend works", async || runs(&cast.backend.out()).then_some(()))
+                .await;
         }
         Phase::MidStream | Phase::Draining => {
             let streams = async || {
@@ -123,13 +124,13 @@ async fn reach(phase: Phase, cast: &mut Cast) -> JoinHandle<Vec<bool>> {
                     |call| cast.story.has(|f| *f == Fact::Receives { call, of: call, piece: 0 });
                 (0..CALLS).all(begun).then_some(())
             };
-            e2e::until("all streams have begun", streams).await;
+            testkit::until("all streams have begun", streams).await;
         }
     }
     if phase == Phase::Draining {
         cast.mcpd.process.signal("TERM");
         let drains = async || cast.mcpd.process.err().contains("shutting down").then_some(());
-        e2e::until("the server drains", drains).await;
+        testkit::until("the server drains", drains).await;
     }
     callers
 }
@@ -142,7 +143,7 @@ async fn a_model_that_leaves_and_returns_while_its_recipe_runs_is_not_woken_besi
     cast.until_asleep().await;
     let ask = |begin| Ask { begin, pieces: 2, pause: 1, patience: Duration::from_secs(60) };
     let first = tokio::spawn(cast.call(0, &ask(Duration::ZERO)));
-    e2e::until("the recipe runs", async || cast.file("recipe").exists().then_some(())).await;
+    testkit::until("the recipe runs", async || cast.file("recipe").exists().then_some(())).await;
     cast.publish(false);
     assert!(!first.await.unwrap(), "it was withdrawn");
     cast.publish(true);

@@ -1,11 +1,11 @@
 //! A token that is taken away is dead at once, for what runs too.
 
 use crate::world;
-use e2e::caller::{read, scripted};
-use e2e::figure::{figure, ms};
-use e2e::world::whole;
 use serde_json::{Value, json};
 use std::time::Duration;
+use testkit::caller::{read, scripted};
+use testkit::figure::{figure, ms};
+use testkit::world::whole;
 use tokio::time::Instant;
 
 #[tokio::test]

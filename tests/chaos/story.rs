@@ -3,10 +3,10 @@
 //! of the simulation reads what all of them logged. `TRUST_SEED` tells one story again.
 
 use crate::cast::{Ask, BLOWS, Cast};
-use e2e::fault::Fault;
-use e2e::figure::{figure, times};
 use futures_util::future::join_all;
 use std::time::Duration;
+use testkit::fault::Fault;
+use testkit::figure::{figure, times};
 use trust::history::{Fact, History};
 use trust::tape::Tape;
 

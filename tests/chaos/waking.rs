@@ -1,14 +1,14 @@
 //! Many callers at a sleeping model, and a recipe that never ends.
 
 use crate::{at_rest, publish};
-use e2e::backend::Backend;
-use e2e::caller::code;
-use e2e::figure::{figure, ms, scale};
-use e2e::mcpd::Mcpd;
-use e2e::world::{and, whole};
 use futures_util::future::join_all;
 use serde_json::json;
 use std::time::Duration;
+use testkit::backend::Backend;
+use testkit::caller::code;
+use testkit::figure::{figure, ms, scale};
+use testkit::mcpd::Mcpd;
+use testkit::world::{and, whole};
 use tokio::time::Instant;
 
 const CALLERS: usize = 100;
@@ -49,13 +49,13 @@ async fn a_recipe_that_takes_too_long_is_killed_with_everything_it_started() {
         (answer.status(), code(answer).await)
     };
     let killed = async {
-        let started = e2e::until("the recipe runs", async || {
+        let started = testkit::until("the recipe runs", async || {
             let text = std::fs::read_to_string(&pids).unwrap_or_default();
             (text.lines().count() == 2).then_some(text)
         })
         .await;
         for pid in started.lines() {
-            e2e::process::gone(pid).await;
+            testkit::process::gone(pid).await;
         }
         asked.elapsed()
     };

@@ -2,15 +2,15 @@
 //! pairing code, with a name that is another user's, and without any backend.
 
 use crate::hidden;
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::desktop::Desktop;
-use e2e::desktop::panel::Panel;
-use e2e::desktop::window::Window;
-use e2e::mcpctl::Mcpctl;
-use e2e::mcpd::Mcpd;
-use e2e::process::CommandLine as _;
 use serde_json::Value;
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::desktop::Desktop;
+use testkit::desktop::panel::Panel;
+use testkit::desktop::window::Window;
+use testkit::mcpctl::Mcpctl;
+use testkit::mcpd::Mcpd;
+use testkit::process::CommandLine as _;
 
 /// What the scripted backend calls its model, and the first run therefore publishes.
 const MODEL: &str = "the-backends-own-name";
@@ -92,7 +92,7 @@ async fn the_first_run_leads_from_a_pairing_code_to_an_answer() {
     assert!(!window.is_on("Start at login").await, "nothing starts by itself unasked");
     window.click("Start at login").await;
     let entry = run.desktop.autostart().join("mcplocal.desktop");
-    e2e::until("the desktop's entry", async || entry.exists().then_some(())).await;
+    testkit::until("the desktop's entry", async || entry.exists().then_some(())).await;
     let entry = std::fs::read_to_string(entry).unwrap();
     assert!(entry.contains("--autostart"), "{entry}");
     window.click("Next").await;
@@ -141,7 +141,7 @@ async fn a_name_that_another_user_has_is_left_behind_with_one_click_and_the_mode
 
 #[tokio::test]
 async fn without_any_backend_the_first_run_says_what_to_do() {
-    let nothing = format!("openai={}", e2e::free_port());
+    let nothing = format!("openai={}", testkit::free_port());
     let run = FirstRun::looking_at(&nothing).await;
     run.sign_in_with_a_token().await;
     run.window.says("No backend answers").await;

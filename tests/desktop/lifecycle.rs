@@ -1,13 +1,13 @@
 //! Start, second start, windows that come and go, quit; beside an agent; what a person is told.
 
 use crate::{World, hidden};
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::desktop::logind::Logind;
-use e2e::desktop::notifications::Notifications;
-use e2e::desktop::{App, Desktop};
-use e2e::mcpd::Mcpd;
 use serde_json::{Value, json};
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::desktop::logind::Logind;
+use testkit::desktop::notifications::Notifications;
+use testkit::desktop::{App, Desktop};
+use testkit::mcpd::Mcpd;
 
 const TITLE: &str = "mcplocal";
 
@@ -28,7 +28,7 @@ async fn the_window_is_made_by_a_click_and_destroyed_by_closing_and_publishing_g
 async fn a_second_start_shows_the_window_of_the_first_and_ends() {
     let mut world = World::new().await;
     let mut second = App::start(&world.desktop, &world.home, &[], &[]);
-    let ended = e2e::until("the second ends", async || second.process.ended()).await;
+    let ended = testkit::until("the second ends", async || second.process.ended()).await;
     assert!(ended.success(), "{ended}");
     world.desktop.until_windows(TITLE, 1).await;
     assert!(world.app.process.ended().is_none());
@@ -48,7 +48,7 @@ async fn quit_withdraws_what_is_published_and_leaves_nothing() {
     let mut world = World::new().await;
     world.icon.click("Quit").await;
     world.mcpd.gone(&world.caller, "qwen").await;
-    let ended = e2e::until("it ends", async || world.app.process.ended()).await;
+    let ended = testkit::until("it ends", async || world.app.process.ended()).await;
     assert!(ended.success(), "{ended}");
     assert!(!world.home.file("status.json").exists());
 }
@@ -63,7 +63,7 @@ async fn the_last_state_is_there_again_after_a_restart() {
     let _again = App::at_login(&world.desktop, &world.home, &token);
     let registered_before = world.icon;
     drop(registered_before);
-    let icon = e2e::until("the new icon", async || {
+    let icon = testkit::until("the new icon", async || {
         let icon = world.panel.icon().await;
         icon.labels_or_none().await.map(|_| icon)
     })
@@ -107,7 +107,7 @@ async fn beside_an_agent_it_shows_the_agents_status_edits_the_same_file_and_take
     mcpd.active(&caller, "qwen").await;
 
     agent.process.stop().await;
-    e2e::until("the tray app publishes", async || {
+    testkit::until("the tray app publishes", async || {
         (home.status()["program"] == "mcplocal").then_some(())
     })
     .await;
@@ -134,7 +134,7 @@ async fn a_refused_token_is_told_by_the_desktop_and_a_click_leads_to_the_window(
 async fn nothing_listens_and_no_log_holds_a_token_or_a_question() {
     let world = World::new().await;
     let script = json!({"do": "count", "n": 3, "note": "canary-question"});
-    e2e::caller::read(world.scripted(script).await).await;
+    testkit::caller::read(world.scripted(script).await).await;
     world.icon.click("Open settings").await;
     world.desktop.until_windows(TITLE, 1).await;
     assert_eq!(world.app.process.listening(), 0);

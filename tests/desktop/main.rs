@@ -8,12 +8,12 @@ mod panels;
 mod tray;
 mod window;
 
-use e2e::agent::{Home, provider};
-use e2e::backend::Backend;
-use e2e::desktop::panel::{Icon, Panel};
-use e2e::desktop::{App, Desktop};
-use e2e::mcpd::Mcpd;
 use serde_json::{Value, json};
+use testkit::agent::{Home, provider};
+use testkit::backend::Backend;
+use testkit::desktop::panel::{Icon, Panel};
+use testkit::desktop::{App, Desktop};
+use testkit::mcpd::Mcpd;
 
 /// A person at their desktop, signed in, with the model `qwen` published; and somebody who calls it.
 pub(crate) struct World {
@@ -45,7 +45,7 @@ impl World {
 
     /// Sends a streamed chat that the scripted backend answers as told.
     pub(crate) async fn scripted(&self, script: Value) -> reqwest::Response {
-        let body = e2e::caller::scripted("qwen", script);
+        let body = testkit::caller::scripted("qwen", script);
         let request = self.mcpd.post("/v1/chat/completions", &self.caller).json(&body);
         request.send().await.unwrap()
     }

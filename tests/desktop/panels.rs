@@ -1,11 +1,11 @@
 //! Panels that come late, come back, or never come; and a desktop without a session bus.
 
 use crate::{World, hidden};
-use e2e::agent::{Home, provider};
-use e2e::backend::Backend;
-use e2e::desktop::panel::Panel;
-use e2e::desktop::{App, Desktop};
-use e2e::mcpd::Mcpd;
+use testkit::agent::{Home, provider};
+use testkit::backend::Backend;
+use testkit::desktop::panel::Panel;
+use testkit::desktop::{App, Desktop};
+use testkit::mcpd::Mcpd;
 
 const TITLE: &str = "mcplocal";
 
@@ -22,7 +22,7 @@ async fn without_a_panel_the_window_opens_and_when_the_panel_comes_the_icon_does
     let panel = Panel::start(&desktop.keyring.bus.address).await;
     let icon = panel.icon().await;
     icon.says("[x] qwen").await;
-    e2e::until("the warning goes", async || {
+    testkit::until("the warning goes", async || {
         let labels = icon.labels().await;
         (!labels.iter().any(|label| label.contains("no tray"))).then_some(())
     })
@@ -51,7 +51,7 @@ async fn without_a_panel_closing_the_window_quits_and_says_goodbye() {
     let window = desktop.until_windows(TITLE, 1).await.remove(0);
     desktop.close(&window).await;
     mcpd.gone(&caller, "qwen").await;
-    let ended = e2e::until("it ends", async || app.process.ended()).await;
+    let ended = testkit::until("it ends", async || app.process.ended()).await;
     assert!(ended.success(), "{ended}");
 }
 
@@ -68,7 +68,7 @@ async fn without_a_session_bus_it_runs_in_its_window_and_is_still_the_only_one()
     mcpd.active(&mcpd.token("tom", "infer"), "qwen").await;
     desktop.until_windows(TITLE, 1).await;
     let mut second = App::start(&desktop, &home, &[], &more);
-    let ended = e2e::until("the second ends", async || second.process.ended()).await;
+    let ended = testkit::until("the second ends", async || second.process.ended()).await;
     assert!(ended.success(), "{ended}");
     assert!(app.process.ended().is_none(), "the first goes on");
 }

@@ -1,15 +1,15 @@
 //! The tray's menu and picture, as the panel reads them.
 
 use crate::{World, and, hidden};
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::desktop::notifications::Notifications;
-use e2e::desktop::panel::Icon;
-use e2e::desktop::{App, Desktop};
-use e2e::mcpctl::Mcpctl;
-use e2e::mcpd::Mcpd;
-use e2e::process::CommandLine as _;
 use serde_json::{Value, json};
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::desktop::notifications::Notifications;
+use testkit::desktop::panel::Icon;
+use testkit::desktop::{App, Desktop};
+use testkit::mcpctl::Mcpctl;
+use testkit::mcpd::Mcpd;
+use testkit::process::CommandLine as _;
 
 #[tokio::test]
 async fn a_click_on_a_model_changes_the_file_and_the_teams_catalogue() {
@@ -19,7 +19,7 @@ async fn a_click_on_a_model_changes_the_file_and_the_teams_catalogue() {
     assert!(mcpctl.run(&["get", "llm"]).await.good().contains("qwen"));
 
     world.icon.click("qwen").await;
-    e2e::until("the file says it", async || {
+    testkit::until("the file says it", async || {
         world.home.read("config.json").contains("\"publish\": false").then_some(())
     })
     .await;
@@ -132,7 +132,7 @@ async fn who_would_like_a_name_is_told_once_and_stands_in_the_menu_until_it_is_d
     home.run(&["share", "qwen", "--with", "tom"]).await.good();
     let ready = |s: &Value| s["providers"][0]["state"] == "ready";
     toms.shows("tom may publish", ready).await;
-    e2e::until("nobody asks any more", async || {
+    testkit::until("nobody asks any more", async || {
         let labels = icon.labels().await;
         (!labels.iter().any(|label| label.contains("would like"))).then_some(())
     })
@@ -141,10 +141,10 @@ async fn who_would_like_a_name_is_told_once_and_stands_in_the_menu_until_it_is_d
 
 /// The icon's picture is this file's.
 async fn shows(icon: &Icon, state: &str) {
-    let file = e2e::repository().join(format!("icons/tray-{state}.png"));
+    let file = testkit::repository().join(format!("icons/tray-{state}.png"));
     let wanted = image::open(file).unwrap().to_rgba8();
     let argb: Vec<u8> = wanted.pixels().flat_map(|p| [p[3], p[0], p[1], p[2]]).collect();
-    e2e::until(&format!("the icon is {state}"), async || {
+    testkit::until(&format!("the icon is {state}"), async || {
         let (width, bytes) = icon.picture().await;
         (width.cast_unsigned() == wanted.width() && bytes == argb).then_some(())
     })
@@ -160,7 +160,7 @@ async fn every_state_has_its_own_picture() {
     shows(&world.icon, "busy").await;
     drop(answer);
     shows(&world.icon, "online").await;
-    let down = provider("down", &format!("http://127.0.0.1:{}", e2e::free_port()));
+    let down = provider("down", &format!("http://127.0.0.1:{}", testkit::free_port()));
     world.configure(&[entry.clone(), down]);
     shows(&world.icon, "partial").await;
     world.configure(&[and(entry, &json!({"publish": false}))]);
@@ -187,7 +187,7 @@ async fn without_a_token_the_icon_says_that_only_a_person_can_help() {
 fn no_two_states_look_alike_even_without_colours() {
     let states = ["off", "connecting", "online", "busy", "partial", "error"];
     let grey = states.map(|state| {
-        let file = e2e::repository().join(format!("icons/tray-{state}.png"));
+        let file = testkit::repository().join(format!("icons/tray-{state}.png"));
         // As on a light panel that knows no colours.
         let picture = image::open(file).unwrap().to_rgba8();
         let shape = |p: &image::Rgba<u8>| {

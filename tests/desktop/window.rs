@@ -2,13 +2,13 @@
 //! keyring, a real server and a real recipe together.
 
 use crate::{and, hidden};
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::desktop::Desktop;
-use e2e::desktop::window::Window;
-use e2e::mcpd::Mcpd;
-use e2e::process::CommandLine as _;
 use serde_json::{Value, json};
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::desktop::Desktop;
+use testkit::desktop::window::Window;
+use testkit::mcpd::Mcpd;
+use testkit::process::CommandLine as _;
 
 fn config(home: &Home) -> Value {
     serde_json::from_str(&home.read("config.json")).unwrap()

@@ -1,14 +1,14 @@
 //! What the admin of a server does at its console, and what may happen to the server there.
 
 use crate::World;
-use e2e::mcpctl::Mcpctl;
-use e2e::mcpd::Mcpd;
-use e2e::process::{CommandLine as _, Ended, finish, program};
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use testkit::mcpctl::Mcpctl;
+use testkit::mcpd::Mcpd;
+use testkit::process::{CommandLine as _, Ended, finish, program};
 
 /// `mcpd …` on this data folder, to its end.
 async fn mcpd(data: &Path, arguments: &[&str]) -> Ended {
@@ -36,12 +36,12 @@ async fn start(out: Stdio, err: Stdio) -> (Started, String) {
     let folder = tempfile::tempdir().unwrap();
     let made = ["token", "create", "--new", "--user", "root", "--scope", "admin"];
     let admin = mcpd(folder.path(), &made).await.good().trim().to_owned();
-    let address = format!("127.0.0.1:{}", e2e::free_port());
+    let address = format!("127.0.0.1:{}", testkit::free_port());
     let mut command = Command::new(program("mcpd"));
     command.arg("--data-dir").arg(folder.path()).args(["--listen", &address]);
     let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().unwrap();
     let started = Started { child, url: format!("http://{address}"), _folder: folder };
-    e2e::until("it answers", async || {
+    testkit::until("it answers", async || {
         let health = client().get(format!("{}/healthz", started.url)).send().await;
         health.is_ok_and(|answer| answer.status() == 200).then_some(())
     })
@@ -125,7 +125,8 @@ async fn a_hangup_from_a_supervisor_ends_nothing_and_is_said() {
     let mut mcpd = Mcpd::usual().await;
     let caller = mcpd.token("tom", "infer");
     mcpd.process.signal("HUP");
-    e2e::until("it says so", async || mcpd.process.err().contains("SIGHUP").then_some(())).await;
+    testkit::until("it says so", async || mcpd.process.err().contains("SIGHUP").then_some(()))
+        .await;
     assert_eq!(mcpd.get("/v1/models", &caller).send().await.unwrap().status(), 200);
     assert!(mcpd.process.stop().await.success(), "a SIGTERM still drains");
 }
@@ -173,7 +174,7 @@ async fn a_user_who_leaves_is_revoked_as_a_whole_at_the_console() {
     let more = world.mcpd.token("tom", "infer:qwen");
     let said = world.mcpd.command(&["token", "revoke", "--user", "tom"]);
     assert!(said.contains('2') && said.contains("tom"), "{said}");
-    e2e::until("both keys are dead", async || {
+    testkit::until("both keys are dead", async || {
         for key in [&world.caller, &more] {
             let answer = world.mcpd.get("/v1/models", key).send().await.unwrap();
             if answer.status() != 401 {

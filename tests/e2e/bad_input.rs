@@ -1,12 +1,12 @@
 //! Broken files, wrong tokens, servers and backends that misbehave: a clear word, and nothing lost.
 
 use crate::{World, whole};
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::caller::{code, read};
-use e2e::hostile::task_id;
-use e2e::peer::Peer;
 use serde_json::json;
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::caller::{code, read};
+use testkit::hostile::task_id;
+use testkit::peer::Peer;
 
 #[tokio::test]
 async fn a_broken_file_keeps_the_last_good_one_and_says_where_it_is_broken() {
@@ -87,7 +87,7 @@ async fn a_wrong_name_scope_or_token_is_refused_with_what_to_do() {
     let made = world.mcpd.post(wire::paths::TOKENS, &admin).json(&wish).send().await.unwrap();
     let made: serde_json::Value = made.json().await.unwrap();
     let token = made["token"].as_str().unwrap();
-    let refused = e2e::until("the token expires", async || {
+    let refused = testkit::until("the token expires", async || {
         let answer = ask(token, "qwen").await;
         (answer.status() == 401).then_some(answer)
     })
@@ -100,7 +100,7 @@ async fn a_wrong_name_scope_or_token_is_refused_with_what_to_do() {
     assert_eq!(ask(token, "qwen").await.status(), 200);
     let _ = world.mcpd.command(&["token", "revoke", made["id"].as_str().unwrap()]);
     let second = std::time::Duration::from_secs(1);
-    e2e::within(second, "the revoked token is dead", async || {
+    testkit::within(second, "the revoked token is dead", async || {
         (ask(token, "qwen").await.status() == 401).then_some(())
     })
     .await;
@@ -149,7 +149,7 @@ async fn a_server_whose_event_stream_is_no_such_thing_is_an_error_and_no_crash()
     let backend = Backend::awake().await;
     let home = Home::with(&url, &[provider("qwen", &backend.url)]);
     let mut agent = Agent::start(&home, "t");
-    e2e::until("the log tells of it", async || {
+    testkit::until("the log tells of it", async || {
         let log = agent.process.err();
         (log.contains("not usable") && log.contains("longer than")).then_some(())
     })
@@ -166,7 +166,7 @@ async fn a_server_whose_event_stream_is_no_such_thing_is_an_error_and_no_crash()
 #[tokio::test]
 async fn a_backend_that_falls_silent_is_given_up_in_the_end() {
     // Silence is borne for 5 minutes; here they last 3 seconds.
-    let mcpd = e2e::mcpd::Mcpd::scaled(0.01).await;
+    let mcpd = testkit::mcpd::Mcpd::scaled(0.01).await;
     let backend = Backend::awake().await;
     let world = World::on(mcpd, backend, |entry| entry).await;
     let answer = world.scripted(json!({"do": "count", "n": 20, "stallAt": 5})).await;

@@ -2,10 +2,10 @@
 //! other endpoints, and what goes wrong is said with its cause.
 
 use crate::and;
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::hostile::{Hostile, Reply, task, task_id};
 use serde_json::{Value, json};
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::hostile::{Hostile, Reply, task, task_id};
 
 /// A hostile server, an agent that publishes `qwen` to it, and its backend.
 struct Publisher {
@@ -116,7 +116,7 @@ async fn no_server_makes_more_requests_run_at_once_than_the_owner_allows() {
         world.server.event("task", &task(&task_id(number), &endless)).await;
     }
     // One runs. One waits for a while, and the others hear at once that there is no room.
-    e2e::until("all others are refused", async || {
+    testkit::until("all others are refused", async || {
         (world.server.asked("result").len() == TASKS - 1).then_some(())
     })
     .await;

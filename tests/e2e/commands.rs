@@ -1,12 +1,12 @@
 //! What the owner of a machine without a desktop types.
 
 use crate::{World, and};
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::mcpd::Mcpd;
-use e2e::process::CommandLine as _;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt as _;
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::mcpd::Mcpd;
+use testkit::process::CommandLine as _;
 
 #[tokio::test]
 async fn a_person_signs_in_publishes_and_signs_out() {
@@ -64,7 +64,7 @@ async fn the_doctor_finds_what_is_wrong_and_says_what_to_do() {
     let well = world.home.run_with(&["doctor"], "", &signed_in).await.good();
     assert!(well.contains("takes the token") && !well.contains("FAIL"), "{well}");
 
-    let down = provider("down", &format!("http://127.0.0.1:{}", e2e::free_port()));
+    let down = provider("down", &format!("http://127.0.0.1:{}", testkit::free_port()));
     world.home.configure(&world.mcpd.url, &[provider("qwen", &world.backend.url), down]);
     let ended = world.home.run_with(&["doctor", "--json"], "", &[("MCPCTL_TOKEN", "x")]).await;
     assert_eq!(ended.code, Some(1));
@@ -109,7 +109,7 @@ async fn a_waiting_systemd_is_told_when_it_runs_how_it_is_and_when_it_stops() {
     let mut hear = async |word: &str| {
         while !heard.contains(word) {
             let mut bytes = [0; 4096];
-            let got = tokio::time::timeout(e2e::PATIENCE, socket.recv(&mut bytes)).await;
+            let got = tokio::time::timeout(testkit::PATIENCE, socket.recv(&mut bytes)).await;
             heard += std::str::from_utf8(&bytes[..got.unwrap().unwrap()]).unwrap();
         }
     };
@@ -117,7 +117,7 @@ async fn a_waiting_systemd_is_told_when_it_runs_how_it_is_and_when_it_stops() {
     hear("STATUS=online at").await;
     agent.process.signal("TERM");
     hear("STOPPING=1").await;
-    e2e::until("it ends", async || agent.process.ended()).await;
+    testkit::until("it ends", async || agent.process.ended()).await;
 }
 
 #[tokio::test]

@@ -1,10 +1,6 @@
 //! The folder of the person who publishes, and what other users of the machine can do to it.
 
 use crate::{World, whole};
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::peer::Peer;
-use e2e::process::CommandLine as _;
 use registrar::config::parse;
 use registrar::registrar::Registrar;
 use registrar::watch::Snapshot;
@@ -13,6 +9,10 @@ use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::peer::Peer;
+use testkit::process::CommandLine as _;
 
 fn mode(path: &Path) -> u32 {
     std::fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -78,7 +78,7 @@ async fn who_holds_the_folders_lock_and_says_nothing_is_named_and_waited_for() {
     let home = Home::with("http://127.0.0.1:9", &[provider("qwen", "http://127.0.0.1:9")]);
     let held = hold(&home, "registrar.lock");
     let agent = Agent::start(&home, "t");
-    e2e::until("the agent says why it publishes nothing", async || {
+    testkit::until("the agent says why it publishes nothing", async || {
         agent.process.err().contains("publishes nothing").then_some(())
     })
     .await;
@@ -125,7 +125,7 @@ async fn a_publisher_whose_file_nobody_follows_any_more_stays_online() {
     seed.tells("channel", |_| true).await;
 
     drop(watcher);
-    let id = e2e::hostile::task_id(1);
+    let id = testkit::hostile::task_id(1);
     let task = json!({"kind": "wake", "taskId": id, "llmName": "qwen", "maxWaitSeconds": 9});
     let post = reqwest::Client::new().post(format!("{url}/control/task")).json(&task).send();
     assert_eq!(post.await.unwrap().status(), 200);

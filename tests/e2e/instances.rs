@@ -1,17 +1,17 @@
 //! One registrar per folder.
 
 use crate::{World, whole};
-use e2e::agent::{Agent, Home, provider};
-use e2e::process::CommandLine as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
+use testkit::agent::{Agent, Home, provider};
+use testkit::process::CommandLine as _;
 
 #[tokio::test]
 async fn of_two_agents_on_one_folder_one_publishes_and_the_other_takes_over_when_it_ends() {
     let mut world = World::new().await;
     let row = world.mcpd.active(&world.caller, "qwen").await;
     let mut second = Agent::start(&world.home, &world.publisher);
-    e2e::until("the second shows the first", async || {
+    testkit::until("the second shows the first", async || {
         second.process.err().contains("another process publishes").then_some(())
     })
     .await;
@@ -20,7 +20,7 @@ async fn of_two_agents_on_one_folder_one_publishes_and_the_other_takes_over_when
 
     world.agent.process.kill();
     let pid = second.process.pid();
-    e2e::within(Duration::from_secs(5), "the second takes over", async || {
+    testkit::within(Duration::from_secs(5), "the second takes over", async || {
         let status = world.home.status();
         (status["pid"] == pid && status["connection"]["state"] == "online").then_some(())
     })

@@ -1,12 +1,12 @@
 //! The bearer in a real gnome-keyring.
 
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::keyring::Keyring;
-use e2e::mcpctl::Mcpctl;
-use e2e::mcpd::Mcpd;
-use e2e::process::CommandLine as _;
 use serde_json::json;
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::keyring::Keyring;
+use testkit::mcpctl::Mcpctl;
+use testkit::mcpd::Mcpd;
+use testkit::process::CommandLine as _;
 
 #[tokio::test]
 async fn the_bearer_is_kept_in_the_keyring_used_from_there_and_deleted_from_there() {

@@ -5,16 +5,16 @@
 use crate::{and, whole};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::mcpd::Mcpd;
-use e2e::process::CommandLine as _;
 use futures_util::FutureExt as _;
 use http::StatusCode;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::mcpd::Mcpd;
+use testkit::process::CommandLine as _;
 use tokio::net::TcpListener;
 
 /// A double: while it is ready, `path` answers with `body`; it always answers a chat, and keeps the

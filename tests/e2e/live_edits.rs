@@ -1,12 +1,12 @@
 //! An edit of config.json takes effect within two seconds and touches nobody else's answers.
 
 use crate::{World, and, whole};
-use e2e::agent::provider;
-use e2e::backend::Backend;
-use e2e::caller::{counted, read};
-use e2e::process::CommandLine as _;
 use serde_json::json;
 use std::time::Duration;
+use testkit::agent::provider;
+use testkit::backend::Backend;
+use testkit::caller::{counted, read};
+use testkit::process::CommandLine as _;
 
 /// What people are promised.
 const SOON: Duration = Duration::from_secs(2);
@@ -18,7 +18,7 @@ async fn publishing_another_and_unpublishing_it_leaves_a_running_answer_alone() 
     let running = world.scripted(json!({"do": "count", "n": 60, "pauseMs": 50})).await;
     let edits = async {
         let is = async |name: &str, there: bool| {
-            e2e::within(SOON, "the catalogue follows the file", async || {
+            testkit::within(SOON, "the catalogue follows the file", async || {
                 let path = format!("/api/v1/llms/{name}");
                 let answer = world.mcpd.get(&path, &world.caller).send().await.unwrap();
                 ((answer.status() == 200) == there).then_some(())
@@ -41,7 +41,7 @@ async fn an_unpublished_model_takes_no_new_request_and_ends_the_one_that_runs() 
     let running = world.scripted(json!({"do": "count", "n": 30, "pauseMs": 50})).await;
     let unpublish = async {
         world.home.run(&["unpublish", "qwen"]).await.good();
-        e2e::within(SOON, "it is gone", async || {
+        testkit::within(SOON, "it is gone", async || {
             (world.chat(&whole()).await.status() == 404).then_some(())
         })
         .await;
@@ -56,7 +56,7 @@ async fn a_new_url_of_one_provider_takes_its_next_request() {
     let second = Backend::awake().await;
     assert_eq!(world.chat(&whole()).await.status(), 200);
     world.home.configure(&world.mcpd.url, &[provider("qwen", &second.url)]);
-    e2e::within(SOON, "the new backend is asked", async || {
+    testkit::within(SOON, "the new backend is asked", async || {
         assert_eq!(world.chat(&whole()).await.status(), 200);
         (!second.seen().is_empty()).then_some(())
     })
@@ -67,7 +67,7 @@ async fn a_new_url_of_one_provider_takes_its_next_request() {
 async fn a_mended_recipe_is_the_one_that_runs() {
     let backend = Backend::asleep().await;
     let good = backend.wake_command();
-    let mcpd = e2e::mcpd::Mcpd::start().await;
+    let mcpd = testkit::mcpd::Mcpd::start().await;
     let bad = json!({"wake": {"type": "command", "command": "false"}});
     let world = World::on(mcpd, backend, |entry| and(entry, &bad)).await;
     let mended = and(provider("qwen", &world.backend.url), &json!({"wake": good}));

@@ -24,4 +24,4 @@ mod relay;
 mod secrets;
 mod wake;
 
-pub(crate) use e2e::world::{World, and, whole};
+pub(crate) use testkit::world::{World, and, whole};

@@ -1,11 +1,11 @@
 //! What a person with a key does in a terminal.
 
 use crate::World;
-use e2e::caller::counted;
-use e2e::mcpctl::Mcpctl;
-use e2e::process::CommandLine as _;
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt as _;
+use testkit::caller::counted;
+use testkit::mcpctl::Mcpctl;
+use testkit::process::CommandLine as _;
 
 async fn world() -> (World, Mcpctl) {
     let world = World::new().await;
@@ -38,9 +38,9 @@ async fn the_catalogue_is_shown_as_table_json_yaml_and_in_full() {
 async fn watching_prints_again_when_something_changes() {
     let (world, mcpctl) = world().await;
     let watching = mcpctl.start(&["get", "llm", "--watch"]);
-    e2e::until("it is shown", async || watching.out().contains("active").then_some(())).await;
+    testkit::until("it is shown", async || watching.out().contains("active").then_some(())).await;
     world.home.run(&["unpublish", "qwen"]).await.good();
-    e2e::until("its end is shown", async || watching.err().contains("No models").then_some(()))
+    testkit::until("its end is shown", async || watching.err().contains("No models").then_some(()))
         .await;
 }
 
@@ -67,9 +67,9 @@ async fn ctrl_c_in_a_chat_stops_the_backend_and_the_next_question_is_answered_at
     let (world, mcpctl) = world().await;
     let endless = r#"{"do": "count", "n": 100000, "pauseMs": 20}"#;
     let mut chat = mcpctl.start(&["chat", "qwen", endless]);
-    e2e::until("it answers", async || chat.out().contains(" 3").then_some(())).await;
+    testkit::until("it answers", async || chat.out().contains(" 3").then_some(())).await;
     chat.signal("INT");
-    let ended = e2e::until("it ends", async || chat.ended()).await;
+    let ended = testkit::until("it ends", async || chat.ended()).await;
     assert_eq!(ended.code(), Some(130));
     world.backend.until_open(0).await;
     mcpctl.run(&["chat", "qwen", r#"{"do": "count", "n": 1}"#]).await.good();
@@ -126,7 +126,7 @@ async fn a_reader_that_leaves_ends_it_quietly_and_a_server_that_hangs_up_does_no
     endless.stdout(writer);
     let mut chat = endless.stderr(std::process::Stdio::piped()).spawn().unwrap();
     drop((reader, endless));
-    let ended = e2e::until("it ends", async || chat.try_wait().unwrap()).await;
+    let ended = testkit::until("it ends", async || chat.try_wait().unwrap()).await;
     let said = std::io::read_to_string(chat.stderr.take().unwrap()).unwrap();
     assert_eq!((ended.code(), said.as_str()), (Some(141), ""));
     world.backend.until_open(0).await;
@@ -176,7 +176,7 @@ async fn the_folder_and_the_file_are_the_persons_alone_also_where_they_were_not(
     let set = async || {
         let mut command = Mcpctl::fresh().prepare(&["config", "set-url", "https://example.com"]);
         command.env_remove("MCPCTL_HOME").env("HOME", user.path());
-        e2e::process::finish(command, "").await.good();
+        testkit::process::finish(command, "").await.good();
         let mode =
             |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         (mode(&folder), mode(&folder.join("cli.json")))

@@ -1,13 +1,13 @@
 //! One name and two people who want it: the second is told a way out, the owner is asked, and decides.
 
 use crate::{and, whole};
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::caller::scripted;
-use e2e::mcpd::Mcpd;
-use e2e::peer::Peer;
-use e2e::process::CommandLine as _;
 use serde_json::{Value, json};
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::caller::scripted;
+use testkit::mcpd::Mcpd;
+use testkit::peer::Peer;
+use testkit::process::CommandLine as _;
 
 /// Somebody who publishes `qwen`.
 struct Person {
@@ -86,7 +86,7 @@ async fn the_owner_of_a_name_is_asked_shares_it_and_takes_it_back() {
         let body = scripted(model, json!({"do": "count", "n": 9, "stallAt": 3}));
         mcpd.post("/v1/chat/completions", &caller).json(&body).send()
     };
-    e2e::until("tom's machine can be asked for by its owner's name", async || {
+    testkit::until("tom's machine can be asked for by its owner's name", async || {
         let path = "/v1/chat/completions";
         let body = and(whole(), &json!({"model": "qwen@tom"}));
         let answer = mcpd.post(path, &caller).json(&body).send().await.ok()?;
@@ -94,7 +94,7 @@ async fn the_owner_of_a_name_is_asked_shares_it_and_takes_it_back() {
     })
     .await;
     let (first, second) = (ask("qwen").await.unwrap(), ask("qwen").await.unwrap());
-    e2e::until("both serve the name", async || {
+    testkit::until("both serve the name", async || {
         (mia.backend.open() == 1 && tom.backend.open() == 1).then_some(())
     })
     .await;
@@ -184,7 +184,7 @@ async fn only_a_request_of_one_user_is_shown_and_what_the_owner_decides_travels_
 #[tokio::test]
 async fn a_server_that_always_asks_for_another_register_does_not_keep_the_agent_busy() {
     let world = Scripted::saying(json!({"beaten": {"registerAgain": true}})).await;
-    let at = e2e::until("four registers", async || {
+    let at = testkit::until("four registers", async || {
         let told = world.seed.told();
         let registers = told.iter().filter(|told| told["kind"] == "register");
         let at: Vec<u64> = registers.map(|told| told["at"].as_u64().unwrap()).collect();

@@ -2,14 +2,14 @@
 //! back what it can.
 
 use crate::whole;
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::caller::{Streamed, counted, read, scripted};
-use e2e::mcpd::Mcpd;
-use e2e::nginx::{LINES, Nginx};
-use e2e::process::CommandLine as _;
-use e2e::world::and;
 use serde_json::{Value, json};
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::caller::{Streamed, counted, read, scripted};
+use testkit::mcpd::Mcpd;
+use testkit::nginx::{LINES, Nginx};
+use testkit::process::CommandLine as _;
+use testkit::world::and;
 
 struct Proxied {
     mcpd: Mcpd,

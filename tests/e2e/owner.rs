@@ -2,14 +2,14 @@
 //! what they see of who used it.
 
 use crate::World;
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::caller::read;
-use e2e::mcpctl::Mcpctl;
-use e2e::mcpd::Mcpd;
-use e2e::process::CommandLine as _;
 use jiff::ToSpan as _;
 use serde_json::{Value, json};
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::caller::read;
+use testkit::mcpctl::Mcpctl;
+use testkit::mcpd::Mcpd;
+use testkit::process::CommandLine as _;
 
 fn settings(world: &World, settings: &Value) {
     let mut config: Value = serde_json::from_str(&world.home.read("config.json")).unwrap();

@@ -1,12 +1,12 @@
 //! The seed system's programs speak protocol 1 only; both our sides still work with them.
 
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::caller::{counted, read};
-use e2e::hostile::task_id;
-use e2e::mcpd::Mcpd;
-use e2e::peer::Peer;
 use serde_json::{Value, json};
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::caller::{counted, read};
+use testkit::hostile::task_id;
+use testkit::mcpd::Mcpd;
+use testkit::peer::Peer;
 
 #[tokio::test]
 async fn a_registrar_of_the_seed_system_publishes_to_our_mcpd_and_answers_streamed_and_whole() {

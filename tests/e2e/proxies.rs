@@ -1,13 +1,13 @@
 //! Proxies that the environment names: one sees nothing of what goes to a server on this machine, and
 //! nothing but ciphertext of what goes to another one.
 
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::mcpctl::Mcpctl;
-use e2e::mcpd::Mcpd;
-use e2e::process::CommandLine as _;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::mcpctl::Mcpctl;
+use testkit::mcpd::Mcpd;
+use testkit::process::CommandLine as _;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
@@ -93,8 +93,10 @@ async fn a_server_elsewhere_is_asked_through_the_proxy_that_sees_no_token() {
         environment.push(("MCPCTL_TOKEN", TOKEN));
         let home = Home::with(URL, &[provider("qwen", "http://127.0.0.1:9")]);
         let _agent = Agent::with(&home, &environment);
-        e2e::until("the proxy is asked", async || proxy.heard().contains(connect).then_some(()))
-            .await;
+        testkit::until("the proxy is asked", async || {
+            proxy.heard().contains(connect).then_some(())
+        })
+        .await;
         assert!(!proxy.heard().contains(TOKEN), "{}", proxy.heard());
     }
     let proxy = Proxy::start().await;

@@ -1,14 +1,14 @@
 //! What the seed system did, and still is done: register, session, heartbeat, reconnect, goodbye.
 
 use crate::{World, and, whole};
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::caller::{counted, read};
-use e2e::mcpd::Mcpd;
-use e2e::peer::Peer;
-use e2e::process::CommandLine as _;
 use serde_json::json;
 use std::os::unix::fs::PermissionsExt as _;
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::caller::{counted, read};
+use testkit::mcpd::Mcpd;
+use testkit::peer::Peer;
+use testkit::process::CommandLine as _;
 
 #[tokio::test]
 async fn a_published_model_is_called_through_mcpd_streamed_and_whole() {
@@ -34,7 +34,7 @@ async fn nothing_opted_in_means_no_call_at_all_until_somebody_opts_in() {
     assert!(call.await.is_err(), "a call was made");
 
     home.configure(&url, &[provider("qwen", "http://127.0.0.1:9")]);
-    let call = tokio::time::timeout(e2e::PATIENCE, server.accept()).await;
+    let call = tokio::time::timeout(testkit::PATIENCE, server.accept()).await;
     call.expect("opted in, a call is made").unwrap();
 }
 
@@ -62,7 +62,7 @@ async fn heartbeats_come_at_their_interval() {
     let home = Home::with(&url, &[provider("qwen", &backend.url)]);
     let _agent = Agent::start(&home, "t");
     // 30 s at a tenth, and 10 % of jitter either way.
-    let beats = e2e::until("four heartbeats", async || {
+    let beats = testkit::until("four heartbeats", async || {
         let told = seed.told();
         let at: Vec<u64> = told
             .iter()
@@ -129,7 +129,7 @@ async fn missing_credentials_are_said_and_looked_for_again_and_never_a_failed_st
 async fn a_backend_that_is_down_hibernates_only_when_a_recipe_can_wake_it() {
     let mcpd = Mcpd::start().await;
     let (up, asleep) = (Backend::awake().await, Backend::asleep().await);
-    let down = format!("http://127.0.0.1:{}", e2e::free_port());
+    let down = format!("http://127.0.0.1:{}", testkit::free_port());
     let wake = json!({"wake": asleep.wake_command()});
     let providers = [
         and(provider("up", &up.url), &wake),
@@ -178,7 +178,7 @@ async fn a_request_that_runs_when_the_agent_is_stopped_may_end() {
     world.agent.process.signal("TERM");
     let streamed = read(answer).await;
     assert_eq!((streamed.text, streamed.done), (counted(20), true));
-    e2e::until("the agent ends", async || world.agent.process.ended()).await;
+    testkit::until("the agent ends", async || world.agent.process.ended()).await;
 }
 
 #[tokio::test]
@@ -192,7 +192,7 @@ async fn an_unknown_session_is_registered_again_at_once() {
     let control = |path: &str| reqwest::Client::new().post(format!("{url}/control/{path}")).send();
     control("forget").await.unwrap();
     control("close").await.unwrap();
-    e2e::until("it registers again and is back", async || {
+    testkit::until("it registers again and is back", async || {
         let count = |kind| seed.told().iter().filter(|told| told["kind"] == kind).count();
         (count("register") >= 2 && count("channel") >= 2).then_some(())
     })

@@ -1,13 +1,13 @@
 //! A real llama.cpp server with a real model, called by the clients that people use.
 
 use crate::and;
-use e2e::agent::{Agent, Home};
-use e2e::caller::read;
-use e2e::llama::{self, Llama};
-use e2e::mcpd::Mcpd;
-use e2e::process::{Process, gone};
 use serde_json::{Value, json};
 use std::process::Command;
+use testkit::agent::{Agent, Home};
+use testkit::caller::read;
+use testkit::llama::{self, Llama};
+use testkit::mcpd::Mcpd;
+use testkit::process::{Process, gone};
 
 /// mcpd, an agent, and llama.cpp published as `count`.
 struct Real {
@@ -111,7 +111,7 @@ async fn embeddings_are_the_same_as_directly() {
 async fn a_model_that_is_not_running_is_started_by_its_recipe_and_answers() {
     let mcpd = Mcpd::start().await;
     let folder = tempfile::tempdir().unwrap();
-    let port = e2e::free_port();
+    let port = testkit::free_port();
     let pid = folder.path().join("pid");
     let line: Vec<String> =
         llama::command_line(port, &[]).iter().map(|word| format!("'{word}'")).collect();
@@ -142,7 +142,7 @@ async fn a_model_that_is_not_running_is_started_by_its_recipe_and_answers() {
 #[tokio::test]
 async fn the_official_clients_in_python_and_javascript_work_as_against_the_server_itself() {
     let real = Real::start(&["--parallel", "2"]).await;
-    let clients = e2e::repository().join("tests/clients");
+    let clients = testkit::repository().join("tests/clients");
     let python = llama::folder().join("venv/bin/python");
     let programs =
         [(python.to_str().unwrap(), clients.join("chat.py")), ("node", clients.join("chat.mjs"))];
@@ -152,7 +152,7 @@ async fn the_official_clients_in_python_and_javascript_work_as_against_the_serve
         command.arg(script).env("OPENAI_BASE_URL", format!("{}/v1", real.mcpd.url));
         command.env("OPENAI_API_KEY", &real.caller).env("MODEL", "count-model");
         let mut client = Process::start("client", &mut command, folder.path());
-        let ended = e2e::until("the client ends", async || client.ended()).await;
+        let ended = testkit::until("the client ends", async || client.ended()).await;
         assert!(ended.success(), "{program}: {}", client.err());
         let told: Value = serde_json::from_str(&client.out()).unwrap();
         assert_eq!(told["models"], json!(["count-model"]), "{program}");

@@ -1,17 +1,17 @@
 //! What a recipe leaves behind, and what ends with it.
 
 use crate::{World, and, whole};
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::caller::{code, read};
-use e2e::mcpd::Mcpd;
-use e2e::process::{CommandLine as _, Process, finish, gone, is_gone, program};
 use serde_json::json;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 use tempfile::TempDir;
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::caller::{code, read};
+use testkit::mcpd::Mcpd;
+use testkit::process::{CommandLine as _, Process, finish, gone, is_gone, program};
 use tokio::time::Instant;
 
 /// A process that a recipe left in the background; it ends with the test.
@@ -51,7 +51,7 @@ fn starts_a_backend(folder: &TempDir, port: u16) -> (PathBuf, Left) {
 
 #[tokio::test]
 async fn a_backend_that_a_recipe_left_in_the_background_goes_on_logging_and_answering() {
-    let (folder, port) = (tempfile::tempdir().unwrap(), e2e::free_port());
+    let (folder, port) = (tempfile::tempdir().unwrap(), testkit::free_port());
     let (script, left) = starts_a_backend(&folder, port);
     let mcpd = Mcpd::start().await;
     let wake = json!({"wake": {"type": "command", "command": script}});
@@ -98,7 +98,7 @@ async fn a_recipe_that_ignores_the_polite_word_does_not_outlive_the_agent() {
     };
     let started = tokio::select! {
         _ = world.chat(&body) => unreachable!("the recipe never ends"),
-        started = e2e::until("the recipe begins", begun) => started,
+        started = testkit::until("the recipe begins", begun) => started,
     };
     let asked = Instant::now();
     assert!(world.agent.process.stop().await.success());
@@ -151,7 +151,7 @@ async fn a_request_that_comes_while_its_backend_is_put_to_sleep_is_answered_by_o
         "sleep": {"type": "command", "command": "sh", "args": ["-c", script], "idleSeconds": 1},
     });
     let world = World::on(Mcpd::start().await, backend, |entry| and(entry, &more)).await;
-    e2e::until("it is put to sleep", async || at_work.exists().then_some(())).await;
+    testkit::until("it is put to sleep", async || at_work.exists().then_some(())).await;
     assert_eq!(world.chat(&whole()).await.status(), 200);
     assert_eq!(world.backend.recipe_runs(), 1, "it was asked while it was put to sleep");
     assert!(!at_work.exists());
@@ -170,7 +170,8 @@ async fn a_recipe_that_is_tried_by_hand_ends_with_the_person_who_tried_it() {
     let (log, mut command) =
         (tempfile::tempdir().unwrap(), home.prepare(&["wake", "qwen", "--test"]));
     let mut tried = Process::start("tried", &mut command, log.path());
-    let recipe = e2e::until("the recipe runs", async || std::fs::read_to_string(&pid).ok()).await;
+    let recipe =
+        testkit::until("the recipe runs", async || std::fs::read_to_string(&pid).ok()).await;
     assert!(!tried.stop().await.success(), "it was stopped");
     assert!(is_gone(&recipe) && tried.err().contains("stopped"), "{}", tried.err());
 }

@@ -1,12 +1,12 @@
 //! What the nearest peers get wrong, and what a caller may rely on.
 
 use crate::{World, and, whole};
-use e2e::backend::Backend;
-use e2e::caller::{code, counted, read, scripted};
-use e2e::mcpd::Mcpd;
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use std::time::Duration;
+use testkit::backend::Backend;
+use testkit::caller::{code, counted, read, scripted};
+use testkit::mcpd::Mcpd;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::Instant;

@@ -1,9 +1,9 @@
 //! Prompts, answers, tokens and header values are found nowhere but on the way.
 
 use crate::World;
-use e2e::caller::read;
 use serde_json::json;
 use std::path::Path;
+use testkit::caller::read;
 
 #[tokio::test]
 async fn canaries_are_in_no_log_at_trace_no_database_no_folder_and_no_error() {
@@ -12,7 +12,7 @@ async fn canaries_are_in_no_log_at_trace_no_database_no_folder_and_no_error() {
     const ANSWER: &str = "canary-answer-09be";
     let mut world = World::new().await;
     let call = async |script| {
-        let mut body = e2e::caller::scripted("qwen", script);
+        let mut body = testkit::caller::scripted("qwen", script);
         body["messages"] = json!([{"role": "user", "content": PROMPT}]);
         let request = world.mcpd.post("/v1/chat/completions", &world.caller).json(&body);
         request.header("openai-beta", HEADER).send().await.unwrap()
@@ -40,7 +40,7 @@ async fn canaries_are_in_no_log_at_trace_no_database_no_folder_and_no_error() {
         search(folder, &canaries, &mut looked_at);
     }
     let said = format!("0 hits in {looked_at} files");
-    e2e::figure::figure(
+    testkit::figure::figure(
         "prompts, answers, tokens in logs, databases, folders, errors",
         said,
         "0 hits",

@@ -1,13 +1,13 @@
 //! A sleeping backend is woken first.
 
 use crate::{World, and, whole};
-use e2e::agent::{Agent, Home, provider};
-use e2e::backend::Backend;
-use e2e::caller::{code, read};
-use e2e::mcpd::Mcpd;
-use e2e::peer::Peer;
-use e2e::process::gone;
 use serde_json::{Value, json};
+use testkit::agent::{Agent, Home, provider};
+use testkit::backend::Backend;
+use testkit::caller::{code, read};
+use testkit::mcpd::Mcpd;
+use testkit::peer::Peer;
+use testkit::process::gone;
 
 async fn asleep(wake: impl FnOnce(&Backend) -> Value) -> World {
     let backend = Backend::asleep().await;
@@ -83,7 +83,7 @@ async fn a_recipe_that_is_at_work_when_the_agent_is_stopped_ends_with_it() {
     let body = whole();
     tokio::select! {
         _ = world.chat(&body) => unreachable!("the recipe never ends"),
-        () = e2e::until("the recipe begins", async || pid.exists().then_some(())) => {}
+        () = testkit::until("the recipe begins", async || pid.exists().then_some(())) => {}
     }
     assert!(world.agent.process.stop().await.success());
     gone(&std::fs::read_to_string(pid).unwrap()).await;
@@ -114,7 +114,7 @@ async fn a_caller_who_leaves_does_not_stop_the_wake_of_those_who_stay() {
     let begun = world.backend.flag().with_file_name("begun");
     let body = whole();
     let first = async {
-        let leave = e2e::until("the recipe begins", async || begun.exists().then_some(()));
+        let leave = testkit::until("the recipe begins", async || begun.exists().then_some(()));
         tokio::select! {
             _ = world.chat(&body) => unreachable!("it takes a second at least"),
             () = leave => {}
@@ -135,14 +135,14 @@ async fn heartbeats_go_on_while_it_wakes() {
     let home = Home::with(&url, &[and(provider("qwen", &backend.url), &wake)]);
     let _agent = Agent::start(&home, "t");
     seed.tells("heartbeat", |_| true).await;
-    let id = e2e::hostile::task_id(1);
+    let id = testkit::hostile::task_id(1);
     let task = json!({"kind": "wake", "taskId": id, "llmName": "qwen", "maxWaitSeconds": 60});
     let post = reqwest::Client::new().post(format!("{url}/control/task")).json(&task).send();
     post.await.unwrap();
     home.shows("waking", |s| s["providers"][0]["state"] == "waking").await;
     let beats = || seed.told().iter().filter(|told| told["kind"] == "heartbeat").count();
     let before = beats();
-    e2e::until("three more heartbeats", async || (beats() >= before + 3).then_some(())).await;
+    testkit::until("three more heartbeats", async || (beats() >= before + 3).then_some(())).await;
     std::fs::write(flag, "").unwrap();
     let result = seed.tells("result", |_| true).await;
     assert_eq!(result["result"]["ok"], true, "{result}");

@@ -1,5 +1,5 @@
 //! What end-to-end tests are made of: real processes of ours, backends real and scripted, peers of
-//! the seed system, and callers. The tests themselves are in `e2e/`.
+//! the seed system, and callers. The tests themselves are in the package `e2e`.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends here")]
 
 pub mod agent;
@@ -52,7 +52,7 @@ pub async fn within<T>(time: Duration, what: &str, mut found: impl AsyncFnMut() 
 /// The repository.
 #[must_use]
 pub fn repository() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_owned()
 }
 
 /// What a script of `scripts/` has put in place: its last line says where.

@@ -3,12 +3,12 @@
 use crate::load::percentile;
 use crate::report::{Line, short};
 use crate::roads::ours::{self, Ours};
-use e2e::agent::provider;
-use e2e::backend::Backend;
-use e2e::mcpd::Mcpd;
-use e2e::process::program;
 use serde_json::json;
 use std::time::Duration;
+use testkit::agent::provider;
+use testkit::backend::Backend;
+use testkit::mcpd::Mcpd;
+use testkit::process::program;
 use tokio::time::Instant;
 
 const ROUNDS: usize = 5;
@@ -106,9 +106,9 @@ async fn wakes() -> String {
 
 async fn idle(ours: &Ours) -> (String, String) {
     let pid = ours.agent.process.pid();
-    let before = e2e::cost::cpu(pid);
+    let before = testkit::cost::cpu(pid);
     tokio::time::sleep(IDLE).await;
-    let share = (e2e::cost::cpu(pid) - before) / IDLE.as_secs_f64() * 100.0;
+    let share = (testkit::cost::cpu(pid) - before) / IDLE.as_secs_f64() * 100.0;
     let memory = ours.agent.process.memory() as f64 / f64::from(1 << 20);
     (short(memory), short(share))
 }

@@ -7,9 +7,9 @@ pub(crate) mod ours;
 mod rathole;
 
 use crate::tls::Certificate;
-use e2e::process::Process;
 use ours::Ours;
 use std::any::Any;
+use testkit::process::Process;
 use tokio_rustls::TlsConnector;
 
 /// A way that is open for as long as this lives.
@@ -40,17 +40,17 @@ pub(crate) const OURS: &str = "mcplocal";
 impl Road {
     /// CPU seconds that its processes have used.
     pub(crate) fn cpu(&self) -> Option<f64> {
-        self.sum(e2e::cost::cpu)
+        self.sum(testkit::cost::cpu)
     }
 
     /// Memory that its processes hold, their share of it (PSS), in MiB.
     pub(crate) fn memory(&self) -> Option<f64> {
-        self.sum(e2e::cost::memory)
+        self.sum(testkit::cost::memory)
     }
 
     /// The same with all that they share (RSS).
     pub(crate) fn resident(&self) -> Option<f64> {
-        self.sum(e2e::cost::resident)
+        self.sum(testkit::cost::resident)
     }
 
     fn sum(&self, of: impl Fn(u32) -> f64) -> Option<f64> {
@@ -102,7 +102,7 @@ pub(crate) async fn open_gateways(backend: &str) -> Vec<Road> {
 
 /// Waits until somebody listens there.
 async fn listens(port: u16) {
-    e2e::until("somebody listens", async || {
+    testkit::until("somebody listens", async || {
         tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
     })
     .await;

@@ -3,9 +3,9 @@
 use super::{OURS, Road, nginx};
 use crate::delay::Delay;
 use crate::tls::Certificate;
-use e2e::agent::{Agent, Home, provider};
-use e2e::mcpd::Mcpd;
 use serde_json::{Value, json};
+use testkit::agent::{Agent, Home, provider};
+use testkit::mcpd::Mcpd;
 
 /// A server and an agent that publishes at it.
 pub(crate) struct Ours {

@@ -1,10 +1,10 @@
 //! LiteLLM's proxy: a gateway that many teams have. It has no tunnel; the backend must be reachable.
 
 use super::Road;
-use e2e::process::Process;
 use serde_json::json;
 use std::process::Command;
 use std::time::Duration;
+use testkit::process::Process;
 
 /// It reads a lot of Python before it listens.
 const START: Duration = Duration::from_secs(120);
@@ -12,7 +12,7 @@ const START: Duration = Duration::from_secs(120);
 /// In front of `upstream`, with the model that all roads are asked for.
 pub(super) async fn before(name: &'static str, upstream: &str) -> Road {
     let folder = tempfile::tempdir().unwrap();
-    let port = e2e::free_port();
+    let port = testkit::free_port();
     let model = json!({"model": "openai/bench", "api_base": format!("{upstream}/v1"),
                        "api_key": "none", "max_retries": 0});
     let token = format!("sk-{:032x}", rand::random::<u128>());
@@ -21,14 +21,14 @@ pub(super) async fn before(name: &'static str, upstream: &str) -> Road {
                       "general_settings": {"master_key": token}});
     let config = folder.path().join("config.yaml");
     std::fs::write(&config, text.to_string()).unwrap();
-    let mut command = Command::new(e2e::provided("litellm.sh"));
+    let mut command = Command::new(testkit::provided("litellm.sh"));
     command.args(["--host", "127.0.0.1", "--port", &port.to_string(), "--telemetry", "False"]);
     command.arg("--config").arg(&config).env("LITELLM_LOG", "ERROR").env("HOME", folder.path());
     command.env("LITELLM_LOCAL_MODEL_COST_MAP", "True");
     let process = Process::start("litellm", &mut command, folder.path());
     let url = format!("http://127.0.0.1:{port}");
     let ready = format!("{url}/health/readiness");
-    e2e::within(START, "litellm is ready", async || {
+    testkit::within(START, "litellm is ready", async || {
         reqwest::get(&ready).await.ok()?.error_for_status().ok()
     })
     .await;

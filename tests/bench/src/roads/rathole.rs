@@ -3,10 +3,10 @@
 use super::{Road, listens, nginx};
 use crate::delay::Delay;
 use crate::tls::Certificate;
-use e2e::process::Process;
 use std::any::Any;
 use std::path::Path;
 use std::process::Command;
+use testkit::process::Process;
 
 /// A tunnel to the backend, behind an nginx: what a team would set up with tools from the shelf.
 pub(super) async fn open(name: &'static str, backend: &str) -> Road {
@@ -34,7 +34,7 @@ async fn tunnel<W: Any>(
     way: impl AsyncFnOnce(String) -> (String, W),
 ) -> Road {
     let folder = tempfile::tempdir().unwrap();
-    let (control, service) = (e2e::free_port(), e2e::free_port());
+    let (control, service) = (testkit::free_port(), testkit::free_port());
     let [server_side, client_side] = transport(tls.is_some());
     let server = start(
         folder.path(),
@@ -65,7 +65,7 @@ fn transport(encrypted: bool) -> [String; 2] {
     if !encrypted {
         return [String::new(), String::new()];
     }
-    let keys = Command::new(e2e::provided("rathole.sh")).arg("--genkey").output().unwrap();
+    let keys = Command::new(testkit::provided("rathole.sh")).arg("--genkey").output().unwrap();
     let keys = String::from_utf8(keys.stdout).unwrap();
     let mut keys = keys.lines().filter(|line| !line.is_empty() && !line.ends_with(':'));
     let (private, public) = (keys.next().unwrap(), keys.next().unwrap());
@@ -80,7 +80,7 @@ fn transport(encrypted: bool) -> [String; 2] {
 fn start(folder: &Path, side: &str, text: &str) -> Process {
     let config = folder.join(format!("{side}.toml"));
     std::fs::write(&config, text).unwrap();
-    let mut command = Command::new(e2e::provided("rathole.sh"));
+    let mut command = Command::new(testkit::provided("rathole.sh"));
     command.arg(format!("--{side}")).arg(&config).env("RUST_LOG", "error");
     Process::start(&format!("rathole-{side}"), &mut command, folder)
 }

@@ -146,7 +146,7 @@ impl Report {
 
     /// Writes docs/benchmarks.md, all but what people wrote in it, and its picture.
     pub(crate) fn keep(&self) -> std::io::Result<()> {
-        let docs = e2e::repository().join("docs");
+        let docs = testkit::repository().join("docs");
         chart::draw(&self.near, &docs.join("benchmarks.svg")).map_err(std::io::Error::other)?;
         let file: PathBuf = docs.join("benchmarks.md");
         let text = std::fs::read_to_string(&file)?;
@@ -223,9 +223,9 @@ fn setting() -> String {
     let model = info.lines().find_map(|line| line.strip_prefix("model name")?.split(": ").nth(1));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let nginx = said(e2e::provided("nginx.sh").to_str().unwrap_or_default(), &["-v"]);
-    let haproxy = said(e2e::provided("haproxy.sh").to_str().unwrap_or_default(), &["-v"]);
-    let at = e2e::repository().display().to_string();
+    let nginx = said(testkit::provided("nginx.sh").to_str().unwrap_or_default(), &["-v"]);
+    let haproxy = said(testkit::provided("haproxy.sh").to_str().unwrap_or_default(), &["-v"]);
+    let at = testkit::repository().display().to_string();
     format!(
         "{}, commit {}. {cores} cores of {}, Linux {}. {}; {}; {}; rathole 0.5.0.",
         jiff::Zoned::now().strftime("%Y-%m-%d"),

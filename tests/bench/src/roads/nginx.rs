@@ -2,9 +2,9 @@
 
 use super::{Road, listens};
 use crate::tls::Certificate;
-use e2e::process::Process;
 use std::any::Any;
 use std::process::Command;
+use testkit::process::Process;
 
 /// An nginx in front of `upstream`, with TLS if there is a certificate; `behind` are the processes
 /// behind it.
@@ -16,7 +16,7 @@ pub(super) async fn before(
     more: impl Any,
 ) -> Road {
     let folder = tempfile::tempdir().unwrap();
-    let (port, at) = (e2e::free_port(), folder.path().display());
+    let (port, at) = (testkit::free_port(), folder.path().display());
     let server = upstream.trim_start_matches("http://");
     let (listen, certificate) = match tls {
         None => (format!("127.0.0.1:{port}"), String::new()),
@@ -46,7 +46,7 @@ pub(super) async fn before(
     );
     let config = folder.path().join("nginx.conf");
     std::fs::write(&config, text).unwrap();
-    let mut command = Command::new(e2e::provided("nginx.sh"));
+    let mut command = Command::new(testkit::provided("nginx.sh"));
     command.arg("-e").arg("stderr").arg("-c").arg(&config).arg("-p").arg(folder.path());
     let process = Process::start("nginx", &mut command, folder.path());
     listens(port).await;

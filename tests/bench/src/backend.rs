@@ -73,7 +73,7 @@ impl Script {
 /// The backend in a process of its own.
 pub(crate) struct Backend {
     pub(crate) url: String,
-    _process: e2e::process::Process,
+    _process: testkit::process::Process,
     _folder: TempDir,
 }
 
@@ -82,8 +82,8 @@ impl Backend {
         let folder = tempfile::tempdir()?;
         let mut command = Command::new(std::env::current_exe()?);
         command.arg("backend");
-        let process = e2e::process::Process::start("backend", &mut command, folder.path());
-        let url = e2e::until("the backend listens", async || {
+        let process = testkit::process::Process::start("backend", &mut command, folder.path());
+        let url = testkit::until("the backend listens", async || {
             process.out().lines().next().map(str::to_owned)
         })
         .await;

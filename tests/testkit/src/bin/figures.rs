@@ -4,15 +4,15 @@
 //! `MCPLOCAL_APP` names the program to measure; `scripts/figures.sh` builds it.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a script for the people who build")]
 
-use e2e::agent::{Home, provider};
-use e2e::backend::Backend;
-use e2e::cost::{cpu, memory};
-use e2e::desktop::panel::{Icon, Panel};
-use e2e::desktop::{App, Desktop};
-use e2e::mcpd::Mcpd;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
+use testkit::agent::{Home, provider};
+use testkit::backend::Backend;
+use testkit::cost::{cpu, memory};
+use testkit::desktop::panel::{Icon, Panel};
+use testkit::desktop::{App, Desktop};
+use testkit::mcpd::Mcpd;
 use tokio::time::{Instant, sleep};
 
 /// Starts that are timed; the median counts.
@@ -130,7 +130,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 fn file() -> PathBuf {
-    e2e::repository().join("docs/desktop-figures.json")
+    testkit::repository().join("docs/desktop-figures.json")
 }
 
 fn report(figures: &Map<String, Value>) {

@@ -3,16 +3,16 @@
 //! `MCPLOCAL_APP` names the program; `scripts/pictures.sh` builds it and installs the panel.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a script for the people who build")]
 
-use e2e::agent::{Home, provider};
-use e2e::backend::Backend;
-use e2e::desktop::Desktop;
-use e2e::desktop::window::Window;
-use e2e::mcpd::Mcpd;
-use e2e::process::Process;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
+use testkit::agent::{Home, provider};
+use testkit::backend::Backend;
+use testkit::desktop::Desktop;
+use testkit::desktop::window::Window;
+use testkit::mcpd::Mcpd;
+use testkit::process::Process;
 
 /// A panel on the left of the lower edge, with nothing but tray icons.
 const PANEL: &[(&str, &str, &str)] = &[
@@ -43,7 +43,7 @@ async fn main() {
         ask(&mcpd, &keys[at % 2], tokens).await;
     }
     let script = json!({"do": "count", "n": 9, "stallAt": 3});
-    let body = e2e::caller::scripted("qwen3-8b", script);
+    let body = testkit::caller::scripted("qwen3-8b", script);
     let running = mcpd.post("/v1/chat/completions", &keys[0]).json(&body).send().await.unwrap();
     window.says("busy 1").await;
 
@@ -98,7 +98,7 @@ async fn panel(desktop: &Desktop, folder: &tempfile::TempDir) -> [Process; 2] {
         if kind.ends_with("-array") {
             command.arg("-a");
         }
-        e2e::until("the panel's settings are kept", async || {
+        testkit::until("the panel's settings are kept", async || {
             command.status().unwrap().success().then_some(())
         })
         .await;
@@ -132,7 +132,7 @@ async fn ask(mcpd: &Mcpd, key: &str, tokens: u64) {
 }
 
 fn file(name: &str) -> PathBuf {
-    e2e::repository().join(format!("docs/pictures/{name}.png"))
+    testkit::repository().join(format!("docs/pictures/{name}.png"))
 }
 
 fn keep(name: &str, picture: &[u8]) {

@@ -1,8 +1,8 @@
 //! Publishers that are connected and do nothing else: registered, with an open control channel.
 
-use e2e::mcpd::Mcpd;
 use futures_util::StreamExt as _;
 use reqwest::Client;
+use testkit::mcpd::Mcpd;
 use tokio::task::JoinHandle;
 use wire::publisher::{Provider, Register, Registered};
 use wire::token::{CreateToken, CreatedToken};

@@ -39,7 +39,7 @@ async fn main() {
 }
 
 fn tell(fact: &str) {
-    println!("{} {fact}", e2e::story::now());
+    println!("{} {fact}", testkit::story::now());
 }
 
 async fn models(State(folder): Folder) -> Response {

@@ -1,11 +1,11 @@
 //! A long way: what goes in comes out a while later, in both directions.
 
 use bytes::BytesMut;
-use e2e::process::Process;
 use std::io;
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
+use testkit::process::Process;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -32,7 +32,7 @@ impl Delay {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["delay", upstream]);
         let process = Process::start("delay", &mut command, folder.path());
-        let address = e2e::until("the long way is open", async || {
+        let address = testkit::until("the long way is open", async || {
             process.out().lines().next().map(str::to_owned)
         })
         .await;

@@ -1,13 +1,13 @@
 //! HAProxy with its connections to the backend kept.
 
 use super::{Road, listens};
-use e2e::process::Process;
 use std::process::Command;
+use testkit::process::Process;
 
 /// In front of `upstream`.
 pub(super) async fn before(name: &'static str, upstream: &str) -> Road {
     let folder = tempfile::tempdir().unwrap();
-    let port = e2e::free_port();
+    let port = testkit::free_port();
     let server = upstream.trim_start_matches("http://");
     let text = format!(
         "global\n  maxconn 4096\n  nbthread 1\n\
@@ -17,7 +17,7 @@ pub(super) async fn before(name: &'static str, upstream: &str) -> Road {
     );
     let config = folder.path().join("haproxy.cfg");
     std::fs::write(&config, text).unwrap();
-    let mut command = Command::new(e2e::provided("haproxy.sh"));
+    let mut command = Command::new(testkit::provided("haproxy.sh"));
     command.arg("-db").arg("-f").arg(&config);
     let process = Process::start("haproxy", &mut command, folder.path());
     listens(port).await;
