@@ -34,7 +34,6 @@ pub mod reconnect_policy;
 pub mod registrar;
 mod running_tasks;
 mod said;
-pub mod sse;
 pub mod status;
 mod task;
 pub mod test_request;

@@ -10,7 +10,6 @@ use crate::control_channel::{Channel, Mode, Signal};
 use crate::limits;
 use crate::reconnect_policy::{self, Ending, ReconnectPolicy, beat_after};
 use crate::said;
-use crate::sse::{Event, TooLong};
 use crate::status::{ConnectionState, RunningTask};
 use crate::task::{self, LogBudget, ServerLink};
 use futures_util::future::BoxFuture;
@@ -20,6 +19,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::control::{Cancel, Drain, Hello, InferTask, Probe as Confirmed, Revoked, Task, event};
 use wire::publisher::{Heartbeat, HeartbeatReply, Provider, Registered};
+use wire::sse::{Event, TooLong};
 
 /// Follows the channel until it ends, which gives the ending, or until something else must be
 /// registered, which gives none.
@@ -206,7 +206,7 @@ impl Connection<'_> {
     fn leave_out(&self, left: &TooLong) {
         self.link.log_budget.log(|| tracing::warn!("{left}: it was left out"));
         let is_task = matches!(left.name.as_str(), event::TASK | "message");
-        let Some(id) = said::task_id_in(&left.begins).filter(|_| is_task) else { return };
+        let Some(id) = said::task_id_in(&left.prefix).filter(|_| is_task) else { return };
         let report = task::left_out(Arc::clone(&self.link), id.clone(), left.to_string());
         self.driver.tasks.attach(&id, report);
     }
