@@ -17,7 +17,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
-use relay::{Action, Actions, ChannelId, RegisterRefusal, SessionRefusal};
+use relay::{Action, Actions, ChannelId, RegisterRefusal, SessionId, SessionRefusal};
 use serde::Deserialize;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -290,12 +290,13 @@ pub(crate) async fn probe(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-fn session_header(headers: &HeaderMap) -> Result<&str, ApiError> {
+fn session_header(headers: &HeaderMap) -> Result<SessionId, ApiError> {
     let value = headers.get(wire::headers::SESSION).and_then(|v| v.to_str().ok());
-    value.ok_or_else(|| {
+    let value = value.ok_or_else(|| {
         let message = format!("the header {} is missing", wire::headers::SESSION);
         ApiError::invalid(message, None)
-    })
+    })?;
+    value.parse().map_err(|_| SessionRefusal::Unknown.into())
 }
 
 impl From<RegisterRefusal> for ApiError {

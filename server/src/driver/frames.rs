@@ -6,7 +6,7 @@
 use super::CallerRequest;
 use crate::body::aside;
 use bytes::{Bytes, BytesMut};
-use relay::{CancelReason, Dispatch, Failure, LastEvent, Opened, TaskId};
+use relay::{CancelReason, Dispatch, Failure, LastEvent, Opened, SessionId, TaskId};
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -126,7 +126,6 @@ fn task(dispatch: &Dispatch, request: &CallerRequest, inline: Option<Box<RawValu
         method: modern.then(|| "POST".to_owned()),
         path: modern.then(|| request.path.clone()),
         headers: if modern { request.headers.clone() } else { Default::default() },
-        deadline_ms: modern.then_some(dispatch.deadline_ms),
         body_ref: false,
         user: modern.then(|| request.user.clone()),
         request: inline,
@@ -170,11 +169,11 @@ fn failure(code: Code, status: u16, message: String) -> Failure {
     Failure { code, status, message, retry_after_secs: None }
 }
 
-pub(super) fn hello(opened: &Opened, session: &str, heartbeat_ms: u64) -> Frame {
+pub(super) fn hello(opened: &Opened, session: SessionId, heartbeat_ms: u64) -> Frame {
     let hello = Hello {
         protocol: opened.protocol,
         epoch: opened.epoch,
-        provider_session_id: session.to_owned(),
+        provider_session_id: session.to_string(),
         heartbeat_seconds: heartbeat_ms.div_ceil(1000),
     };
     frame(event::HELLO, &hello)
@@ -230,7 +229,7 @@ mod tests {
             protocol,
             llm_name: "qwen".into(),
             model: Some("m".into()),
-            deadline_ms: 1,
+            attempt: 0,
         })
     }
 

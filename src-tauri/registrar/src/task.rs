@@ -223,9 +223,8 @@ pub(crate) async fn wake(road: Arc<Road>, backends: Arc<Backends>, task: WakeTas
     };
     match woken {
         Err(failure) => road.fail(&task.task_id, failure).await,
-        Ok(took) => {
-            let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            let result = TaskResult { ok: Some(true), ms: Some(ms), ..TaskResult::default() };
+        Ok(_took) => {
+            let result = TaskResult { ok: Some(true), ..TaskResult::default() };
             road.mcpd.result(&road.ticket, &task.task_id, &result).await;
         }
     }

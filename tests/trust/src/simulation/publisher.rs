@@ -67,7 +67,7 @@ pub(super) fn row(publisher: usize, which: usize) -> String {
 }
 
 pub(super) fn owner_id(publisher: usize) -> OwnerId {
-    OwnerId(format!("owner-{publisher}"))
+    OwnerId(format!("owner-{publisher}").into())
 }
 
 pub(super) fn owner(publisher: usize) -> Owner {
