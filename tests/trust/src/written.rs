@@ -1,15 +1,16 @@
 //! What a server has written down, as its store would have it, and a server that starts from that.
 
 use relay::{
-    Action, Actions, Ids, Limits, Millis, Relay, Saved, SavedLlm, SavedName, SavedSession,
+    Action, Actions, Ids, Limits, LlmId, Millis, Relay, Saved, SavedLlm, SavedName, SavedSession,
+    SessionId,
 };
 use std::collections::BTreeMap;
 
 /// The store.
 #[derive(Default)]
 pub(crate) struct Written {
-    llms: BTreeMap<String, SavedLlm>,
-    sessions: BTreeMap<String, SavedSession>,
+    llms: BTreeMap<LlmId, SavedLlm>,
+    sessions: BTreeMap<SessionId, SavedSession>,
     names: BTreeMap<String, SavedName>,
     starts: u128,
 }
@@ -28,13 +29,13 @@ impl Written {
     /// Writes down what this action is about, if it is about that.
     pub(crate) fn take(&mut self, relay: &Relay, action: &Action) {
         match action {
-            Action::SaveLlm(id) => match relay.saved_llm(id) {
-                Some(row) => drop(self.llms.insert(id.0.clone(), row)),
-                None => drop(self.llms.remove(&id.0)),
+            Action::SaveLlm(id) => match relay.saved_llm(*id) {
+                Some(row) => drop(self.llms.insert(*id, row)),
+                None => drop(self.llms.remove(id)),
             },
-            Action::SaveSession(id) => match relay.saved_session(id) {
-                Some(session) => drop(self.sessions.insert(id.0.clone(), session)),
-                None => drop(self.sessions.remove(&id.0)),
+            Action::SaveSession(id) => match relay.saved_session(*id) {
+                Some(session) => drop(self.sessions.insert(*id, session)),
+                None => drop(self.sessions.remove(id)),
             },
             Action::SaveName(name) => match relay.saved_name(name) {
                 Some(saved) => drop(self.names.insert(name.clone(), saved)),
