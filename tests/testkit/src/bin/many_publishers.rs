@@ -1,5 +1,5 @@
-//! Many real registrars in one process, each with a folder of its own: `herd FOLDER`, where every
-//! folder in it is a `~/.mcpctl`. Ends on SIGTERM.
+//! Many real registrars in one process: `many_publishers FOLDER`, where every folder in FOLDER is the
+//! `~/.mcpctl` of one of them. Ends on SIGTERM.
 #![expect(clippy::unwrap_used, reason = "a tool of the tests")]
 
 use keychain::Keychain;
@@ -15,7 +15,7 @@ async fn main() {
     let mut tasks = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let home = Home::at(entry.unwrap().path()).unwrap();
-        tasks.push(leader::run(home, Keychain::os(), "herd", stop.clone()).task);
+        tasks.push(leader::run(home, Keychain::os(), "many_publishers", stop.clone()).task);
     }
     signal(SignalKind::terminate()).unwrap().recv().await;
     stop.cancel();

@@ -1,5 +1,5 @@
-//! A proxy that does what bad networks do, on command: it adds latency, takes little at a time, holds
-//! everything back, resets, or is not there.
+//! A TCP proxy that behaves like a bad network on command: it adds latency, limits reads or bandwidth,
+//! holds data back, resets or closes connections.
 
 use parking_lot::Mutex;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -11,38 +11,38 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 
-/// What it does to everything that passes.
+/// Fault that the proxy applies to all connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing.
+    /// No fault.
     None,
-    /// Everything comes so much later.
+    /// Delays each read by this time.
     Latency(Duration),
-    /// So many bytes at a time.
+    /// Forwards at most this many bytes at a time.
     Slice(usize),
-    /// So many bytes a second.
+    /// Forwards this many bytes per second.
     Bandwidth(usize),
-    /// Nothing passes; what is under way waits.
+    /// Holds everything back until the fault changes.
     Held,
-    /// Connections are reset, and new ones too.
+    /// Resets all connections, and new ones too.
     Reset,
-    /// Connections are closed, and new ones too.
+    /// Closes all connections, and new ones too.
     Down,
 }
 
-/// The proxy.
-pub struct Proxy {
+/// A running proxy.
+pub struct FaultProxy {
     /// `http://127.0.0.1:…`
     pub url: String,
     fault: Arc<watch::Sender<Fault>>,
-    /// Whether something that goes upstream waits.
+    /// True if data on its way upstream is held back.
     held: Arc<watch::Sender<bool>>,
     _serving: AbortOnDropHandle<()>,
 }
 
-impl Proxy {
-    /// In front of `upstream`, as `http://127.0.0.1:…`.
-    pub async fn before(upstream: &str) -> Self {
+impl FaultProxy {
+    /// Starts one in front of `upstream`, a URL such as `http://127.0.0.1:…`.
+    pub async fn in_front_of(upstream: &str) -> Self {
         let upstream = upstream.trim_start_matches("http://").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -60,16 +60,16 @@ impl Proxy {
         Self { url, fault, held, _serving: AbortOnDropHandle::new(serving) }
     }
 
-    /// From now on.
+    /// Applies this fault from now on.
     pub fn set(&self, fault: Fault) {
         self.held.send_replace(false);
         self.fault.send_replace(fault);
     }
 
-    /// Waits until something that goes upstream is held back.
+    /// Waits until data on its way upstream is held back.
     pub async fn until_held(&self) {
         let is_held = async || self.held.borrow().then_some(());
-        crate::until("the proxy holds something back", is_held).await;
+        crate::until("the proxy holds data back", is_held).await;
     }
 }
 
@@ -84,18 +84,18 @@ async fn connect(
     for socket in [&near, &far] {
         socket.set_nodelay(true).unwrap();
     }
-    // For a reset, which the halves below cannot do.
+    // The halves below cannot reset their connection: these descriptors can.
     let spare = [&near, &far].map(|socket| socket.as_fd().try_clone_to_owned().unwrap());
     if fault == Fault::Reset {
         return reset(&spare);
     }
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-    let up = carry(near_in, far_out, faults.clone(), Some(&held));
-    let down = carry(far_in, near_out, faults.clone(), None);
+    let up = forward(near_in, far_out, faults.clone(), Some(&held));
+    let down = forward(far_in, near_out, faults.clone(), None);
     let mut ends = faults.clone();
     let broken = async {
         let over = |fault: &Fault| matches!(fault, Fault::Reset | Fault::Down);
-        // The proxy's end ends this too.
+        // Fails only when the proxy is dropped, which ends the connection too.
         let _ = ends.wait_for(over).await;
     };
     tokio::select! {
@@ -110,13 +110,13 @@ async fn connect(
 
 fn reset(sockets: &[OwnedFd]) {
     for socket in sockets {
-        // Zero seconds to linger is what makes a close a reset.
+        // With a linger time of zero, close sends a reset.
         let _ = socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO));
     }
 }
 
-/// One direction, until it ends.
-async fn carry(
+/// Forwards one direction until it ends.
+async fn forward(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut faults: watch::Receiver<Fault>,

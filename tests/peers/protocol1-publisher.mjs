@@ -1,11 +1,11 @@
-// A publisher as the seed system has it: protocol 1 and nothing more. It registers one model, holds
-// the control channel, and answers tasks with results. Tells what happens as lines of JSON.
+// A publisher that speaks only protocol 1. It registers one model, opens the control channel, and
+// responds to tasks with results. It prints what happens as lines of JSON.
 //
-// usage: node seed-registrar.mjs MCPD_URL TOKEN NAME
+// usage: node protocol1-publisher.mjs MCPD_URL TOKEN NAME
 
 const [url, token, name] = process.argv.slice(2);
 const base = `${url}/api/v1/llms`;
-const tell = (kind, more) => console.log(JSON.stringify({ kind, ...more }));
+const report = (kind, more) => console.log(JSON.stringify({ kind, ...more }));
 
 const post = async (path, body) => {
   const answer = await fetch(base + path, {
@@ -21,13 +21,13 @@ const event = (at) =>
   JSON.stringify({ object: "chat.completion.chunk", choices: [{ index: 0, delta: { content: ` ${at}` } }] });
 
 const perform = async (task) => {
-  tell("task", { task });
+  report("task", { task });
   const path = `/_provider-task/${task.taskId}/result`;
   if (task.kind === "wake") {
     return post(path, { ok: true, ms: 1 });
   }
   if (!task.streaming) {
-    const message = { role: "assistant", content: `asked for ${task.request.messages[0].content}` };
+    const message = { role: "assistant", content: `response to ${task.request.messages[0].content}` };
     return post(path, { status: 200, body: { object: "chat.completion", choices: [{ index: 0, message }] } });
   }
   for (let at = 1; at <= 5; at += 1) {
@@ -37,12 +37,12 @@ const perform = async (task) => {
 };
 
 const registered = await post("/_provider-register", {
-  providers: [{ name, type: "openai", model: "seed-model", tier: "fast" }],
+  providers: [{ name, type: "openai", model: "protocol1-model", tier: "fast" }],
 });
-tell("registered", registered);
+report("registered", registered);
 const { providerSessionId } = registered.json;
 setInterval(async () => {
-  tell("heartbeat", await post("/_provider-heartbeat", { providerSessionId }));
+  report("heartbeat", await post("/_provider-heartbeat", { providerSessionId }));
 }, 500);
 
 const channel = await fetch(`${base}/_provider-stream`, {
@@ -52,7 +52,7 @@ const channel = await fetch(`${base}/_provider-stream`, {
     "x-mcpctl-provider-session": providerSessionId,
   },
 });
-tell("channel", { status: channel.status });
+report("channel", { status: channel.status });
 let rest = "";
 for await (const bytes of channel.body.pipeThrough(new TextDecoderStream())) {
   rest += bytes;
@@ -63,7 +63,7 @@ for await (const bytes of channel.body.pipeThrough(new TextDecoderStream())) {
     const data = fields.filter((line) => line.startsWith("data:")).map((line) => line.slice(5).trimStart());
     if (fields.some((line) => line === "event: task")) {
       const done = await perform(JSON.parse(data.join("\n")));
-      tell("answered", { status: done.status });
+      report("answered", { status: done.status });
     }
   }
 }

@@ -1,17 +1,17 @@
-// A server as the seed system has it: protocol 1 and nothing more. It knows one session, hands out
-// the tasks that a test posts to /control/task, and tells what it gets as lines of JSON. Faults
-// that a test wants are posted to /control/faults; among them what it says beside its usual answer to
-// a register (`registered`) and to a heartbeat (`beaten`), as a newer server or a bad one would.
+// A server that speaks only protocol 1. It has one session, sends the tasks that a test posts to
+// /control/task, and prints what it receives as lines of JSON. A test posts faults to /control/faults;
+// among them further fields of the reply to a register (`registerReply`) and to a heartbeat
+// (`heartbeatReply`), as a newer or a bad server might send.
 //
-// usage: node seed-mcpd.mjs      (prints {"kind": "listening", "url": …})
+// usage: node protocol1-server.mjs      (prints {"kind": "listening", "url": …})
 
 import http from "node:http";
 
-const tell = (kind, more) => console.log(JSON.stringify({ kind, at: Date.now(), ...more }));
-const session = "seed-session-0001";
+const report = (kind, more) => console.log(JSON.stringify({ kind, at: Date.now(), ...more }));
+const session = "protocol1-session";
 let faults = {};
 let channel = null;
-let knows = false;
+let registered = false;
 
 const body = async (request) => {
   const pieces = [];
@@ -32,38 +32,38 @@ const stream = (response) => {
   const comments = setInterval(() => response.write(": ka\n\n"), 1000);
   response.on("close", () => {
     clearInterval(comments);
-    tell("channel-closed");
+    report("channel-closed");
     if (channel === response) channel = null;
   });
-  tell("channel");
+  report("channel");
   if (faults.cut) response.destroy();
 };
 
 const provider = async (request, response, path) => {
   if (path === "_provider-register") {
     const register = await body(request);
-    tell("register", { register, authorization: request.headers.authorization });
-    if (faults.register) return reply(response, faults.register, { error: "the seed is unwell" });
-    knows = true;
+    report("register", { register, authorization: request.headers.authorization });
+    if (faults.register) return reply(response, faults.register, { error: "the server is unwell" });
+    registered = true;
     const llms = register.providers.map(({ name }) => ({ id: name, name, kind: "virtual", status: "active" }));
-    return reply(response, 201, { providerSessionId: session, llms, ...faults.registered });
+    return reply(response, 201, { providerSessionId: session, llms, ...faults.registerReply });
   }
   if (path === "_provider-stream") {
-    const known = knows && request.headers["x-mcpctl-provider-session"] === session;
+    const known = registered && request.headers["x-mcpctl-provider-session"] === session;
     return known ? stream(response) : reply(response, 404, { error: "no such session" });
   }
   if (path === "_provider-heartbeat") {
-    tell("heartbeat", { heartbeat: await body(request) });
-    return knows ? reply(response, 200, faults.beaten) : reply(response, 404, { error: "no such session" });
+    report("heartbeat", { heartbeat: await body(request) });
+    return registered ? reply(response, 200, faults.heartbeatReply) : reply(response, 404, { error: "no such session" });
   }
   const result = await body(request);
-  tell("result", { path, result });
+  report("result", { path, result });
   return reply(response, 200, {});
 };
 
 const control = async (request, response, path) => {
   if (path === "faults") faults = await body(request);
-  if (path === "forget") knows = false;
+  if (path === "forget") registered = false;
   if (path === "close") channel?.end();
   if (path === "task") channel.write(`event: task\ndata: ${JSON.stringify(await body(request))}\n\n`);
   reply(response, 200, {});
@@ -75,5 +75,5 @@ const server = http.createServer(async (request, response) => {
   return provider(request, response, path);
 });
 server.listen(0, "127.0.0.1", () => {
-  tell("listening", { url: `http://127.0.0.1:${server.address().port}` });
+  report("listening", { url: `http://127.0.0.1:${server.address().port}` });
 });

@@ -1,22 +1,22 @@
-//! What running processes cost: memory and CPU, of a process and all of its descendants.
+//! Memory and CPU time of a process and all of its descendants.
 
 use nix::time::{ClockId, clock_getcpuclockid};
 use nix::unistd::Pid;
 use std::time::Duration;
 
-/// Their share of the machine's memory (PSS), in MiB.
+/// Proportional set size (PSS), in MiB.
 #[must_use]
 pub fn memory(pid: u32) -> f64 {
-    held(pid, "Pss:")
+    sum_of(pid, "Pss:")
 }
 
-/// What of their memory is in the machine's (RSS), in MiB; what they share counts for each.
+/// Resident set size (RSS), in MiB; shared pages count for each process.
 #[must_use]
 pub fn resident(pid: u32) -> f64 {
-    held(pid, "Rss:")
+    sum_of(pid, "Rss:")
 }
 
-fn held(pid: u32, kind: &str) -> f64 {
+fn sum_of(pid: u32, kind: &str) -> f64 {
     let kib = |pid: u32| -> f64 {
         let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
         let line = text.lines().find_map(|line| line.strip_prefix(kind)).unwrap_or("0 kB");
@@ -26,8 +26,8 @@ fn held(pid: u32, kind: &str) -> f64 {
     (all / 102.4).round() / 10.0
 }
 
-/// The CPU time that they have used, in seconds, by the scheduler's own clock: it knows nanoseconds,
-/// and the threads that have ended.
+/// CPU time in seconds, from the scheduler's clock: it counts nanoseconds, and includes threads that
+/// have ended.
 #[must_use]
 pub fn cpu(pid: u32) -> f64 {
     let used = |pid: u32| -> f64 {
