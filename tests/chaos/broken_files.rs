@@ -5,17 +5,17 @@ use serde_json::{Value, json};
 use testkit::agent::provider;
 use testkit::figure::{figure, times};
 use testkit::world::{World, and, whole};
-use trust::tape::Tape;
+use trust::choices::Choices;
 
 /// What an editor, a crash or a sync tool may leave of a text.
-fn damaged(text: &str, tape: &mut Tape<'_>) -> Vec<u8> {
+fn damaged(text: &str, choices: &mut Choices<'_>) -> Vec<u8> {
     let mut bytes = text.as_bytes().to_vec();
-    for _ in 0..=tape.below(3) {
-        let at = tape.index(bytes.len().max(1));
-        match tape.below(5) {
+    for _ in 0..=choices.below(3) {
+        let at = choices.index(bytes.len().max(1));
+        match choices.below(5) {
             0 => bytes.truncate(at),
-            1 if !bytes.is_empty() => bytes[at] = u8::try_from(tape.below(256)).unwrap(),
-            2 => drop(bytes.drain(at..(at + tape.index(40)).min(bytes.len()))),
+            1 if !bytes.is_empty() => bytes[at] = u8::try_from(choices.below(256)).unwrap(),
+            2 => drop(bytes.drain(at..(at + choices.index(40)).min(bytes.len()))),
             3 => bytes.splice(at..at, b"[{\"1e999,:".iter().copied()).for_each(drop),
             _ => bytes.insert(at, b'"'),
         }
@@ -38,10 +38,10 @@ async fn damaged_files_never_end_the_agent_and_the_last_good_word_stays() {
     let mut world = world(2).await;
     let mut good = world.home.read("config.json");
     let session = world.home.read("provider-session");
-    let mut tape = Tape::seeded(1);
+    let mut choices = Choices::from_seed(1);
     let (mut tried, mut published) = (0, 0);
     for round in 0..times(10_000, 300) {
-        let bytes = damaged(&good, &mut tape);
+        let bytes = damaged(&good, &mut choices);
         let text = String::from_utf8_lossy(&bytes).into_owned();
         std::fs::write(world.home.file("config.json"), &bytes).unwrap();
         let broken =
@@ -62,7 +62,8 @@ async fn damaged_files_never_end_the_agent_and_the_last_good_word_stays() {
 
     for _ in 0..times(100, 5) {
         world.agent.process.stop().await;
-        std::fs::write(world.home.file("provider-session"), damaged(&session, &mut tape)).unwrap();
+        std::fs::write(world.home.file("provider-session"), damaged(&session, &mut choices))
+            .unwrap();
         world.agent = crate::Agent::scaled(&world.home, &world.publisher, crate::scale());
         world.mcpd.active(&world.caller, "qwen").await;
         tried += 1;

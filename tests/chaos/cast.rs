@@ -17,7 +17,7 @@ use trust::history::{Bounds, Fact, History, check};
 
 /// In a tenth of the real time: what a stopped publisher costs is the longest of all.
 pub(crate) const BOUNDS: Bounds =
-    Bounds { closed_within: 30_000, ended_within: 60_000, runs_again: 2 };
+    Bounds { closed_within: 30_000, ended_within: 60_000, retries: 2 };
 /// Of all waits.
 const SCALE: f64 = 0.1;
 /// A killed publisher's recipe counts as being at work for so long: 30 s, in this scale. In
@@ -154,7 +154,7 @@ impl Cast {
                     tokio::time::sleep(LOOK).await;
                 }
                 let at = testkit::story::now().min(began + RECIPE_COUNTS);
-                story.saw_at(at, Fact::WakeEnds { row });
+                story.saw_at(at, Fact::WakeEnded { model: row });
             }));
         }
     }
@@ -209,7 +209,7 @@ impl Cast {
         self.well().await;
         let rest = |row: &Value| row["inFlight"] == 0 && row["queued"] == 0;
         self.mcpd.row(&self.caller, "qwen", rest).await;
-        self.story.saw(Fact::Holds(0));
+        self.story.saw(Fact::Remaining(0));
         self.take_backends_log();
         for process in [&self.mcpd.process, &self.agent.process] {
             self.story.take_log(&process.err());
@@ -256,11 +256,11 @@ pub(crate) fn tell(
     let (begin, patience) = (ask.begin, ask.patience);
     async move {
         tokio::time::sleep(begin).await;
-        story.saw(Fact::Asks(call));
+        story.saw(Fact::Requested(call));
         let answer = tokio::time::timeout(patience, listen(call, request, &story)).await;
         story.saw(match answer {
-            Ok(complete) => Fact::Ends { call, complete },
-            Err(_) => Fact::Leaves(call),
+            Ok(complete) => Fact::Ended { call, complete },
+            Err(_) => Fact::Disconnected(call),
         });
         answer.unwrap_or(false)
     }
@@ -290,5 +290,5 @@ fn heard(call: u64, line: &str, story: &Story) {
     let Some(text) = event["choices"][0]["delta"]["content"].as_str() else { return };
     let (of, piece) = text.trim().split_once(':').unwrap();
     let (of, piece) = (of.parse().unwrap(), piece.parse().unwrap());
-    story.saw(Fact::Receives { call, of, piece });
+    story.saw(Fact::Received { call, written_for: of, chunk: piece });
 }

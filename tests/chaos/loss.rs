@@ -58,7 +58,7 @@ async fn every_call_is_answered_whole_where_packets_get_lost() {
     });
     let complete = join_all(all).await.into_iter().filter(|complete| *complete).count();
     testkit::until("all is at rest", at_rest).await;
-    story.saw(Fact::Holds(0));
+    story.saw(Fact::Remaining(0));
     story.take_backends_log(&backend.out());
     story.take_log(&server.err());
     story.take_log(&agent.err());

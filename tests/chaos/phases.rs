@@ -120,8 +120,9 @@ async fn reach(phase: Phase, cast: &mut Cast) -> JoinHandle<Vec<bool>> {
         }
         Phase::MidStream | Phase::Draining => {
             let streams = async || {
-                let begun =
-                    |call| cast.story.has(|f| *f == Fact::Receives { call, of: call, piece: 0 });
+                let begun = |call| {
+                    cast.story.has(|f| *f == Fact::Received { call, written_for: call, chunk: 0 })
+                };
                 (0..CALLS).all(begun).then_some(())
             };
             testkit::until("all streams have begun", streams).await;

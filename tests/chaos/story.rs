@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use std::time::Duration;
 use testkit::fault::Fault;
 use testkit::figure::{figure, times};
+use trust::choices::Choices;
 use trust::history::{Fact, History};
-use trust::tape::Tape;
 
 const CALLS: u64 = 24;
 /// Stories that are told at the same time.
@@ -47,37 +47,37 @@ fn count(history: &History) -> [usize; 4] {
     let number =
         |such: fn(&Fact) -> bool| history.entries.iter().filter(|entry| such(&entry.fact)).count();
     [
-        number(|fact| matches!(fact, Fact::Ends { complete: true, .. })),
+        number(|fact| matches!(fact, Fact::Ended { complete: true, .. })),
         number(|fact| matches!(fact, Fact::Dispatched { .. })),
         number(|fact| matches!(fact, Fact::Withdrawn { .. })),
-        number(|fact| matches!(fact, Fact::WakeBegins { .. })),
+        number(|fact| matches!(fact, Fact::WakeStarted { .. })),
     ]
 }
 
 async fn tell(seed: u64) -> (History, Vec<String>) {
-    let mut tape = Tape::seeded(seed);
-    let mut cast = Cast::new(Duration::from_millis(tape.between(50, 2_000))).await;
-    let calls: Vec<_> = (0..CALLS).map(|call| cast.call(call, &ask(&mut tape))).collect();
+    let mut choices = Choices::from_seed(seed);
+    let mut cast = Cast::new(Duration::from_millis(choices.between(50, 2_000))).await;
+    let calls: Vec<_> = (0..CALLS).map(|call| cast.call(call, &ask(&mut choices))).collect();
     let callers = tokio::spawn(join_all(calls));
     for _ in 0..4 {
-        tokio::time::sleep(Duration::from_millis(tape.between(50, 700))).await;
-        trouble(&mut cast, &mut tape).await;
+        tokio::time::sleep(Duration::from_millis(choices.between(50, 700))).await;
+        trouble(&mut cast, &mut choices).await;
     }
     callers.await.unwrap();
     cast.end().await
 }
 
 /// One caller, who asks after a while and may leave after another.
-fn ask(tape: &mut Tape<'_>) -> Ask {
-    let (pieces, pause) = (tape.between(1, 30), tape.between(1, 40));
-    let begin = Duration::from_millis(tape.below(5_000));
-    let patience = if tape.chance(25) { tape.below(1_500) } else { 600_000 };
+fn ask(choices: &mut Choices<'_>) -> Ask {
+    let (pieces, pause) = (choices.between(1, 30), choices.between(1, 40));
+    let begin = Duration::from_millis(choices.below(5_000));
+    let patience = if choices.chance(25) { choices.below(1_500) } else { 600_000 };
     Ask { begin, pieces, pause, patience: Duration::from_millis(patience) }
 }
 
-async fn trouble(cast: &mut Cast, tape: &mut Tape<'_>) {
-    let pause = Duration::from_millis(tape.between(50, 1_500));
-    match tape.index(16) {
+async fn trouble(cast: &mut Cast, choices: &mut Choices<'_>) {
+    let pause = Duration::from_millis(choices.between(50, 1_500));
+    match choices.index(16) {
         at @ 0..6 => {
             cast.hit(BLOWS[at]);
             tokio::time::sleep(pause).await;
@@ -93,11 +93,11 @@ async fn trouble(cast: &mut Cast, tape: &mut Tape<'_>) {
             tokio::time::sleep(pause).await;
         }
         _ => {
-            let latency = Fault::Latency(Duration::from_millis(tape.between(10, 300)));
-            let slice = Fault::Slice(tape.index(200) + 1);
+            let latency = Fault::Latency(Duration::from_millis(choices.between(10, 300)));
+            let slice = Fault::Slice(choices.index(200) + 1);
             let faults =
                 [latency, slice, Fault::Bandwidth(20_000), Fault::Held, Fault::Reset, Fault::Down];
-            cast.proxy.set(faults[tape.index(faults.len())]);
+            cast.proxy.set(faults[choices.index(faults.len())]);
             tokio::time::sleep(pause).await;
             cast.proxy.set(Fault::None);
         }

@@ -52,14 +52,14 @@ impl Story {
         let mut story = self.0.lock();
         let mut open = BTreeMap::<u64, u64>::new();
         for (_, fact) in &*story {
-            if let Fact::Runs(call) = fact {
+            if let Fact::BackendStarted(call) = fact {
                 *open.entry(*call).or_default() += 1;
-            } else if let Fact::Closes(call) = fact {
+            } else if let Fact::BackendClosed(call) = fact {
                 *open.entry(*call).or_default() -= 1;
             }
         }
         for (call, count) in open {
-            story.extend((0..count).map(|_| (at, Fact::Closes(call))));
+            story.extend((0..count).map(|_| (at, Fact::BackendClosed(call))));
         }
     }
 
@@ -68,9 +68,9 @@ impl Story {
     pub fn wakes(&self) -> BTreeMap<String, u64> {
         let mut open = BTreeMap::new();
         for (at, fact) in &*self.0.lock() {
-            if let Fact::WakeBegins { row } = fact {
+            if let Fact::WakeStarted { model: row } = fact {
                 open.insert(row.clone(), *at);
-            } else if let Fact::WakeEnds { row } = fact {
+            } else if let Fact::WakeEnded { model: row } = fact {
                 open.remove(row);
             }
         }
@@ -84,7 +84,7 @@ impl Story {
         story.sort_by_key(|(at, _)| *at);
         let mut history = History::default();
         for (at, fact) in story {
-            history.saw(at / 1000, fact);
+            history.record(at / 1000, fact);
         }
         history
     }
@@ -97,10 +97,10 @@ fn printed(line: &str) -> Option<(u64, Fact)> {
     let (word, call) = (words.next()?, words.next()?.parse().ok()?);
     let piece = words.next().and_then(|piece| piece.parse().ok());
     let fact = match (word, piece) {
-        ("runs", None) => Fact::Runs(call),
-        ("writes", Some(piece)) => Fact::Writes { call, piece },
-        ("finishes", None) => Fact::Finishes(call),
-        ("closes", None) => Fact::Closes(call),
+        ("runs", None) => Fact::BackendStarted(call),
+        ("writes", Some(piece)) => Fact::BackendWrote { call, chunk: piece },
+        ("finishes", None) => Fact::BackendFinished(call),
+        ("closes", None) => Fact::BackendClosed(call),
         _ => return None,
     };
     Some((at, fact))
@@ -112,15 +112,15 @@ fn logged(line: &str) -> Option<(u64, Fact)> {
     let says = |what: &str| line.contains(what);
     let fact = if says("a task is dispatched") {
         // A story's callers give their requests their own numbers.
-        Fact::Dispatched { call: field(line, "request")?.parse().ok()?, row }
+        Fact::Dispatched { call: field(line, "request")?.parse().ok()?, model: row }
     } else if says("a model is published") {
-        Fact::Published { row }
+        Fact::Published { model: row }
     } else if says("a model is withdrawn") {
-        Fact::Withdrawn { row }
+        Fact::Withdrawn { model: row }
     } else if says("the wake recipe begins") {
-        Fact::WakeBegins { row }
+        Fact::WakeStarted { model: row }
     } else if says("the wake ends") {
-        Fact::WakeEnds { row }
+        Fact::WakeEnded { model: row }
     } else {
         return None;
     };
