@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`choices`] | source of random decisions: a seed, or bytes |
 //! | [`relay_machine`] | random event sequences for the relay, compared with a reference model |
-//! | [`session_machine`] | random event sequences for the registrar's session |
+//! | [`reconnect_policy`] | random connection endings for the registrar's reconnect policy |
 //! | [`simulation`] | callers, publishers and a faulty network around the real relay and session |
 //! | [`history`] | events observed by all parties, and the checker of the invariants |
 //! | [`fuzz_targets`] | fuzz targets for the parsers of untrusted input and the state machines |
@@ -20,7 +20,7 @@ pub mod corpus;
 pub mod fuzz_targets;
 mod hang_detector;
 pub mod history;
+pub mod reconnect_policy;
 pub mod relay_machine;
-pub mod session_machine;
 pub mod simulation;
 mod stored_state;

@@ -11,7 +11,7 @@ mod server;
 use crate::choices::Choices;
 use crate::hang_detector::HangDetector;
 use crate::history::{Bounds, Call, Entry, Fact, History};
-use network::{Dead, Down, Network, Up};
+use network::{DeadConnections, Down, Network, Up};
 use publisher::{Publisher, Timer};
 use relay::{GoneReason, TaskId};
 use server::Server;
@@ -59,7 +59,7 @@ enum Planned {
     Sweep,
     Fault,
     ServerStarts,
-    ServerNotices(Dead),
+    ServerNotices(DeadConnections),
 }
 
 struct Simulation {

@@ -1,4 +1,4 @@
-//! Property tests: random event sequences for the relay and the registrar's session.
+//! Property tests: random event sequences for the relay and the registrar's reconnect policy.
 
 use proptest::prelude::*;
 use trust::choices::Choices;
@@ -19,10 +19,10 @@ proptest! {
     }
 
     #[test]
-    fn a_session_reconnects_after_temporary_endings_and_stops_after_final_ones(
+    fn a_publisher_reconnects_after_temporary_endings_and_stops_after_final_ones(
         bytes in prop::collection::vec(any::<u8>(), 0..BYTES)
     ) {
-        trust::session_machine::run(&mut Choices::from_bytes(&bytes), STEPS)
+        trust::reconnect_policy::run(&mut Choices::from_bytes(&bytes), STEPS)
             .map_err(TestCaseError::fail)?;
     }
 }

@@ -5,7 +5,7 @@
 use clap::Parser;
 use std::process::ExitCode;
 use trust::choices::Choices;
-use trust::{relay_machine, session_machine, simulation};
+use trust::{reconnect_policy, relay_machine, simulation};
 
 /// Events of each run of a state machine.
 const STEPS: usize = 200;
@@ -30,10 +30,10 @@ fn main() -> ExitCode {
     let runs = tasks / STEPS as u64;
     for seed in seed..seed + runs {
         let relay = relay_machine::run(&mut Choices::from_seed(seed), STEPS);
-        let session = session_machine::run(&mut Choices::from_seed(seed), STEPS);
+        let policy = reconnect_policy::run(&mut Choices::from_seed(seed), STEPS);
         let describe = |machine, error| format!("seed {seed}, {machine}: {error}");
         violations.extend(relay.err().map(|error| describe("relay", error)));
-        violations.extend(session.err().map(|error| describe("session", error)));
+        violations.extend(policy.err().map(|error| describe("reconnect policy", error)));
     }
     println!("{} events for each state machine", runs * STEPS as u64);
     println!("{} violations", violations.len());

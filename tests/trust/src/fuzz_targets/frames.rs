@@ -2,7 +2,7 @@
 //! with its own model in the body, and the user sees at most a line of plain text.
 
 use registrar::config::{ProviderConfig, parse};
-use registrar::untrusted;
+use registrar::fuzzing;
 
 /// The model that the backend serves.
 const MODEL: &str = "the-backends-own";
@@ -16,7 +16,7 @@ fn provider() -> Option<ProviderConfig> {
 
 pub(super) fn frames(data: &[u8]) {
     let (Ok(text), Some(provider)) = (std::str::from_utf8(data), provider()) else { return };
-    let Some(accepted) = untrusted::frame(&provider, text) else { return };
+    let Some(accepted) = fuzzing::frame(&provider, text) else { return };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     assert!(accepted.task_id.chars().all(plain) && (1..=64).contains(&accepted.task_id.len()));
     for shown in &accepted.shown {

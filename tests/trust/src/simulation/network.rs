@@ -72,7 +72,7 @@ pub(super) enum Frame {
 }
 
 /// Connections of a publisher that the server will find closed.
-pub(super) struct Noticed {
+pub(super) struct DeadConnections {
     pub(super) channels: Vec<ChannelId>,
     pub(super) uploads: Vec<TaskId>,
 }

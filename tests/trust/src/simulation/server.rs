@@ -270,11 +270,11 @@ impl Simulation {
         let channels: Vec<ChannelId> = self.server.channels_of(publisher).collect();
         let uploads = self.server.uploads.iter().filter(|(_, from)| **from == publisher);
         let uploads: Vec<TaskId> = uploads.map(|(task, _)| *task).collect();
-        let notices = super::network::Dead { channels, uploads };
+        let notices = super::network::DeadConnections { channels, uploads };
         self.plan(after, Planned::ServerNotices(notices));
     }
 
-    pub(super) fn connections_died(&mut self, dead: &super::network::Dead) {
+    pub(super) fn connections_died(&mut self, dead: &super::network::DeadConnections) {
         for channel in &dead.channels {
             if self.server.channels.remove(channel).is_some() {
                 self.server.relay.channel_closed(*channel);

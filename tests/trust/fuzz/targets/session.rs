@@ -1,4 +1,0 @@
-//! Fuzz target `session`, see `trust::fuzz_targets`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| trust::fuzz_targets::run("session", data));
