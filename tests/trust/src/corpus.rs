@@ -65,7 +65,7 @@ fn archived(target: &str) -> io::Result<Inputs> {
         let mut entry = archive.by_index(index)?;
         let mut data = Vec::new();
         entry.read_to_end(&mut data)?;
-        inputs.insert(entry.name().to_owned(), data);
+        inputs.insert(entry.name()?.into_owned(), data);
     }
     Ok(inputs)
 }

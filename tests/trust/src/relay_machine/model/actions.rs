@@ -2,12 +2,12 @@
 
 use super::replies::is_for;
 use super::{Model, RowKey, Task, Verdict, check};
-use crate::machine::publishers::TWO_SLOTS;
+use crate::relay_machine::publishers::TWO_SLOTS;
 use relay::{Action, ChannelId, Dispatch, TaskId};
 use wire::publisher::ReportedStatus;
 
 impl Model {
-    pub(in crate::machine) fn action(&mut self, action: &Action) -> Verdict {
+    pub(in crate::relay_machine) fn action(&mut self, action: &Action) -> Verdict {
         match action {
             Action::Dispatch(sent) => self.is_sent(sent),
             Action::Wake { channel, task, llm_name, .. } => {

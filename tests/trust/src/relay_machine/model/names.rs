@@ -1,7 +1,7 @@
 //! Whose a name is, as the protocol has it.
 
 use super::{Model, RowKey, Verdict, check};
-use crate::machine::publishers::pool_of;
+use crate::relay_machine::publishers::pool_of;
 use relay::{Millis, OwnerId, SavedName};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::names::NameInfo;
@@ -174,7 +174,7 @@ impl Model {
         self.rows.remove(row);
     }
 
-    pub(in crate::machine) fn shared(
+    pub(in crate::relay_machine) fn shared(
         &mut self,
         name: &str,
         with: &[String],
@@ -190,7 +190,7 @@ impl Model {
     }
 
     /// The owner's rows leave; a member that is left has the name then. Which one is the relay's choice.
-    pub(in crate::machine) fn freed(&mut self, name: &str, done: bool, now: Millis) -> Verdict {
+    pub(in crate::relay_machine) fn freed(&mut self, name: &str, done: bool, now: Millis) -> Verdict {
         check(done == self.names.contains_key(name), || format!("{name} is freed oddly"))?;
         let Some(entry) = self.names.get_mut(name) else { return Ok(()) };
         let owner = entry.owner.clone();
@@ -224,7 +224,7 @@ impl Model {
     }
 
     /// A name was written down: it is reserved for as long as it should be, or it is free.
-    pub(in crate::machine) fn name_is_saved(
+    pub(in crate::relay_machine) fn name_is_saved(
         &mut self,
         name: &str,
         saved: Option<SavedName>,
@@ -257,7 +257,7 @@ impl Model {
         Ok(())
     }
 
-    pub(in crate::machine) fn names(&self, names: &[NameInfo]) -> Verdict {
+    pub(in crate::relay_machine) fn names(&self, names: &[NameInfo]) -> Verdict {
         for info in names {
             let known = self.names.get(&info.name);
             let known = known.ok_or(format!("{} belongs to nobody", info.name))?;

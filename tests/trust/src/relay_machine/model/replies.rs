@@ -1,7 +1,7 @@
 //! What the relay answers, and what the model learns from it.
 
 use super::{Model, Row, RowKey, Session, Task, Verdict, check};
-use crate::machine::publishers::pool_of;
+use crate::relay_machine::publishers::pool_of;
 use relay::{
     Allowed, AnswerEnd, ChannelId, From, Millis, Opened, OwnerId, RegisterRefusal, SessionRefusal,
     Submit, SubmitRefusal, TaskId, TaskRefusal,
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use wire::publisher::{Heartbeat, HeartbeatReply, Register, Registered, ReportedStatus};
 
 impl Model {
-    pub(in crate::machine) fn registered(
+    pub(in crate::relay_machine) fn registered(
         &mut self,
         owner: &OwnerId,
         request: &Register,
@@ -103,7 +103,7 @@ impl Model {
         self.sessions.insert(id, Session { owner, epoch, instance, channel, heard, last: now });
     }
 
-    pub(in crate::machine) fn opened(
+    pub(in crate::relay_machine) fn opened(
         &mut self,
         owner: &OwnerId,
         session: &str,
@@ -139,7 +139,7 @@ impl Model {
         Ok(())
     }
 
-    pub(in crate::machine) fn closed(&mut self, channel: ChannelId) {
+    pub(in crate::relay_machine) fn closed(&mut self, channel: ChannelId) {
         if let Some(session) = self.channels.remove(&channel)
             && let Some(session) = self.sessions.get_mut(&session)
         {
@@ -147,7 +147,7 @@ impl Model {
         }
     }
 
-    pub(in crate::machine) fn beaten(
+    pub(in crate::relay_machine) fn beaten(
         &mut self,
         owner: &OwnerId,
         beat: &Heartbeat,
@@ -176,7 +176,7 @@ impl Model {
         }
     }
 
-    pub(in crate::machine) fn submitted(
+    pub(in crate::relay_machine) fn submitted(
         &mut self,
         submit: &Submit,
         task: TaskId,
@@ -211,14 +211,14 @@ impl Model {
         check(task.0 + 1 == self.tasks.len() as u128, || "tasks are counted wrongly".into())
     }
 
-    pub(in crate::machine) fn left(&mut self, task: TaskId) {
+    pub(in crate::relay_machine) fn left(&mut self, task: TaskId) {
         if let Ok(task) = self.task_mut(task) {
             task.over = true;
         }
     }
 
     /// A publisher named a task: only one that it was sent to may.
-    pub(in crate::machine) fn named(
+    pub(in crate::relay_machine) fn named(
         &mut self,
         from: &From,
         task: TaskId,
@@ -241,7 +241,7 @@ impl Model {
         Ok(())
     }
 
-    pub(in crate::machine) fn begun(&mut self, task: TaskId) -> Verdict {
+    pub(in crate::relay_machine) fn begun(&mut self, task: TaskId) -> Verdict {
         if let Some(row) = self.task(task).and_then(|task| task.row.clone()) {
             self.row_served(&row);
         }
@@ -254,7 +254,7 @@ impl Model {
         Ok(())
     }
 
-    pub(in crate::machine) fn upload_ends(&mut self, task: TaskId, end: AnswerEnd) {
+    pub(in crate::relay_machine) fn upload_ends(&mut self, task: TaskId, end: AnswerEnd) {
         if let Ok(task) = self.task_mut(task) {
             // A silent backend is stopped; its upload ends when it was told.
             if end != AnswerEnd::Silent {
@@ -264,7 +264,7 @@ impl Model {
         }
     }
 
-    pub(in crate::machine) fn woken(
+    pub(in crate::relay_machine) fn woken(
         &mut self,
         from: &From,
         task: TaskId,
@@ -283,14 +283,14 @@ impl Model {
         Ok(())
     }
 
-    pub(in crate::machine) fn revoked(&mut self, owner: &OwnerId) {
+    pub(in crate::relay_machine) fn revoked(&mut self, owner: &OwnerId) {
         for session in self.sessions.values_mut().filter(|s| s.owner == *owner) {
             session.heard = None;
         }
     }
 
     /// The server stood still: that is nobody's fault.
-    pub(in crate::machine) fn stood_still(&mut self, ms: Millis) {
+    pub(in crate::relay_machine) fn stood_still(&mut self, ms: Millis) {
         if ms > 2 * self.limits.sweep {
             for heard in self.sessions.values_mut().filter_map(|session| session.heard.as_mut()) {
                 *heard += ms;
@@ -298,7 +298,7 @@ impl Model {
         }
     }
 
-    pub(in crate::machine) fn restarted(&mut self) {
+    pub(in crate::relay_machine) fn restarted(&mut self) {
         self.draining = false;
         self.channels.clear();
         self.wakes.clear();
