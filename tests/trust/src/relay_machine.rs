@@ -162,7 +162,7 @@ impl World {
                 self.model.freed(SHARED[name], freed.is_ok(), self.now)
             }
             Event::Drain => {
-                self.relay.drain(self.now, out);
+                self.relay.drain(out);
                 self.model.draining = true;
                 Ok(())
             }
@@ -180,7 +180,10 @@ impl World {
     fn open(&mut self, who: usize, whose: usize, out: &mut Actions) -> Result<(), String> {
         let Some(session) = self.publishers[whose].session.clone() else { return Ok(()) };
         let owner = OwnerId(OWNERS[who].into());
-        let opened = self.relay.open_channel(&owner, &session, self.now, out);
+        let opened = match session.parse() {
+            Ok(id) => self.relay.open_channel(&owner, id, self.now, out),
+            Err(relay::InvalidId) => Err(relay::SessionRefusal::Unknown),
+        };
         self.model.opened(&owner, &session, opened.as_ref(), self.now)?;
         if let Ok(opened) = opened {
             self.publishers[whose].channel = Some(opened.channel);
@@ -212,7 +215,7 @@ impl World {
     }
 
     /// Who says something: a certain publisher, or the one with this session.
-    fn speaker(&self, who: Option<usize>, session: Option<&str>) -> relay::From {
+    fn speaker(&self, who: Option<usize>, session: Option<&str>) -> relay::TaskSender {
         let meant = |at: &usize| self.publishers[*at].session.as_deref() == session;
         let who = who.or_else(|| (0..OWNERS.len()).find(meant)).unwrap_or_default();
         self.publishers[who].from(OWNERS[who])

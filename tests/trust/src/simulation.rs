@@ -248,7 +248,7 @@ impl Simulation {
             4 | 5 => self.publisher_is_killed(who),
             6 => self.server_is_killed(),
             7 => {
-                self.relay(relay::Relay::drain);
+                self.relay(|relay, _, out| relay.drain(out));
                 self.server.draining = true;
             }
             _ => self.access_another_task(who),

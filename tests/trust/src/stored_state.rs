@@ -1,15 +1,16 @@
 //! Stand-in for the server's store: what the relay has asked to save, and a relay restored from it.
 
 use relay::{
-    Action, Actions, Ids, Limits, Millis, Relay, Saved, SavedLlm, SavedName, SavedSession,
+    Action, Actions, Ids, Limits, LlmId, Millis, Relay, Saved, SavedLlm, SavedName, SavedSession,
+    SessionId,
 };
 use std::collections::BTreeMap;
 
 /// The stored models, sessions and names.
 #[derive(Default)]
 pub(crate) struct StoredState {
-    llms: BTreeMap<String, SavedLlm>,
-    sessions: BTreeMap<String, SavedSession>,
+    llms: BTreeMap<LlmId, SavedLlm>,
+    sessions: BTreeMap<SessionId, SavedSession>,
     names: BTreeMap<String, SavedName>,
     starts: u128,
 }
@@ -28,13 +29,13 @@ impl StoredState {
     /// Stores or removes the object that this action names; ignores all other actions.
     pub(crate) fn apply(&mut self, relay: &Relay, action: &Action) {
         match action {
-            Action::SaveLlm(id) => match relay.saved_llm(id) {
-                Some(row) => drop(self.llms.insert(id.0.clone(), row)),
-                None => drop(self.llms.remove(&id.0)),
+            Action::SaveLlm(id) => match relay.saved_llm(*id) {
+                Some(row) => drop(self.llms.insert(*id, row)),
+                None => drop(self.llms.remove(id)),
             },
-            Action::SaveSession(id) => match relay.saved_session(id) {
-                Some(session) => drop(self.sessions.insert(id.0.clone(), session)),
-                None => drop(self.sessions.remove(&id.0)),
+            Action::SaveSession(id) => match relay.saved_session(*id) {
+                Some(session) => drop(self.sessions.insert(*id, session)),
+                None => drop(self.sessions.remove(id)),
             },
             Action::SaveName(name) => match relay.saved_name(name) {
                 Some(saved) => drop(self.names.insert(name.clone(), saved)),

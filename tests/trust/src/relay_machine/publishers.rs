@@ -2,7 +2,7 @@
 
 use super::event::Memory;
 use super::{World, owner};
-use relay::{Actions, ChannelId, From, OwnerId, SessionId};
+use relay::{Actions, ChannelId, OwnerId, TaskSender};
 use wire::publisher::{Instance, Provider, Register};
 
 /// The publishers' owners: two machines belong to one person.
@@ -49,9 +49,9 @@ impl Publisher {
         <_>::default()
     }
 
-    pub(super) fn from(&self, owner: &str) -> From {
-        let session = self.session.clone().map(SessionId);
-        From { owner: OwnerId(owner.into()), session, epoch: Some(self.epoch) }
+    pub(super) fn from(&self, owner: &str) -> TaskSender {
+        let session = self.session.as_ref().and_then(|id| id.parse().ok());
+        TaskSender { owner: OwnerId(owner.into()), session }
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) fn model_name(publisher: usize, which: usize) -> String {
 }
 
 pub(super) fn owner_id(publisher: usize) -> OwnerId {
-    OwnerId(format!("owner-{publisher}"))
+    OwnerId(format!("owner-{publisher}").into())
 }
 
 pub(super) fn owner(publisher: usize) -> Owner {
@@ -314,7 +314,7 @@ impl Simulation {
         let down = publisher.asleep.contains(name) || faulty && self.choices.chance(3);
         let code = match self.publishers[who].published.contains(name) {
             false => Some("unpublished"),
-            true if down => Some(wire::error::code::BACKEND_UNREACHABLE),
+            true if down => Some(wire::error::Code::BackendUnreachable.as_str()),
             true => None,
         };
         if let Some(code) = code {

@@ -6,8 +6,8 @@ use super::{Planned, Simulation};
 use crate::history::{Call, Fact};
 use crate::stored_state::StoredState;
 use relay::{
-    Action, Actions, Allowed, AnswerEnd, ChannelId, From, LastEvent, Limits, Millis, Relay,
-    SessionId, Submit, TaskId, TaskRefusal,
+    Action, Actions, Allowed, AnswerEnd, ChannelId, LastEvent, Limits, Millis, Relay, Submit,
+    TaskId, TaskRefusal, TaskSender,
 };
 use std::collections::BTreeMap;
 use wire::publisher::TaskFailure;
@@ -178,7 +178,8 @@ impl Simulation {
                 self.reply(from, up, Down::Registered(Box::new((*request, reply))));
             }
             Up::Open(session) => {
-                let opened = self.relay(|r, now, out| r.open_channel(&owner, &session, now, out));
+                let Ok(id) = session.parse() else { return };
+                let opened = self.relay(|r, now, out| r.open_channel(&owner, id, now, out));
                 if let Ok(opened) = &opened {
                     self.server.channels.insert(opened.channel, from);
                     let channel = opened.channel;
@@ -211,7 +212,7 @@ impl Simulation {
                 }
             }
             Up::Failed { task, code, .. } => {
-                let (who, code) = (self.sender(from), Some(code.to_owned()));
+                let (who, code) = (self.sender(from), Some(code.into()));
                 let failure = TaskFailure { message: String::new(), code };
                 // The publisher ignores the response.
                 let _ =
@@ -221,10 +222,10 @@ impl Simulation {
         }
     }
 
-    fn sender(&self, publisher: usize) -> From {
+    fn sender(&self, publisher: usize) -> TaskSender {
         let publisher = &self.publishers[publisher];
-        let session = publisher.session_id.clone().map(SessionId);
-        From { owner: owner_id(publisher.at), session, epoch: Some(publisher.epoch) }
+        let session = publisher.session_id.as_ref().and_then(|id| id.parse().ok());
+        TaskSender { owner: owner_id(publisher.at), session }
     }
 
     fn upload_begins(&mut self, from: usize, task: TaskId) {
@@ -259,7 +260,7 @@ impl Simulation {
             if well {
                 return relay.wake_succeeded(&who, task, now, out);
             }
-            let code = Some("recipe_exit".to_owned());
+            let code = Some("recipe_exit".into());
             let failure = TaskFailure { message: String::new(), code };
             relay.task_failed(&who, task, &failure, now, out)
         });
@@ -319,7 +320,7 @@ impl Simulation {
         if self.server.uploads.get(&task) == Some(&who) {
             return;
         }
-        let from = From { owner: owner(who).id, session: None, epoch: None };
+        let from = TaskSender { owner: owner(who).id, session: None };
         let granted = self.relay(|relay, now, _| relay.acknowledge(&from, task, now)).is_ok();
         self.record(Fact::AccessGranted { own: !granted });
     }

@@ -20,7 +20,7 @@ pub(super) struct Name {
 
 impl Name {
     fn admits(&self, user: &OwnerId) -> bool {
-        let shared = |with: &BTreeSet<String>| with.contains("*") || with.contains(&user.0);
+        let shared = |with: &BTreeSet<String>| with.contains("*") || with.contains(&*user.0);
         self.owner == *user || shared(&self.by_owner) || shared(&self.by_admin)
     }
 }
@@ -190,7 +190,12 @@ impl Model {
     }
 
     /// The owner's rows leave; a member that is left has the name then. Which one is the relay's choice.
-    pub(in crate::relay_machine) fn freed(&mut self, name: &str, done: bool, now: Millis) -> Verdict {
+    pub(in crate::relay_machine) fn freed(
+        &mut self,
+        name: &str,
+        done: bool,
+        now: Millis,
+    ) -> Verdict {
         check(done == self.names.contains_key(name), || format!("{name} is freed oddly"))?;
         let Some(entry) = self.names.get_mut(name) else { return Ok(()) };
         let owner = entry.owner.clone();
@@ -247,7 +252,7 @@ impl Model {
 
     fn name_is_free(&mut self, name: &str, all: &[NameInfo], now: Millis) -> Verdict {
         let Some(entry) = self.names.get(name) else { return Ok(()) };
-        let theirs = all.iter().filter(|other| other.owner == entry.owner.0);
+        let theirs = all.iter().filter(|other| *other.owner == *entry.owner.0);
         // Some of those that were reserved meanwhile may be in use again.
         let crowded = theirs.count() >= self.limits.reservations_per_owner;
         let kept = entry.served || !entry.by_admin.is_empty();
@@ -261,7 +266,7 @@ impl Model {
         for info in names {
             let known = self.names.get(&info.name);
             let known = known.ok_or(format!("{} belongs to nobody", info.name))?;
-            check(known.owner.0 == info.owner, || {
+            check(*known.owner.0 == *info.owner, || {
                 format!("{} is {}'s, not {}'s", info.name, known.owner, info.owner)
             })?;
         }

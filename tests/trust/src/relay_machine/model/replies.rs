@@ -3,8 +3,8 @@
 use super::{Model, Row, RowKey, Session, Task, Verdict, check};
 use crate::relay_machine::publishers::pool_of;
 use relay::{
-    Allowed, AnswerEnd, ChannelId, From, Millis, Opened, OwnerId, RegisterRefusal, SessionRefusal,
-    Submit, SubmitRefusal, TaskId, TaskRefusal,
+    Allowed, AnswerEnd, ChannelId, Millis, Opened, OwnerId, RegisterRefusal, SessionRefusal,
+    Submit, SubmitRefusal, TaskId, TaskRefusal, TaskSender,
 };
 use std::collections::BTreeSet;
 use wire::publisher::{Heartbeat, HeartbeatReply, Register, Registered, ReportedStatus};
@@ -220,14 +220,14 @@ impl Model {
     /// A publisher named a task: only one that it was sent to may.
     pub(in crate::relay_machine) fn named(
         &mut self,
-        from: &From,
+        from: &TaskSender,
         task: TaskId,
         refusal: Option<&TaskRefusal>,
         now: Millis,
     ) -> Verdict {
         let sent_to = self.task_mut(task)?.sent_to.clone();
         // Protocol 1 may leave its session out: then any of the owner's will do.
-        let meant = |id: &&String| from.session.as_ref().is_none_or(|given| given.0 == **id);
+        let meant = |id: &&String| from.session.is_none_or(|given| id.parse() == Ok(given));
         let own = |id: &&String| self.sessions.get(*id).is_some_and(|s| s.owner == from.owner);
         let its: Vec<&String> = sent_to.iter().filter(meant).filter(own).collect();
         if refusal != Some(&TaskRefusal::Unknown) {
@@ -266,7 +266,7 @@ impl Model {
 
     pub(in crate::relay_machine) fn woken(
         &mut self,
-        from: &From,
+        from: &TaskSender,
         task: TaskId,
         taken: bool,
         well: bool,
@@ -325,5 +325,5 @@ pub(super) fn covers(allowed: &Allowed, (name, owner): &RowKey) -> bool {
 pub(super) fn is_for(wanted: &str, allowed: &Allowed, row: &RowKey) -> bool {
     let (name, user) = wanted.split_once('@').map_or((wanted, None), |(n, u)| (n, Some(u)));
     let named = row.0 == name || pool_of(&row.0) == Some(name);
-    named && user.is_none_or(|user| row.1.0 == user) && covers(allowed, row)
+    named && user.is_none_or(|user| *row.1.0 == *user) && covers(allowed, row)
 }
