@@ -1,0 +1,47 @@
+//! The command lists of the handler, the build script, the capability and the page agree.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+fn names<'a>(text: &'a str, before: &str, after: &str) -> BTreeSet<&'a str> {
+    let is_name = |name: &&str| {
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || matches!(c, '_' | '-'))
+    };
+    text.split(before).skip(1).filter_map(|rest| rest.split(after).next()).filter(is_name).collect()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+#[test]
+fn handler_build_script_capability_and_page_list_the_same_commands() {
+    let window = read("src/window.rs");
+    let list = window.split("generate_handler![").nth(1).unwrap().split(']').next().unwrap();
+    let handled = names(list, "::", ",");
+    assert!(handled.len() > 20, "{handled:?}");
+    let build = read("build.rs");
+    let declared = build.split("COMMANDS: &[&str] = &[").nth(1).unwrap().split(']').next().unwrap();
+    assert_eq!(names(declared, "    \"", "\""), handled);
+    let capability = read("capabilities/main.json");
+    let allowed: BTreeSet<String> =
+        names(&capability, "\"allow-", "\"").iter().map(|name| name.replace('-', "_")).collect();
+    assert_eq!(allowed, handled.iter().map(ToString::to_string).collect());
+    let capability: serde_json::Value = serde_json::from_str(&capability).unwrap();
+    let permissions = capability["permissions"].as_array().unwrap();
+    assert_eq!(permissions.len(), handled.len(), "the capability allows nothing else");
+    let page = read("../ui/src/lib/backend.ts");
+    assert_eq!(names(&page, "(\"", "\""), handled, "what the page calls");
+}
+
+/// Types of the registrar that no type of this package refers to.
+#[test]
+fn types_of_the_registrar_are_exported_for_the_page() {
+    use ts_rs::TS as _;
+    let config = ts_rs::Config::from_env();
+    registrar::config::Wrong::export_all(&config).unwrap();
+    registrar::diagnostics::Entry::export_all(&config).unwrap();
+    registrar::discover::Found::export_all(&config).unwrap();
+    registrar::doctor::Finding::export_all(&config).unwrap();
+    registrar::try_out::Tried::export_all(&config).unwrap();
+}
