@@ -6,9 +6,9 @@ use crate::keep_awake::{self, AwakeLock};
 use crate::limits::REFRESH_EVERY;
 use crate::notifications::{self, policy::Policy};
 use registrar::clock::unix_ms;
+use registrar::config_watch::Snapshot;
 use registrar::logging::Level;
-use registrar::status::{Connection, Status};
-use registrar::watch::Snapshot;
+use registrar::status::{ConnectionState, Status};
 use std::sync::Arc;
 use tauri::AppHandle;
 use tokio::sync::watch;
@@ -32,7 +32,7 @@ pub(crate) async fn run(
         }
         awake.set(keep_awake::is_needed(&settings, &now)).await;
         level.set(settings.log_level);
-        let offline = matches!(now.connection, Connection::Reconnecting { .. });
+        let offline = matches!(now.connection, ConnectionState::Reconnecting { .. });
         tokio::select! {
             changed = status.changed() => if changed.is_err() { return },
             changed = config.changed() => if changed.is_err() { return },

@@ -1,11 +1,18 @@
-//! Files that the tray process and the window process share, beside the registrar's own.
+//! The files through which the tray process, the window process and a second start talk to each other.
 //!
-//! The window reads `status.json` and edits `config.json` as every other program does. What remains
-//! are four small files: [`Handoff`] names, writes and reads them.
+//! | file | meaning |
+//! |---|---|
+//! | `tray.lock` | held by the tray process; the window process ends when it is free |
+//! | `tray.show` | created by a second start; the tray process shows the window |
+//! | `tray.missing` | says why there is no tray icon; absent while there is one |
+//! | `tray.told` | exists once the person was notified that publishing goes on without a window |
+//! | `window.show` | asks the window process to come to the front; holds a route, or nothing |
+//!
+//! Everything else goes through `status.json` and `config.json`, as for every other program.
 
 use crate::route::Route;
+use registrar::file_lock::{self, FileLock};
 use registrar::home::Home;
-use registrar::lock::{self, Lock};
 use std::io;
 use std::path::PathBuf;
 
@@ -21,41 +28,17 @@ impl Handoff {
         Self { home: home.clone() }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
-        self.home.dir().join(name)
-    }
-
-    /// Held by the one tray process of this folder; the window process ends when it is free.
-    fn tray_lock(&self) -> PathBuf {
-        self.file("tray.lock")
-    }
-
-    /// Created by a second start, so that the first one shows its window.
+    /// The file that a second start creates, so that the first one shows its window.
     pub(crate) fn second_start(&self) -> PathBuf {
-        self.file("tray.show")
-    }
-
-    /// Says why there is no tray icon; absent while there is one.
-    fn tray_missing(&self) -> PathBuf {
-        self.file("tray.missing")
-    }
-
-    /// Asks a running window to come to the front; holds a route, or nothing.
-    fn window_request(&self) -> PathBuf {
-        self.file("window.show")
-    }
-
-    /// Exists once the person was notified that closing the window does not stop publishing.
-    fn close_notice(&self) -> PathBuf {
-        self.file("tray.told")
+        self.home.tray_show()
     }
 
     /// Takes the tray's lock; `None` if another process holds it.
     ///
     /// # Errors
     /// The lock file cannot be opened or locked.
-    pub(crate) fn lock_tray(&self) -> io::Result<Option<Lock>> {
-        lock::try_lock(&self.tray_lock())
+    pub(crate) fn lock_tray(&self) -> io::Result<Option<FileLock>> {
+        file_lock::try_lock(&self.home.tray_lock())
     }
 
     /// True while a tray process runs in this folder.
@@ -66,7 +49,7 @@ impl Handoff {
 
     /// Writes why there is no tray icon, or that there is one.
     pub(crate) fn set_tray_missing(&self, reason: Option<&str>) {
-        let file = self.tray_missing();
+        let file = self.home.tray_missing();
         let written = match reason {
             Some(reason) => std::fs::write(file, reason),
             None => std::fs::remove_file(file),
@@ -80,20 +63,20 @@ impl Handoff {
 
     /// Reads why there is no tray icon.
     pub(crate) fn read_tray_missing(&self) -> Option<String> {
-        std::fs::read_to_string(self.tray_missing()).ok()
+        std::fs::read_to_string(self.home.tray_missing()).ok()
     }
 
     /// Asks the running window to come to the front, on this page if one is given.
     pub(crate) fn request_window(&self, route: Option<&Route>) {
         let text = route.map(Route::text).unwrap_or_default();
-        if let Err(error) = std::fs::write(self.window_request(), text) {
+        if let Err(error) = std::fs::write(self.home.window_show(), text) {
             tracing::warn!(%error, "window.show cannot be written; the window stays where it is");
         }
     }
 
     /// Takes a pending request to come to the front, and the page that it names.
     pub(crate) fn take_window_request(&self) -> Option<Option<Route>> {
-        let file = self.window_request();
+        let file = self.home.window_show();
         let route = std::fs::read_to_string(&file).ok()?;
         let _ = std::fs::remove_file(file);
         Some(Route::parse(route.trim()))
@@ -101,7 +84,7 @@ impl Handoff {
 
     /// Records that the close notice was shown; true the first time.
     pub(crate) fn first_close(&self) -> bool {
-        let file = self.close_notice();
+        let file = self.home.tray_told();
         !file.exists() && std::fs::write(file, "").is_ok()
     }
 }

@@ -1,14 +1,14 @@
 //! Keeps this machine awake while that is chosen and needed.
 
 use registrar::config::settings::{KeepAwake, Settings};
-use registrar::status::{Connection, Status};
+use registrar::status::{ConnectionState, Status};
 
 /// True if the settings ask to keep the machine awake in this state.
 pub(crate) fn is_needed(settings: &Settings, status: &Status) -> bool {
     match settings.keep_awake {
         KeepAwake::Never => false,
         KeepAwake::Answering => !status.running.is_empty(),
-        KeepAwake::Publishing => matches!(status.connection, Connection::Online { .. }),
+        KeepAwake::Publishing => matches!(status.connection, ConnectionState::Online { .. }),
     }
 }
 

@@ -4,15 +4,15 @@
 use crate::events::{Event, EventSender};
 use crate::handoff::Handoff;
 use crate::limits::SECOND_START_EVERY;
-use registrar::hints::Hints;
-use registrar::lock::Lock;
+use registrar::file_lock::FileLock;
+use registrar::fs_events::FolderWatcher;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
 /// Held by the one tray process of a folder.
 pub(crate) struct Instance {
-    _lock: Lock,
+    _lock: FileLock,
     second_start: PathBuf,
 }
 
@@ -37,10 +37,10 @@ pub(crate) fn claim(handoff: &Handoff) -> io::Result<Option<Instance>> {
 impl Instance {
     /// Sends [`Event::Show`] for every second start. Never returns.
     pub(crate) async fn watch_second_starts(self, events: EventSender) {
-        let mut hints = Hints::default();
+        let mut watcher = FolderWatcher::default();
         loop {
-            hints.aim(&[self.second_start.parent().unwrap_or(&self.second_start)]);
-            hints.heard(SECOND_START_EVERY).await;
+            watcher.watch(&[self.second_start.parent().unwrap_or(&self.second_start)]);
+            watcher.changed_within(SECOND_START_EVERY).await;
             if self.second_start.exists() {
                 let _ = std::fs::remove_file(&self.second_start);
                 events.send(Event::Show(None));

@@ -21,11 +21,11 @@ use jiff::Zoned;
 use keychain::Keychain;
 use registrar::config::Config;
 use registrar::config::edit::Edit;
-use registrar::hold::{self, HoldReason};
+use registrar::config_watch::Snapshot;
 use registrar::home::Home;
-use registrar::host::{self, Hosting};
+use registrar::leader::{self, LeaderHandle};
 use registrar::logging::Level;
-use registrar::watch::Snapshot;
+use registrar::publish_gate::{self, HoldReason};
 use std::sync::Arc;
 use tauri::AppHandle;
 use tauri_plugin_clipboard_manager::ClipboardExt as _;
@@ -79,8 +79,8 @@ pub(crate) fn start(app: &AppHandle, startup: Startup) -> std::io::Result<()> {
     let Startup { home, events, inbox, level, instance, without_gl, at_login } = startup;
     let quit = CancellationToken::new();
     let _runtime = tauri::async_runtime::handle().inner().enter();
-    let hosting = host::run(home.clone(), Keychain::os(), program::NAME, quit.clone());
-    let Hosting { status, config, task: registrar } = hosting;
+    let leader = leader::run(home.clone(), Keychain::os(), program::NAME, quit.clone());
+    let LeaderHandle { status, config, task: registrar } = leader;
     let (refused, no_tray) = (watch::Sender::new(None), watch::Sender::new(None));
     let sources = Sources {
         status: status.clone(),
@@ -114,7 +114,18 @@ pub(crate) fn start(app: &AppHandle, startup: Startup) -> std::io::Result<()> {
     }
     let (app, edits) = (app.clone(), JoinSet::new());
     let supervisor = Supervisor {
-        app, home, handoff, inbox, window, config, view, refused, no_tray, repaint, edits, registrar,
+        app,
+        home,
+        handoff,
+        inbox,
+        window,
+        config,
+        view,
+        refused,
+        no_tray,
+        repaint,
+        edits,
+        registrar,
         quit,
     };
     tauri::async_runtime::spawn(supervisor.run());
@@ -229,7 +240,7 @@ impl Supervisor {
 
 /// The edit that turns the master switch: pauses, or ends the pause.
 fn toggle_pause(config: &Config) -> Edit {
-    let hold = hold::hold(&config.settings, &Zoned::now(), false);
+    let hold = publish_gate::check(&config.settings, &Zoned::now(), false);
     let is_paused = hold.is_some_and(|hold| hold.reason == HoldReason::Paused);
     pause::edit((!is_paused).then_some(Pause::TurnedOn))
 }

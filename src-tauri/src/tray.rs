@@ -176,9 +176,7 @@ enum MenuLine {
 impl MenuLine {
     fn new(app: &AppHandle, item: &Item) -> tauri::Result<Self> {
         Ok(match item {
-            Item::Text(text) => {
-                Self::Text(MenuItem::new(app, escape(text), false, None::<&str>)?)
-            }
+            Item::Text(text) => Self::Text(MenuItem::new(app, escape(text), false, None::<&str>)?),
             Item::Button { action, label } => {
                 Self::Text(MenuItem::with_id(app, action.id(), escape(label), true, None::<&str>)?)
             }

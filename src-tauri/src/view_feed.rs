@@ -5,8 +5,8 @@ use crate::limits::{CHART_EVERY, REFRESH_EVERY};
 use crate::view::View;
 use crate::view::build::{self, Inputs};
 use registrar::clock::unix_ms;
+use registrar::config_watch::Snapshot;
 use registrar::status::Status;
-use registrar::watch::Snapshot;
 use std::sync::Arc;
 use tokio::sync::watch;
 

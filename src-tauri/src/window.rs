@@ -12,10 +12,10 @@ use crate::route::Route;
 use crate::view_feed::{Sources, replace_if_different};
 use commands::{account, diagnostics, models, names, settings, wake_test};
 use registrar::config::settings::Theme;
+use registrar::config_watch::Snapshot;
 use registrar::home::Home;
 use registrar::logging::Level;
 use registrar::status::{self, Status};
-use registrar::watch::Snapshot;
 use state::WindowState;
 use std::sync::Arc;
 use tauri::{AppHandle, Manager, RunEvent, WebviewUrl, WebviewWindowBuilder, WindowEvent};
@@ -89,7 +89,7 @@ pub(crate) fn run(home: Home, route: Option<Route>, level: Level) -> tauri::Resu
 fn start(app: &AppHandle, home: Home, route: Option<Route>, level: Level) {
     let stop = CancellationToken::new();
     let _runtime = tauri::async_runtime::handle().inner().enter();
-    let (config, _watcher) = registrar::watch::start(&home, stop);
+    let (config, _watcher) = registrar::config_watch::start(&home, stop);
     let (refused, no_tray) = (watch::Sender::new(None), watch::Sender::new(None));
     let statuses = watch::Sender::new(status::file::read(&home).unwrap_or_default());
     let sources = Sources {

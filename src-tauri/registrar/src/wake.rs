@@ -6,17 +6,16 @@
 mod command;
 mod http;
 mod output;
-mod under_way;
-mod wol;
+mod wake_journal;
+mod wake_on_lan;
 
-pub(crate) use under_way::UnderWay;
+pub(crate) use wake_journal::WakeJournal;
 
 use crate::config::{ProviderConfig, Recipe, Sleep};
 use crate::home::Home;
 use crate::{limits, provider};
 use output::Output;
 use reqwest::Client;
-use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +65,7 @@ impl WakeError {
 /// Runs recipes, and ends those that still run when this process ends. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Recipes {
-    logs: PathBuf,
+    home: Home,
     running: TaskTracker,
     /// Ends what runs.
     end: CancellationToken,
@@ -77,7 +76,7 @@ impl Recipes {
     #[must_use]
     pub fn of(home: &Home) -> Self {
         let (running, end) = <_>::default();
-        Self { logs: home.logs(), running, end }
+        Self { home: home.clone(), running, end }
     }
 
     /// Runs the recipe and waits until the backend is ready. An awake backend is left alone.
@@ -126,12 +125,12 @@ impl Recipes {
                 command::run(self, self.output(what, name), command, max_wait).await
             }
             Recipe::Http(http) => http::run(http, max_wait).await,
-            Recipe::Wol(wol) => wol::run(wol).await,
+            Recipe::Wol(wol) => wake_on_lan::run(wol).await,
         }
     }
 
     fn output(&self, what: &str, name: &str) -> Output {
-        Output::of(&self.logs, what, name)
+        Output::of(&self.home, what, name)
     }
 
     /// Cuts what a provider's recipes, and the backends that they left in the background, have

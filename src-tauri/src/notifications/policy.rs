@@ -8,7 +8,7 @@ use crate::i18n::{tr, tr_with};
 use crate::limits::{OFFLINE_NOTICE_AFTER, REMEMBERED_REQUESTS_MAX};
 use crate::route::Page;
 use registrar::config::settings::Notifications;
-use registrar::status::{BackendState, Connection, NameRequest, Status};
+use registrar::status::{BackendState, ConnectionState, NameRequest, Status};
 use std::collections::{HashMap, VecDeque};
 
 /// What was shown already, and since when the connection is lost.
@@ -43,8 +43,8 @@ impl Policy {
     }
 
     fn token_refused(&mut self, status: &Status) -> Option<Notification> {
-        let Connection::Stopped { message } = &status.connection else {
-            self.reported_refused &= !matches!(status.connection, Connection::Online { .. });
+        let ConnectionState::Stopped { message } = &status.connection else {
+            self.reported_refused &= !matches!(status.connection, ConnectionState::Online { .. });
             return None;
         };
         let first = !std::mem::replace(&mut self.reported_refused, true);
@@ -55,7 +55,7 @@ impl Policy {
     fn connection(&mut self, status: &Status, now: u64) -> Option<Notification> {
         let server = status.server.clone().unwrap_or_else(|| tr("state.theServer"));
         match &status.connection {
-            Connection::Online { .. } => {
+            ConnectionState::Online { .. } => {
                 self.was_online = true;
                 self.offline_since = None;
                 std::mem::take(&mut self.reported_offline).then(|| Notification {
@@ -64,7 +64,7 @@ impl Policy {
                     page: Page::Overview,
                 })
             }
-            Connection::Reconnecting { message, .. } if self.was_online => {
+            ConnectionState::Reconnecting { message, .. } if self.was_online => {
                 let since = *self.offline_since.get_or_insert(now);
                 let offline_ms = u128::from(now.saturating_sub(since));
                 let is_long = offline_ms >= OFFLINE_NOTICE_AFTER.as_millis();
@@ -77,16 +77,18 @@ impl Policy {
                 })
             }
             // The person decided this.
-            Connection::Idle | Connection::Held(_) | Connection::NotConfigured { .. } => {
+            ConnectionState::Idle
+            | ConnectionState::Held(_)
+            | ConnectionState::NotConfigured { .. } => {
                 self.was_online = false;
                 self.offline_since = None;
                 self.reported_offline = false;
                 None
             }
-            Connection::Connecting
-            | Connection::Reconnecting { .. }
-            | Connection::WaitingForKeyring
-            | Connection::Stopped { .. } => None,
+            ConnectionState::Connecting
+            | ConnectionState::Reconnecting { .. }
+            | ConnectionState::WaitingForKeyring
+            | ConnectionState::Stopped { .. } => None,
         }
     }
 
@@ -141,16 +143,16 @@ impl Policy {
 mod tests {
     use super::{Notification, Policy};
     use registrar::config::settings::Notifications;
-    use registrar::status::{BackendState, Connection, NameRequest, ProviderStatus, Status};
+    use registrar::status::{BackendState, ConnectionState, NameRequest, ProviderStatus, Status};
 
     const ALL: Notifications =
         Notifications { sign_in: true, connection: true, wake: true, requests: true };
 
-    fn status(connection: Connection) -> Status {
+    fn status(connection: ConnectionState) -> Status {
         Status { connection, ..Status::default() }
     }
 
-    const ONLINE: Connection = Connection::Online { since: 0 };
+    const ONLINE: ConnectionState = ConnectionState::Online { since: 0 };
 
     fn online() -> Status {
         status(ONLINE)
@@ -158,7 +160,7 @@ mod tests {
 
     fn lost() -> Status {
         let message = "the server cannot be reached".to_owned();
-        status(Connection::Reconnecting { message, retry_at: 0, attempt: 1 })
+        status(ConnectionState::Reconnecting { message, retry_at: 0, attempt: 1 })
     }
 
     fn titles(due: &[Notification]) -> Vec<&str> {
@@ -184,7 +186,7 @@ mod tests {
     #[test]
     fn a_refused_token_is_reported_once_until_it_works_again() {
         let mut policy = Policy::default();
-        let refused = status(Connection::Stopped { message: "401".into() });
+        let refused = status(ConnectionState::Stopped { message: "401".into() });
         assert_eq!(policy.due(&refused, ALL, 0)[0].body, "401");
         assert!(policy.due(&refused, ALL, 1).is_empty());
         assert!(policy.due(&online(), ALL, 2).is_empty());
@@ -226,7 +228,7 @@ mod tests {
         let due = policy.due(&with(&["tom"], ONLINE), ALL, 0);
         assert!(titles(&due)[0].contains("tom") && titles(&due)[0].contains("qwen"));
         assert!(policy.due(&with(&["tom"], ONLINE), ALL, 1).is_empty());
-        assert!(policy.due(&with(&[], Connection::Idle), ALL, 2).is_empty());
+        assert!(policy.due(&with(&[], ConnectionState::Idle), ALL, 2).is_empty());
         let due = policy.due(&with(&["tom", "ann"], ONLINE), ALL, 3);
         assert!(due.len() == 1 && titles(&due)[0].contains("ann"), "{due:?}");
     }
@@ -235,7 +237,7 @@ mod tests {
     fn kinds_that_are_switched_off_are_not_reported() {
         let none =
             Notifications { sign_in: false, connection: false, wake: false, requests: false };
-        let mut refused = status(Connection::Stopped { message: "401".into() });
+        let mut refused = status(ConnectionState::Stopped { message: "401".into() });
         refused.name_requests.push(request_of("tom"));
         assert!(Policy::default().due(&refused, none, 0).is_empty());
     }

@@ -8,13 +8,13 @@ use crate::program;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use registrar::config::{Config, Problem, ProviderConfig};
-use registrar::hold::{Hold, HoldReason};
+use registrar::config_watch::Snapshot;
 use registrar::limits::{TRAFFIC_STEP_MS, TRAFFIC_STEPS};
 use registrar::provider;
+use registrar::publish_gate::{Hold, HoldReason};
 use registrar::status::{
-    BackendState, Connection, EndedTask, ProviderStatus, RunningTask, Status, TrafficStep,
+    BackendState, ConnectionState, EndedTask, ProviderStatus, RunningTask, Status, TrafficStep,
 };
-use registrar::watch::Snapshot;
 use std::collections::VecDeque;
 
 /// The sources of a view.
@@ -57,7 +57,7 @@ pub(crate) fn view(inputs: Inputs<'_>) -> View {
 
 /// True if the headline changes as time passes.
 pub(crate) fn counts_down(status: &Status) -> bool {
-    matches!(status.connection, Connection::Reconnecting { .. })
+    matches!(status.connection, ConnectionState::Reconnecting { .. })
 }
 
 /// True if the charts move as time passes.
@@ -67,15 +67,17 @@ pub(crate) fn has_traffic(view: &View) -> bool {
 
 fn icon(status: &Status) -> StateIcon {
     match status.connection {
-        Connection::NotConfigured { .. }
-        | Connection::WaitingForKeyring
-        | Connection::Stopped { .. } => StateIcon::Error,
+        ConnectionState::NotConfigured { .. }
+        | ConnectionState::WaitingForKeyring
+        | ConnectionState::Stopped { .. } => StateIcon::Error,
         _ if status.config_problem.is_some() => StateIcon::Partial,
-        Connection::Idle | Connection::Held(_) => StateIcon::Off,
-        Connection::Connecting | Connection::Reconnecting { .. } => StateIcon::Connecting,
-        Connection::Online { .. } if status.providers.iter().any(needs_attention) => StateIcon::Partial,
-        Connection::Online { .. } if !status.running.is_empty() => StateIcon::Busy,
-        Connection::Online { .. } => StateIcon::Online,
+        ConnectionState::Idle | ConnectionState::Held(_) => StateIcon::Off,
+        ConnectionState::Connecting | ConnectionState::Reconnecting { .. } => StateIcon::Connecting,
+        ConnectionState::Online { .. } if status.providers.iter().any(needs_attention) => {
+            StateIcon::Partial
+        }
+        ConnectionState::Online { .. } if !status.running.is_empty() => StateIcon::Busy,
+        ConnectionState::Online { .. } => StateIcon::Online,
     }
 }
 
@@ -86,19 +88,19 @@ fn needs_attention(provider: &ProviderStatus) -> bool {
 fn headline(status: &Status, now: u64) -> String {
     let server = status.server.as_deref().map_or_else(|| tr("state.theServer"), host);
     match &status.connection {
-        Connection::Idle => tr("state.idle"),
-        Connection::Held(hold) => hold_text(*hold),
-        Connection::NotConfigured { message } => {
+        ConnectionState::Idle => tr("state.idle"),
+        ConnectionState::Held(hold) => hold_text(*hold),
+        ConnectionState::NotConfigured { message } => {
             tr_with("state.notConfigured", &[("message", message)])
         }
-        Connection::WaitingForKeyring => tr("state.waitingForKeyring"),
-        Connection::Connecting => tr_with("state.connecting", &[("server", &server)]),
-        Connection::Online { .. } => {
+        ConnectionState::WaitingForKeyring => tr("state.waitingForKeyring"),
+        ConnectionState::Connecting => tr_with("state.connecting", &[("server", &server)]),
+        ConnectionState::Online { .. } => {
             let published =
                 status.providers.iter().filter(|p| p.state != BackendState::Rejected).count();
             tr_with("state.online", &[("server", &server), ("count", &published)])
         }
-        Connection::Reconnecting { message, retry_at, .. } => {
+        ConnectionState::Reconnecting { message, retry_at, .. } => {
             let message: &dyn std::fmt::Display = message;
             match retry_at.saturating_sub(now).div_ceil(1000) {
                 0 => tr_with("state.reconnectingNow", &[("message", message)]),
@@ -108,7 +110,7 @@ fn headline(status: &Status, now: u64) -> String {
                 }
             }
         }
-        Connection::Stopped { message } => tr_with("state.stopped", &[("message", message)]),
+        ConnectionState::Stopped { message } => tr_with("state.stopped", &[("message", message)]),
     }
 }
 
@@ -202,15 +204,15 @@ fn model(entry: &ProviderConfig, status: &Status) -> Model {
 fn model_state(
     publish: bool,
     live: Option<&ProviderStatus>,
-    connection: &Connection,
+    connection: &ConnectionState,
 ) -> (Tone, String) {
     match (publish, live) {
-        (true, Some(_)) if matches!(connection, Connection::Held(_)) => {
+        (true, Some(_)) if matches!(connection, ConnectionState::Held(_)) => {
             (Tone::Off, tr("model.held"))
         }
         (true, Some(live)) => backend_state(live),
         // It was switched on a moment ago, or no process publishes.
-        (true, None) if matches!(connection, Connection::Online { .. }) => {
+        (true, None) if matches!(connection, ConnectionState::Online { .. }) => {
             (Tone::Pending, tr("model.starting"))
         }
         (true, None) => (Tone::Pending, tr("model.waiting")),

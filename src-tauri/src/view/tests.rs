@@ -3,12 +3,12 @@
 use super::build::{Inputs, view};
 use super::{NoticeKind, StateIcon, Tone, View};
 use registrar::config::parse;
-use registrar::hold::{Hold, HoldReason};
+use registrar::config_watch::Snapshot;
 use registrar::limits::{TRAFFIC_STEP_MS, TRAFFIC_STEPS};
+use registrar::publish_gate::{Hold, HoldReason};
 use registrar::status::{
-    BackendState, Connection, NameRequest, ProviderStatus, RunningTask, Status, TrafficStep,
+    BackendState, ConnectionState, NameRequest, ProviderStatus, RunningTask, Status, TrafficStep,
 };
-use registrar::watch::Snapshot;
 use std::sync::Arc;
 
 const NOW: u64 = 1_000_000 * TRAFFIC_STEP_MS;
@@ -20,7 +20,7 @@ fn snapshot() -> Snapshot {
     Snapshot { config: Arc::new(parsed.config), ..Snapshot::default() }
 }
 
-fn status(connection: Connection, state: BackendState) -> Status {
+fn status(connection: ConnectionState, state: BackendState) -> Status {
     let provider = ProviderStatus { name: "a".into(), state, ..ProviderStatus::default() };
     Status {
         pid: 7,
@@ -36,25 +36,29 @@ fn built(status: &Status, config: &Snapshot) -> View {
     view(Inputs { status, config, refused: None, no_tray: None, now: NOW })
 }
 
-const ONLINE: Connection = Connection::Online { since: 0 };
+const ONLINE: ConnectionState = ConnectionState::Online { since: 0 };
 
 #[test]
 fn each_state_has_an_icon_and_a_headline() {
     let retry =
-        |at| Connection::Reconnecting { message: "no route".into(), retry_at: at, attempt: 1 };
-    let hold = |reason, until| Connection::Held(Hold { reason, until });
+        |at| ConnectionState::Reconnecting { message: "no route".into(), retry_at: at, attempt: 1 };
+    let hold = |reason, until| ConnectionState::Held(Hold { reason, until });
     for (connection, icon, words) in [
-        (Connection::Idle, StateIcon::Off, "Off"),
+        (ConnectionState::Idle, StateIcon::Off, "Off"),
         (hold(HoldReason::Paused, None), StateIcon::Off, "Paused"),
         (hold(HoldReason::OnBattery, None), StateIcon::Off, "On battery"),
         (hold(HoldReason::QuietHours, Some(NOW)), StateIcon::Off, "Quiet hours until"),
-        (Connection::Connecting, StateIcon::Connecting, "Connecting to mcpd.example.com"),
+        (ConnectionState::Connecting, StateIcon::Connecting, "Connecting to mcpd.example.com"),
         (retry(NOW + 11_500), StateIcon::Connecting, "in 12 s — no route"),
         (retry(NOW), StateIcon::Connecting, "Reconnecting now"),
         (ONLINE, StateIcon::Online, "mcpd.example.com (1 published)"),
-        (Connection::WaitingForKeyring, StateIcon::Error, "unlock the keyring"),
-        (Connection::NotConfigured { message: "no token".into() }, StateIcon::Error, "no token"),
-        (Connection::Stopped { message: "revoked".into() }, StateIcon::Error, "revoked"),
+        (ConnectionState::WaitingForKeyring, StateIcon::Error, "unlock the keyring"),
+        (
+            ConnectionState::NotConfigured { message: "no token".into() },
+            StateIcon::Error,
+            "no token",
+        ),
+        (ConnectionState::Stopped { message: "revoked".into() }, StateIcon::Error, "revoked"),
     ] {
         let view = built(&status(connection, BackendState::Ready), &snapshot());
         assert_eq!(view.icon, icon, "{}", view.headline);
@@ -92,7 +96,7 @@ fn a_model_shows_its_state_and_not_its_switch() {
     let mut fresh = status(ONLINE, BackendState::Ready);
     fresh.providers.clear();
     assert_eq!(built(&fresh, &snapshot()).models[0].state, "starting");
-    fresh.connection = Connection::Idle;
+    fresh.connection = ConnectionState::Idle;
     assert_eq!(built(&fresh, &snapshot()).models[0].state, "waiting");
 }
 
@@ -113,7 +117,8 @@ fn a_taken_name_is_shown_with_a_free_one() {
 fn requests_for_a_name_or_a_pool_are_listed_at_the_model_that_serves_it() {
     let mut status = status(ONLINE, BackendState::Ready);
     let request = |name: &str, user: &str| NameRequest { name: name.into(), user: user.into() };
-    status.name_requests = vec![request("a", "tom"), request("both", "ann"), request("other", "bob")];
+    status.name_requests =
+        vec![request("a", "tom"), request("both", "ann"), request("other", "bob")];
     let text = r#"{"llm": {"providers": [
         {"name": "a", "type": "vllm", "publish": true, "shareName": ["group:lab"]},
         {"name": "b", "type": "vllm", "pool": "Both", "model": "b.gguf"}]}}"#;
@@ -145,7 +150,13 @@ fn notices_are_sorted_by_urgency() {
         now: NOW,
     };
     let kinds: Vec<NoticeKind> = view(inputs).notices.iter().map(|notice| notice.kind).collect();
-    let expected = [NoticeKind::Refused, NoticeKind::Config, NoticeKind::Elsewhere, NoticeKind::TokenFile, NoticeKind::Tray];
+    let expected = [
+        NoticeKind::Refused,
+        NoticeKind::Config,
+        NoticeKind::Elsewhere,
+        NoticeKind::TokenFile,
+        NoticeKind::Tray,
+    ];
     assert_eq!(kinds, expected);
 }
 
@@ -160,7 +171,7 @@ fn the_base_url_for_callers_keeps_the_servers_path() {
 fn only_a_pause_turns_the_master_switch_off() {
     let mut config = snapshot();
     let held = |reason| Some(Hold { reason, until: None });
-    let status = status(Connection::Idle, BackendState::Ready);
+    let status = status(ConnectionState::Idle, BackendState::Ready);
     assert!(built(&status, &config).publishing);
     config.hold = held(HoldReason::QuietHours);
     assert!(built(&status, &config).publishing);

@@ -15,7 +15,7 @@ use crate::i18n::tr;
 use crate::limits::FIELD_BYTES_MAX;
 use crate::pause::{self, Pause};
 use registrar::config::edit::Edit;
-use registrar::requests::{self, Request};
+use registrar::control_files::{self, ControlRequest};
 use tauri::ipc::Channel;
 use tauri::{AppHandle, State};
 use tauri_plugin_clipboard_manager::ClipboardExt as _;
@@ -49,7 +49,8 @@ pub(crate) async fn pause(
 #[tauri::command]
 pub(crate) fn stop_request(window: State<'_, WindowState>, task: String) -> Result<(), String> {
     let task = bounded(task)?;
-    requests::send(&window.home, &Request::Stop { task }).map_err(|error| error.to_string())
+    control_files::send(&window.home, &ControlRequest::Stop { task })
+        .map_err(|error| error.to_string())
 }
 
 /// Copies a text to the clipboard.

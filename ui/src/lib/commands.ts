@@ -7,7 +7,7 @@ import type { Entry as BundleEntry } from "$bindings/Entry";
 import type { Finding } from "$bindings/Finding";
 import type { Found } from "$bindings/Found";
 import type { Pause } from "$bindings/Pause";
-import type { Tried } from "$bindings/Tried";
+import type { TestResponse } from "$bindings/TestResponse";
 import type { WakeTestStep } from "$bindings/WakeTestStep";
 import type { WindowUpdate } from "$bindings/WindowUpdate";
 import type { Wrong } from "$bindings/Wrong";
@@ -94,7 +94,7 @@ export const moveTokenToKeychain = () => invoke<void>("move_token_to_keychain");
 
 export const testConnection = () => invoke<string>("test_connection");
 
-export const sendTestRequest = (name: string) => invoke<Tried>("send_test_request", { name });
+export const sendTestRequest = (name: string) => invoke<TestResponse>("send_test_request", { name });
 
 // Settings of this machine
 

@@ -6,7 +6,7 @@ use crate::limits::TEST_REQUEST_MAX;
 use crate::window::state::WindowState;
 use keychain::KeychainError;
 use registrar::account::{self, AccountError, Storage};
-use registrar::try_out::{self, Tried};
+use registrar::test_request::{self, TestResponse};
 use registrar::{client, config, credentials};
 use secrecy::SecretString;
 use serde::Serialize;
@@ -90,7 +90,9 @@ fn problem(error: AccountError) -> SignInProblem {
     let help = match &error {
         AccountError::Url(_) => SignInHelp::Url,
         AccountError::NoToken | AccountError::Server(_) => SignInHelp::Token,
-        AccountError::Keychain(KeychainError::Locked | KeychainError::Timeout) => SignInHelp::Unlock,
+        AccountError::Keychain(KeychainError::Locked | KeychainError::Timeout) => {
+            SignInHelp::Unlock
+        }
         AccountError::Keychain(KeychainError::Unavailable(_)) => SignInHelp::File,
         AccountError::Keychain(KeychainError::Refused(_))
         | AccountError::File(_)
@@ -103,7 +105,10 @@ fn problem(error: AccountError) -> SignInProblem {
 /// Deletes the token from this machine.
 #[tauri::command]
 pub(crate) async fn sign_out(window: State<'_, WindowState>) -> Result<(), String> {
-    account::sign_out(&window.home, &window.keychain).await.map(drop).map_err(|error| error.to_string())
+    account::sign_out(&window.home, &window.keychain)
+        .await
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 /// Moves the token from the private file to the keychain.
@@ -124,6 +129,9 @@ pub(crate) async fn test_connection(window: State<'_, WindowState>) -> Result<St
 
 /// Sends a short request to a published model through the server.
 #[tauri::command]
-pub(crate) async fn send_test_request(window: State<'_, WindowState>, name: String) -> Result<Tried, String> {
-    try_out::ask(&window.home, &window.keychain, &name, TEST_REQUEST_MAX).await
+pub(crate) async fn send_test_request(
+    window: State<'_, WindowState>,
+    name: String,
+) -> Result<TestResponse, String> {
+    test_request::send(&window.home, &window.keychain, &name, TEST_REQUEST_MAX).await
 }

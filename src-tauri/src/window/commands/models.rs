@@ -10,7 +10,7 @@ use registrar::config::edit::Edit;
 use registrar::config::file::{self, Change};
 use registrar::config::{self, ProviderConfig, Wrong};
 use registrar::discover::{self, Found};
-use registrar::net;
+use registrar::http_clients;
 use registrar::provider;
 use serde_json::{Map, Value, json};
 use tauri::{AppHandle, State};
@@ -100,7 +100,7 @@ pub(crate) async fn undo_remove_model(
 #[tauri::command]
 pub(crate) async fn list_backend_models(entry: Map<String, Value>) -> Result<Vec<String>, String> {
     let provider = parse_provider(entry)?;
-    let http = net::backend_client()?;
+    let http = http_clients::backend_client()?;
     provider::models(&http, &provider).await
 }
 

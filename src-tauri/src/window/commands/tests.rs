@@ -43,5 +43,5 @@ fn types_of_the_registrar_are_exported_for_the_page() {
     registrar::diagnostics::Entry::export_all(&config).unwrap();
     registrar::discover::Found::export_all(&config).unwrap();
     registrar::doctor::Finding::export_all(&config).unwrap();
-    registrar::try_out::Tried::export_all(&config).unwrap();
+    registrar::test_request::TestResponse::export_all(&config).unwrap();
 }

@@ -6,7 +6,7 @@ use crate::limits::WAKE_STEPS_MAX;
 use crate::window::state::WindowState;
 use parking_lot::Mutex;
 use registrar::config::{self, ProviderConfig, file};
-use registrar::net;
+use registrar::http_clients;
 use registrar::wake::{Recipes, Step, WakeError};
 use serde::Serialize;
 use std::time::Duration;
@@ -79,7 +79,7 @@ async fn run(recipes: Recipes, provider: ProviderConfig, channel: Channel<WakeTe
         let at_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let _ = channel.send(WakeTestStep { at_ms, text, succeeded });
     };
-    let http = match net::backend_client() {
+    let http = match http_clients::backend_client() {
         Ok(http) => http,
         Err(error) => return send(error, Some(false)),
     };
