@@ -40,7 +40,7 @@ impl FirstRun {
     async fn sign_in_with_a_token(&self) {
         let create = ["token", "create", "--user", "mia", "--scope", "publish"];
         let token = self.admin.run(&create).await.good();
-        self.window.says("Share a model of this machine").await;
+        self.window.says("Share a model on this machine").await;
         self.window.fill("Server URL", &self.mcpd.url).await;
         self.window.fill("Token", token.trim()).await;
         self.window.click("Sign in").await;
@@ -51,7 +51,7 @@ impl FirstRun {
     async fn ask(&self) {
         self.window.click("Next").await;
         self.window.click("Next").await;
-        self.window.click("Ask it now").await;
+        self.window.click("Send a test request").await;
         self.window.says("“whole”").await;
         self.window.click("Done").await;
         self.window.says("Online — 127.0.0.1").await;
@@ -67,7 +67,7 @@ async fn the_first_run_leads_from_a_pairing_code_to_an_answer() {
     let backend = Backend::awake().await;
     let run = FirstRun::looking_at(&ports(&backend)).await;
     let window = &run.window;
-    window.says("Share a model of this machine").await;
+    window.says("Share a model on this machine").await;
     window.fill("Server URL", "http://mcpd.example.com").await;
     // Said once the field is left.
     window.fill("Token", "mcp_publish_wrong").await;
@@ -96,7 +96,7 @@ async fn the_first_run_leads_from_a_pairing_code_to_an_answer() {
     let entry = std::fs::read_to_string(entry).unwrap();
     assert!(entry.contains("--autostart"), "{entry}");
     window.click("Next").await;
-    window.click("Ask it now").await;
+    window.click("Send a test request").await;
     window.says("“whole”").await;
     window.click("Done").await;
     window.says("Online — 127.0.0.1").await;
@@ -144,15 +144,15 @@ async fn without_any_backend_the_first_run_says_what_to_do() {
     let nothing = format!("openai={}", testkit::free_port());
     let run = FirstRun::looking_at(&nothing).await;
     run.sign_in_with_a_token().await;
-    run.window.says("No backend answers").await;
-    run.window.says("Start one of them and look again").await;
+    run.window.says("No backend responds").await;
+    run.window.says("Start one of them and search again").await;
     run.window.click("Next").await;
     run.window.click("Next").await;
     run.window.says("Nothing is published yet.").await;
-    run.window.says("Go back and publish a model, or finish here").await;
+    run.window.says("Go back and publish a model, or finish now").await;
     run.window.click("Back").await;
     run.window.click("Back").await;
-    run.window.click("Add by hand…").await;
-    run.window.says("A new model").await;
+    run.window.click("Add manually…").await;
+    run.window.says("New model").await;
     run.window.close().await;
 }

@@ -123,11 +123,11 @@ async fn a_refused_token_is_told_by_the_desktop_and_a_click_leads_to_the_window(
     hidden(&home, &mcpd.url, &[provider("qwen", &backend.url)]);
     let _app = App::at_login(&desktop, &home, &[("MCPCTL_TOKEN", "mcp_publish_wrong")]);
     let (number, title, body) = told.says("401").await;
-    assert!(title.contains("does not take your token") && !body.contains("mcp_publish"), "{body}");
+    assert!(title.contains("refused your token") && !body.contains("mcp_publish"), "{body}");
     told.click(number).await;
     let window = desktop.until_windows(TITLE, 1).await.remove(0);
     desktop.close(&window).await;
-    told.says("still there").await;
+    told.says("still running").await;
 }
 
 #[tokio::test]

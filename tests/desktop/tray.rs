@@ -82,7 +82,7 @@ async fn the_master_switch_and_the_pause_hold_everything_back() {
 async fn who_uses_the_machine_is_in_the_menu_while_they_do() {
     let world = World::new().await;
     let answer = world.scripted(json!({"do": "count", "n": 9, "stallAt": 3})).await;
-    world.icon.says("tom uses qwen").await;
+    world.icon.says("tom is using qwen").await;
     world.icon.says("[x] qwen — busy 1").await;
     drop(answer);
     world.icon.says("[x] qwen — ready").await;

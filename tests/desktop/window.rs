@@ -43,7 +43,7 @@ async fn a_wake_recipe_is_entered_allowed_by_the_person_saved_and_tried() {
     let window = Window::open(&desktop, &home, &[("MCPCTL_TOKEN", "x")]).await;
     window.click("Models").await;
     window.click("qwen").await;
-    window.choose_in("Wake", "How", "command").await;
+    window.choose_in("Wake", "Recipe", "command").await;
     window.fill_in("Wake", "Program", "touch").await;
     window.fill_in("Wake", "Arguments", backend.flag().to_str().unwrap()).await;
     window.click("Save and test wake").await;
@@ -58,7 +58,7 @@ async fn a_wake_recipe_is_entered_allowed_by_the_person_saved_and_tried() {
     window.click("Save and test wake").await;
     let question = desktop.until_windows("Run this command", 1).await.remove(0);
     desktop.press(&question, &["Return"]).await;
-    window.says("the backend answers").await;
+    window.says("the backend is ready").await;
     let wake = &config(&home)["llm"]["providers"][0]["wake"];
     assert_eq!(wake["command"], "touch", "{wake}");
     assert!(backend.flag().exists(), "the recipe has run");
@@ -105,7 +105,7 @@ async fn what_the_page_sends_is_checked_as_if_the_page_were_hostile() {
         assert!(said.starts_with("bad "), "{command} {args}: {said}");
     }
     assert_eq!(home.read("config.json"), before, "nothing was changed");
-    for command in ["model_entry", "bundle", "examine", "about"] {
+    for command in ["model_entry", "preview_bundle", "run_checks", "about"] {
         let said = invoke(command, json!({"name": "qwen"})).await;
         assert!(said.starts_with("good ") && !said.contains("canary"), "{command}: {said}");
     }
@@ -132,16 +132,16 @@ async fn another_user_is_allowed_a_name_on_the_models_page_and_it_is_taken_back(
     window.says("tom would like to publish qwen too").await;
     window.click("decide").await;
     window.click("Allow tom").await;
-    window.says("tom may publish qwen too").await;
+    window.says("tom can publish qwen too").await;
     state("ready").await;
     assert_eq!(config(&home)["llm"]["providers"][0]["shareName"], json!(["tom"]));
-    window.fill("Share it with", "group:").await;
+    window.fill("Share this name with", "group:").await;
     window.click("Share").await;
     window.says("shareName: a group must have a name").await;
-    window.click("Do not share with tom any more").await;
+    window.click("Stop sharing with tom").await;
     state("rejected").await;
     window.click("Not now, tom").await;
-    window.says("The request of tom is not shown any more").await;
+    window.says("The request from tom is hidden").await;
     home.shows("nobody asks", |s| s["nameRequests"] == json!([])).await;
     assert_eq!(config(&home)["llm"]["providers"][0]["declineName"], json!(["tom"]));
     window.close().await;

@@ -135,7 +135,11 @@ test("the first run leads from a server to a response", async () => {
   await page.getByPlaceholder("K7QM-3XTP-9RWD").fill("k7qm 3xtp 9rwd");
   await page.getByRole("button", { name: "Sign in" }).click();
   const url = "https://mcpd.example.com";
-  assert.deepEqual(await called(page, "sign_in_with_code"), { url, code: "k7qm 3xtp 9rwd", inFile: false });
+  assert.deepEqual(await called(page, "sign_in_with_code"), {
+    url,
+    code: "k7qm 3xtp 9rwd",
+    inFile: false,
+  });
   await page.getByRole("button", { name: "Publish phi-4" }).click();
   assert.equal((await called(page, "save_model")).keys.publish, true);
   await show(page, view());
@@ -273,7 +277,11 @@ test("a request for a name is allowed, or declined, which can be undone", async 
 test("a name is shared by the form, and an error is shown beside its field", async () => {
   const message = "shareName: a group must have a name";
   const results = { share_name: { throws: message } };
-  const page = await app.open({ view: view({ models: [requested] }), at: "models/qwen3-8b", results });
+  const page = await app.open({
+    view: view({ models: [requested] }),
+    at: "models/qwen3-8b",
+    results,
+  });
   await page.getByLabel("Share this name with").fill("group:");
   await page.getByLabel("Share this name with").press("Enter");
   await page.getByText(message).waitFor();
@@ -325,7 +333,8 @@ test("the tray opens a page", async () => {
 test("a new view does not shift the layout", async () => {
   const page = await app.open({ view: view(), at: "overview" });
   await page.getByRole("heading", { name: "In use now" }).waitFor();
-  const position = () => page.getByRole("heading", { name: "Published", exact: true }).boundingBox();
+  const position = () =>
+    page.getByRole("heading", { name: "Published", exact: true }).boundingBox();
   const before = await position();
   const models = view().models.map((model) => ({ ...model, tone: "asleep", state: "asleep" }));
   await show(page, view({ models, icon: "online" }));

@@ -94,7 +94,8 @@ export const moveTokenToKeychain = () => invoke<void>("move_token_to_keychain");
 
 export const testConnection = () => invoke<string>("test_connection");
 
-export const sendTestRequest = (name: string) => invoke<TestResponse>("send_test_request", { name });
+export const sendTestRequest = (name: string) =>
+  invoke<TestResponse>("send_test_request", { name });
 
 // Settings of this machine
 

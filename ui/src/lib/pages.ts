@@ -1,7 +1,6 @@
 // The pages of the window, in the order of the navigation. A new page is an entry here, its component,
 // and its texts: the title is `page.<id>` in the catalogue.
 import type { Component } from "svelte";
-import type { View } from "$bindings/View";
 import ActivityIcon from "@lucide/svelte/icons/activity";
 import BoxesIcon from "@lucide/svelte/icons/boxes";
 import GaugeIcon from "@lucide/svelte/icons/gauge";
@@ -9,6 +8,7 @@ import InfoIcon from "@lucide/svelte/icons/info";
 import PlugIcon from "@lucide/svelte/icons/plug";
 import SettingsIcon from "@lucide/svelte/icons/settings";
 import StethoscopeIcon from "@lucide/svelte/icons/stethoscope";
+import type { PageProps } from "./page";
 import About from "./pages/About.svelte";
 import Activity from "./pages/Activity.svelte";
 import Connection from "./pages/Connection.svelte";
@@ -16,11 +16,11 @@ import Diagnostics from "./pages/Diagnostics.svelte";
 import General from "./pages/General.svelte";
 import Models from "./pages/Models.svelte";
 import Overview from "./pages/Overview.svelte";
-import type { PageId, Router } from "./router.svelte";
+import type { PageId } from "./router.svelte";
 
 export interface Page {
   icon: Component<{ size?: number }>;
-  component: Component<{ view: View; router: Router }>;
+  component: Component<PageProps>;
 }
 
 export const PAGES: Record<PageId, Page> = {

@@ -1,7 +1,7 @@
 // The view that Rust pushes: the state of mcplocal.
-import { watchView } from "./commands";
 import type { Route } from "$bindings/Route";
 import type { View } from "$bindings/View";
+import { watchView } from "./commands";
 
 /** Holds the latest view. */
 export class ViewStore {

@@ -30,7 +30,7 @@ fn handler_build_script_capability_and_page_list_the_same_commands() {
     let capability: serde_json::Value = serde_json::from_str(&capability).unwrap();
     let permissions = capability["permissions"].as_array().unwrap();
     assert_eq!(permissions.len(), handled.len(), "the capability allows nothing else");
-    let page = read("../ui/src/lib/backend.ts");
+    let page = read("../ui/src/lib/commands.ts");
     assert_eq!(names(&page, "(\"", "\""), handled, "what the page calls");
 }
 

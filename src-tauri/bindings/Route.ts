@@ -2,14 +2,14 @@
 import type { Page } from "./Page";
 
 /**
- * A page, or one model of it.
+ * A page, or the page of one model.
  */
-export type Place = { 
+export type Route = { 
 /**
  * The page.
  */
 page: Page, 
 /**
- * The name of the model whose own page is meant.
+ * The name of the model to open on that page.
  */
 model: string | null, };

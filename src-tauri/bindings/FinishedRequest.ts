@@ -3,17 +3,17 @@
 /**
  * A request that ended.
  */
-export type Ended = { 
+export type FinishedRequest = { 
 /**
  * Its id.
  */
 taskId: string, 
 /**
- * Who asked.
+ * The caller.
  */
 user: string, 
 /**
- * Which model.
+ * The model's name.
  */
 model: string, 
 /**
@@ -21,21 +21,21 @@ model: string,
  */
 path: string, 
 /**
- * Unix milliseconds.
+ * When it ended, in unix milliseconds.
  */
 ended: number, 
 /**
- * Milliseconds.
+ * How long it took, in milliseconds.
  */
-took: number, 
+durationMs: number, 
 /**
- * Tokens written, where the answer said so.
+ * Tokens written, if the response named their number.
  */
 tokens: number | null, 
 /**
- * It ended as it should.
+ * It was answered.
  */
-good: boolean, 
+succeeded: boolean, 
 /**
  * How it ended, in words.
  */
