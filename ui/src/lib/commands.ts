@@ -4,13 +4,13 @@ import { Channel, invoke } from "@tauri-apps/api/core";
 import type { AboutInfo } from "$bindings/AboutInfo";
 import type { Autostart } from "$bindings/Autostart";
 import type { Entry as BundleEntry } from "$bindings/Entry";
+import type { FieldError } from "$bindings/FieldError";
 import type { Finding } from "$bindings/Finding";
 import type { Found } from "$bindings/Found";
 import type { Pause } from "$bindings/Pause";
 import type { TestResponse } from "$bindings/TestResponse";
 import type { WakeTestStep } from "$bindings/WakeTestStep";
 import type { WindowUpdate } from "$bindings/WindowUpdate";
-import type { Wrong } from "$bindings/Wrong";
 
 /** A provider of config.json. Keys that this program does not use are kept. */
 export type Entry = Record<string, unknown>;
@@ -35,7 +35,7 @@ export const modelEntry = (name: string) => invoke<Entry>("model_entry", { name 
 
 /** Returns the errors of an entry; `currentName` is its name in the file. */
 export const validateModel = (entry: Entry, currentName: string | null) =>
-  invoke<Wrong[]>("validate_model", { entry, currentName });
+  invoke<FieldError[]>("validate_model", { entry, currentName });
 
 /** Changes keys of a model; `null` removes one. Without a name, adds a model. */
 export const saveModel = (name: string | null, keys: Entry) =>

@@ -8,7 +8,7 @@ use crate::window::state::WindowState;
 use parking_lot::Mutex;
 use registrar::config::edit::Edit;
 use registrar::config::file::{self, Change};
-use registrar::config::{self, ProviderConfig, Wrong};
+use registrar::config::{self, FieldError, ProviderConfig};
 use registrar::discover::{self, Found};
 use registrar::http_clients;
 use registrar::provider;
@@ -44,12 +44,12 @@ pub(crate) fn validate_model(
     window: State<'_, WindowState>,
     entry: Map<String, Value>,
     current_name: Option<String>,
-) -> Vec<Wrong> {
+) -> Vec<FieldError> {
     let name = entry.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut errors = config::check(&Value::Object(entry));
     let is_unchanged = current_name.is_some_and(|current| current.eq_ignore_ascii_case(&name));
     if !is_unchanged && window.config().provider(&name).is_some() {
-        errors.push(Wrong { field: "name".into(), message: tr("error.nameTaken") });
+        errors.push(FieldError { field: "name".into(), message: tr("error.nameTaken") });
     }
     errors
 }

@@ -1,5 +1,6 @@
-// The kinds of wake and sleep recipes, and their fields. The form and the conversion to config.json
-// follow this table: a new kind is an entry here and its texts. Rust checks the values.
+// The fields of wake and sleep recipes. The form and the conversion to config.json follow this table:
+// for a new kind of Rust's table, add an entry here and its texts. Rust checks the values.
+import { RECIPE_KINDS } from "$bindings/kinds";
 import type { Entry } from "../commands";
 import type { Key } from "../i18n";
 import { numberOrText, object, text, withoutEmpty } from "./values";
@@ -24,17 +25,11 @@ export interface RecipeField {
   format: Format;
 }
 
-interface RecipeKind {
-  label: Key;
-  /** It can also put a backend to sleep. */
-  canSleep: boolean;
-  fields: RecipeField[];
-}
+type RecipeKindId = (typeof RECIPE_KINDS)[number]["id"];
 
-const RECIPE_KINDS: Record<string, RecipeKind> = {
+const RECIPES: Record<RecipeKindId, { label: Key; fields: RecipeField[] }> = {
   command: {
     label: "recipe.type.command",
-    canSleep: true,
     fields: [
       {
         key: "command",
@@ -53,7 +48,6 @@ const RECIPE_KINDS: Record<string, RecipeKind> = {
   },
   http: {
     label: "recipe.type.http",
-    canSleep: true,
     fields: [
       { key: "url", label: "recipe.url", format: { input: "line" } },
       {
@@ -73,7 +67,6 @@ const RECIPE_KINDS: Record<string, RecipeKind> = {
   },
   wol: {
     label: "recipe.type.wol",
-    canSleep: false,
     fields: [
       {
         key: "mac",
@@ -102,30 +95,30 @@ export const SECONDS = {
 
 /** A recipe while it is edited: every field is a text. */
 export interface RecipeDraft {
-  /** A kind, or `none`. */
-  kind: string;
+  kind: RecipeKindId | "none";
   /** The texts of all kinds' fields, by key. */
   fields: Record<string, string>;
   seconds: string;
 }
 
 /** The kinds to choose from, with their labels. */
-export function recipeChoices(purpose: Purpose): [string, Key][] {
-  const kinds = Object.entries(RECIPE_KINDS)
-    .filter(([, kind]) => purpose === "wake" || kind.canSleep)
-    .map(([id, kind]): [string, Key] => [id, kind.label]);
-  return [["none", "recipe.type.none"], ...kinds];
+export function recipeChoices(purpose: Purpose): [RecipeDraft["kind"], Key][] {
+  const kinds = RECIPE_KINDS.filter((kind) => purpose === "wake" || kind.canSleep);
+  return [["none", "recipe.type.none"], ...kinds.map(({ id }) => choice(id))];
 }
 
-/** The fields of a kind; none for `none`. */
-export const recipeFields = (kind: string): RecipeField[] => RECIPE_KINDS[kind]?.fields ?? [];
+const choice = (id: RecipeKindId): [RecipeKindId, Key] => [id, RECIPES[id].label];
+
+/** The fields of a kind. */
+export const recipeFields = (kind: RecipeDraft["kind"]): RecipeField[] =>
+  kind === "none" ? [] : RECIPES[kind].fields;
 
 /** Fills a draft from a recipe of config.json. */
 export function toRecipeDraft(recipe: Entry, purpose: Purpose): RecipeDraft {
-  const kind = text(recipe.type);
-  const fields = Object.values(RECIPE_KINDS).flatMap((of) => of.fields);
+  const kind = RECIPE_KINDS.find(({ id }) => id === recipe.type);
+  const fields = Object.values(RECIPES).flatMap((of) => of.fields);
   return {
-    kind: kind in RECIPE_KINDS ? kind : "none",
+    kind: kind?.id ?? "none",
     fields: Object.fromEntries(fields.map(({ key, format }) => [key, print(recipe[key], format)])),
     seconds: text(recipe[SECONDS[purpose].key]),
   };
