@@ -1,4 +1,4 @@
-//! The files through which the tray process, the window process and a second start talk to each other.
+//! The files through which the tray process, the window process and a second start communicate.
 //!
 //! | file | meaning |
 //! |---|---|
@@ -6,7 +6,7 @@
 //! | `tray.show` | created by a second start; the tray process shows the window |
 //! | `tray.missing` | says why there is no tray icon; absent while there is one |
 //! | `tray.told` | exists once the person was notified that publishing goes on without a window |
-//! | `window.show` | asks the window process to come to the front; holds a route, or nothing |
+//! | `window.show` | requests the window process to come to the front; holds a route, or nothing |
 //!
 //! Everything else goes through `status.json` and `config.json`, as for every other program.
 
@@ -66,7 +66,7 @@ impl Handoff {
         std::fs::read_to_string(self.home.tray_missing()).ok()
     }
 
-    /// Asks the running window to come to the front, on this page if one is given.
+    /// Requests the running window to come to the front, on this page if one is given.
     pub(crate) fn request_window(&self, route: Option<&Route>) {
         let text = route.map(Route::text).unwrap_or_default();
         if let Err(error) = std::fs::write(self.home.window_show(), text) {

@@ -3,7 +3,7 @@
 use registrar::config::settings::{KeepAwake, Settings};
 use registrar::status::{ConnectionState, Status};
 
-/// True if the settings ask to keep the machine awake in this state.
+/// True if the settings require the machine to stay awake in this state.
 pub(crate) fn is_needed(settings: &Settings, status: &Status) -> bool {
     match settings.keep_awake {
         KeepAwake::Never => false,

@@ -26,7 +26,7 @@ pub(crate) enum Item {
     Text(String),
     /// A line with a check mark.
     Switch {
-        /// Done by a click.
+        /// The action of a click.
         action: Action,
         /// Name and state.
         label: String,
@@ -35,7 +35,7 @@ pub(crate) enum Item {
     },
     /// A line that can be clicked.
     Button {
-        /// Done by a click.
+        /// The action of a click.
         action: Action,
         /// The text.
         label: String,

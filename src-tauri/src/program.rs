@@ -14,7 +14,7 @@ pub(crate) const WINDOW: &str = "--window";
 /// Makes GTK run without a graphics driver. Set for the tray process only.
 pub(crate) const GDK_GL: &str = "GDK_GL";
 
-/// The process that the arguments ask for.
+/// The process that the arguments select.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     /// The process that publishes and shows the tray icon.

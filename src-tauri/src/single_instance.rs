@@ -16,10 +16,10 @@ pub(crate) struct Instance {
     second_start: PathBuf,
 }
 
-/// Claims the folder for this process; `None` if another one has it and was asked to show its window.
+/// Claims the folder for this process. `None` if another one has it; that one then shows its window.
 ///
 /// # Errors
-/// The lock, or the file that asks for the window, cannot be created.
+/// The lock file or `tray.show` cannot be created.
 pub(crate) fn claim(handoff: &Handoff) -> io::Result<Option<Instance>> {
     let second_start = handoff.second_start();
     match handoff.lock_tray()? {

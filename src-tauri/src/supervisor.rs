@@ -33,7 +33,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-/// Starts with these, from `main`.
+/// Everything that [`start`] needs.
 pub(crate) struct Startup {
     /// The folder.
     pub home: Home,
@@ -51,7 +51,7 @@ pub(crate) struct Startup {
     pub at_login: bool,
 }
 
-/// Owns what the events act on.
+/// Owns the state that events change.
 struct Supervisor {
     app: AppHandle,
     home: Home,

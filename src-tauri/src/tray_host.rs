@@ -1,5 +1,5 @@
 //! Checks over D-Bus if a panel shows tray icons. Done before the icon is created, because creating
-//! it blocks the main thread until the panel answers.
+//! it blocks the main thread until the panel responds.
 
 use crate::limits::BUS_CALL_MAX;
 use futures_util::StreamExt as _;
@@ -12,7 +12,7 @@ const WATCHER_PATH: &str = "/StatusNotifierWatcher";
 /// Checks that a panel is there to show an icon.
 ///
 /// # Errors
-/// The bus cannot be reached or does not answer, or no panel shows icons; in words.
+/// The bus cannot be reached, does not respond, or has no panel that shows icons; in words.
 pub(crate) async fn check() -> Result<(), String> {
     match tokio::time::timeout(BUS_CALL_MAX, has_host()).await {
         Ok(Ok(true)) => Ok(()),

@@ -178,7 +178,7 @@ pub(crate) struct FinishedRequest {
     /// Tokens written, if the response named their number.
     #[cfg_attr(test, ts(type = "number | null"))]
     pub tokens: Option<u64>,
-    /// It was answered.
+    /// True if the backend's whole response was delivered.
     pub succeeded: bool,
     /// How it ended, in words.
     pub outcome: String,

@@ -125,7 +125,7 @@ async fn read_files(
 
 /// Comes to the front when the tray process requests it, and exits when that process has ended.
 async fn follow_tray(app: AppHandle, handoff: Handoff) {
-    // A request from before this start is answered by the start.
+    // A request from before this start is done: the window appears anyway.
     let _ = handoff.take_window_request();
     while handoff.is_tray_running() {
         tokio::time::sleep(WINDOW_REQUEST_EVERY).await;

@@ -2,7 +2,7 @@
 
 use crate::pause::Pause;
 
-/// Done by a click on a menu line.
+/// The action of a menu line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Show the window.

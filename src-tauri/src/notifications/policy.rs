@@ -11,7 +11,7 @@ use registrar::config::settings::Notifications;
 use registrar::status::{BackendState, ConnectionState, NameRequest, Status};
 use std::collections::{HashMap, VecDeque};
 
-/// What was shown already, and since when the connection is lost.
+/// Remembers which notifications were shown, and when the connection was lost.
 #[derive(Debug, Default)]
 pub(crate) struct Policy {
     was_online: bool,

@@ -104,7 +104,7 @@ pub(crate) async fn list_backend_models(entry: Map<String, Value>) -> Result<Vec
     provider::models(&http, &provider).await
 }
 
-/// Parses an entry without its recipes and under a fixed name, which may still be missing.
+/// Parses an entry. Ignores its recipes, and its name, which may still be missing.
 fn parse_provider(mut entry: Map<String, Value>) -> Result<ProviderConfig, String> {
     for key in ["wake", "sleep"] {
         entry.remove(key);

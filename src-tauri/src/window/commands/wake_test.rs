@@ -21,7 +21,7 @@ use tokio::time::Instant;
 pub(crate) struct WakeTest(Mutex<Option<JoinHandle<()>>>);
 
 impl WakeTest {
-    /// Ends the test, and returns once its recipe's processes were told to end.
+    /// Ends the test, and returns once its recipe's processes were signalled to end.
     pub(crate) async fn stop(&self) {
         let test = self.0.lock().take();
         if let Some(test) = test {
