@@ -1,7 +1,9 @@
 //! Whose a name is: the first user's, and of those with whom that user or an admin shares it.
 
 use super::{Publisher, World, ask, owner, provider};
-use crate::{Action, Allowed, NameRefusal, Owner, OwnerId, Submit, SubmitRefusal, TaskId};
+use crate::{
+    Action, Allowed, ChannelId, NameRefusal, Owner, OwnerId, Submit, SubmitRefusal, TaskId,
+};
 use wire::publisher::{Heartbeat, HeartbeatReply, Instance, Provider, Register, Registered};
 
 const MONTH: u64 = 30 * 24 * 3_600_000;
@@ -41,8 +43,10 @@ impl World {
             _ => None,
         };
         let channels: Vec<_> = self.take().iter().filter_map(sent).collect();
-        let owner =
-            |channel| self.relay.sessions[&self.relay.channels[channel]].owner.id.to_string();
+        let owner = |channel: &ChannelId| {
+            let session = self.relay.sessions.of_channel(*channel).unwrap();
+            self.relay.sessions.get(session).unwrap().owner.id.to_string()
+        };
         channels.iter().map(owner).collect()
     }
 }

@@ -269,7 +269,7 @@ fn a_task_that_cannot_be_written_down_the_channel_fails_and_gives_its_slot_back(
     assert_eq!(world.sent(), [second]);
     world.relay.not_sent(&sent, failure, world.now, &mut world.out);
     assert_eq!(world.take(), [], "once");
-    world.relay.audit().unwrap();
+    world.relay.check_consistency().unwrap();
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn when_most_publishers_seem_to_vanish_at_once_nothing_is_deleted_for_a_while() 
     world.pass(100_000);
     assert_eq!(world.status("m0"), "inactive");
     assert_eq!(world.relay.gauges().llms, 12);
-    assert!(world.relay.frozen_until > world.now);
+    assert!(world.relay.no_deletion_before > world.now);
 }
 
 #[test]
