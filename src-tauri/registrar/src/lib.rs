@@ -29,6 +29,7 @@ mod name_requests;
 mod power;
 mod private_file;
 pub mod provider;
+pub mod provider_kinds;
 pub mod publish_gate;
 pub mod reconnect_policy;
 pub mod registrar;

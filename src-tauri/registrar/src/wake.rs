@@ -94,7 +94,7 @@ impl Recipes {
         mut watch: impl FnMut(Step) + Send,
     ) -> Result<Duration, WakeError> {
         let began = Instant::now();
-        if provider::ready(http, provider).await.is_ok() {
+        if provider::probe(http, provider).await.is_ok() {
             watch(Step::Ready);
             return Ok(began.elapsed());
         }
@@ -105,7 +105,7 @@ impl Recipes {
                 "the backend is down and has no wake recipe",
             ));
         };
-        watch(Step::Recipe(describe(&wake.recipe)));
+        watch(Step::Recipe(wake.recipe.describe()));
         let said = self.run(WAKE, &provider.name, &wake.recipe, wake.max_wait).await?;
         watch(Step::Done(said));
         until_ready(http, provider, began, wake.max_wait, watch).await
@@ -171,7 +171,7 @@ pub(crate) async fn until_ready(
 ) -> Result<Duration, WakeError> {
     let mut pause = limits::WAKE_FIRST;
     loop {
-        let why = match provider::ready(http, provider).await {
+        let why = match provider::probe(http, provider).await {
             Ok(()) => {
                 watch(Step::Ready);
                 return Ok(began.elapsed());
@@ -187,15 +187,5 @@ pub(crate) async fn until_ready(
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(limits::WAKE_EVERY);
-    }
-}
-
-fn describe(recipe: &Recipe) -> String {
-    match recipe {
-        Recipe::Command(command) => {
-            format!("command {} {}", command.command, command.args.join(" "))
-        }
-        Recipe::Http(http) => format!("{} {}", http.method, http.url),
-        Recipe::Wol(wol) => format!("magic packet to {}", wol.mac),
     }
 }
