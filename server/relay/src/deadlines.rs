@@ -104,6 +104,7 @@ impl Relay {
     /// Expires leases and deletes what is old. A sweep that comes late adds its own delay to every
     /// lease: publishers cannot reach a server that was stopped.
     pub fn sweep(&mut self, now: Millis, out: &mut Actions) {
+        self.tasks.prune();
         let gap = now.saturating_sub(self.last_sweep.unwrap_or(now));
         self.last_sweep = Some(now);
         if gap > 2 * self.limits.sweep {

@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod entry;
+mod id_map;
 mod names;
 mod queue;
 mod sessions;

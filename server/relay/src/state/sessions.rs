@@ -1,7 +1,8 @@
 //! Publishers' sessions, their control channels, and the names that they were refused.
 
+use super::id_map::IdMap;
 use crate::{ChannelId, Millis, Owner, OwnerId, SavedSession, SessionId};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use wire::publisher::Instance;
 
 /// A publisher's session.
@@ -25,7 +26,7 @@ pub(crate) struct Session {
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     sessions: BTreeMap<SessionId, Session>,
-    channels: HashMap<ChannelId, SessionId>,
+    channels: IdMap<ChannelId, SessionId>,
     /// Channels opened so far.
     opened: u64,
     /// Sessions that were refused a name which is another user's, by that name.

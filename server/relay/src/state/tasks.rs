@@ -1,17 +1,18 @@
 //! Every task, the queue in which it waits or the slot that it holds, and its next deadline.
 
+use super::id_map::IdMap;
 use super::queue::Queue;
 use super::{NewTask, Phase, Task};
 use crate::{LlmId, Millis, SessionId, TaskId};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 /// All tasks. A queued task waits in its LLM's queue; any other holds a slot of its LLM and is listed
 /// under the session that it was sent to. Each has at most one timer.
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
-    tasks: HashMap<TaskId, Task>,
-    queues: HashMap<LlmId, Queue>,
-    by_session: HashMap<SessionId, BTreeSet<TaskId>>,
+    tasks: IdMap<TaskId, Task>,
+    queues: IdMap<LlmId, Queue>,
+    by_session: IdMap<SessionId, BTreeSet<TaskId>>,
     timers: BTreeSet<(Millis, TaskId)>,
 }
 
@@ -74,12 +75,11 @@ impl Tasks {
 
     /// True if the session was sent a task that holds a slot.
     pub(crate) fn occupy(&self, session: SessionId) -> bool {
-        self.by_session.contains_key(&session)
+        self.by_session.get(&session).is_some_and(|sent| !sent.is_empty())
     }
 
-    /// Adds a task to the end of an LLM's queue.
+    /// Adds a task of a fresh id to the end of an LLM's queue.
     pub(crate) fn enqueue(&mut self, id: TaskId, llm: LlmId, new: NewTask, now: Millis) {
-        self.remove(id);
         self.tasks.insert(id, Task::queued(llm, new, now));
         self.queues.entry(llm).or_default().push_back(id);
     }
@@ -168,18 +168,19 @@ impl Tasks {
                     queue.release_slot();
                 }
             }
-            if queue.is_idle() {
-                self.queues.remove(&task.llm);
-            }
         }
         if let Some(session) = task.session
             && let Some(listed) = self.by_session.get_mut(&session)
         {
             listed.remove(&id);
-            if listed.is_empty() {
-                self.by_session.remove(&session);
-            }
         }
+    }
+
+    /// Frees the memory of queues and sessions that have no tasks. They are not removed at once,
+    /// because the next request would allocate them again.
+    pub(crate) fn prune(&mut self) {
+        self.queues.retain(|_, queue| !queue.is_idle());
+        self.by_session.retain(|_, sent| !sent.is_empty());
     }
 
     /// Sets a task's next deadline.

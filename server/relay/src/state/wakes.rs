@@ -1,7 +1,8 @@
 //! Wakes under way: at most one per LLM.
 
+use super::id_map::IdMap;
 use crate::{LlmId, Millis, TaskId};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 /// A wake under way.
 #[derive(Debug, Clone, Copy)]
@@ -16,8 +17,8 @@ pub(crate) struct Wake {
 /// All wakes under way.
 #[derive(Debug, Default)]
 pub(crate) struct Wakes {
-    by_llm: HashMap<LlmId, Wake>,
-    llms: HashMap<TaskId, LlmId>,
+    by_llm: IdMap<LlmId, Wake>,
+    llms: IdMap<TaskId, LlmId>,
     timers: BTreeSet<(Millis, TaskId)>,
 }
 
