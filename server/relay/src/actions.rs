@@ -20,7 +20,7 @@ pub enum Action {
         task: TaskId,
         /// The LLM's name as its publisher wrote it.
         llm_name: String,
-        /// How long the recipe may take, in seconds.
+        /// Time limit of the recipe, in seconds.
         max_wait_secs: u64,
     },
     /// Send `cancel` down a channel.
@@ -46,11 +46,11 @@ pub enum Action {
         /// When the publisher may come back, in milliseconds.
         reconnect_after_ms: u64,
     },
-    /// Report to a waiting caller where its request stands (a comment in its stream).
+    /// Report the progress of a request to its caller (a comment in the stream).
     Notice {
         /// The caller's task.
         task: TaskId,
-        /// The report.
+        /// The progress.
         notice: Notice,
     },
     /// The task has failed: end the caller's response with this error. Terminal, once per task.
@@ -104,7 +104,7 @@ pub struct Dispatch {
     pub llm_name: String,
     /// The backend's own model id, for a protocol-1 publisher's body.
     pub model: Option<String>,
-    /// How often the task was sent before.
+    /// Number of earlier dispatches of the task.
     pub attempt: u32,
 }
 
@@ -119,7 +119,7 @@ pub enum LastEvent {
     None,
 }
 
-/// Where a waiting request stands.
+/// Progress of a request that has no response yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notice {
     /// Position in the queue, from 1.
@@ -138,17 +138,17 @@ pub enum Notice {
 /// A failure as the caller sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Why, for programs.
+    /// The reason, for programs.
     pub code: Code,
     /// HTTP status while no byte has been sent.
     pub status: u16,
-    /// What failed, why, and what to do.
+    /// For people: what failed, why, and what to do.
     pub message: String,
     /// `Retry-After`, in seconds.
     pub retry_after_secs: Option<u64>,
 }
 
-/// Why a publisher's work is stopped.
+/// The reason for which a publisher's work is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CancelReason {
     /// The caller is gone.

@@ -6,7 +6,7 @@ use crate::{Action, Actions, Millis, Notice, Relay, SessionId, TaskId, failures}
 /// From this many live publishers on, a sweep that would expire most of them is taken for a fault of
 /// the network.
 const MASS_EXPIRY_FROM: usize = 10;
-/// How many per cent of them count as most.
+/// Per cent of the live publishers that count as most.
 const MASS_EXPIRY_PERCENT: usize = 55;
 
 impl Relay {
@@ -71,7 +71,7 @@ impl Relay {
         }
     }
 
-    /// Reports to a waiting caller where its request stands.
+    /// Reports a request's progress to its caller.
     fn notify_caller(&mut self, task: TaskId, now: Millis, out: &mut Actions) {
         let Some(entry) = self.tasks.get_mut(task) else { return };
         entry.notice_at = Some(now + self.limits.notice);
@@ -91,7 +91,7 @@ impl Relay {
         out.push(Action::Notice { task, notice });
     }
 
-    /// After how many seconds the task's LLM will probably be awake.
+    /// Estimated seconds until the task's LLM is awake.
     fn wake_left_secs(&self, task: TaskId, now: Millis) -> u64 {
         let llm = self.tasks.get(task).map(Task::llm);
         let left = llm.and_then(|llm| {

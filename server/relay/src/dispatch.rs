@@ -168,7 +168,7 @@ impl Relay {
         task.next_due(&self.limits, self.conditions(task)).map(|(when, _)| when)
     }
 
-    /// What a task's deadlines depend on beside the task.
+    /// The conditions on which a task's deadlines depend.
     pub(crate) fn conditions(&self, task: &Task) -> Conditions {
         let published_by = || self.catalogue.get(task.llm()).map(|entry| entry.session());
         let session = task.session().or_else(published_by).and_then(|id| self.sessions.get(id));

@@ -7,7 +7,7 @@ use crate::{Action, Actions, LlmId, Millis, Owner, OwnerId, Relay, SavedName, Se
 use std::collections::BTreeSet;
 use wire::publisher::NameRequest;
 
-/// Why an entry of another user is withdrawn.
+/// The reason for which an entry of another user is withdrawn.
 const UNSHARED: &str = "its owner does not share the name any more";
 /// The most numbers that are tried behind a suggested name.
 const SUGGESTIONS: u32 = 99;

@@ -2,7 +2,7 @@
 
 use crate::Failure;
 
-/// Why a register was refused.
+/// Refusal of a register.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RegisterRefusal {
     /// 400: names the field.
@@ -19,7 +19,7 @@ pub enum RegisterRefusal {
     Draining,
 }
 
-/// Why a request of a session was refused.
+/// Refusal of a session's request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SessionRefusal {
     /// 404: unknown, expired or foreign.
@@ -30,7 +30,7 @@ pub enum SessionRefusal {
     StaleEpoch,
 }
 
-/// Why a request about a task was refused.
+/// Refusal of a request about a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TaskRefusal {
     /// 404: unknown or foreign.
@@ -44,7 +44,7 @@ pub enum TaskRefusal {
     Gone,
 }
 
-/// Why a caller's request was refused at once.
+/// Refusal of a caller's request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SubmitRefusal {
     /// 404, with the names that the caller may use.
@@ -56,7 +56,7 @@ pub enum SubmitRefusal {
     Failure(Failure),
 }
 
-/// Why an admin's change of a name was refused.
+/// Refusal of an admin's change of a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NameRefusal {
     /// 404.

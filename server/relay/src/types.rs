@@ -90,7 +90,7 @@ impl Allowed {
     }
 }
 
-/// How the upload of a response ended.
+/// The end of a response's upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerEnd {
     /// Cleanly, and the caller got all of it.
@@ -103,7 +103,7 @@ pub enum AnswerEnd {
     Stopped,
 }
 
-/// Why a caller is gone.
+/// The reason for which a caller is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GoneReason {
     /// Its connection closed.

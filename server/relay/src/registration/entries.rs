@@ -5,7 +5,7 @@ use crate::{Action, Actions, LlmId, Millis, Owner, Relay, SessionId, failures, n
 use std::collections::BTreeSet;
 use wire::publisher::{Provider, Rejected, RejectionCode, ReportedStatus};
 
-/// Why one provider is not registered.
+/// The reason for which one provider is not registered.
 enum Rejection {
     /// The name or the pool is another user's, or served by another machine of this one.
     Taken {
@@ -14,7 +14,7 @@ enum Rejection {
         /// It is another user's, who gets a name request.
         foreign: bool,
     },
-    /// Any other: code and sentence.
+    /// Any other reason: code and sentence.
     Other(RejectionCode, String),
 }
 

@@ -162,7 +162,7 @@ impl Catalogue {
         self.names.iter()
     }
 
-    /// How many names belong to a user.
+    /// Number of names that belong to a user.
     pub(crate) fn name_count(&self) -> usize {
         self.names.len()
     }

@@ -3,7 +3,7 @@
 use crate::{Limits, Millis, Owner, SavedLlm, SessionId};
 use wire::publisher::{FailureCode, Provider, ReportedStatus};
 
-/// Why an entry is inactive after a start.
+/// The reason of an entry that is inactive after a start.
 const NOT_RETURNED: &str = "its publisher has not returned since the server's start";
 
 /// An LLM and its state. Name, pool, owner and session change through the catalogue only, which has
@@ -31,7 +31,7 @@ pub(crate) struct Entry {
 pub(crate) struct Cooldown {
     until: Millis,
     pause: u64,
-    /// Why the wake failed.
+    /// The cause of the failed wake.
     pub(crate) cause: FailureCode,
 }
 
@@ -100,7 +100,7 @@ impl Entry {
         self.session
     }
 
-    /// What its publisher declared.
+    /// The declaration in its publisher's register.
     pub(crate) fn provider(&self) -> &Provider {
         &self.provider
     }
@@ -116,7 +116,7 @@ impl Entry {
         self.provider.max_concurrency.unwrap_or(1).clamp(1, wire::limits::MAX_CONCURRENCY)
     }
 
-    /// How long its recipe may take, in seconds.
+    /// Time limit of its recipe, in seconds.
     pub(crate) fn max_wait_secs(&self) -> u64 {
         let declared = self.provider.wake_max_wait_seconds;
         declared
@@ -134,7 +134,7 @@ impl Entry {
         self.reported
     }
 
-    /// Why its status is what it is, in words.
+    /// The reason of its status, in words.
     pub(crate) fn reason(&self) -> Option<&String> {
         self.reason.as_ref()
     }

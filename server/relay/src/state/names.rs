@@ -31,7 +31,7 @@ pub(crate) struct NameChanges {
 #[derive(Debug)]
 pub(super) struct Names {
     by_name: BTreeMap<String, Name>,
-    /// How long an unused name stays its owner's, in milliseconds.
+    /// Time for which an unused name stays its owner's, in milliseconds.
     reservation: u64,
     reservations_per_owner: usize,
 }

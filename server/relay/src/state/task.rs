@@ -25,7 +25,7 @@ pub(crate) enum Phase {
 pub(crate) struct NewTask {
     /// Pool or name that the caller used, in lower case.
     pub(crate) wanted: String,
-    /// What its key may use.
+    /// The LLMs that its key may use.
     pub(crate) allowed: Allowed,
     /// The caller's key.
     pub(crate) key: String,
@@ -52,7 +52,7 @@ pub(crate) struct Task {
     pub(super) queued_at: Millis,
     pub(super) dispatched_at: Millis,
     pub(super) ended_at: Millis,
-    /// How often it was sent again.
+    /// Number of dispatches after its first.
     pub(super) redispatched: u32,
     /// Fails then if the publisher has not returned (after a server start).
     pub(super) return_by: Option<Millis>,
@@ -66,11 +66,11 @@ pub(crate) struct Task {
     streaming: bool,
     /// A byte went to the caller: it cannot be sent again.
     pub(crate) delivered: bool,
-    /// Next notice to the caller, when it wants any.
+    /// Time of the next notice to the caller, if it takes any.
     pub(crate) notice_at: Option<Millis>,
 }
 
-/// What the deadlines of a task depend on beside the task itself.
+/// Conditions outside of a task on which its deadlines depend.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Conditions {
     /// A wake of its LLM is under way.
@@ -90,7 +90,7 @@ pub(crate) enum Due {
     NotReturned,
     /// Waited too long for a slot.
     QueueTimeout,
-    /// A caller that wants no stream waited long enough for a wake.
+    /// A request without a stream waited too long for a wake.
     WakeHold,
     /// No acknowledgement.
     AckTimeout,
@@ -147,7 +147,7 @@ impl Task {
         self.speaks_v2
     }
 
-    /// How often it was sent again.
+    /// Number of dispatches after its first.
     pub(crate) fn redispatched(&self) -> u32 {
         self.redispatched
     }
@@ -157,7 +157,7 @@ impl Task {
         &self.wanted
     }
 
-    /// What its caller's key may use.
+    /// The LLMs that its caller's key may use.
     pub(crate) fn allowed(&self) -> &Allowed {
         &self.allowed
     }

@@ -16,7 +16,7 @@ pub(crate) struct Tasks {
     timers: BTreeSet<(Millis, TaskId)>,
 }
 
-/// Where and how a task is sent.
+/// The session to which a task is sent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Start {
     pub(crate) session: SessionId,
@@ -37,12 +37,12 @@ impl Tasks {
         self.tasks.iter().map(|(id, task)| (*id, task))
     }
 
-    /// How many tasks wait.
+    /// Number of waiting tasks.
     pub(crate) fn waiting_count(&self) -> usize {
         self.queues.values().map(Queue::len).sum()
     }
 
-    /// How many tasks hold a slot.
+    /// Number of tasks that hold a slot.
     pub(crate) fn running_count(&self) -> usize {
         self.tasks.len() - self.waiting_count()
     }
@@ -52,7 +52,7 @@ impl Tasks {
         self.queues.get(&llm).into_iter().flat_map(Queue::iter)
     }
 
-    /// How many tasks wait for an LLM.
+    /// Number of tasks that wait for an LLM.
     pub(crate) fn queue_len(&self, llm: LlmId) -> usize {
         self.queues.get(&llm).map_or(0, Queue::len)
     }
@@ -111,7 +111,7 @@ impl Tasks {
         self.queues.entry(llm).or_default().push_front(id);
     }
 
-    /// The time that a task waits counts from now.
+    /// Lets the wait of an LLM's queued tasks count from now.
     pub(crate) fn restart_wait(&mut self, llm: LlmId, now: Millis) {
         for id in self.queues.get(&llm).into_iter().flat_map(Queue::iter) {
             if let Some(task) = self.tasks.get_mut(&id) {
