@@ -1,6 +1,6 @@
 //! Requests: queue, dispatch, answer, failure, cancel.
 
-use super::{World, ask, provider};
+use super::{World, provider, request};
 use crate::{Action, AnswerEnd, Failure, SubmitRefusal, TaskId, TaskRefusal, TaskSender};
 
 fn two_slots(name: &str) -> wire::publisher::Provider {
@@ -8,7 +8,7 @@ fn two_slots(name: &str) -> wire::publisher::Provider {
 }
 
 #[test]
-fn requests_run_as_slots_allow_and_wait_in_order_of_arrival() {
+fn requests_beyond_the_free_slots_wait_in_order_of_arrival() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[two_slots("qwen")]);
     let tasks: Vec<_> = (0..4).map(|_| world.submit("qwen")).collect();
@@ -20,17 +20,17 @@ fn requests_run_as_slots_allow_and_wait_in_order_of_arrival() {
 }
 
 #[test]
-fn a_slot_comes_back_only_when_the_publishers_work_has_ended() {
+fn a_slot_is_free_only_when_the_publishers_work_has_ended() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
     let (first, second) = (world.submit("qwen"), world.submit("qwen"));
     world.begin(&publisher, first);
     world.take();
-    world.gone(first);
+    world.leave(first);
     let actions = world.take();
     assert!(actions.iter().any(|a| matches!(a, Action::Cancel { task, .. } if *task == first)));
     assert!(actions.contains(&Action::StopUpload { task: first }));
-    assert!(!actions.iter().any(|a| matches!(a, Action::Dispatch(_))), "the backend is busy yet");
+    assert!(!actions.iter().any(|a| matches!(a, Action::Dispatch(_))), "the backend is still busy");
     world.relay.answer_ended(first, AnswerEnd::Stopped, world.now, &mut world.out);
     assert_eq!(world.sent(), [], "the upload has ended, the backend may not have");
     world.fail(&publisher, first, "cancelled");
@@ -38,7 +38,7 @@ fn a_slot_comes_back_only_when_the_publishers_work_has_ended() {
 }
 
 #[test]
-fn a_queue_has_a_bound_and_says_so_before_anything_is_queued() {
+fn a_full_queue_refuses_a_request_before_it_is_queued() {
     let mut world = World::new();
     world.publish("mia", &[provider("qwen", "active")]);
     world.submit("qwen");
@@ -56,19 +56,19 @@ fn a_queue_has_a_bound_and_says_so_before_anything_is_queued() {
 fn one_key_fills_a_quarter_of_a_queue_while_others_wait_and_leaves_room_for_them() {
     let mut world = World::new();
     world.publish("mia", &[provider("qwen", "active")]);
-    world.ask_with("first", "qwen").unwrap();
+    world.submit_with_key("first", "qwen").unwrap();
     let most = |world: &mut World, key: &str| {
-        (0..200).take_while(|_| world.ask_with(key, "qwen").is_ok()).count()
+        (0..200).take_while(|_| world.submit_with_key(key, "qwen").is_ok()).count()
     };
     assert_eq!(most(&mut world, "greedy"), 100);
     assert_eq!(most(&mut world, "late"), 25, "there is room for others");
     assert_eq!(most(&mut world, "later"), 0, "and a bound for all");
     let mut world = World::new();
     world.publish("mia", &[provider("qwen", "active")]);
-    world.ask_with("first", "qwen").unwrap();
-    world.ask_with("modest", "qwen").unwrap();
+    world.submit_with_key("first", "qwen").unwrap();
+    world.submit_with_key("modest", "qwen").unwrap();
     assert_eq!(most(&mut world, "greedy"), 25);
-    let Err(SubmitRefusal::Failure(failure)) = world.ask_with("greedy", "qwen") else {
+    let Err(SubmitRefusal::Failure(failure)) = world.submit_with_key("greedy", "qwen") else {
         panic!("a quarter is its share")
     };
     assert!(failure.message.contains("share") && failure.status == 429, "{failure:?}");
@@ -76,7 +76,7 @@ fn one_key_fills_a_quarter_of_a_queue_while_others_wait_and_leaves_room_for_them
 }
 
 #[test]
-fn a_publishers_claim_of_slots_counts_at_most_256() {
+fn a_publisher_has_at_most_256_slots() {
     let mut world = World::new();
     let greedy =
         wire::publisher::Provider { max_concurrency: Some(100_000), ..provider("qwen", "active") };
@@ -85,7 +85,7 @@ fn a_publishers_claim_of_slots_counts_at_most_256() {
 }
 
 #[test]
-fn an_unknown_name_lists_what_the_caller_may_use() {
+fn the_refusal_of_an_unknown_name_lists_what_the_caller_may_use() {
     let mut world = World::new();
     world.publish("mia", &[provider("qwen", "active")]);
     let Err(SubmitRefusal::NotFound { usable }) = world.try_submit("gwen") else {
@@ -106,7 +106,7 @@ fn a_publisher_that_does_not_acknowledge_loses_the_task_once() {
     assert_eq!(world.failed(), [(task, "dispatch_timeout")]);
     let from = publisher.from();
     let late = world.relay.answer_begins(&from, task, world.now);
-    assert_eq!(late.unwrap_err(), TaskRefusal::Gone, "a late answer finds nobody");
+    assert_eq!(late.unwrap_err(), TaskRefusal::Gone, "a late response is refused");
     assert_eq!(world.failed(), []);
 }
 
@@ -121,7 +121,7 @@ fn an_answer_is_given_once() {
 }
 
 #[test]
-fn a_task_is_known_to_nobody_but_the_session_that_it_was_sent_to() {
+fn only_the_session_that_a_task_was_sent_to_may_name_it() {
     let mut world = World::new();
     world.publish("mia", &[provider("qwen", "active")]);
     let eve = world.publish("eve", &[provider("other", "active")]);
@@ -134,7 +134,7 @@ fn a_task_is_known_to_nobody_but_the_session_that_it_was_sent_to() {
 }
 
 #[test]
-fn before_the_first_byte_a_pools_other_member_gets_the_task_and_after_it_never() {
+fn another_pool_member_gets_a_failed_task_before_its_first_byte_and_never_after_it() {
     let member = |name: &str| wire::publisher::Provider {
         pool: Some("team".into()),
         share_name: vec!["tom".into()],
@@ -146,7 +146,7 @@ fn before_the_first_byte_a_pools_other_member_gets_the_task_and_after_it_never()
         let second = world.publish("tom", &[member("b")]);
         let task = world.submit("team");
         assert_eq!(world.sent(), [task]);
-        // Whichever got it: it loses the backend.
+        // The member that got it loses its backend.
         let from = [&first, &second]
             .into_iter()
             .find(|p| world.relay.acknowledge(&p.from(), task, world.now).is_ok());
@@ -163,7 +163,7 @@ fn before_the_first_byte_a_pools_other_member_gets_the_task_and_after_it_never()
 }
 
 #[test]
-fn a_pool_prefers_who_is_awake_and_then_who_has_the_most_room() {
+fn a_pool_prefers_members_that_are_awake_and_then_those_with_the_most_free_slots() {
     let member = |name: &str, status, slots| wire::publisher::Provider {
         pool: Some("team".into()),
         share_name: vec!["tom".into()],
@@ -183,7 +183,7 @@ fn a_pool_prefers_who_is_awake_and_then_who_has_the_most_room() {
             row.in_flight + row.queued
         };
         assert_eq!((load("small"), load("big")), (most, 2 * most));
-        assert_eq!(load("asleep"), 0, "nobody is woken while somebody is awake");
+        assert_eq!(load("asleep"), 0, "no member is woken while another is awake");
     }
 }
 
@@ -209,7 +209,7 @@ fn a_task_that_is_named_by_heartbeats_may_take_long() {
     world.ack(&publisher, task);
     for _ in 0..60 {
         world.pass(10_000);
-        world.beat(&publisher, &[], &[task]);
+        world.report(&publisher, &[], &[task]);
     }
     assert_eq!(world.failed(), []);
     world.answer(&publisher, task);
@@ -224,26 +224,26 @@ fn a_task_that_two_heartbeats_do_not_name_is_lost() {
     world.ack(&publisher, task);
     world.take();
     for _ in 0..2 {
-        world.beat(&publisher, &[], &[]);
+        world.report(&publisher, &[], &[]);
         assert_eq!(world.failed(), [], "one may have crossed the dispatch");
-        world.beat(&publisher, &[], &[task]);
+        world.report(&publisher, &[], &[task]);
     }
-    world.beat(&publisher, &[], &[]);
-    world.beat(&publisher, &[], &[]);
+    world.report(&publisher, &[], &[]);
+    world.report(&publisher, &[], &[]);
     assert_eq!(world.failed(), [(task, "publisher_lost")]);
 }
 
 #[test]
-fn a_check_says_what_submit_would_say_and_changes_nothing() {
+fn check_gives_the_same_refusal_as_submit_and_changes_nothing() {
     let mut world = World::new();
     world.publish("mia", &[provider("qwen", "active")]);
     for _ in 0..101 {
-        assert_eq!(world.relay.check(&ask("qwen"), world.now), Ok(()));
-        assert_eq!(world.relay.check(&ask("qwen"), world.now), Ok(()));
+        assert_eq!(world.relay.check(&request("qwen"), world.now), Ok(()));
+        assert_eq!(world.relay.check(&request("qwen"), world.now), Ok(()));
         world.submit("qwen");
     }
     for name in ["qwen", "gwen"] {
-        let checked = world.relay.check(&ask(name), world.now).unwrap_err();
+        let checked = world.relay.check(&request(name), world.now).unwrap_err();
         assert_eq!(Err(checked), world.try_submit(name), "{name}");
     }
 }
@@ -269,11 +269,11 @@ fn a_task_that_cannot_be_written_down_the_channel_fails_and_gives_its_slot_back(
     assert_eq!(world.sent(), [second]);
     world.relay.not_sent(&sent, failure, world.now, &mut world.out);
     assert_eq!(world.take(), [], "once");
-    world.relay.audit().unwrap();
+    world.relay.check_consistency().unwrap();
 }
 
 #[test]
-fn who_may_answer_is_known_before_the_answer_is_read() {
+fn a_foreign_response_is_refused_before_it_is_read() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
     let other = world.publish("eve", &[provider("llama", "active")]);
@@ -282,6 +282,10 @@ fn who_may_answer_is_known_before_the_answer_is_read() {
     for (from, task) in [(&other, task), (&publisher, TaskId(77)), (&publisher, waiting)] {
         assert_eq!(world.relay.wants_answer(&from.from(), task), Err(TaskRefusal::Unknown));
     }
-    world.gone(task);
-    assert_eq!(world.relay.wants_answer(&publisher.from(), task), Ok(false), "only its end");
+    world.leave(task);
+    assert_eq!(
+        world.relay.wants_answer(&publisher.from(), task),
+        Ok(false),
+        "only its end is wanted"
+    );
 }

@@ -1,4 +1,4 @@
-//! One wake at a time, for all who wait.
+//! One wake at a time, for all callers that wait.
 
 use super::{Publisher, World, provider};
 use crate::{SubmitRefusal, TaskSender};
@@ -21,13 +21,13 @@ fn the_first_caller_starts_the_wake_and_all_are_served_in_order() {
 }
 
 #[test]
-fn a_heartbeat_that_says_awake_ends_the_wake_as_well() {
+fn a_heartbeat_that_reports_active_ends_the_wake() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "hibernating")]);
     let task = world.submit("qwen");
     let wake = world.wake().unwrap();
     world.now += 2_000;
-    world.beat(&publisher, &[("qwen", ReportedStatus::Active)], &[]);
+    world.report(&publisher, &[("qwen", ReportedStatus::Active)], &[]);
     assert_eq!(world.sent(), [task]);
     assert_eq!(world.relay.catalogue()[0].info.wake_ms, Some(2_000));
     let late = world.relay.wake_succeeded(&publisher.from(), wake, world.now, &mut world.out);
@@ -35,18 +35,18 @@ fn a_heartbeat_that_says_awake_ends_the_wake_as_well() {
 }
 
 #[test]
-fn nobodys_leaving_stops_the_wake() {
+fn a_wake_goes_on_when_the_caller_that_started_it_leaves() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "hibernating")]);
     let (first, second) = (world.submit("qwen"), world.submit("qwen"));
     let wake = world.wake().unwrap();
-    world.gone(first);
+    world.leave(first);
     world.woken(&publisher, wake);
     assert_eq!(world.sent(), [second]);
 }
 
 #[test]
-fn a_backend_that_went_down_unnoticed_is_woken_for_the_request_that_found_out() {
+fn a_backend_that_refuses_a_request_is_woken_and_gets_it_again() {
     let mut world = World::new();
     let wakeable = Provider { wake_max_wait_seconds: Some(60), ..provider("qwen", "active") };
     let publisher = world.publish("mia", &[wakeable, provider("fixed", "active")]);
@@ -54,10 +54,10 @@ fn a_backend_that_went_down_unnoticed_is_woken_for_the_request_that_found_out() 
     assert_eq!(world.sent(), [task]);
     world.fail(&publisher, task, "backend_unreachable");
     assert_eq!(world.status("qwen"), "hibernating");
-    let wake = world.wake().expect("it is woken");
+    let wake = world.wake().expect("a wake is sent");
     world.woken(&publisher, wake);
     assert_eq!(world.sent(), [task]);
-    // A backend that says it is up and takes no connection is given up in the end.
+    // A backend that is reported up but takes no connection fails the request in the end.
     world.fail(&publisher, task, "backend_unreachable");
     let wake = world.wake().expect("and once more");
     world.woken(&publisher, wake);
@@ -71,14 +71,14 @@ fn a_backend_that_went_down_unnoticed_is_woken_for_the_request_that_found_out() 
     assert_eq!(world.failed(), [(task, "backend_unreachable")], "nothing can wake this one");
 }
 
-/// Fails the wake of two callers, waits the pause out, and returns it.
+/// Fails the wake of two callers, waits for the end of the pause, and returns its seconds.
 fn failed_wake(world: &mut World, publisher: &Publisher) -> u64 {
     let (first, second) = (world.submit("qwen"), world.submit("qwen"));
     let wake = world.wake().unwrap();
     world.fail(publisher, wake, "recipe_exit");
     assert_eq!(world.failed(), [(first, "llm_wake_failed"), (second, "llm_wake_failed")]);
     let Err(SubmitRefusal::Failure(refused)) = world.try_submit("qwen") else {
-        panic!("it cools down")
+        panic!("the pause is not over")
     };
     let pause = refused.retry_after_secs.unwrap();
     world.live(publisher, &[], pause * 1_000 - 1);
@@ -96,7 +96,7 @@ fn a_failed_wake_fails_all_who_wait_and_cools_down_for_longer_each_time() {
 }
 
 #[test]
-fn a_wake_that_succeeds_makes_the_next_pause_a_short_one() {
+fn a_successful_wake_resets_the_pause_after_a_failed_one() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "hibernating")]);
     assert_eq!([(); 2].map(|()| failed_wake(&mut world, &publisher)), [30, 60]);
@@ -104,13 +104,13 @@ fn a_wake_that_succeeds_makes_the_next_pause_a_short_one() {
     let wake = world.wake().unwrap();
     world.woken(&publisher, wake);
     world.answer(&publisher, task);
-    world.beat(&publisher, &[("qwen", ReportedStatus::Hibernating)], &[]);
+    world.report(&publisher, &[("qwen", ReportedStatus::Hibernating)], &[]);
     world.take();
     assert_eq!(failed_wake(&mut world, &publisher), 30);
 }
 
 #[test]
-fn only_whom_it_was_sent_to_ends_a_wake() {
+fn only_the_publisher_that_a_wake_was_sent_to_ends_it() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "hibernating")]);
     let eve = world.publish("eve", &[provider("other", "active")]);
@@ -127,7 +127,7 @@ fn only_whom_it_was_sent_to_ends_a_wake() {
 }
 
 #[test]
-fn only_causes_that_we_know_reach_a_caller() {
+fn only_known_causes_of_a_failed_wake_reach_a_caller() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "hibernating")]);
     world.submit("qwen");
@@ -138,7 +138,7 @@ fn only_causes_that_we_know_reach_a_caller() {
 }
 
 #[test]
-fn a_wake_that_nobody_answers_is_given_up() {
+fn a_wake_without_a_result_fails_in_the_end() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "hibernating")]);
     let task = world.submit("qwen");
@@ -151,7 +151,7 @@ fn a_wake_that_nobody_answers_is_given_up() {
 }
 
 #[test]
-fn a_publisher_that_is_gone_takes_its_wake_along_and_the_next_one_begins_at_once() {
+fn a_revoked_publishers_wake_ends_without_a_pause_for_the_next_one() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "hibernating")]);
     let task = world.submit("qwen");

@@ -1,6 +1,6 @@
-//! Sent again before the first byte: where a request waits then, how often, and when not.
+//! Requests that are sent again before their first byte: when, where, and how often.
 
-use super::{Publisher, World, ask, provider};
+use super::{Publisher, World, provider, request};
 use crate::{Allowed, Submit, TaskId};
 use wire::publisher::{Provider, Register};
 
@@ -8,7 +8,7 @@ fn wakeable(name: &str) -> Provider {
     Provider { wake_max_wait_seconds: Some(60), ..provider(name, "active") }
 }
 
-/// A pool of these, each with an owner of its own.
+/// A pool of these LLMs, each with an owner of its own.
 fn pool(world: &mut World, names: &[&str]) -> Vec<Publisher> {
     let member = |name: &str| Provider {
         pool: Some("team".into()),
@@ -18,7 +18,7 @@ fn pool(world: &mut World, names: &[&str]) -> Vec<Publisher> {
     names.iter().map(|name| world.publish(&format!("owner-{name}"), &[member(name)])).collect()
 }
 
-/// The one that has it.
+/// The publisher that was sent the task.
 fn holder(world: &mut World, publishers: &[Publisher], task: TaskId) -> Publisher {
     let has = |p: &&Publisher| world.relay.acknowledge(&p.from(), task, world.now).is_ok();
     publishers.iter().find(has).unwrap().clone()
@@ -69,10 +69,10 @@ fn a_request_that_another_member_could_not_run_goes_before_those_that_wait_here(
 }
 
 #[test]
-fn a_request_goes_on_to_no_member_that_its_key_does_not_cover() {
+fn a_request_is_not_sent_again_to_a_member_that_its_key_does_not_cover() {
     let mut world = World::new();
     let publishers = pool(&mut world, &["a", "b"]);
-    let request = Submit { allowed: Allowed::names(vec!["a".into()]), ..ask("team") };
+    let request = Submit { allowed: Allowed::names(vec!["a".into()]), ..request("team") };
     let task = TaskId(77);
     world.relay.submit(&request, task, world.now, &mut world.out).unwrap();
     assert_eq!(world.sent(), [task]);
@@ -81,11 +81,11 @@ fn a_request_goes_on_to_no_member_that_its_key_does_not_cover() {
 }
 
 #[test]
-fn a_key_for_a_pool_opens_it_however_its_owners_write_its_name() {
+fn a_key_for_a_pool_covers_it_in_any_letter_case() {
     let mut world = World::new();
     let member = Provider { pool: Some("Team".into()), ..provider("a", "active") };
     world.publish("mia", &[member]);
-    let request = Submit { allowed: Allowed::names(vec!["team".into()]), ..ask("TEAM") };
+    let request = Submit { allowed: Allowed::names(vec!["team".into()]), ..request("TEAM") };
     let task = TaskId(77);
     world.relay.submit(&request, task, world.now, &mut world.out).unwrap();
     assert_eq!(world.sent(), [task]);
@@ -128,7 +128,7 @@ fn a_request_that_every_channel_loses_is_sent_three_times_and_not_once_more() {
 }
 
 #[test]
-fn a_request_that_its_owner_stopped_is_tried_nowhere_else() {
+fn a_request_that_the_owner_stopped_is_not_sent_again() {
     let mut world = World::new();
     let publishers = pool(&mut world, &["a", "b"]);
     let task = world.submit("team");
@@ -139,7 +139,7 @@ fn a_request_that_its_owner_stopped_is_tried_nowhere_else() {
 }
 
 #[test]
-fn who_comes_back_keeps_the_requests_that_it_names_and_has_lost_those_it_does_not() {
+fn a_publisher_that_returns_keeps_the_requests_that_it_names_and_loses_the_others() {
     for named in [true, false] {
         let mut world = World::new();
         let publisher = world.publish("mia", &[provider("qwen", "active")]);
@@ -157,7 +157,7 @@ fn who_comes_back_keeps_the_requests_that_it_names_and_has_lost_those_it_does_no
         let again = world.relay.register(owner, &request, world.now, &mut world.out).unwrap();
         if named {
             assert_eq!(world.failed(), []);
-            assert_eq!(again.cancel, ["0".repeat(32)], "nobody asked for that one");
+            assert_eq!(again.cancel, ["0".repeat(32)], "an unknown task is cancelled");
         } else {
             assert_eq!(world.failed(), [(task, "publisher_lost")]);
             assert_eq!(world.relay.gauges().running, 0);
@@ -166,12 +166,12 @@ fn who_comes_back_keeps_the_requests_that_it_names_and_has_lost_those_it_does_no
 }
 
 #[test]
-fn who_comes_back_without_what_it_was_told_to_stop_gives_its_slot_back() {
+fn a_publisher_that_returns_without_a_cancelled_request_gives_its_slot_back() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
     let (first, second) = (world.submit("qwen"), world.submit("qwen"));
     world.begin(&publisher, first);
-    world.gone(first);
+    world.leave(first);
     world.take();
     let session = Some(publisher.session.as_str());
     let again = world.register("mia", session, &[provider("qwen", "active")]);

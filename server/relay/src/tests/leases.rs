@@ -1,4 +1,4 @@
-//! Leases, deletions, the doubt of a late sweep, the grace after a start, the drain.
+//! Leases, deletions, late sweeps, the grace after a start, the drain.
 
 use super::{World, owner, provider};
 use crate::{Action, RegisterRefusal};
@@ -18,14 +18,14 @@ fn a_silent_publisher_is_inactive_after_its_lease_and_gone_after_four_hours() {
 }
 
 #[test]
-fn who_comes_back_after_its_lease_is_not_said_to_be_gone() {
+fn a_publisher_that_returns_after_its_lease_has_no_reason_in_the_catalogue() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
     let reason = |world: &World| world.relay.catalogue()[0].info.reason.clone();
     world.relay.channel_closed(publisher.channel);
     world.pass(95_000);
     assert!(reason(&world).is_some_and(|why| why.contains("gone")));
-    world.beat(&publisher, &[], &[]);
+    world.report(&publisher, &[], &[]);
     assert_eq!((world.status("qwen").as_str(), reason(&world)), ("active", None));
 }
 
@@ -40,7 +40,7 @@ fn a_register_a_channel_and_a_heartbeat_renew_the_lease() {
         match sign {
             "register" => drop(world.register("mia", Some(&publisher.session), &set)),
             "channel" => drop(world.open("mia", &registered)),
-            _ => world.beat(&publisher, &[], &[]),
+            _ => world.report(&publisher, &[], &[]),
         }
         world.pass(90_000);
         assert_eq!(world.status("qwen"), "active", "{sign}");
@@ -50,24 +50,24 @@ fn a_register_a_channel_and_a_heartbeat_renew_the_lease() {
 }
 
 #[test]
-fn a_publisher_that_was_taken_for_gone_is_back_with_its_first_word() {
+fn an_expired_publisher_is_active_again_with_its_first_heartbeat() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
     world.pass(100_000);
     assert_eq!(world.status("qwen"), "inactive");
-    world.beat(&publisher, &[], &[]);
+    world.report(&publisher, &[], &[]);
     assert_eq!(world.status("qwen"), "active");
     let task = world.submit("qwen");
     assert_eq!(world.sent(), [task]);
 }
 
 #[test]
-fn a_server_that_was_stopped_does_not_take_its_publishers_for_dead() {
+fn a_server_that_was_suspended_does_not_expire_its_publishers() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
     world.pass(70_000);
-    world.beat(&publisher, &[], &[]);
-    // Two minutes in one step: nobody was served, so nobody can have been silent.
+    world.report(&publisher, &[], &[]);
+    // Two minutes in one step: the server took no requests, so publishers were not silent.
     world.now += 120_000;
     world.relay.tick(world.now, &mut world.out);
     world.relay.sweep(world.now, &mut world.out);
@@ -75,7 +75,7 @@ fn a_server_that_was_stopped_does_not_take_its_publishers_for_dead() {
 }
 
 #[test]
-fn when_most_publishers_seem_to_vanish_at_once_nothing_is_deleted_for_a_while() {
+fn when_most_publishers_expire_at_once_nothing_is_deleted_for_a_while() {
     let mut world = World::new();
     for n in 0..12 {
         world.publish(&format!("owner{n}"), &[provider(&format!("m{n}"), "active")]);
@@ -83,7 +83,7 @@ fn when_most_publishers_seem_to_vanish_at_once_nothing_is_deleted_for_a_while() 
     world.pass(100_000);
     assert_eq!(world.status("m0"), "inactive");
     assert_eq!(world.relay.gauges().llms, 12);
-    assert!(world.relay.frozen_until > world.now);
+    assert!(world.relay.no_deletion_before > world.now);
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn after_a_start_a_request_waits_for_its_publisher_for_ten_seconds() {
 }
 
 #[test]
-fn a_drain_refuses_the_new_fails_the_waiting_and_lets_the_running_end() {
+fn a_drain_refuses_new_requests_fails_waiting_ones_and_lets_running_ones_end() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
     let (running, waiting) = (world.submit("qwen"), world.submit("qwen"));
@@ -134,7 +134,7 @@ fn a_drain_refuses_the_new_fails_the_waiting_and_lets_the_running_end() {
 }
 
 #[test]
-fn who_left_a_draining_server_as_it_was_told_keeps_its_running_answers() {
+fn a_publisher_that_leaves_a_draining_server_keeps_its_running_responses() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
     let task = world.submit("qwen");
