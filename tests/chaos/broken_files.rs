@@ -5,17 +5,17 @@ use serde_json::{Value, json};
 use testkit::agent::provider;
 use testkit::figures::{record, times};
 use testkit::setup::{Setup, chat_body, with_keys};
-use trust::tape::Tape;
+use trust::choices::Choices;
 
 /// Damages a text as an editor, a crash or a sync tool might.
-fn damaged(text: &str, tape: &mut Tape<'_>) -> Vec<u8> {
+fn damaged(text: &str, choices: &mut Choices<'_>) -> Vec<u8> {
     let mut bytes = text.as_bytes().to_vec();
-    for _ in 0..=tape.below(3) {
-        let at = tape.index(bytes.len().max(1));
-        match tape.below(5) {
+    for _ in 0..=choices.below(3) {
+        let at = choices.index(bytes.len().max(1));
+        match choices.below(5) {
             0 => bytes.truncate(at),
-            1 if !bytes.is_empty() => bytes[at] = u8::try_from(tape.below(256)).unwrap(),
-            2 => drop(bytes.drain(at..(at + tape.index(40)).min(bytes.len()))),
+            1 if !bytes.is_empty() => bytes[at] = u8::try_from(choices.below(256)).unwrap(),
+            2 => drop(bytes.drain(at..(at + choices.index(40)).min(bytes.len()))),
             3 => bytes.splice(at..at, b"[{\"1e999,:".iter().copied()).for_each(drop),
             _ => bytes.insert(at, b'"'),
         }
@@ -44,10 +44,10 @@ async fn damaged_files_do_not_end_the_agent_and_the_last_valid_configuration_sta
     let mut setup = setup(2).await;
     let mut good = setup.home.read("config.json");
     let session = setup.home.read("provider-session");
-    let mut tape = Tape::seeded(1);
+    let mut choices = Choices::from_seed(1);
     let (mut tried, mut published) = (0, 0);
     for round in 0..times(10_000, 300) {
-        let bytes = damaged(&good, &mut tape);
+        let bytes = damaged(&good, &mut choices);
         let text = String::from_utf8_lossy(&bytes).into_owned();
         std::fs::write(setup.home.file("config.json"), &bytes).unwrap();
         let broken =
@@ -68,7 +68,8 @@ async fn damaged_files_do_not_end_the_agent_and_the_last_valid_configuration_sta
 
     for _ in 0..times(100, 5) {
         setup.agent.process.stop().await;
-        std::fs::write(setup.home.file("provider-session"), damaged(&session, &mut tape)).unwrap();
+        std::fs::write(setup.home.file("provider-session"), damaged(&session, &mut choices))
+            .unwrap();
         setup.agent = crate::Agent::scaled(&setup.home, &setup.publisher, crate::scale());
         setup.mcpd.until_active(&setup.caller, "qwen").await;
         tried += 1;

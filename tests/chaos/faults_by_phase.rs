@@ -128,7 +128,7 @@ async fn reach(phase: Phase, scenario: &mut Scenario) -> JoinHandle<Vec<bool>> {
         }
         Phase::MidStream | Phase::Draining => {
             let all_streaming = async || {
-                let first = |call| Fact::Receives { call, of: call, piece: 0 };
+                let first = |call| Fact::Received { call, written_for: call, chunk: 0 };
                 let has_begun = |call| scenario.event_log.contains(|fact| *fact == first(call));
                 (0..CALLS).all(has_begun).then_some(())
             };

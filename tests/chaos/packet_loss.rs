@@ -59,7 +59,7 @@ async fn every_call_completes_while_packets_are_lost() {
     });
     let complete = join_all(all).await.into_iter().filter(|complete| *complete).count();
     testkit::until("nothing runs any more", is_idle).await;
-    event_log.record(Fact::Holds(0));
+    event_log.record(Fact::Remaining(0));
     event_log.add_backend_log(&backend.stdout());
     event_log.add_process_log(&server.stderr());
     event_log.add_process_log(&agent.stderr());

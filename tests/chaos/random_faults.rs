@@ -7,8 +7,8 @@ use futures_util::future::join_all;
 use std::time::Duration;
 use testkit::fault_proxy::Fault;
 use testkit::figures::{record, thorough, times};
+use trust::choices::Choices;
 use trust::history::{Fact, History};
-use trust::tape::Tape;
 
 /// Calls of each run.
 const CALLS: u64 = 24;
@@ -48,40 +48,40 @@ fn count(history: &History) -> [usize; 4] {
     let number =
         |of: fn(&Fact) -> bool| history.entries.iter().filter(|entry| of(&entry.fact)).count();
     [
-        number(|fact| matches!(fact, Fact::Ends { complete: true, .. })),
+        number(|fact| matches!(fact, Fact::Ended { complete: true, .. })),
         number(|fact| matches!(fact, Fact::Dispatched { .. })),
         number(|fact| matches!(fact, Fact::Withdrawn { .. })),
-        number(|fact| matches!(fact, Fact::WakeBegins { .. })),
+        number(|fact| matches!(fact, Fact::WakeStarted { .. })),
     ]
 }
 
 /// One run: its history and the violated invariants.
 async fn run(seed: u64) -> (History, Vec<String>) {
-    let mut tape = Tape::seeded(seed);
-    let mut scenario = Scenario::start(Duration::from_millis(tape.between(50, 2_000))).await;
+    let mut choices = Choices::from_seed(seed);
+    let mut scenario = Scenario::start(Duration::from_millis(choices.between(50, 2_000))).await;
     let calls: Vec<_> =
-        (0..CALLS).map(|number| scenario.call(number, &random_call(&mut tape))).collect();
+        (0..CALLS).map(|number| scenario.call(number, &random_call(&mut choices))).collect();
     let callers = tokio::spawn(join_all(calls));
     for _ in 0..4 {
-        tokio::time::sleep(Duration::from_millis(tape.between(50, 700))).await;
-        random_fault(&mut scenario, &mut tape).await;
+        tokio::time::sleep(Duration::from_millis(choices.between(50, 700))).await;
+        random_fault(&mut scenario, &mut choices).await;
     }
     callers.await.unwrap();
     scenario.finish().await
 }
 
 /// A call that begins after a random time; every fourth caller may disconnect early.
-fn random_call(tape: &mut Tape<'_>) -> Call {
-    let (pieces, pause_ms) = (tape.between(1, 30), tape.between(1, 40));
-    let delay = Duration::from_millis(tape.below(5_000));
-    let patience = if tape.chance(25) { tape.below(1_500) } else { 600_000 };
+fn random_call(choices: &mut Choices<'_>) -> Call {
+    let (pieces, pause_ms) = (choices.between(1, 30), choices.between(1, 40));
+    let delay = Duration::from_millis(choices.below(5_000));
+    let patience = if choices.chance(25) { choices.below(1_500) } else { 600_000 };
     Call { delay, pieces, pause_ms, patience: Duration::from_millis(patience) }
 }
 
 /// Injects a random fault for a random time.
-async fn random_fault(scenario: &mut Scenario, tape: &mut Tape<'_>) {
-    let pause = Duration::from_millis(tape.between(50, 1_500));
-    match tape.index(16) {
+async fn random_fault(scenario: &mut Scenario, choices: &mut Choices<'_>) {
+    let pause = Duration::from_millis(choices.between(50, 1_500));
+    match choices.index(16) {
         at @ 0..6 => {
             scenario.inject(PROCESS_FAULTS[at]);
             tokio::time::sleep(pause).await;
@@ -97,11 +97,11 @@ async fn random_fault(scenario: &mut Scenario, tape: &mut Tape<'_>) {
             tokio::time::sleep(pause).await;
         }
         _ => {
-            let latency = Fault::Latency(Duration::from_millis(tape.between(10, 300)));
-            let slice = Fault::Slice(tape.index(200) + 1);
+            let latency = Fault::Latency(Duration::from_millis(choices.between(10, 300)));
+            let slice = Fault::Slice(choices.index(200) + 1);
             let faults =
                 [latency, slice, Fault::Bandwidth(20_000), Fault::Held, Fault::Reset, Fault::Down];
-            scenario.proxy.set(faults[tape.index(faults.len())]);
+            scenario.proxy.set(faults[choices.index(faults.len())]);
             tokio::time::sleep(pause).await;
             scenario.proxy.set(Fault::None);
         }

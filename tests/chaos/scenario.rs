@@ -18,7 +18,7 @@ use trust::history::{Bounds, Fact, History, check};
 
 /// Bounds of the checker, in milliseconds at [`SCALE`]. A stopped publisher takes longest.
 pub(crate) const BOUNDS: Bounds =
-    Bounds { closed_within: 30_000, ended_within: 60_000, runs_again: 2 };
+    Bounds { closed_within: 30_000, ended_within: 60_000, retries: 2 };
 /// Factor of all waits.
 const SCALE: f64 = 0.1;
 /// Time for which the recipe of a killed publisher counts as running: 30 s at [`SCALE`], in
@@ -174,7 +174,7 @@ impl Scenario {
                     tokio::time::sleep(POLL_INTERVAL).await;
                 }
                 let at = unix_micros().min(began + RECIPE_COUNTS);
-                event_log.record_at(at, Fact::WakeEnds { row });
+                event_log.record_at(at, Fact::WakeEnded { model: row });
             }));
         }
     }
@@ -231,7 +231,7 @@ impl Scenario {
         self.until_recovered().await;
         let is_idle = |entry: &Value| entry["inFlight"] == 0 && entry["queued"] == 0;
         self.mcpd.until_entry(&self.caller, "qwen", is_idle).await;
-        self.event_log.record(Fact::Holds(0));
+        self.event_log.record(Fact::Remaining(0));
         self.collect_backend_log();
         for process in [&self.mcpd.process, &self.agent.process] {
             self.event_log.add_process_log(&process.stderr());
@@ -279,12 +279,12 @@ pub(crate) fn make_call(
     let (delay, patience) = (call.delay, call.patience);
     async move {
         tokio::time::sleep(delay).await;
-        event_log.record(Fact::Asks(number));
+        event_log.record(Fact::Requested(number));
         let read = read_response(number, request, &event_log);
         let complete = tokio::time::timeout(patience, read).await;
         event_log.record(match complete {
-            Ok(complete) => Fact::Ends { call: number, complete },
-            Err(_) => Fact::Leaves(number),
+            Ok(complete) => Fact::Ended { call: number, complete },
+            Err(_) => Fact::Disconnected(number),
         });
         complete.unwrap_or(false)
     }
@@ -318,5 +318,5 @@ fn record_piece(call: u64, line: &str, event_log: &EventLog) {
     let Some(text) = event["choices"][0]["delta"]["content"].as_str() else { return };
     let (of, piece) = text.trim().split_once(':').unwrap();
     let (of, piece) = (of.parse().unwrap(), piece.parse().unwrap());
-    event_log.record(Fact::Receives { call, of, piece });
+    event_log.record(Fact::Received { call, written_for: of, chunk: piece });
 }

@@ -53,14 +53,14 @@ impl EventLog {
         let mut events = self.0.lock();
         let mut open = BTreeMap::<u64, u64>::new();
         for (_, fact) in &*events {
-            if let Fact::Runs(call) = fact {
+            if let Fact::BackendStarted(call) = fact {
                 *open.entry(*call).or_default() += 1;
-            } else if let Fact::Closes(call) = fact {
+            } else if let Fact::BackendClosed(call) = fact {
                 *open.entry(*call).or_default() -= 1;
             }
         }
         for (call, count) in open {
-            events.extend((0..count).map(|_| (at, Fact::Closes(call))));
+            events.extend((0..count).map(|_| (at, Fact::BackendClosed(call))));
         }
     }
 
@@ -69,9 +69,9 @@ impl EventLog {
     pub fn open_wakes(&self) -> BTreeMap<String, u64> {
         let mut open = BTreeMap::new();
         for (at, fact) in &*self.0.lock() {
-            if let Fact::WakeBegins { row } = fact {
+            if let Fact::WakeStarted { model: row } = fact {
                 open.insert(row.clone(), *at);
-            } else if let Fact::WakeEnds { row } = fact {
+            } else if let Fact::WakeEnded { model: row } = fact {
                 open.remove(row);
             }
         }
@@ -85,7 +85,7 @@ impl EventLog {
         events.sort_by_key(|(at, _)| *at);
         let mut history = History::default();
         for (at, fact) in events {
-            history.saw(at / 1000, fact);
+            history.record(at / 1000, fact);
         }
         history
     }
@@ -98,10 +98,10 @@ fn backend_event(line: &str) -> Option<(u64, Fact)> {
     let (word, call) = (words.next()?, words.next()?.parse().ok()?);
     let piece = words.next().and_then(|piece| piece.parse().ok());
     let fact = match (word, piece) {
-        ("runs", None) => Fact::Runs(call),
-        ("writes", Some(piece)) => Fact::Writes { call, piece },
-        ("finishes", None) => Fact::Finishes(call),
-        ("closes", None) => Fact::Closes(call),
+        ("runs", None) => Fact::BackendStarted(call),
+        ("writes", Some(piece)) => Fact::BackendWrote { call, chunk: piece },
+        ("finishes", None) => Fact::BackendFinished(call),
+        ("closes", None) => Fact::BackendClosed(call),
         _ => return None,
     };
     Some((at, fact))
@@ -113,15 +113,15 @@ fn process_event(line: &str) -> Option<(u64, Fact)> {
     let contains = |message: &str| line.contains(message);
     let fact = if contains("a task is dispatched") {
         // The scenarios' callers send the number of their call as the request id.
-        Fact::Dispatched { call: field(line, "request")?.parse().ok()?, row }
+        Fact::Dispatched { call: field(line, "request")?.parse().ok()?, model: row }
     } else if contains("a model is published") {
-        Fact::Published { row }
+        Fact::Published { model: row }
     } else if contains("a model is withdrawn") {
-        Fact::Withdrawn { row }
+        Fact::Withdrawn { model: row }
     } else if contains("the wake recipe begins") {
-        Fact::WakeBegins { row }
+        Fact::WakeStarted { model: row }
     } else if contains("the wake ends") {
-        Fact::WakeEnds { row }
+        Fact::WakeEnded { model: row }
     } else {
         return None;
     };
