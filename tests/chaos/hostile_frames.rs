@@ -37,7 +37,7 @@ async fn long_headers_and_a_long_line_of_one_caller_do_not_affect_another_model_
         tokio::time::sleep(scaled(Duration::from_secs(18))).await;
     }
     record(
-        "hostile frames: a neighbour's requests answered meanwhile",
+        "hostile frames: requests of another caller answered meanwhile",
         format!("{answered} of {requests}"),
         "all",
     );

@@ -51,7 +51,7 @@ async fn a_token_expires_by_the_wall_clock_even_when_that_is_corrected() {
 
 #[tokio::test]
 async fn setting_the_wall_clock_by_days_ends_nothing() {
-    const PROMISE: &str = "the wall clock is set two days forth and back";
+    const PROMISE: &str = "the wall clock is set forward and back by two days";
     if !Path::new(LIBRARY).exists() {
         return record(PROMISE, "skipped: no libfaketime here", "nothing ends");
     }
