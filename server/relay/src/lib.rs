@@ -43,7 +43,7 @@ mod waking;
 mod tests;
 
 pub use actions::{Action, Actions, CancelReason, Dispatch, Failure, LastEvent, Notice};
-pub use ids::{ChannelId, Ids, InvalidId, LlmId, OwnerId, SessionId, TaskId};
+pub use ids::{ChannelId, CountedIds, Ids, InvalidId, LlmId, OwnerId, SessionId, TaskId};
 pub use limits::Limits;
 pub use queue::parse_wanted;
 pub use refusals::{NameRefusal, RegisterRefusal, SessionRefusal, SubmitRefusal, TaskRefusal};

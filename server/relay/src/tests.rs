@@ -11,7 +11,7 @@ mod task_lifecycle;
 mod waking;
 
 use crate::{
-    Action, Actions, Allowed, AnswerEnd, ChannelId, GoneReason, Ids, Limits, Millis, Owner,
+    Action, Actions, Allowed, AnswerEnd, ChannelId, CountedIds, GoneReason, Limits, Millis, Owner,
     OwnerId, Relay, Saved, Submit, SubmitRefusal, TaskId, TaskSender,
 };
 use std::io::Write as _;
@@ -24,16 +24,6 @@ use wire::publisher::{
 
 /// Simulated hours take milliseconds: a test that runs for this long is stuck.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Counted ids, far away from those that the tests give to tasks.
-struct Counted(u128);
-
-impl Ids for Counted {
-    fn fresh(&mut self) -> u128 {
-        self.0 += 1;
-        self.0
-    }
-}
 
 /// A relay, its clock, and its actions since the last call of [`World::take`].
 struct World {
@@ -85,7 +75,8 @@ impl World {
 
     fn restored(saved: Saved) -> Self {
         let now = 1_000_000;
-        let relay = Relay::new(Limits::default(), saved, Box::new(Counted(1 << 100)), now);
+        let relay =
+            Relay::new(Limits::default(), saved, Box::new(CountedIds::starting_at(1 << 100)), now);
         Self { relay, now, out: Vec::new(), tasks: 0 }
     }
 
