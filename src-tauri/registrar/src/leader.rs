@@ -6,7 +6,7 @@ use crate::config_watch::{self as config_watch, Snapshot};
 use crate::control_files::ControlFiles;
 use crate::file_lock::{self, FileLock};
 use crate::home::Home;
-use crate::limits::{GOODBYE_REST, LOCK_EVERY, SHOW_EVERY, STATUS_EVERY, Times};
+use crate::limits::{LOCK_EVERY, SHOW_EVERY, STATUS_EVERY, STOP_GRACE, Times};
 use crate::registrar::Registrar;
 use crate::status::file::Writer;
 use crate::status::{ConnectionState, Status, file};
@@ -150,7 +150,7 @@ impl Host {
         }
         registrar.stop().await;
         // One that is under way would put the file back.
-        let _ = tokio::time::timeout(GOODBYE_REST, writer.done()).await;
+        let _ = tokio::time::timeout(STOP_GRACE, writer.done()).await;
         file::remove(&self.home);
         drop(lock);
     }

@@ -90,14 +90,14 @@ impl BackendClient {
     }
 
     /// Closes connections that nobody asked again.
-    pub(crate) fn prune(&self) {
+    pub(crate) fn close_idle_connections(&self) {
         self.idle.lock().retain(|(since, _)| since.elapsed() < limits::BACKEND_IDLE);
     }
 
     /// An open connection that can be asked again.
     async fn idle(&self, origin: &str) -> Option<Line> {
         loop {
-            self.prune();
+            self.close_idle_connections();
             let mut line = {
                 let mut idle = self.idle.lock();
                 let at = idle.iter().rposition(|(_, line)| line.origin == origin)?;
@@ -120,7 +120,7 @@ impl BackendClient {
             }
             Err(_) => return Err(SendError::Unreachable("no answer in time".into())),
         };
-        let shaken = http1::Builder::new().max_buf_size(limits::PIECE).handshake(stream).await;
+        let shaken = http1::Builder::new().max_buf_size(limits::CHUNK).handshake(stream).await;
         let (sender, connection) = shaken.map_err(|error| SendError::Broken(network(&error)))?;
         let connection = Some(Box::pin(connection));
         Ok(Line { origin: origin(url).to_owned(), sender, connection })
@@ -251,7 +251,7 @@ impl futures_util::Stream for BackendResponse {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut piece = Piece::default();
-        while self.end.is_none() && piece.len() < limits::PIECE {
+        while self.end.is_none() && piece.len() < limits::CHUNK {
             let mut frame = self.frame(context);
             if frame.is_pending() {
                 if let Some(line) = &mut self.line {
@@ -294,7 +294,7 @@ impl Piece {
             return;
         }
         if self.all.is_empty() {
-            self.all.reserve(limits::PIECE);
+            self.all.reserve(limits::CHUNK);
             self.all.extend_from_slice(&self.first);
         }
         self.all.extend_from_slice(&data);

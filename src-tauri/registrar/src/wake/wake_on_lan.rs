@@ -1,6 +1,6 @@
-//! The `wol` recipe: a magic packet, six bytes of 0xff and sixteen times the address.
+//! The `wol` recipe: a magic packet, which is six bytes of 0xff and the address sixteen times.
 
-use super::WakeError;
+use super::{WakeError, WakeFailure};
 use crate::config::{WolRecipe, mac_address};
 use std::net::Ipv4Addr;
 use tokio::net::UdpSocket;
@@ -9,7 +9,7 @@ use tokio::net::UdpSocket;
 const PORT: u16 = 9;
 
 pub(super) async fn run(recipe: &WolRecipe) -> Result<String, WakeError> {
-    let failed = |detail: String| WakeError::new("recipe_exit", detail);
+    let failed = |detail: String| WakeError::new(WakeFailure::RecipeExit, detail);
     let packet = packet(mac_address::parse(&recipe.mac).map_err(failed)?);
     let to = (recipe.broadcast.unwrap_or(Ipv4Addr::BROADCAST), recipe.port.unwrap_or(PORT));
     let sent = async {
@@ -32,7 +32,7 @@ mod tests {
     use tokio::net::UdpSocket;
 
     #[tokio::test]
-    async fn a_magic_packet_arrives_as_the_standard_has_it() {
+    async fn a_magic_packet_has_the_form_of_the_standard() {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let recipe = WolRecipe {
             mac: "01:23:45:67:89:aB".into(),
