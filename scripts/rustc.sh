@@ -8,10 +8,11 @@ shift
 clippy-driver "$rustc" "$@"
 case " $* " in
 *" --test "* | *" --print="* | *" --crate-name build_script_"*) exit 0 ;;
-*" --crate-type lib "* | *" --crate-type bin "*) ;;
+*" --crate-type lib "*) arguments=() ;;
+# A program's pages are for its authors, as with `cargo doc`.
+*" --crate-type bin "*) arguments=(--document-private-items) ;;
 *) exit 0 ;;
 esac
-arguments=()
 pages=$(mktemp -d)
 trap 'rm -rf "$pages"' EXIT
 while [ $# -gt 0 ]; do
