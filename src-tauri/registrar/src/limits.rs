@@ -16,13 +16,13 @@ pub const BACKEND_IDLE: Duration = Duration::from_secs(1);
 /// One that breaks off so soon after it was asked again was being closed, most likely.
 pub const BACKEND_CLOSES: Duration = Duration::from_millis(500);
 /// Such connections, over all backends.
-pub const BACKEND_LINES: usize = 64;
+pub const BACKEND_CONNECTIONS: usize = 64;
 /// Models of one backend that are offered to choose from.
 pub const MODELS: usize = 500;
 /// A backend's list of models, in bytes.
 pub const MODELS_BODY: usize = 4 * 1024 * 1024;
 /// The answer to a test question, in bytes.
-pub const TRY_BODY: usize = 1024 * 1024;
+pub const TEST_RESPONSE_BODY: usize = 1024 * 1024;
 /// A readiness check from start to end.
 pub const READY: Duration = Duration::from_secs(3);
 /// Between the first two readiness checks while it wakes; doubles up to [`WAKE_EVERY`].
@@ -96,7 +96,7 @@ pub const FILE: u64 = 8 * 1024 * 1024;
 /// An edit of config.json waits this long for another program that edits it.
 pub const EDIT_LOCK: Duration = Duration::from_secs(5);
 /// Between tries for a lock that another process holds.
-pub const LOCK_AGAIN: Duration = Duration::from_millis(20);
+pub const LOCK_RETRY: Duration = Duration::from_millis(20);
 /// Between looks at the lock of the home by whoever came second.
 pub const LOCK_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks at a status that changes with every request.

@@ -16,19 +16,19 @@ fn provider() -> Option<ProviderConfig> {
 
 pub(super) fn frames(data: &[u8]) {
     let (Ok(text), Some(provider)) = (std::str::from_utf8(data), provider()) else { return };
-    let Some(taken) = fuzzing::frame(&provider, text) else { return };
+    let Some(accepted) = fuzzing::frame(&provider, text) else { return };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    assert!(taken.task_id.chars().all(plain) && (1..=64).contains(&taken.task_id.len()));
-    for shown in &taken.shown {
+    assert!(accepted.task_id.chars().all(plain) && (1..=64).contains(&accepted.task_id.len()));
+    for shown in &accepted.shown {
         assert_eq!(wire::names::check_text("it", shown), Ok(()));
     }
-    let Some(asked) = taken.asked else { return };
-    assert_eq!(asked.method, "POST");
-    let path = asked.url.strip_prefix("http://127.0.0.1:9/b");
-    assert!(path.is_some_and(|path| wire::paths::RELAYED.contains(&path)), "{}", asked.url);
-    let head = wire::body::head(&asked.body);
+    let Some(request) = accepted.request else { return };
+    assert_eq!(request.method, "POST");
+    let path = request.url.strip_prefix("http://127.0.0.1:9/b");
+    assert!(path.is_some_and(|path| wire::paths::RELAYED.contains(&path)), "{}", request.url);
+    let head = wire::body::head(&request.body);
     assert_eq!(head.map(|head| head.model), Ok(Some(MODEL.to_owned())));
-    for name in asked.headers {
+    for name in request.headers {
         assert!(wire::headers::TO_BACKEND.contains(&name.as_str()), "{name} reaches a backend");
     }
 }
