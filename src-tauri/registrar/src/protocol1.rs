@@ -12,9 +12,8 @@ use crate::server_link::ServerLink;
 use crate::task_failure::{check_delivery, failure};
 use serde_json::value::RawValue;
 use wire::control::event;
-use wire::error::code;
 use wire::limits::SSE_EVENT;
-use wire::publisher::{Chunk, Registered, TaskFailure, TaskResult};
+use wire::publisher::{Chunk, FailureCode, Registered, TaskFailure, TaskResult};
 use wire::sse::{Decoded, Decoder};
 
 /// Payload that ends a stream in the OpenAI dialect.
@@ -60,8 +59,8 @@ async fn send_events(
         decoder.feed(&bytes, &mut events);
         for decoded in events.drain(..) {
             // Without the event the response would have a gap.
-            let event =
-                decoded.map_err(|too_long| failure(code::BACKEND_ABORTED, too_long.to_string()))?;
+            let event = decoded
+                .map_err(|too_long| failure(FailureCode::BackendAborted, too_long.to_string()))?;
             let done = event.data == DONE;
             send_chunk(link, task, Chunk { data: event.data, done }).await?;
             if done {
@@ -86,14 +85,17 @@ async fn send_whole(
     while let Some(bytes) = response.next().await? {
         if body.len() + bytes.len() > limits::WHOLE_RESPONSE {
             let max = limits::WHOLE_RESPONSE;
-            return Err(failure(code::BACKEND_ABORTED, format!("the answer is over {max} bytes")));
+            return Err(failure(
+                FailureCode::BackendAborted,
+                format!("the answer is over {max} bytes"),
+            ));
         }
         body.extend_from_slice(&bytes);
     }
     let body = String::from_utf8(body).ok().and_then(|text| RawValue::from_string(text).ok());
     let body = body.ok_or_else(|| {
         let message = format!("the backend's answer ({status}) is no JSON; this way needs it");
-        failure(code::BACKEND_ABORTED, message)
+        failure(FailureCode::BackendAborted, message)
     })?;
     let result = TaskResult { status: Some(status), body: Some(body), ..<_>::default() };
     post(link, task, result).await

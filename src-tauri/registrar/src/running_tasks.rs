@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wire::publisher::TaskOutcome;
 
 /// All running requests.
 pub(crate) struct RunningTasks {
@@ -36,8 +37,7 @@ pub(crate) struct Stop {
 
 /// How a request ended, for people.
 pub(crate) struct TaskEnd {
-    /// `done`, or the code of the failure.
-    pub(crate) outcome: String,
+    pub(crate) outcome: TaskOutcome,
     /// Tokens that the backend wrote, if its response said so.
     pub(crate) tokens: Option<u64>,
     /// The cause of a failure, for the publisher.
@@ -142,7 +142,7 @@ impl RunningTasks {
 
     /// Moves a request from the running to the ended ones in the status.
     fn record_end(&self, id: &str, end: Option<TaskEnd>) {
-        let aborted = || TaskEnd { outcome: "aborted".into(), tokens: None, cause: None };
+        let aborted = || TaskEnd { outcome: TaskOutcome::Aborted, tokens: None, cause: None };
         let TaskEnd { outcome, tokens, cause } = end.unwrap_or_else(aborted);
         self.status.send_modify(|status| {
             let Some(at) = status.running.iter().position(|task| task.task_id == id) else {

@@ -11,16 +11,12 @@ use crate::relayed_response::{RelayedResponse, ResponseTail};
 use crate::running_tasks::{Stop, TaskEnd};
 use crate::server_link::ServerLink;
 use crate::task_failure::{
-    CANCELLED, busy, cancelled, failure, falling_asleep, stopped_by_owner, unpublished,
+    busy, cancelled, failure, falling_asleep, stopped_by_owner, unpublished,
 };
 use crate::uplink;
 use std::sync::Arc;
 use wire::control::{InferTask, WakeTask};
-use wire::error::code;
-use wire::publisher::{TaskFailure, TaskResult};
-
-/// Outcome of a request that completed.
-const DONE: &str = "done";
+use wire::publisher::{FailureCode, TaskFailure, TaskOutcome, TaskResult};
 
 /// Runs a request and reports its failure, if it fails.
 pub(crate) async fn infer(
@@ -31,22 +27,28 @@ pub(crate) async fn infer(
 ) -> TaskEnd {
     let tail = Arc::new(ResponseTail::default());
     let failure = match run_until_stopped(&link, &backends, &task, &stop, &tail).await {
-        Ok(()) => return TaskEnd { outcome: DONE.into(), tokens: tail.tokens(), cause: None },
+        Ok(()) => {
+            return TaskEnd { outcome: TaskOutcome::Done, tokens: tail.tokens(), cause: None };
+        }
         Err(failure) => failure,
     };
-    let outcome = failure.code.clone().unwrap_or_default();
-    let stopped = [CANCELLED, code::STOPPED_BY_OWNER].contains(&outcome.as_str());
+    let outcome = failure.code.clone().map_or_else(TaskOutcome::default, TaskOutcome::Failed);
+    let by_owner = failure.code == Some(FailureCode::StoppedByOwner);
+    let stopped = by_owner || failure.code == Some(FailureCode::Cancelled);
     let cause = (!stopped).then(|| failure.message.clone());
     let (id, llm) = (task.task_id.clone(), &task.llm_name);
-    match (outcome.as_str(), &cause) {
-        (code::PUBLISHER_LOST | code::INVALID_REQUEST, Some(cause)) => {
+    match (&failure.code, &cause) {
+        (Some(FailureCode::PublisherLost | FailureCode::InvalidRequest), Some(cause)) => {
             link.log_budget.log(|| tracing::warn!(task = id, llm, "the task failed: {cause}"));
         }
-        _ => tracing::debug!(task = id, llm, outcome, "the task did not complete"),
+        _ => {
+            let outcome = outcome.as_str();
+            tracing::debug!(task = id, llm, outcome, "the task did not complete");
+        }
     }
     // The request may be large, and the server may be slow to take the report.
     drop(task);
-    if outcome != code::STOPPED_BY_OWNER {
+    if !by_owner {
         link.report_failure(&id, failure).await;
     }
     TaskEnd { outcome, tokens: tail.tokens(), cause }
@@ -132,11 +134,13 @@ async fn acknowledge_if_slow<T>(
 /// Reports an unreachable backend to [`Backends`], too.
 fn send_failure(backends: &Backends, backend: &Backend, error: SendError) -> TaskFailure {
     match error {
-        SendError::Broken(cause) => failure(code::BACKEND_ABORTED, format!("the backend {cause}")),
+        SendError::Broken(cause) => {
+            failure(FailureCode::BackendAborted, format!("the backend {cause}"))
+        }
         SendError::Unreachable(cause) => {
             let message = format!("the backend {cause}");
             backends.mark_unreachable(backend, cause);
-            failure(code::BACKEND_UNREACHABLE, message)
+            failure(FailureCode::BackendUnreachable, message)
         }
     }
 }
@@ -146,15 +150,14 @@ pub(crate) async fn wake(link: Arc<ServerLink>, backends: Arc<Backends>, task: W
     let woken = match backends.find(&task.llm_name) {
         Some(backend) => backends.wake(&backend).await.map_err(|error| {
             // The full cause quotes the publisher's recipe: it stays on this machine.
-            failure(error.code.as_str(), "the backend could not be woken")
+            failure(error.code, "the backend could not be woken")
         }),
         None => Err(unpublished()),
     };
     match woken {
         Err(failure) => link.report_failure(&task.task_id, failure).await,
-        Ok(duration) => {
-            let ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-            let result = TaskResult { ok: Some(true), ms: Some(ms), ..TaskResult::default() };
+        Ok(_) => {
+            let result = TaskResult { ok: Some(true), ..TaskResult::default() };
             link.mcpd.result(&link.session, &task.task_id, &result).await;
         }
     }
@@ -162,5 +165,5 @@ pub(crate) async fn wake(link: Arc<ServerLink>, backends: Arc<Backends>, task: W
 
 /// Reports that the event of a task was too long to be read.
 pub(crate) async fn report_too_long(link: Arc<ServerLink>, task: String, cause: String) {
-    link.report_failure(&task, failure(code::REQUEST_TOO_LARGE, cause)).await;
+    link.report_failure(&task, failure(FailureCode::RequestTooLarge, cause)).await;
 }

@@ -16,11 +16,11 @@ use crate::home::Home;
 use crate::{limits, provider};
 use output::Output;
 use reqwest::Client;
-use std::fmt;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wire::publisher::FailureCode;
 
 /// Purposes of recipes, which begin the names of their output files.
 const WAKE: &str = "wake";
@@ -46,59 +46,24 @@ pub enum Step {
 #[error("{detail}")]
 pub struct WakeError {
     /// Sent to the server.
-    pub code: WakeFailure,
+    pub code: FailureCode,
     /// The full cause, for the publisher only: it may quote the recipe and its output.
     pub detail: String,
 }
 
-/// Kinds of failures of a wake.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WakeFailure {
-    /// The program failed or could not be started, or the packet could not be sent.
-    RecipeExit,
-    /// The HTTP request failed.
-    RecipeHttpStatus,
-    /// The recipe took too long.
-    RecipeTimeout,
-    /// The backend did not become ready.
-    NotReady,
-    /// The recipe ran too often within an hour.
-    RecipeLimit,
-}
-
-impl WakeFailure {
-    /// The code in the protocol.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RecipeExit => "recipe_exit",
-            Self::RecipeHttpStatus => "recipe_http_status",
-            Self::RecipeTimeout => "recipe_timeout",
-            Self::NotReady => "not_ready",
-            Self::RecipeLimit => "recipe_limit",
-        }
-    }
-}
-
-impl fmt::Display for WakeFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
 impl WakeError {
-    fn new(code: WakeFailure, detail: impl Into<String>) -> Self {
+    fn new(code: FailureCode, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into() }
     }
 
     pub(crate) fn not_ready(detail: impl Into<String>) -> Self {
-        Self::new(WakeFailure::NotReady, detail)
+        Self::new(FailureCode::NotReady, detail)
     }
 
     pub(crate) fn too_often() -> Self {
         let max = limits::RECIPE_RUNS_PER_HOUR;
         let detail = format!("the recipe ran {max} times within an hour; wait");
-        Self::new(WakeFailure::RecipeLimit, detail)
+        Self::new(FailureCode::RecipeLimit, detail)
     }
 }
 

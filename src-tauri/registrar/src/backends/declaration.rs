@@ -30,7 +30,6 @@ pub(super) fn declare(provider: &ProviderConfig, state: BackendState) -> Provide
         share_name: provider.share_name.clone(),
         max_concurrency: Some(provider.max_concurrency),
         context_length: provider.context_length,
-        modalities: Vec::new(),
         wake_max_wait_seconds: provider.wake.as_ref().map(|wake| wake.max_wait.as_secs()),
     }
 }

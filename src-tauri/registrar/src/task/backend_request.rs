@@ -14,9 +14,8 @@ use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Request, Response};
 use tokio::sync::OwnedSemaphorePermit;
 use wire::control::InferTask;
-use wire::error::code;
 use wire::limits::BODY;
-use wire::publisher::TaskFailure;
+use wire::publisher::{FailureCode, TaskFailure};
 use wire::{headers, paths};
 
 /// The body of a request.
@@ -108,19 +107,19 @@ pub(crate) fn build(
     let request = provider::authorize(provider, request.headers(passed).body(body));
     let request = request.map_err(|_| {
         let message = "the backend's key is not set on its owner's machine";
-        failure(code::BACKEND_UNREACHABLE, message)
+        failure(FailureCode::BackendUnreachable, message)
     })?;
     request.build().map_err(|_| refused("it cannot be sent on"))
 }
 
 fn refused(cause: &str) -> TaskFailure {
-    failure(code::INVALID_REQUEST, format!("the publisher refused the request: {cause}"))
+    failure(FailureCode::InvalidRequest, format!("the publisher refused the request: {cause}"))
 }
 
 fn too_large() -> TaskFailure {
-    failure(code::REQUEST_TOO_LARGE, format!("the request has more than {BODY} bytes"))
+    failure(FailureCode::RequestTooLarge, format!("the request has more than {BODY} bytes"))
 }
 
 fn not_fetched(cause: &str) -> TaskFailure {
-    failure(code::PUBLISHER_LOST, format!("the request could not be fetched: {cause}"))
+    failure(FailureCode::PublisherLost, format!("the request could not be fetched: {cause}"))
 }

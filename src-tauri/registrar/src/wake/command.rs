@@ -1,7 +1,7 @@
 //! The `command` recipe: a program with arguments, never a shell, in a process group of its own.
 
 use super::output::Output;
-use super::{Recipes, WakeError, WakeFailure};
+use super::{Recipes, WakeError};
 use crate::config::CommandRecipe;
 use crate::limits;
 use process_wrap::tokio::{ChildWrapper, CommandWrap};
@@ -10,6 +10,7 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use wire::publisher::FailureCode;
 
 /// Environment variables that a recipe may see, besides those with [`PASSED_PREFIXES`] and its own.
 const PASSED: &[&str] =
@@ -63,7 +64,7 @@ async fn supervise(
         }
         let secs = max_wait.as_secs();
         let detail = format!("the command did not end within {secs} s{}", output.quote());
-        return Err(WakeError::new(WakeFailure::RecipeTimeout, detail));
+        return Err(WakeError::new(FailureCode::RecipeTimeout, detail));
     };
     group.has_ended = true;
     check_status(status.map_err(|error| failed(error.to_string()))?, &output)
@@ -86,7 +87,7 @@ fn check_status(status: ExitStatus, output: &Output) -> Result<String, WakeError
 }
 
 fn failed(detail: String) -> WakeError {
-    WakeError::new(WakeFailure::RecipeExit, detail)
+    WakeError::new(FailureCode::RecipeExit, detail)
 }
 
 fn stopped() -> WakeError {
@@ -169,13 +170,14 @@ fn environment() -> impl Iterator<Item = (OsString, OsString)> {
 #[cfg(unix)]
 #[cfg(test)]
 mod tests {
-    use super::super::{Recipes, WakeError, WakeFailure};
+    use super::super::{Recipes, WakeError};
     use crate::config::CommandRecipe;
     use crate::home::Home;
     use std::collections::BTreeMap;
     use std::path::Path;
     use std::time::Duration;
     use tokio::time::Instant;
+    use wire::publisher::FailureCode;
 
     fn sh(script: &str) -> CommandRecipe {
         let args = vec!["-c".to_owned(), script.to_owned()];
@@ -206,7 +208,7 @@ mod tests {
     async fn a_failed_command_reports_its_exit_code_and_the_end_of_its_output() {
         let error = run(&sh("echo no such unit >&2; exit 7"), Duration::from_secs(9)).await;
         let error = error.unwrap_err();
-        assert_eq!(error.code, WakeFailure::RecipeExit);
+        assert_eq!(error.code, FailureCode::RecipeExit);
         assert!(error.detail.contains("exit code 7") && error.detail.contains("no such unit"));
     }
 
@@ -227,7 +229,7 @@ mod tests {
         let file = dir.path().join("pid");
         let script = format!("sleep 60 & echo $! > {}; wait", file.display());
         let error = run(&sh(&script), Duration::from_millis(500)).await.unwrap_err();
-        assert_eq!(error.code, WakeFailure::RecipeTimeout);
+        assert_eq!(error.code, FailureCode::RecipeTimeout);
         gone(&std::fs::read_to_string(file).unwrap()).await;
     }
 

@@ -1,10 +1,11 @@
 //! The `http` recipe: one request, without redirects, limited in time.
 
-use super::{WakeError, WakeFailure};
+use super::WakeError;
 use crate::config::HttpRecipe;
 use crate::{http_clients, limits};
 use reqwest::{Client, Method, redirect};
 use std::time::Duration;
+use wire::publisher::FailureCode;
 
 pub(super) async fn run(recipe: &HttpRecipe, max_wait: Duration) -> Result<String, WakeError> {
     let http = Client::builder()
@@ -26,7 +27,7 @@ pub(super) async fn run(recipe: &HttpRecipe, max_wait: Duration) -> Result<Strin
     let response = request.send().await.map_err(|error| {
         let is_timeout = error.is_timeout();
         let code =
-            if is_timeout { WakeFailure::RecipeTimeout } else { WakeFailure::RecipeHttpStatus };
+            if is_timeout { FailureCode::RecipeTimeout } else { FailureCode::RecipeHttpStatus };
         WakeError::new(code, format!("the wake URL {}", http_clients::network_cause(&error)))
     })?;
     // The body is not read: the status is the result.
@@ -37,7 +38,7 @@ pub(super) async fn run(recipe: &HttpRecipe, max_wait: Duration) -> Result<Strin
 }
 
 fn failed(detail: String) -> WakeError {
-    WakeError::new(WakeFailure::RecipeHttpStatus, detail)
+    WakeError::new(FailureCode::RecipeHttpStatus, detail)
 }
 
 /// Replaces each `${NAME}` by the environment variable's value.
