@@ -2,11 +2,10 @@
 
 use crate::task::{Phase, Task};
 use crate::{
-    Action, Actions, AnswerEnd, Dispatch, Failure, From, Millis, Relay, TaskId, TaskRefusal,
-    failures,
+    Action, Actions, AnswerEnd, CancelReason, Dispatch, Failure, From, Millis, Relay, TaskId,
+    TaskRefusal, failures,
 };
-use wire::error::code;
-use wire::publisher::TaskFailure;
+use wire::publisher::{FailureCode, TaskFailure};
 
 impl Relay {
     /// The publisher has the task: an ack, a body claim, a piece of its answer. Repeating it is fine.
@@ -111,12 +110,17 @@ impl Relay {
     ) -> Result<(), TaskRefusal> {
         if let Some(llm) = self.wakes.get(&task).cloned() {
             self.owns_wake(from, &llm, now)?;
-            self.wake_failed(&llm, failure.code.as_deref().unwrap_or("not_ready"), now, out);
+            self.wake_failed(
+                &llm,
+                failure.code.as_ref().unwrap_or(&FailureCode::NotReady),
+                now,
+                out,
+            );
             return Ok(());
         }
         let phase = self.named(from, task, now)?.phase;
         let name = self.name_of(task);
-        let stopped = failure.code.as_deref() == Some(code::STOPPED_BY_OWNER);
+        let stopped = failure.code == Some(FailureCode::StoppedByOwner);
         match phase {
             Phase::Ended => {
                 self.release(task, now, out);
@@ -131,15 +135,15 @@ impl Relay {
                 out.push(Action::Fail { task, failure: failures::backend_aborted(&name) });
             }
             Phase::Dispatched | Phase::Accepted => {
-                let down = failure.code.as_deref() == Some(code::BACKEND_UNREACHABLE);
+                let down = failure.code == Some(FailureCode::BackendUnreachable);
                 if self.try_again(task, true, now, out)
                     || (down && self.wake_and_try_again(task, now, out))
                 {
                     return Ok(());
                 }
-                let told = match failure.code.as_deref() {
-                    Some(code::BACKEND_ABORTED) => failures::backend_aborted(&name),
-                    Some("unpublished") => failures::inactive(&name, "it was withdrawn"),
+                let told = match failure.code {
+                    Some(FailureCode::BackendAborted) => failures::backend_aborted(&name),
+                    Some(FailureCode::Unpublished) => failures::inactive(&name, "it was withdrawn"),
                     _ => failures::backend_unreachable(&name),
                 };
                 out.push(Action::Fail { task, failure: told });
@@ -208,7 +212,7 @@ impl Relay {
         if matches!(entry.phase, Phase::Queued | Phase::Ended) {
             return;
         }
-        let why = failure.code;
+        let why = CancelReason::Failed(failure.code);
         out.push(Action::Fail { task, failure });
         self.stop_work(task, why, now, out);
     }
@@ -217,7 +221,7 @@ impl Relay {
     pub(crate) fn stop_work(
         &mut self,
         task: TaskId,
-        reason: &'static str,
+        reason: CancelReason,
         now: Millis,
         out: &mut Actions,
     ) {

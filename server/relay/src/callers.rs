@@ -3,8 +3,8 @@
 use crate::rows::Llm;
 use crate::task::{Phase, Surroundings, Task};
 use crate::{
-    Action, Actions, Allowed, Dispatch, Failure, GoneReason, Limits, LlmId, Millis, Relay, Submit,
-    SubmitRefusal, TaskId, failures, names,
+    Action, Actions, Allowed, CancelReason, Dispatch, Failure, GoneReason, Limits, LlmId, Millis,
+    Relay, Submit, SubmitRefusal, TaskId, failures, names,
 };
 use std::collections::BTreeSet;
 use wire::catalogue::LlmStatus;
@@ -108,12 +108,7 @@ impl Relay {
             Phase::Queued => self.forget_queued(task, out),
             Phase::Ended => {}
             Phase::Dispatched | Phase::Accepted | Phase::Answering => {
-                let why = match reason {
-                    GoneReason::Disconnected => "caller_gone",
-                    GoneReason::SlowConsumer => "slow_consumer",
-                    GoneReason::Revoked => "token_revoked",
-                };
-                self.stop_work(task, why, now, out);
+                self.stop_work(task, CancelReason::Caller(reason), now, out);
             }
         }
     }

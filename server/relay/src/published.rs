@@ -4,7 +4,7 @@
 use crate::rows::Llm;
 use crate::{Action, Actions, LlmId, Millis, Owner, Relay, SessionId, failures, names};
 use std::collections::{BTreeSet, VecDeque};
-use wire::publisher::{Provider, Rejected, ReportedStatus};
+use wire::publisher::{Provider, Rejected, RejectionCode, ReportedStatus};
 
 /// Most modalities of one model.
 const MODALITIES: usize = 16;
@@ -19,7 +19,7 @@ enum Refusal {
         foreign: bool,
     },
     /// Any other: code and sentence.
-    Other(&'static str, String),
+    Other(RejectionCode, String),
 }
 
 impl Relay {
@@ -115,10 +115,10 @@ impl Relay {
                         format!("the name {name} is served by another machine or entry of yours")
                     }
                 };
-                ("llm_name_taken", detail, suggestion)
+                (RejectionCode::NameTaken, detail, suggestion)
             }
         };
-        Rejected { name: provider.name.clone(), code: code.into(), detail, suggestion }
+        Rejected { name: provider.name.clone(), code, detail, suggestion }
     }
 
     /// The row for one provider: an own one, one that is taken over from an own session that is
@@ -148,7 +148,7 @@ impl Relay {
                 let most = self.limits.llms_per_owner;
                 if owned >= most {
                     let detail = format!("one owner publishes at most {most} models");
-                    return Err(Refusal::Other("llm_limit", detail));
+                    return Err(Refusal::Other(RejectionCode::TooMany, detail));
                 }
                 self.new_row(key, owner, provider, name, now)
             }
@@ -295,7 +295,7 @@ pub(crate) fn why(status: ReportedStatus) -> Option<String> {
 /// Name and pool of a provider in the form in which they are compared.
 fn check_provider(provider: &Provider) -> Result<(String, Option<String>), Refusal> {
     let invalid = |what: &str, why: String| {
-        Refusal::Other("llm_name_invalid", format!("{what} is not usable: {why}"))
+        Refusal::Other(RejectionCode::NameInvalid, format!("{what} is not usable: {why}"))
     };
     let name = wire::names::normalise(&provider.name).map_err(|why| invalid("the name", why))?;
     let pool = provider.pool.as_deref().map(wire::names::normalise).transpose();
@@ -319,5 +319,5 @@ fn check_provider(provider: &Provider) -> Result<(String, Option<String>), Refus
 }
 
 fn text_invalid(why: String) -> Refusal {
-    Refusal::Other("llm_text_invalid", why)
+    Refusal::Other(RejectionCode::TextInvalid, why)
 }

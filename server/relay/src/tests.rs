@@ -220,7 +220,7 @@ impl World {
     /// The failures since the last look, by code.
     fn failed(&mut self) -> Vec<(TaskId, &'static str)> {
         let failed = |action: &Action| match action {
-            Action::Fail { task, failure } => Some((*task, failure.code)),
+            Action::Fail { task, failure } => Some((*task, failure.code.as_str())),
             _ => None,
         };
         let actions = self.take();

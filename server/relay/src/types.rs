@@ -2,6 +2,7 @@
 
 use crate::{ChannelId, LlmId, Millis, OwnerId, SessionId, TaskId};
 use wire::catalogue::LlmInfo;
+use wire::error::Code;
 use wire::publisher::{Instance, Provider};
 
 /// Effects for the driver, in order.
@@ -31,7 +32,7 @@ pub enum Action {
         /// Which.
         task: TaskId,
         /// For the publisher's log.
-        reason: &'static str,
+        reason: CancelReason,
     },
     /// Send a last event and end the channel's response.
     CloseChannel {
@@ -139,8 +140,8 @@ pub enum Notice {
 /// A failure as the caller sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// One of [`wire::error::code`].
-    pub code: &'static str,
+    /// Why, for programs.
+    pub code: Code,
     /// HTTP status while no byte has been sent.
     pub status: u16,
     /// What failed, why, and what to do.
@@ -253,6 +254,28 @@ pub enum GoneReason {
     SlowConsumer,
     /// Its token was revoked.
     Revoked,
+}
+
+/// Why a publisher's work is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelReason {
+    /// The caller is gone.
+    Caller(GoneReason),
+    /// The task failed for its caller.
+    Failed(Code),
+}
+
+impl CancelReason {
+    /// The word in the event `cancel`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller(GoneReason::Disconnected) => "caller_gone",
+            Self::Caller(GoneReason::SlowConsumer) => "slow_consumer",
+            Self::Caller(GoneReason::Revoked) => "token_revoked",
+            Self::Failed(code) => code.as_str(),
+        }
+    }
 }
 
 /// Why a register was refused.

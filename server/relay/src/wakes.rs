@@ -2,7 +2,7 @@
 
 use crate::rows::{Cooldown, Waking};
 use crate::{Action, Actions, From, LlmId, Millis, Relay, TaskId, TaskRefusal, failures};
-use wire::publisher::ReportedStatus;
+use wire::publisher::{FailureCode, ReportedStatus};
 
 impl Relay {
     /// `/result` of a wake that succeeded.
@@ -98,7 +98,13 @@ impl Relay {
     }
 
     /// Every waiting caller is told the cause's code; the next try has to wait.
-    pub(crate) fn wake_failed(&mut self, id: &LlmId, cause: &str, now: Millis, out: &mut Actions) {
+    pub(crate) fn wake_failed(
+        &mut self,
+        id: &LlmId,
+        cause: &FailureCode,
+        now: Millis,
+        out: &mut Actions,
+    ) {
         self.end_wake(id);
         let Some(llm) = self.llms.get_mut(id) else {
             return;
@@ -107,16 +113,16 @@ impl Relay {
         let pause = llm.cooldown.as_ref().map_or(self.limits.wake_cooldown, |last| {
             (last.pause * 2).min(self.limits.wake_cooldown_max)
         });
-        llm.cooldown = Some(Cooldown { until: now + pause, pause, cause: cause.to_owned() });
+        llm.cooldown = Some(Cooldown { until: now + pause, pause, cause: cause.clone() });
         llm.reason = Some(format!("wake failed: {cause}"));
-        let failure = failures::wake_failed(&llm.name, cause, pause.div_ceil(1000));
+        let failure = failures::wake_failed(&llm.name, &cause, pause.div_ceil(1000));
         self.fail_queue(id, &failure, out);
     }
 
     /// The wake's publisher is gone or the wake took too long.
     pub(crate) fn wake_due(&mut self, task: TaskId, now: Millis, out: &mut Actions) {
         if let Some(llm) = self.wakes.get(&task).cloned() {
-            self.wake_failed(&llm, "not_ready", now, out);
+            self.wake_failed(&llm, &FailureCode::NotReady, now, out);
         }
     }
 
@@ -154,9 +160,9 @@ impl Relay {
     }
 }
 
-/// Only codes that we know reach a caller: what a publisher writes is not passed on.
-fn known_cause(cause: &str) -> &'static str {
-    const KNOWN: &[&str] =
-        &["recipe_exit", "recipe_http_status", "recipe_timeout", "recipe_limit", "not_ready"];
-    KNOWN.iter().find(|known| **known == cause).copied().unwrap_or("not_ready")
+/// Only these codes reach a caller: a publisher's own text is not passed on.
+fn known_cause(cause: &FailureCode) -> FailureCode {
+    use FailureCode::{NotReady, RecipeExit, RecipeHttpStatus, RecipeLimit, RecipeTimeout};
+    let known = [RecipeExit, RecipeHttpStatus, RecipeTimeout, RecipeLimit];
+    if known.contains(cause) { cause.clone() } else { NotReady }
 }

@@ -17,7 +17,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use relay::{AnswerEnd, From as Publisher, SessionId, TaskId, TaskRefusal};
 use std::sync::Arc;
-use wire::error::code;
+use wire::error::Code;
 
 /// The task that a publisher's request names, and who names it.
 pub(crate) struct Named {
@@ -199,6 +199,6 @@ impl From<TaskRefusal> for ApiError {
             TaskRefusal::Answered => StatusCode::CONFLICT,
             TaskRefusal::Gone => StatusCode::GONE,
         };
-        Self::new(status, code::NOT_FOUND, refusal.to_string())
+        Self::new(status, Code::NotFound, refusal.to_string())
     }
 }

@@ -51,7 +51,7 @@ fn a_name_moves_to_its_owners_other_machine_when_the_first_one_is_gone() {
     let laptop = world.publish("mia", &[provider("qwen", "active")]);
     let id = world.relay.catalogue()[0].info.id.clone();
     let tower = world.register("mia", None, &[provider("qwen", "active")]);
-    assert_eq!(tower.rejected[0].code, "llm_name_taken", "the laptop is connected");
+    assert_eq!(tower.rejected[0].code.as_str(), "llm_name_taken", "the laptop is connected");
     world.relay.channel_closed(laptop.channel);
     let tower = Some(tower.provider_session_id);
     let tower = world.register("mia", tower.as_deref(), &[provider("qwen", "active")]);
@@ -67,7 +67,7 @@ fn an_owner_publishes_at_most_twenty_models() {
     let registered = world.register("mia", None, &set);
     assert_eq!(registered.llms.len(), 20);
     assert_eq!((registered.rejected[0].name.as_str(), registered.rejected.len()), ("m20", 1));
-    assert_eq!(registered.rejected[0].code, "llm_limit");
+    assert_eq!(registered.rejected[0].code.as_str(), "llm_limit");
     assert_eq!(world.register("tom", None, &[provider("x", "active")]).llms.len(), 1);
 }
 

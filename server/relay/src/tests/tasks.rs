@@ -48,7 +48,7 @@ fn a_queue_has_a_bound_and_says_so_before_anything_is_queued() {
     let Err(SubmitRefusal::Failure(failure)) = world.try_submit("qwen") else {
         panic!("one runs and a hundred wait")
     };
-    assert_eq!((failure.code, failure.status), ("queue_full", 429));
+    assert_eq!((failure.code.as_str(), failure.status), ("queue_full", 429));
     assert!(failure.retry_after_secs.is_some());
 }
 
@@ -258,7 +258,7 @@ fn a_task_that_cannot_be_written_down_the_channel_fails_and_gives_its_slot_back(
         _ => None,
     });
     let failure = Failure {
-        code: "invalid_request",
+        code: wire::error::Code::InvalidRequest,
         status: 400,
         message: "x".into(),
         retry_after_secs: None,

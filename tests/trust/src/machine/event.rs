@@ -223,8 +223,9 @@ impl Event {
                 Self::End { task, end, crosses: tape.chance(30) }
             }
             31..33 => {
-                use wire::error::code::{BACKEND_UNREACHABLE, STOPPED_BY_OWNER};
-                let code = [BACKEND_UNREACHABLE, STOPPED_BY_OWNER, "cancelled"][tape.index(3)];
+                use wire::error::Code::{BackendUnreachable, StoppedByOwner};
+                let code = [BackendUnreachable.as_str(), StoppedByOwner.as_str(), "cancelled"]
+                    [tape.index(3)];
                 Self::Fail { task, who: by, code }
             }
             33..35 => Self::Woken { who: by, well: tape.chance(60) },

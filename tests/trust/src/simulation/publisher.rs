@@ -314,7 +314,7 @@ impl World {
         let down = publisher.asleep.contains(name) || storm && self.tape.chance(3);
         let code = match publisher_has(&self.publishers[who], name) {
             false => Some("unpublished"),
-            true if down => Some(wire::error::code::BACKEND_UNREACHABLE),
+            true if down => Some(wire::error::Code::BackendUnreachable.as_str()),
             true => None,
         };
         if let Some(code) = code {

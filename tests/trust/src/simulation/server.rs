@@ -206,7 +206,7 @@ impl World {
                 }
             }
             Up::Failed { task, code, .. } => {
-                let (who, code) = (self.who(from), Some(code.to_owned()));
+                let (who, code) = (self.who(from), Some(code.into()));
                 let failure = TaskFailure { message: String::new(), code };
                 // Whatever it answers, the publisher has said what it had to say.
                 let _ =
@@ -254,7 +254,7 @@ impl World {
             if well {
                 return relay.wake_succeeded(&who, task, now, out);
             }
-            let code = Some("recipe_exit".to_owned());
+            let code = Some("recipe_exit".into());
             let failure = TaskFailure { message: String::new(), code };
             relay.task_failed(&who, task, &failure, now, out)
         });
