@@ -1,7 +1,6 @@
 //! `chat`: one question, the answer as it comes. Tokens go to stdout, all else to stderr.
 
 use crate::client::{Client, message};
-use crate::events::{Line, Lines};
 use crate::out;
 use anyhow::{Context as _, bail};
 use clap::Args;
@@ -10,9 +9,12 @@ use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Read as _};
 use std::time::Duration;
 use tokio::time::Instant;
+use wire::sse::{Decoder, Item};
 
 /// The longest prompt that is read from a pipe.
 const MAX_PROMPT: u64 = 32 * 1024 * 1024;
+/// Longest line and longest event of a streamed response, in bytes.
+const MAX_EVENT: usize = 1024 * 1024;
 
 /// A question.
 #[derive(Debug, Args)]
@@ -44,14 +46,18 @@ pub(crate) async fn chat(client: &Client, chat: &Chat) -> anyhow::Result<()> {
     let request = client.request(Method::POST, "/v1/chat/completions").json(&body);
     let mut response = client.send(request).await?;
     let mut answer = Answer { began, first: None, tokens: 0, reported: None, noted: false };
-    let mut lines = Lines::default();
+    let mut decoder = Decoder::new(MAX_EVENT, MAX_EVENT);
+    let mut items = Vec::new();
     let mut done = false;
     while let Some(bytes) = response.chunk().await.context("the answer broke off")? {
-        for line in lines.feed(&bytes).context("a line of the answer is too long")? {
-            match line {
-                Line::Data(data) if data == "[DONE]" => done = true,
-                Line::Data(data) => answer.take(&data)?,
-                Line::Comment(text) => answer.note(&text),
+        decoder.feed(&bytes, &mut items);
+        for item in items.drain(..) {
+            match item {
+                Item::Event(event) => match event?.data.as_str() {
+                    "[DONE]" => done = true,
+                    data => answer.take(data)?,
+                },
+                Item::Comment(text) => answer.note(&text),
             }
         }
     }

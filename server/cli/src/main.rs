@@ -3,7 +3,6 @@
 
 mod chat;
 mod client;
-mod events;
 mod llms;
 mod names;
 mod out;

@@ -17,6 +17,7 @@ pub mod limits;
 pub mod names;
 pub mod paths;
 pub mod publisher;
+pub mod sse;
 pub mod token;
 
 /// The seed system's protocol: register, stream, heartbeat, result.

@@ -33,6 +33,8 @@ pub const ANSWER_BUFFER: usize = 256 * 1024;
 pub const SSE_LINE: usize = 128 * 1024;
 /// One event of an event stream.
 pub const SSE_EVENT: usize = 1024 * 1024;
+/// Start of a skipped event that is reported with it, in bytes: enough to find its task's id.
+pub const SSE_PREFIX: usize = 1024;
 /// One forwarded request header, name and value, in bytes.
 pub const FORWARDED_HEADER: usize = 1024;
 /// All forwarded request headers of one request together, in bytes.

@@ -4,12 +4,12 @@
 use crate::client::{Fault, Mcpd, Ticket};
 use crate::limits::{self, Times};
 use crate::session::Ending;
-use crate::sse::{Decoded, Decoder, Event, TooLong};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 use wire::limits::{SSE_EVENT, SSE_LINE};
+use wire::sse::{Decoded, Decoder, Event, TooLong};
 
 /// What the channel tells.
 #[derive(Debug)]
@@ -90,7 +90,7 @@ impl Reader {
 
     async fn read(&self, mut response: reqwest::Response) -> Signal {
         let mut decoder = Decoder::new(SSE_LINE, SSE_EVENT);
-        let mut events = Vec::new();
+        let mut events = Vec::<Decoded>::new();
         let mut heard = self.ticket.epoch.is_none();
         loop {
             let wait = if heard { self.times.silence } else { self.times.hello };

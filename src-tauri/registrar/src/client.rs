@@ -7,7 +7,6 @@ pub use answers::{Delivery, Fault};
 
 use crate::credentials::Credentials;
 use crate::net::{bounded, server_client};
-use crate::sse::{Decoded, Event, Limit, TooLong};
 use crate::{limits, said};
 use answers::{checked, delivery, detail_of, network, of_session, usable};
 use bytes::Bytes;
@@ -17,6 +16,7 @@ use std::time::Duration;
 use url::Url;
 use wire::limits::SSE_EVENT;
 use wire::publisher::{Heartbeat, HeartbeatReply, Register, Registered, TaskResult};
+use wire::sse::{Decoded, Event, Limit, TooLong};
 use wire::token::{CreatedToken, Pair};
 use wire::{headers, paths};
 

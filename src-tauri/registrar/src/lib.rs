@@ -30,7 +30,6 @@ pub mod registrar;
 pub mod requests;
 mod said;
 pub mod session;
-pub mod sse;
 mod stamp;
 pub mod status;
 mod task;

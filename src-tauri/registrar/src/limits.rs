@@ -71,8 +71,6 @@ pub const REFUSALS: usize = 256;
 pub const SERVER_PAUSE: Duration = Duration::from_secs(600);
 /// Shortest and longest time between heartbeats that a server may ask for, in seconds.
 pub const HEARTBEAT_SECS: (u64, u64) = (1, 60);
-/// The beginning of an event that is too long, in bytes: its task's id is looked for there.
-pub const BEGINNING: usize = 1024;
 /// Events of one connection that the log says were unusable; further ones are not mentioned.
 pub const COMPLAINTS: usize = 20;
 /// What is stopped when publishing stops gets so long to say so.

@@ -4,12 +4,12 @@
 use bytes::Bytes;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
-use registrar::sse::Decoder;
 use relay::{
     Actions, Allowed, AnswerEnd, From, Ids, Limits, Owner, OwnerId, Relay, Saved, SessionId,
     Submit, TaskId,
 };
 use wire::publisher::{Provider, Register};
+use wire::sse::{Decoded, Decoder};
 
 const MIB: usize = 1 << 20;
 const CROWD: usize = 10_000;
@@ -24,7 +24,7 @@ fn decode_one_mib_of_small_events(bencher: Bencher<'_, '_>) {
     let event = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\" word\"}}]}\n\n";
     let text = event.repeat(MIB / event.len());
     bencher.counter(BytesCount::of_str(&text)).bench(|| {
-        let mut events = Vec::new();
+        let mut events = Vec::<Decoded>::new();
         let mut decoder = Decoder::new(MIB, MIB);
         for piece in text.as_bytes().chunks(16 * 1024) {
             decoder.feed(piece, &mut events);

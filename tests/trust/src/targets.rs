@@ -7,8 +7,8 @@ mod frames;
 
 use crate::tape::Tape;
 use crate::{machine, session};
-use registrar::sse::{Decoded, Decoder, Event, Limit};
 use wire::publisher::{Chunk, TaskResult};
+use wire::sse::{Decoded, Decoder, Event, Limit};
 
 /// A target.
 pub type Target = fn(&[u8]);
@@ -60,7 +60,7 @@ fn events(data: &[u8]) {
 }
 
 fn decode(pieces: &[&[u8]], line: usize, event: usize) -> Vec<Decoded> {
-    let (mut decoder, mut events) = (Decoder::new(line, event), Vec::new());
+    let (mut decoder, mut events) = (Decoder::new(line, event), Vec::<Decoded>::new());
     for piece in pieces {
         decoder.feed(piece, &mut events);
     }

@@ -9,7 +9,6 @@ use crate::clock::unix_ms;
 use crate::limits;
 use crate::said;
 use crate::session::{self, Ending, Session, beat_after};
-use crate::sse::{Event, TooLong};
 use crate::status::{Connection, RunningTask};
 use crate::task::{self, Complaints, Road};
 use crate::watch;
@@ -20,6 +19,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::control::{Cancel, Drain, Hello, InferTask, Probe as Confirmed, Revoked, Task, event};
 use wire::publisher::{Heartbeat, HeartbeatReply, Provider, Registered};
+use wire::sse::{Event, TooLong};
 
 /// Follows the channel until it ends, which gives the ending, or until something else must be
 /// registered, which gives none.
@@ -206,7 +206,7 @@ impl Link<'_> {
     fn leave_out(&self, left: &TooLong) {
         self.road.complaints.log(|| tracing::warn!("{left}: it was left out"));
         let is_task = matches!(left.name.as_str(), event::TASK | "message");
-        let Some(id) = said::task_id_in(&left.begins).filter(|_| is_task) else { return };
+        let Some(id) = said::task_id_in(&left.prefix).filter(|_| is_task) else { return };
         let report = task::left_out(Arc::clone(&self.road), id.clone(), left.to_string());
         self.driver.tasks.attach(&id, report);
     }

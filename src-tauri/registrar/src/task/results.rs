@@ -5,12 +5,12 @@ use super::usage::Tail;
 use super::{Road, broke_off, failure, taken};
 use crate::backends::Answer;
 use crate::limits;
-use crate::sse::Decoder;
 use futures_util::TryStreamExt as _;
 use reqwest::header;
 use serde_json::value::RawValue;
 use wire::limits::SSE_EVENT;
 use wire::publisher::{Chunk, FailureCode, TaskFailure, TaskResult};
+use wire::sse::{Decoded, Decoder};
 
 /// The payload that ends a stream in the OpenAI dialect.
 const DONE: &str = "[DONE]";
@@ -35,7 +35,7 @@ async fn events(
     tail: &Tail,
 ) -> Result<(), TaskFailure> {
     let mut decoder = Decoder::new(SSE_EVENT, SSE_EVENT);
-    let mut found = Vec::new();
+    let mut found = Vec::<Decoded>::new();
     while let Some(bytes) = answer.try_next().await.map_err(|_| broke_off())? {
         tail.pass(&bytes);
         decoder.feed(&bytes, &mut found);

@@ -1,56 +1,85 @@
-//! An incremental decoder of event streams (WHATWG HTML, "Server-sent events"), with limits.
-//!
-//! Pure: bytes in, events out. Comments produce nothing; whoever needs signs of life counts bytes. An
-//! event that exceeds a limit is left out and said to be, and the stream goes on with the next one.
+//! Reads event streams incrementally, within limits.
 
-use crate::limits::BEGINNING;
+use super::{Decoded, Event, Item};
+use crate::limits::SSE_PREFIX;
 use std::borrow::Cow;
+use std::fmt;
 
-/// One dispatched event.
+/// An event that exceeded a limit. It was skipped, and the next one is read as usual.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// `message` when the stream names none.
-    pub name: String,
-    /// The data lines, joined by line feeds.
-    pub data: String,
-}
-
-/// What the decoder gives: an event, or that one was left out.
-pub type Decoded = Result<Event, TooLong>;
-
-/// An event that exceeded a limit. It was left out, and the next one is read as usual.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{limit}")]
 pub struct TooLong {
-    /// Which limit.
+    /// The limit that was exceeded.
     pub limit: Limit,
-    /// The event's name, `message` when none was seen before the limit.
+    /// The event's name; `message` if none was seen before the limit.
     pub name: String,
-    /// Its data, up to [`BEGINNING`] bytes.
-    pub begins: Vec<u8>,
+    /// The start of its data, at most [`SSE_PREFIX`] bytes.
+    pub prefix: Vec<u8>,
 }
 
 /// A limit, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
-    /// Of one line.
-    #[error("a line of the event stream is longer than {0} bytes")]
+    /// Length of one line.
     Line(usize),
-    /// Of one event.
-    #[error("an event of the stream is longer than {0} bytes")]
+    /// Data of one event.
     Event(usize),
 }
 
 impl TooLong {
-    /// An event with this data.
+    /// Reports an event with this data.
     #[must_use]
     pub fn new(limit: Limit, name: String, data: &str) -> Self {
-        let begins = data.as_bytes()[..data.len().min(BEGINNING)].to_vec();
-        Self { limit, name: named(name), begins }
+        let prefix = data.as_bytes()[..data.len().min(SSE_PREFIX)].to_vec();
+        Self { limit, name: name_or_default(name), prefix }
     }
 }
 
-/// The decoder.
+impl fmt::Display for TooLong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.limit.fmt(f)
+    }
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(most) => {
+                write!(f, "a line of the event stream is longer than {most} bytes")
+            }
+            Self::Event(most) => {
+                write!(f, "an event of the stream is longer than {most} bytes")
+            }
+        }
+    }
+}
+
+impl std::error::Error for TooLong {}
+
+/// Receives what a [`Decoder`] finds, in the order of the stream.
+pub trait Sink {
+    /// Receives an event, or the report of a skipped one.
+    fn event(&mut self, event: Decoded);
+    /// Receives a comment line; ignored by default.
+    fn comment(&mut self, _text: Cow<'_, str>) {}
+}
+
+impl Sink for Vec<Decoded> {
+    fn event(&mut self, event: Decoded) {
+        self.push(event);
+    }
+}
+
+impl Sink for Vec<Item> {
+    fn event(&mut self, event: Decoded) {
+        self.push(Item::Event(event));
+    }
+
+    fn comment(&mut self, text: Cow<'_, str>) {
+        self.push(Item::Comment(text.into_owned()));
+    }
+}
+
+/// Incremental decoder of one stream.
 #[derive(Debug)]
 pub struct Decoder {
     line: Vec<u8>,
@@ -59,16 +88,16 @@ pub struct Decoder {
     has_data: bool,
     after_cr: bool,
     at_start: bool,
-    /// The rest of this line is left out.
-    skips_line: bool,
-    /// The rest of this event is left out.
-    skips_event: bool,
+    /// The rest of the current line is skipped.
+    skipping_line: bool,
+    /// The rest of the current event is skipped.
+    skipping_event: bool,
     line_limit: usize,
     event_limit: usize,
 }
 
 impl Decoder {
-    /// A decoder at the start of a stream, with limits in bytes.
+    /// Creates a decoder at the start of a stream, with limits in bytes.
     #[must_use]
     pub fn new(line_limit: usize, event_limit: usize) -> Self {
         Self {
@@ -78,16 +107,16 @@ impl Decoder {
             has_data: false,
             after_cr: false,
             at_start: true,
-            skips_line: false,
-            skips_event: false,
+            skipping_line: false,
+            skipping_event: false,
             line_limit,
             event_limit,
         }
     }
 
-    /// Takes bytes as they came and appends the events that they complete. One that exceeds a limit
-    /// is told of at once, before its end.
-    pub fn feed(&mut self, mut bytes: &[u8], events: &mut Vec<Decoded>) {
+    /// Decodes the next bytes of the stream, cut anywhere. An event over a limit is reported as
+    /// soon as it exceeds it, before its end.
+    pub fn feed(&mut self, mut bytes: &[u8], sink: &mut impl Sink) {
         while !bytes.is_empty() {
             if self.after_cr {
                 self.after_cr = false;
@@ -97,69 +126,64 @@ impl Decoder {
                 }
             }
             let end = memchr::memchr2(b'\r', b'\n', bytes);
-            let part = &bytes[..end.unwrap_or(bytes.len())];
-            self.take(part, events);
+            self.extend_line(&bytes[..end.unwrap_or(bytes.len())], sink);
             let Some(end) = end else { return };
             self.after_cr = bytes[end] == b'\r';
             bytes = &bytes[end + 1..];
-            self.end_of_line(events);
+            self.end_line(sink);
         }
     }
 
-    /// More of the current line.
-    fn take(&mut self, part: &[u8], events: &mut Vec<Decoded>) {
+    fn extend_line(&mut self, part: &[u8], sink: &mut impl Sink) {
         let room = self.line_limit - self.line.len();
-        if self.skips_line {
+        if self.skipping_line {
             return;
         }
         self.line.extend_from_slice(&part[..part.len().min(room)]);
         if part.len() > room {
-            self.skips_line = true;
-            self.line_too_long(events);
+            self.skipping_line = true;
+            self.line_too_long(sink);
         }
     }
 
-    fn line_too_long(&mut self, events: &mut Vec<Decoded>) {
-        let line = self.whole_line();
+    fn line_too_long(&mut self, sink: &mut impl Sink) {
+        let line = self.take_line();
         let (field, value) = split(&line);
         // A comment belongs to no event.
-        if self.skips_event || field.is_empty() {
+        if self.skipping_event || field.is_empty() {
             return;
         }
         if field == b"data" {
             self.push_data(value);
         }
-        self.too_long(Limit::Line(self.line_limit), events);
+        self.skip_event(Limit::Line(self.line_limit), sink);
     }
 
-    fn end_of_line(&mut self, events: &mut Vec<Decoded>) {
-        let line = self.whole_line();
-        if std::mem::take(&mut self.skips_line) {
+    fn end_line(&mut self, sink: &mut impl Sink) {
+        let line = self.take_line();
+        if std::mem::take(&mut self.skipping_line) {
             return;
         }
         if line.is_empty() {
-            self.dispatch(events);
+            self.dispatch(sink);
             return;
         }
-        if self.skips_event {
-            return;
-        }
-        let (field, value) = split(&line);
-        match field {
-            b"event" => self.name = text(value).into_owned(),
-            b"data" => {
+        match split(&line) {
+            (b"", comment) => sink.comment(text(comment)),
+            _ if self.skipping_event => {}
+            (b"event", name) => self.name = text(name).into_owned(),
+            (b"data", value) => {
                 self.push_data(value);
                 if self.data.len() > self.event_limit {
-                    self.too_long(Limit::Event(self.event_limit), events);
+                    self.skip_event(Limit::Event(self.event_limit), sink);
                 }
             }
-            // `id` and `retry` steer a browser's reconnect; ours has its own rules.
             _ => {}
         }
     }
 
-    /// What there is of the line, without a byte order mark at the start of the stream.
-    fn whole_line(&mut self) -> Vec<u8> {
+    /// The current line so far, without a byte order mark at the start of the stream.
+    fn take_line(&mut self) -> Vec<u8> {
         let mut line = std::mem::take(&mut self.line);
         if std::mem::replace(&mut self.at_start, false) && line.starts_with(b"\xef\xbb\xbf") {
             line.drain(..3);
@@ -175,29 +199,28 @@ impl Decoder {
         self.data.push_str(&text(value));
     }
 
-    /// Leaves the rest of the event out.
-    fn too_long(&mut self, limit: Limit, events: &mut Vec<Decoded>) {
+    fn skip_event(&mut self, limit: Limit, sink: &mut impl Sink) {
         let (name, data) = (std::mem::take(&mut self.name), std::mem::take(&mut self.data));
         self.has_data = false;
-        self.skips_event = true;
-        events.push(Err(TooLong::new(limit, name, &data)));
+        self.skipping_event = true;
+        sink.event(Err(TooLong::new(limit, name, &data)));
     }
 
-    fn dispatch(&mut self, events: &mut Vec<Decoded>) {
-        self.skips_event = false;
+    fn dispatch(&mut self, sink: &mut impl Sink) {
+        self.skipping_event = false;
         let name = std::mem::take(&mut self.name);
         let data = std::mem::take(&mut self.data);
         if std::mem::take(&mut self.has_data) {
-            events.push(Ok(Event { name: named(name), data }));
+            sink.event(Ok(Event { name: name_or_default(name), data }));
         }
     }
 }
 
-fn named(name: String) -> String {
+fn name_or_default(name: String) -> String {
     if name.is_empty() { "message".to_owned() } else { name }
 }
 
-/// Field and value of a line; a comment's field is empty.
+/// Splits a line into field and value; a comment's field is empty.
 fn split(line: &[u8]) -> (&[u8], &[u8]) {
     match line.iter().position(|b| *b == b':') {
         Some(at) => (&line[..at], line[at + 1..].strip_prefix(b" ").unwrap_or(&line[at + 1..])),
@@ -205,14 +228,15 @@ fn split(line: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// As text; nearly always it is, and that is fast to see.
+/// Decodes UTF-8, replacing what is invalid; valid text, the usual case, is not copied.
 fn text(value: &[u8]) -> Cow<'_, str> {
     std::str::from_utf8(value).map_or_else(|_| String::from_utf8_lossy(value), Cow::Borrowed)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Decoded, Decoder, Event, Limit, TooLong};
+    use super::super::{Decoded, Event, Item};
+    use super::{Decoder, Limit, TooLong};
 
     fn decode(pieces: &[&[u8]]) -> Vec<Event> {
         limited(pieces, 64 << 10, 64 << 10).into_iter().map(Result::unwrap).collect()
@@ -232,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn every_split_of_a_stream_gives_the_same_events() {
+    fn a_stream_gives_the_same_events_however_it_is_split() {
         let stream = "\u{feff}event: task\r\ndata: {\"a\":\r\ndata: 1}\r\n\r\n: ka\n\ndata:x\rdata\r\revent: e\n\ndata: \u{fc}\n\n"
             .as_bytes();
         let whole = decode(&[stream]);
@@ -246,10 +270,10 @@ mod tests {
         assert_eq!(decode(&single), whole);
     }
 
-    /// The Web Platform Tests' own streams; bodies are in base64 because some are no UTF-8.
+    /// Streams of the Web Platform Tests; bodies are in base64 because some are not UTF-8.
     #[test]
-    fn the_web_platform_tests_agree_whole_and_split_at_every_byte() {
-        let vectors = include_str!("../testdata/wpt_eventsource_vectors.json");
+    fn the_web_platform_tests_pass_whole_and_split_at_every_byte() {
+        let vectors = include_str!("../../testdata/wpt_eventsource_vectors.json");
         let vectors: Vec<serde_json::Value> = serde_json::from_str(vectors).unwrap();
         assert!(vectors.len() >= 20, "only {} vectors", vectors.len());
         for vector in vectors {
@@ -284,12 +308,12 @@ mod tests {
         assert_eq!(decode(&[b"data: a\n\ndata: b\n"]), [event("message", "a")]);
     }
 
-    fn too_long(limit: Limit, name: &str, begins: &str) -> Decoded {
-        Err(TooLong { limit, name: name.into(), begins: begins.into() })
+    fn too_long(limit: Limit, name: &str, prefix: &str) -> Decoded {
+        Err(TooLong { limit, name: name.into(), prefix: prefix.into() })
     }
 
     #[test]
-    fn an_event_that_is_too_long_is_left_out_and_the_next_one_is_read_however_it_is_cut() {
+    fn an_event_that_is_too_long_is_skipped_and_the_next_one_is_read_however_the_stream_is_split() {
         let line = || Limit::Line(16);
         let cases: [(&str, &[Decoded]); 6] = [
             (
@@ -328,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_is_not_kept() {
+    fn a_skipped_line_is_not_held_in_memory() {
         let mut decoder = Decoder::new(1 << 10, 1 << 10);
         let mut events = Vec::new();
         let piece = [b'x'; 64 << 10];
@@ -337,6 +361,20 @@ mod tests {
             decoder.feed(&piece, &mut events);
         }
         assert!(decoder.line.capacity() <= 4 << 10, "{}", decoder.line.capacity());
-        assert!(matches!(&events[..], [Err(left)] if left.begins.len() <= super::BEGINNING));
+        assert!(matches!(&events[..], [Err(skipped)] if skipped.prefix.len() <= super::SSE_PREFIX));
+    }
+
+    #[test]
+    fn comments_are_given_to_a_sink_that_takes_them_in_the_order_of_the_stream() {
+        let stream = ": waking 3s\r\n\r\ndata: {\"a\":1}\n\n:late\ndata:[DONE]\n\n".as_bytes();
+        let event = |data: &str| Item::Event(Ok(event("message", data)));
+        let comment = |text: &str| Item::Comment(text.into());
+        let expected = [comment("waking 3s"), event("{\"a\":1}"), comment("late"), event("[DONE]")];
+        for at in 0..=stream.len() {
+            let (mut decoder, mut items) = (Decoder::new(64, 64), Vec::<Item>::new());
+            decoder.feed(&stream[..at], &mut items);
+            decoder.feed(&stream[at..], &mut items);
+            assert_eq!(items, expected, "split at {at}");
+        }
     }
 }
