@@ -38,6 +38,13 @@ impl Relay {
         self.tasks.get(&task).is_some_and(|t| t.phase != crate::task::Phase::Ended)
     }
 
+    /// Returns true if the task's LLM is being woken.
+    #[must_use]
+    pub fn waits_for_wake(&self, task: TaskId) -> bool {
+        let llm = self.tasks.get(&task).and_then(|task| self.llms.get(&task.llm));
+        llm.is_some_and(|llm| llm.waking.is_some())
+    }
+
     /// The row as it is stored. `None`: it was deleted.
     #[must_use]
     pub fn saved_llm(&self, id: &LlmId) -> Option<SavedLlm> {

@@ -1,17 +1,19 @@
-//! mcpd over real sockets: a server with a real database, a small publisher of our own, plain HTTP
-//! clients. What the real agent does with it is told in the e2e tests.
+//! mcpd over real sockets: a server with a real database, a small publisher, and plain HTTP clients. The
+//! real agent is in the e2e tests.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
 
-mod answers;
 mod authorization;
-mod bodies;
-mod endings;
+mod connection_endings;
+mod database_outage;
 mod limits;
-mod lives;
 mod names;
+mod openapi;
 mod pairing;
 mod publisher;
-mod registers;
+mod registration;
+mod request_bodies;
+mod request_log;
+mod responses;
 mod server;
-mod stored;
+mod shutdown;
 mod tokens;

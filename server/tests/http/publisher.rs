@@ -1,4 +1,4 @@
-//! A small publisher that speaks the protocol by hand: it shares no code with the agent.
+//! A small publisher that speaks the protocol without any code of the agent.
 
 use crate::server::{PATIENCE, Server};
 use bytes::Bytes;
