@@ -10,7 +10,8 @@ pub(crate) use usage::{TokenUsage, UsageTail};
 
 use parking_lot::Mutex;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 use wire::error::Code;
 use wire::token::TokenInfo;
 

@@ -39,7 +39,7 @@ impl Principal {
     #[must_use]
     pub(crate) fn owner(&self) -> Owner {
         Owner {
-            id: OwnerId(self.info.user.clone()),
+            id: OwnerId(self.info.user.as_str().into()),
             label: self.info.user.clone(),
             groups: self.info.groups.clone(),
         }

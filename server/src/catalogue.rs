@@ -112,12 +112,12 @@ fn callable(app: &App, principal: &Principal) -> Result<Vec<Model>, ApiError> {
         for entry in relay.catalogue().iter().filter(|entry| covers(&allowed, entry)) {
             let info = &entry.info;
             for id in std::iter::once(info.name.as_str()).chain(info.pool.as_deref()) {
-                let owner = relay.name_owner(id).map_or(&info.owner, |owner| &owner.0);
+                let owner = relay.name_owner(id).map_or(info.owner.as_str(), |owner| &owner.0);
                 models.entry(id.to_owned()).or_insert_with(|| Model {
                     id: id.to_owned(),
                     object: "model".into(),
                     created: info.created / 1000,
-                    owned_by: owner.clone(),
+                    owned_by: owner.to_owned(),
                 });
             }
         }

@@ -209,7 +209,7 @@ impl RelayDriver {
     pub(crate) fn open_channel(
         &self,
         owner: &OwnerId,
-        session: &str,
+        session: SessionId,
     ) -> Result<(ChannelId, mpsc::Receiver<Frame>), SessionRefusal> {
         self.event(|inner, now, out| {
             let opened = inner.relay.open_channel(owner, session, now, out)?;
@@ -238,7 +238,7 @@ impl RelayDriver {
     pub(crate) fn send(
         &self,
         owner: &OwnerId,
-        session: &str,
+        session: SessionId,
         frame: Frame,
     ) -> Result<(), SessionRefusal> {
         self.event(|inner, _, _| {
@@ -301,8 +301,8 @@ impl RelayDriver {
 
 impl Inner {
     /// Owner and machine of a session, as `owner/machine`.
-    fn publisher(&self, owner: &OwnerId, session: &str) -> Arc<str> {
-        let session = self.relay.saved_session(&SessionId(session.to_owned()));
+    fn publisher(&self, owner: &OwnerId, session: SessionId) -> Arc<str> {
+        let session = self.relay.saved_session(session);
         let machine = session.and_then(|session| session.instance).map(|instance| instance.name);
         let machine = machine.filter(|name| !name.is_empty());
         format!("{owner}/{}", machine.as_deref().unwrap_or("-")).into()

@@ -14,11 +14,11 @@ use parking_lot::Mutex;
 use registrar::config::Config;
 use registrar::config::edit::Edit;
 use registrar::config::settings::{Settings, Theme};
+use registrar::config_watch::Snapshot;
 use registrar::home::Home;
 use registrar::logging::Level;
 use registrar::status::{self, Status};
 use registrar::wake::Recipes;
-use registrar::watch::Snapshot;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,12 +62,12 @@ pub(crate) struct Window {
 
 /// The file that says why there is no tray icon.
 pub(crate) fn no_tray_file(home: &Home) -> PathBuf {
-    home.dir().join("tray.missing")
+    home.tray_missing()
 }
 
 /// The file by which a running window is asked to show itself.
 fn show_file(home: &Home) -> PathBuf {
-    home.dir().join("window.show")
+    home.window_show()
 }
 
 /// Asks the running window to come to the front, at this place if one is meant.
@@ -148,7 +148,7 @@ pub(crate) fn run(home: Home, place: Option<Place>, level: Level) -> tauri::Resu
 fn start(app: &AppHandle, home: Home, place: Option<Place>, level: Level) {
     let stop = CancellationToken::new();
     let _runtime = tauri::async_runtime::handle().inner().enter();
-    let (config, _watcher) = registrar::watch::start(&home, stop);
+    let (config, _watcher) = registrar::config_watch::start(&home, stop);
     let (refused, no_tray) = (watch::Sender::new(None), watch::Sender::new(None));
     let statuses = watch::Sender::new(status::file::read(&home).unwrap_or_default());
     let sources = Sources {

@@ -6,9 +6,6 @@ use crate::{Action, Actions, LlmId, Millis, Owner, Relay, SessionId, failures, n
 use std::collections::{BTreeSet, VecDeque};
 use wire::publisher::{Provider, Rejected, RejectionCode, ReportedStatus};
 
-/// Most modalities of one model.
-const MODALITIES: usize = 16;
-
 /// Why one provider is not taken.
 enum Refusal {
     /// The name or the pool is another user's, or served by another machine of this one.
@@ -40,7 +37,7 @@ impl Relay {
             match self.take_row(key, owner, provider, &kept, now, out) {
                 Ok(id) => {
                     self.set_status(&id, *status, now, out);
-                    out.push(Action::SaveLlm(id.clone()));
+                    out.push(Action::SaveLlm(id));
                     kept.insert(id);
                 }
                 Err(refusal) => {
@@ -183,7 +180,7 @@ impl Relay {
                 }
                 other.llms.remove(id);
             }
-            llm.session = key.clone();
+            llm.session = *key;
         }
         Ok(())
     }
@@ -221,12 +218,12 @@ impl Relay {
         name: String,
         now: Millis,
     ) -> LlmId {
-        let id = LlmId(format!("{:032x}", self.ids.fresh()));
+        let id = LlmId(self.ids.fresh());
         let llm = Llm {
             name,
             pool: None,
             served: false,
-            session: key.clone(),
+            session: *key,
             owner: owner.clone(),
             provider: provider.clone(),
             reported: ReportedStatus::Inactive,
@@ -239,7 +236,7 @@ impl Relay {
             cooldown: None,
             wake_ms: None,
         };
-        self.llms.insert(id.clone(), llm);
+        self.llms.insert(id, llm);
         id
     }
 
@@ -256,7 +253,7 @@ impl Relay {
         if let Some(session) = self.sessions.get_mut(&llm.session) {
             session.llms.remove(id);
         }
-        out.push(Action::SaveLlm(id.clone()));
+        out.push(Action::SaveLlm(*id));
         for name in llm.names() {
             self.leave_name(name, id, now, out);
         }
@@ -307,12 +304,8 @@ fn check_provider(provider: &Provider) -> Result<(String, Option<String>), Refus
         ("`description`", provider.description.as_ref()),
     ];
     let texts = texts.iter().filter_map(|(what, text)| Some((*what, (*text)?)));
-    let modalities = provider.modalities.iter().map(|text| ("a modality", text));
-    for (what, text) in texts.chain(modalities) {
+    for (what, text) in texts {
         wire::names::check_text(what, text).map_err(text_invalid)?;
-    }
-    if provider.modalities.len() > MODALITIES {
-        return Err(text_invalid(format!("there are at most {MODALITIES} modalities")));
     }
     names::check_shares(&provider.share_name).map_err(text_invalid)?;
     Ok((name, pool))

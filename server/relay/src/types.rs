@@ -106,8 +106,8 @@ pub struct Dispatch {
     pub llm_name: String,
     /// The backend's own model id, for a protocol-1 publisher's body.
     pub model: Option<String>,
-    /// Time left.
-    pub deadline_ms: u64,
+    /// How often this task was sent before.
+    pub attempt: u32,
 }
 
 /// Last event of a channel.
@@ -163,13 +163,11 @@ pub struct Owner {
 
 /// Who sends a request that names a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct From {
+pub struct TaskSender {
     /// The token's user.
     pub owner: OwnerId,
     /// The session header; a protocol-1 publisher may leave it out.
     pub session: Option<SessionId>,
-    /// The epoch header, when sent.
-    pub epoch: Option<u64>,
 }
 
 /// A control channel was opened.
@@ -225,7 +223,7 @@ impl Allowed {
         match self {
             Self::All => true,
             Self::Some { names, own } => {
-                own.as_ref().is_some_and(|own| own.0 == owner)
+                own.as_ref().is_some_and(|own| *own.0 == *owner)
                     || names.iter().any(|n| n == name || pool == Some(n))
             }
         }

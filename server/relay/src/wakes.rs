@@ -1,7 +1,7 @@
 //! Waking: one wake per LLM at a time, whoever waits for it, whoever leaves.
 
 use crate::rows::{Cooldown, Waking};
-use crate::{Action, Actions, From, LlmId, Millis, Relay, TaskId, TaskRefusal, failures};
+use crate::{Action, Actions, LlmId, Millis, Relay, TaskId, TaskRefusal, TaskSender, failures};
 use wire::publisher::{FailureCode, ReportedStatus};
 
 impl Relay {
@@ -11,7 +11,7 @@ impl Relay {
     /// [`TaskRefusal::Unknown`]; also for a wake that was given up before.
     pub fn wake_succeeded(
         &mut self,
-        from: &From,
+        from: &TaskSender,
         task: TaskId,
         now: Millis,
         out: &mut Actions,
@@ -46,7 +46,7 @@ impl Relay {
         if let Some(llm) = self.llms.get_mut(id) {
             llm.waking = Some(Waking { task, began: now, until });
         }
-        self.wakes.insert(task, id.clone());
+        self.wakes.insert(task, *id);
         self.timers.insert((until, task));
         out.push(Action::Wake { channel, task, llm_name, max_wait_secs });
         self.reschedule_queue(id);
@@ -60,7 +60,7 @@ impl Relay {
         now: Millis,
         out: &mut Actions,
     ) -> bool {
-        let Some(id) = self.tasks.get(&task).map(|entry| entry.llm.clone()) else {
+        let Some(id) = self.tasks.get(&task).map(|entry| entry.llm) else {
             return false;
         };
         let recipe = self.llms.get(&id).and_then(|llm| llm.provider.wake_max_wait_seconds);
@@ -79,7 +79,7 @@ impl Relay {
         {
             let ms = now - waking.began;
             llm.wake_ms = Some(llm.wake_ms.map_or(ms, |old| (old * 3 + ms) / 4));
-            out.push(Action::SaveLlm(id.clone()));
+            out.push(Action::SaveLlm(*id));
         }
         self.end_wake(id);
         if let Some(llm) = self.llms.get_mut(id) {
@@ -138,11 +138,11 @@ impl Relay {
     /// Checks that the wake was sent to whoever asks.
     pub(crate) fn owns_wake(
         &mut self,
-        from: &From,
+        from: &TaskSender,
         llm: &LlmId,
         now: Millis,
     ) -> Result<(), TaskRefusal> {
-        let key = self.llms.get(llm).map(|l| l.session.clone()).ok_or(TaskRefusal::Unknown)?;
+        let key = self.llms.get(llm).map(|l| l.session).ok_or(TaskRefusal::Unknown)?;
         let session = self.sessions.get_mut(&key).ok_or(TaskRefusal::Unknown)?;
         if session.owner.id != from.owner || from.session.as_ref().is_some_and(|s| *s != key) {
             return Err(TaskRefusal::Unknown);

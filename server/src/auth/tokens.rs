@@ -118,7 +118,7 @@ impl Tokens {
         let mut publishers = Vec::new();
         for user in &candidates {
             if !self.store.has_token(user, PUBLISH, now).await? {
-                publishers.push(OwnerId(user.clone()));
+                publishers.push(OwnerId(user.as_str().into()));
             }
         }
         // Only after the last read: what a failure of the store cuts short is repeated.

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
-use relay::ChannelId;
+use relay::{ChannelId, SessionId, SessionRefusal};
 use serde::Deserialize;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -247,10 +247,11 @@ pub(super) async fn probe(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn session_header(headers: &HeaderMap) -> Result<&str, ApiError> {
+fn session_header(headers: &HeaderMap) -> Result<SessionId, ApiError> {
     let value = headers.get(wire::headers::SESSION).and_then(|v| v.to_str().ok());
-    value.ok_or_else(|| {
+    let value = value.ok_or_else(|| {
         let message = format!("the header {} is missing", wire::headers::SESSION);
         ApiError::invalid(message, None)
-    })
+    })?;
+    value.parse().map_err(|_| SessionRefusal::Unknown.into())
 }

@@ -9,7 +9,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use relay::{AnswerEnd, From as TaskSender, TaskId, TaskRefusal};
+use relay::{AnswerEnd, TaskId, TaskRefusal, TaskSender};
 use std::sync::Arc;
 use wire::headers::{END, SEQ};
 use wire::publisher::SeqReply;

@@ -8,7 +8,7 @@ use axum::extract::{FromRequestParts, Path, State};
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderValue, StatusCode, header};
-use relay::{From as TaskSender, SessionId, TaskId, TaskRefusal};
+use relay::{TaskId, TaskRefusal, TaskSender};
 use std::sync::Arc;
 use wire::error::Code;
 use wire::paths;
@@ -29,13 +29,10 @@ impl FromRequestParts<Arc<App>> for NamedTask {
         let Path(id) = Path::<String>::from_request_parts(parts, app)
             .await
             .map_err(|_| TaskRefusal::Unknown)?;
-        let task = id.parse().map_err(|()| TaskRefusal::Unknown)?;
-        let text = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok());
-        let from = TaskSender {
-            owner: principal.owner().id,
-            session: text(wire::headers::SESSION).map(|id| SessionId(id.to_owned())),
-            epoch: text(wire::headers::EPOCH).and_then(|epoch| epoch.parse().ok()),
-        };
+        let task = id.parse().map_err(|_| TaskRefusal::Unknown)?;
+        let session = parts.headers.get(wire::headers::SESSION).and_then(|v| v.to_str().ok());
+        let session = session.map(str::parse).transpose().map_err(|_| TaskRefusal::Unknown)?;
+        let from = TaskSender { owner: principal.owner().id, session };
         Ok(Self { principal, from, task })
     }
 }

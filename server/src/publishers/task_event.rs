@@ -70,7 +70,6 @@ fn task(dispatch: &Dispatch, request: &CallerRequest, inline: Option<Box<RawValu
         method: Some("POST".to_owned()),
         path: Some(request.path.clone()),
         headers: request.headers.clone(),
-        deadline_ms: Some(dispatch.deadline_ms),
         body_ref: inline.is_none(),
         user: Some(request.user.clone()),
         request: inline,
@@ -97,7 +96,7 @@ mod tests {
             protocol,
             llm_name: "qwen".into(),
             model: Some("m".into()),
-            deadline_ms: 1,
+            attempt: 0,
         })
     }
 

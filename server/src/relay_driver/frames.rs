@@ -5,7 +5,7 @@
 
 use super::CallerRequest;
 use bytes::Bytes;
-use relay::{CancelReason, Dispatch, LastEvent, Opened, TaskId};
+use relay::{CancelReason, Dispatch, LastEvent, Opened, SessionId, TaskId};
 use serde::Serialize;
 use std::sync::Arc;
 use wire::control::{Cancel, Drain, Hello, Revoked, Task, WakeTask, event};
@@ -78,11 +78,11 @@ impl From<Event> for Frame {
     }
 }
 
-pub(super) fn hello(opened: &Opened, session: &str, heartbeat_ms: u64) -> Frame {
+pub(super) fn hello(opened: &Opened, session: SessionId, heartbeat_ms: u64) -> Frame {
     let hello = Hello {
         protocol: opened.protocol,
         epoch: opened.epoch,
-        provider_session_id: session.to_owned(),
+        provider_session_id: session.to_string(),
         heartbeat_seconds: heartbeat_ms.div_ceil(1000),
     };
     Event::new(event::HELLO, &hello).into()

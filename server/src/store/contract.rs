@@ -22,16 +22,16 @@ async fn entries_sessions_and_names_are_loaded_as_they_were_stored(
 ) -> Result<(), StoreError> {
     let owner = Owner { id: OwnerId("mia".into()), label: "Mia".into(), groups: vec!["ml".into()] };
     let session = SavedSession {
-        id: SessionId("s".into()),
+        id: SessionId(1),
         owner: owner.clone(),
         instance: Some(Instance { id: "i".into(), name: "laptop".into(), ..Instance::default() }),
         epoch: 3,
         last_seen: 4,
     };
     let mut llm = SavedLlm {
-        id: LlmId("l".into()),
+        id: LlmId(2),
         owner: owner.clone(),
-        session: session.id.clone(),
+        session: session.id,
         provider: Provider { name: "qwen".into(), pool: Some("p".into()), ..Provider::default() },
         created: 1,
         last_seen: 2,
@@ -45,29 +45,26 @@ async fn entries_sessions_and_names_are_loaded_as_they_were_stored(
         served: true,
         reserved_until: Some(9),
     };
-    let (s, l) = (session.id.clone(), llm.id.clone());
+    let (s, l) = (session.id, llm.id);
     let first = [
-        Change::Session(s.clone(), Some(Box::new(session.clone()))),
-        Change::Llm(l.clone(), Some(Box::new(llm.clone()))),
+        Change::Session(s, Some(Box::new(session.clone()))),
+        Change::Llm(l, Some(Box::new(llm.clone()))),
         Change::Name(name.name.clone(), Some(Box::new(name.clone()))),
     ];
     store.apply(&first).await?;
     llm.wake_ms = Some(1200);
-    store.apply(&[Change::Llm(l.clone(), Some(Box::new(llm.clone())))]).await?;
+    store.apply(&[Change::Llm(l, Some(Box::new(llm.clone())))]).await?;
     let saved = store.load().await?;
     assert_eq!((saved.llms, saved.sessions), (vec![llm], vec![session]));
     assert_eq!(saved.names, vec![name]);
     // A second entry of the same owner and name is refused, and does not replace the first.
-    let twin = SavedLlm { id: LlmId("twin".into()), ..saved_entry(store).await? };
-    let twin = Change::Llm(twin.id.clone(), Some(Box::new(twin)));
+    let twin = SavedLlm { id: LlmId(3), ..saved_entry(store).await? };
+    let twin = Change::Llm(twin.id, Some(Box::new(twin)));
     assert!(store.apply(std::slice::from_ref(&twin)).await.is_err());
     assert_eq!(saved_entry(store).await?.id, l);
     store.apply(&[Change::Llm(l, None), twin]).await?;
-    let gone = [
-        Change::Llm(LlmId("twin".into()), None),
-        Change::Session(s, None),
-        Change::Name("old".into(), None),
-    ];
+    let gone =
+        [Change::Llm(LlmId(3), None), Change::Session(s, None), Change::Name("old".into(), None)];
     store.apply(&gone).await?;
     let saved = store.load().await?;
     assert!(saved.llms.is_empty() && saved.sessions.is_empty() && saved.names.is_empty());

@@ -23,7 +23,6 @@ pub enum LogFormat {
 ///
 /// Dependencies are capped at INFO regardless of RUST_LOG: they may log headers, statements or bodies,
 /// and neither a token nor a prompt may reach a log.
-#[must_use]
 pub fn to_stderr(format: LogFormat) -> WorkerGuard {
     let wanted = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let ours = filter_fn(|line| {

@@ -1,6 +1,5 @@
 //! Every kind of key at every endpoint of the OpenAPI document, and objects of other users.
 
-use crate::publisher::Publisher;
 use crate::server::Server;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -97,7 +96,7 @@ async fn a_request_with_two_keys_is_refused_wherever_one_is_needed() {
 #[tokio::test]
 async fn every_kind_of_key_is_accepted_exactly_where_the_document_says_so() {
     let (server, other) = (Server::start().await, Server::start().await);
-    let _publisher = Publisher::of(&server, "qwen").await;
+    let _publisher = server.publisher("qwen").await;
     let revoked = server.make_token("ann", &["infer", "publish", "admin"]).await;
     server.revoke_behind_its_back(&revoked.info.id).await;
     let expired = server.expired("ann", &["infer", "publish", "admin"]).await;
@@ -143,7 +142,7 @@ async fn said(answer: Response) -> (u16, String) {
 async fn another_users_session_or_task_looks_like_one_that_does_not_exist() {
     const NOBODY: &str = "00000000000000000000000000000000";
     let server = Server::start().await;
-    let mut mia = Publisher::of(&server, "qwen").await;
+    let mut mia = server.publisher("qwen").await;
     let caller = server.token("ann", &["infer"]).await;
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = mia.task().await;
@@ -178,14 +177,14 @@ async fn another_users_session_or_task_looks_like_one_that_does_not_exist() {
     );
     // None of it has disturbed whose task it is.
     let whole = json!({"status": 200, "body": {}});
-    assert_eq!(mia.result(&server, &task, &whole).await.status(), 204);
+    assert_eq!(mia.result(&task, &whole).await.status(), 204);
     assert_eq!(chat.await.unwrap().unwrap().status(), 200);
 }
 
 #[tokio::test]
 async fn a_model_that_a_key_may_not_use_looks_like_one_that_does_not_exist() {
     let server = Server::start().await;
-    let _publisher = Publisher::of(&server, "qwen").await;
+    let _publisher = server.publisher("qwen").await;
     let narrow = server.token("ann", &["infer:other"]).await;
     for path in ["/v1/models/NAME", "/api/v1/llms/NAME"] {
         let ask = async |name: &str| {

@@ -1,6 +1,5 @@
 //! Limits of sizes and times of requests.
 
-use crate::publisher::Publisher;
 use crate::server::{PATIENCE, Server};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,7 +57,7 @@ async fn a_body_that_stops_half_way_is_refused() {
 async fn a_malformed_request_is_refused_with_the_reason() {
     let server = Server::start().await;
     let token = server.token("ann", &["infer"]).await;
-    let _publisher = Publisher::of(&server, "qwen").await;
+    let _publisher = server.publisher("qwen").await;
     for (path, body, status, word) in [
         ("/v1/chat/completions", &b"{}"[..], 400, "`model` is missing"),
         ("/v1/chat/completions", b"nonsense", 400, "JSON object"),

@@ -1,5 +1,5 @@
-//! mcpd over real sockets: a server with a real database, a small publisher, and plain HTTP clients. The
-//! real agent is in the e2e tests.
+//! mcpd over real sockets: a server with a real database, the fake publisher of `testkit` and plain HTTP
+//! clients. The end-to-end tests run it with the real agent.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
 
 mod authorization;
@@ -9,7 +9,6 @@ mod limits;
 mod names;
 mod openapi;
 mod pairing;
-mod publisher;
 mod registration;
 mod request_bodies;
 mod request_log;

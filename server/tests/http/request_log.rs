@@ -1,12 +1,12 @@
 //! The request log: one line per request of a caller, however it ends.
 
-use crate::publisher::Publisher;
 use crate::server::{PATIENCE, Server};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use testkit::fake_publisher::FakePublisher;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -122,13 +122,13 @@ async fn a_request_that_is_answered_has_one_line_with_its_times_bytes_and_tokens
     let (log, _guard) = Log::start();
     let server = Server::start().await;
     let caller = server.make_token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     let chat = server.post("/v1/chat/completions", &caller.token).json(&prompt("qwen"));
     let chat = tokio::spawn(chat.send());
     let (task, _) = publisher.task().await;
     let end = "data: {\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":7}}\n\n";
     let answer = format!("data: {SECRET}\n\n{end}data: [DONE]\n\n");
-    let upload = publisher.post(&server, &wire::paths::task_response(&task));
+    let upload = publisher.post(&wire::paths::task_response(&task));
     let upload = upload.header("content-type", SSE).body(answer.clone());
     assert_eq!(upload.send().await.unwrap().status(), 204);
     assert_eq!(chat.await.unwrap().unwrap().text().await.unwrap(), answer);
@@ -148,7 +148,7 @@ async fn a_request_that_is_answered_has_one_line_with_its_times_bytes_and_tokens
         let chat = tokio::spawn(server.chat(&caller.token, "qwen").send());
         let (task, _) = publisher.task().await;
         let whole = json!({"status": status, "body": {"text": SECRET}});
-        publisher.result(&server, &task, &whole).await;
+        publisher.result(&task, &whole).await;
         assert_eq!(chat.await.unwrap().unwrap().status(), status);
         check(&log.next(lines).await, Some(status), None);
     }
@@ -159,19 +159,19 @@ async fn a_request_that_fails_at_its_publisher_has_one_line_with_the_failure() {
     let (log, _guard) = Log::start();
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     // Before the first byte.
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
     let failed = json!({"error": {"message": "x", "code": "stopped_by_owner"}});
-    publisher.result(&server, &task, &failed).await;
+    publisher.result(&task, &failed).await;
     let status = chat.await.unwrap().unwrap().status();
     check(&log.next(0).await, Some(status.as_u16()), Some("stopped_by_owner"));
     // After it: in a stream, and in a format that cannot carry an error.
     for (kind, lines) in [(SSE, 1), ("application/json", 2)] {
         let chat = tokio::spawn(server.chat(&caller, "qwen").send());
         let (task, _) = publisher.task().await;
-        let (pieces, upload) = publisher.upload(&server, &task, kind);
+        let (pieces, upload) = publisher.upload(&task, kind);
         let upload = tokio::spawn(upload.send());
         pieces.send(Ok(Bytes::from_static(SECRET.as_bytes()))).await.unwrap();
         let answer = chat.await.unwrap().unwrap();
@@ -189,7 +189,7 @@ async fn a_request_whose_caller_leaves_has_one_line_whenever_it_leaves() {
     let (log, _guard) = Log::start();
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     publisher.task().await;
     chat.abort();
@@ -200,10 +200,10 @@ async fn a_request_whose_caller_leaves_has_one_line_whenever_it_leaves() {
 
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&server, &task, SSE);
+    let (pieces, upload) = publisher.upload(&task, SSE);
     let _upload = tokio::spawn(upload.send());
     pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
     let mut answer = chat.await.unwrap().unwrap();
@@ -219,10 +219,10 @@ async fn a_request_of_a_slow_caller_or_of_a_revoked_key_has_one_line() {
     let (log, _guard) = Log::start();
     let server = Server::start_scaled(0.02).await;
     let caller = server.make_token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     let chat = tokio::spawn(server.chat(&caller.token, "qwen").send());
     let (task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&server, &task, SSE);
+    let (pieces, upload) = publisher.upload(&task, SSE);
     let upload = tokio::spawn(upload.send());
     let piece = Bytes::from(vec![b'x'; 64 * 1024]);
     while let Ok(room) = tokio::time::timeout(Duration::from_millis(200), pieces.reserve()).await {
@@ -234,7 +234,7 @@ async fn a_request_of_a_slow_caller_or_of_a_revoked_key_has_one_line() {
     drop((unread, pieces));
     let _ = upload.await;
     let stopped = json!({"error": {"message": "stopped", "code": "cancelled"}});
-    publisher.result(&server, &task, &stopped).await;
+    publisher.result(&task, &stopped).await;
 
     let chat = tokio::spawn(server.chat(&caller.token, "qwen").send());
     while publisher.event().await.0 != "task" {}
@@ -252,23 +252,23 @@ async fn the_wait_for_a_wake_and_the_wait_in_the_queue_are_told_apart() {
     let token = server.token("mia", &["publish"]).await;
     let provider = json!({"name": "qwen", "initialStatus": "hibernating", "maxConcurrency": 1});
     let wish = json!({"protocol": 2, "providers": [provider]});
-    let mut publisher = Publisher::with(&server, &token, &wish).await;
+    let mut publisher = FakePublisher::connect(&server.url, &token, &wish).await;
     let first = tokio::spawn(server.chat(&caller, "qwen").send());
     let (_, wake) = publisher.event().await;
     tokio::time::sleep(Duration::from_millis(60)).await;
     let woken = json!({"ok": true, "ms": 60});
-    publisher.result(&server, wake["taskId"].as_str().unwrap(), &woken).await;
+    publisher.result(wake["taskId"].as_str().unwrap(), &woken).await;
     let (task, _) = publisher.task().await;
     let second = tokio::spawn(server.chat(&caller, "qwen").send());
     server.row_where(&caller, "qwen", |row| row["queued"] == 1).await;
     tokio::time::sleep(Duration::from_millis(60)).await;
     let whole = json!({"status": 200, "body": {}});
-    publisher.result(&server, &task, &whole).await;
+    publisher.result(&task, &whole).await;
     assert_eq!(first.await.unwrap().unwrap().status(), 200);
     let line = log.next(0).await;
     assert!(line["waking_ms"].as_u64().unwrap() >= 60 && line["queued_ms"] == 0, "{line}");
     let (task, _) = publisher.task().await;
-    publisher.result(&server, &task, &whole).await;
+    publisher.result(&task, &whole).await;
     assert_eq!(second.await.unwrap().unwrap().status(), 200);
     let line = log.next(1).await;
     assert!(line["queued_ms"].as_u64().unwrap() >= 60 && line["waking_ms"] == 0, "{line}");

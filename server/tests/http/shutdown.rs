@@ -1,6 +1,5 @@
 //! Shutdown of the server.
 
-use crate::publisher::Publisher;
 use crate::server::{PATIENCE, Server};
 use bytes::Bytes;
 use mcpd::clock::WallClock;
@@ -12,10 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 async fn a_server_that_shuts_down_refuses_new_work_and_waits_for_running_responses() {
     let mut server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     let running = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&server, &task, "text/event-stream");
+    let (pieces, upload) = publisher.upload(&task, "text/event-stream");
     let upload = tokio::spawn(upload.send());
     pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
     let running = running.await.unwrap().unwrap();

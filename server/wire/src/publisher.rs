@@ -91,9 +91,6 @@ pub struct Provider {
     /// Context length in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_length: Option<u64>,
-    /// `text`, `image`, `audio`, …
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub modalities: Vec<String>,
     /// How long a wake may take, in seconds; absent when there is no recipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake_max_wait_seconds: Option<u64>,
@@ -266,9 +263,6 @@ pub struct TaskResult {
     /// A wake succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ok: Option<bool>,
-    /// How long the wake took, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ms: Option<u64>,
 }
 
 /// One SSE data payload of a streamed answer.

@@ -3,19 +3,19 @@
 //! Each has a keeper, a task of its own, that looks at it every few seconds. A change of one
 //! provider in the file reaches that provider only; requests that run go on with what they began.
 
-mod ask;
 mod backend;
+mod backend_client;
 
-pub(crate) use ask::{Answer, Asker, Unanswered};
 pub(crate) use backend::{Backend, NoSlot, Running};
+pub(crate) use backend_client::{BackendClient, BackendResponse, SendError};
 
-use crate::config::{Config, ProviderConfig, ProviderKind, Sleep};
+use crate::config::{Config, ProviderConfig, Sleep};
 use crate::home::Home;
+use crate::http_clients;
 use crate::limits::{self, Times};
-use crate::net;
 use crate::provider;
-use crate::status::{BackendState, Board};
-use crate::wake::{self, Recipes, Step, UnderWay, WakeError};
+use crate::status::{BackendState, StatusSender};
+use crate::wake::{self, Recipes, Step, WakeError, WakeJournal};
 use parking_lot::Mutex;
 use reqwest::Client;
 use std::sync::Arc;
@@ -28,11 +28,11 @@ use wire::publisher::{FailureCode, LlmReport, Provider, Rejected, ReportedStatus
 /// All of them. One value for the whole registrar.
 pub(crate) struct Backends {
     http: Client,
-    asker: Asker,
+    client: BackendClient,
     recipes: Recipes,
-    wakes: UnderWay,
+    wakes: WakeJournal,
     times: Times,
-    board: Board,
+    board: StatusSender,
     /// Tells the driver to send a heartbeat now.
     beat: Arc<Notify>,
     /// In the file's order.
@@ -52,13 +52,13 @@ impl Backends {
     pub(crate) fn new(
         home: &Home,
         times: Times,
-        board: Board,
+        board: StatusSender,
         beat: Arc<Notify>,
     ) -> Result<Arc<Self>, String> {
-        let (http, asker) = (net::backend_client()?, Asker::new()?);
-        let (recipes, wakes) = (Recipes::of(home), UnderWay::of(home, times.recipe_again));
+        let (http, client) = (http_clients::backend_client()?, BackendClient::new()?);
+        let (recipes, wakes) = (Recipes::of(home), WakeJournal::of(home, times.recipe_again));
         let (kept, bodies) = (Mutex::default(), Arc::new(Semaphore::new(limits::BODIES / KIB)));
-        Ok(Arc::new(Self { http, asker, recipes, wakes, times, board, beat, kept, bodies }))
+        Ok(Arc::new(Self { http, client, recipes, wakes, times, board, beat, kept, bodies }))
     }
 
     /// The client towards backends.
@@ -67,8 +67,8 @@ impl Backends {
     }
 
     /// What asks them.
-    pub(crate) fn asker(&self) -> &Asker {
-        &self.asker
+    pub(crate) fn client(&self) -> &BackendClient {
+        &self.client
     }
 
     /// Takes over what the file says now.
@@ -124,7 +124,7 @@ impl Backends {
         for backend in self.all() {
             backend.until_known().await;
             let provider = backend.provider();
-            if !matches!(provider.kind, ProviderKind::Other(_)) {
+            if provider.kind.info().is_some() {
                 declared.push(declare(&provider, backend.state()));
             }
         }
@@ -172,9 +172,9 @@ impl Backends {
         let Ok(_alone) = backend.recipe.try_lock() else {
             return;
         };
-        self.asker.prune();
+        self.client.prune();
         let provider = backend.provider();
-        let seen = provider::ready(&self.http, &provider).await;
+        let seen = provider::probe(&self.http, &provider).await;
         self.see(backend, &provider, seen);
     }
 
@@ -208,7 +208,7 @@ impl Backends {
             return result.clone();
         }
         let provider = backend.provider();
-        let result = match provider::ready(&self.http, &provider).await {
+        let result = match provider::probe(&self.http, &provider).await {
             Ok(()) => Ok(asked.elapsed()),
             Err(why) if provider::key(&provider).is_err() => {
                 Err(WakeError::new(FailureCode::NotReady, why))
@@ -337,7 +337,6 @@ fn declare(provider: &ProviderConfig, state: BackendState) -> Provider {
         share_name: provider.share_name.clone(),
         max_concurrency: Some(provider.max_concurrency),
         context_length: provider.context_length,
-        modalities: Vec::new(),
         wake_max_wait_seconds: provider.wake.as_ref().map(|wake| wake.max_wait.as_secs()),
     }
 }

@@ -31,7 +31,7 @@ pub const WAKE_FIRST: Duration = Duration::from_millis(100);
 pub const WAKE_EVERY: Duration = Duration::from_secs(1);
 /// Control events that may wait for the driver.
 pub const EVENTS: usize = 64;
-/// Tasks at once, over all providers; mcpd's slots keep it far lower.
+/// RunningTasks at once, over all providers; mcpd's slots keep it far lower.
 pub const TASKS: usize = 1024;
 /// What is left of a recipe that was told to end is killed after this.
 pub const RECIPE_KILL: Duration = Duration::from_secs(3);
@@ -89,6 +89,8 @@ pub const PIECE: usize = 64 * 1024;
 pub const PIECES: usize = 4;
 /// A whole answer for a protocol-1 server.
 pub const WHOLE_ANSWER: usize = 64 * 1024 * 1024;
+/// Largest `maxConcurrency` that config.json may have.
+pub const MAX_CONCURRENCY: u32 = 1024;
 /// The largest file of the folder that is read, in bytes.
 pub const FILE: u64 = 8 * 1024 * 1024;
 /// An edit of config.json waits this long for another program that edits it.

@@ -13,8 +13,6 @@ use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
 /// Our own programs and libraries, as log lines name them.
 const OURS: &[&str] = &["registrar", "keychain", "wire", "mcplocal", "mcplocal_agent"];
-/// Begins the name of each log file; the day follows.
-pub(crate) const FILE: &str = "mcplocal";
 
 /// Logs to stderr as RUST_LOG says, from INFO up when it says nothing. Other people's code may
 /// print headers or bytes at DEBUG and TRACE: whatever RUST_LOG says, it is heard from INFO up
@@ -29,7 +27,7 @@ pub fn to_files(home: &Home) -> Level {
     let _ = std::fs::create_dir_all(home.logs());
     let files = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
-        .filename_prefix(FILE)
+        .filename_prefix(Home::LOG_PREFIX)
         .filename_suffix("log")
         .max_log_files(LOG_FILES)
         .build(home.logs());

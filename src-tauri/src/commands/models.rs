@@ -8,9 +8,9 @@ use crate::words::say;
 use parking_lot::Mutex;
 use registrar::config::edit::Edit;
 use registrar::config::file::{self, Change};
-use registrar::config::{self, ProviderConfig, Wrong};
+use registrar::config::{self, FieldError, ProviderConfig};
 use registrar::discover::{self, Found};
-use registrar::net;
+use registrar::http_clients;
 use registrar::provider;
 use registrar::wake::{Recipes, Step, WakeError};
 use serde::Serialize;
@@ -67,12 +67,12 @@ pub(crate) fn check_model(
     app: State<'_, Window>,
     entry: Map<String, Value>,
     own: Option<String>,
-) -> Vec<Wrong> {
+) -> Vec<FieldError> {
     let name = entry.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut wrong = config::check(&Value::Object(entry));
     let is_own = own.is_some_and(|own| own.eq_ignore_ascii_case(&name));
     if !is_own && app.config().provider(&name).is_some() {
-        wrong.push(Wrong { field: "name".into(), message: say("error.nameTaken") });
+        wrong.push(FieldError { field: "name".into(), message: say("error.nameTaken") });
     }
     wrong
 }
@@ -123,7 +123,7 @@ pub(crate) async fn undo_removal(
 #[tauri::command]
 pub(crate) async fn offered_models(entry: Map<String, Value>) -> Result<Vec<String>, String> {
     let provider = read(entry)?;
-    let http = net::backend_client()?;
+    let http = http_clients::backend_client()?;
     provider::models(&http, &provider).await
 }
 
@@ -190,7 +190,7 @@ async fn run_test(recipes: Recipes, provider: ProviderConfig, channel: Channel<W
         let at = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let _ = channel.send(WakeLine { at, text, ended });
     };
-    let http = match net::backend_client() {
+    let http = match http_clients::backend_client() {
         Ok(http) => http,
         Err(why) => return tell(why, Some(false)),
     };

@@ -8,9 +8,9 @@ import type { Found } from "$bindings/Found";
 import type { Login } from "$bindings/Login";
 import type { News } from "$bindings/News";
 import type { Pause } from "$bindings/Pause";
-import type { Tried } from "$bindings/Tried";
+import type { TestResponse } from "$bindings/TestResponse";
 import type { WakeLine } from "$bindings/WakeLine";
-import type { Wrong } from "$bindings/Wrong";
+import type { FieldError } from "$bindings/FieldError";
 
 /** A provider as it stands in config.json: keys that we do not know stay in it. */
 export type Entry = Record<string, unknown>;
@@ -35,7 +35,7 @@ export const modelEntry = (name: string) => invoke<Entry>("model_entry", { name 
 
 /** What is wrong with an entry; `own` is the name that it has now. */
 export const checkModel = (entry: Entry, own: string | null) =>
-  invoke<Wrong[]>("check_model", { entry, own });
+  invoke<FieldError[]>("check_model", { entry, own });
 
 /** Changes keys of a model, `null` takes one away; without a name it is a new one. */
 export const saveModel = (name: string | null, keys: Entry) =>
@@ -89,7 +89,7 @@ export const moveToKeychain = () => invoke<void>("move_to_keychain");
 
 export const testConnection = () => invoke<string>("test_connection");
 
-export const tryModel = (name: string) => invoke<Tried>("try_model", { name });
+export const tryModel = (name: string) => invoke<TestResponse>("try_model", { name });
 
 // This machine
 

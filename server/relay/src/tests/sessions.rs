@@ -19,16 +19,16 @@ fn a_session_gets_its_rows_back_with_the_same_ids_and_a_higher_epoch() {
 fn a_restart_of_the_server_keeps_rows_and_ids_for_their_owner() {
     let mut world = World::new();
     let first = world.register("mia", None, &[provider("qwen", "active")]);
-    let session = crate::SessionId(first.provider_session_id.clone());
-    let id = crate::LlmId(first.llms[0].id.clone());
+    let session = first.provider_session_id.parse().unwrap();
+    let id = first.llms[0].id.parse().unwrap();
     let saved = Saved {
-        llms: world.relay.saved_llm(&id).into_iter().collect(),
-        sessions: world.relay.saved_session(&session).into_iter().collect(),
+        llms: world.relay.saved_llm(id).into_iter().collect(),
+        sessions: world.relay.saved_session(session).into_iter().collect(),
         names: Vec::new(),
     };
     let mut world = World::restored(saved);
     assert_eq!(world.status("qwen"), "inactive");
-    let again = world.register("mia", Some(&session.0), &[provider("qwen", "active")]);
+    let again = world.register("mia", Some(&session.to_string()), &[provider("qwen", "active")]);
     assert_eq!(again.llms[0].id, first.llms[0].id);
     assert!(again.epoch > first.epoch);
 }
@@ -97,7 +97,7 @@ fn an_owner_has_at_most_twenty_sessions_and_the_oldest_idle_one_makes_room() {
     world.open("mia", &last);
     assert_eq!(world.relay.gauges().sessions, 20);
     assert_eq!(world.status("first"), "active", "one that is connected stays");
-    let gone = world.relay.channel_of(&first.owner.id, &idle.provider_session_id);
+    let gone = world.relay.channel_of(&first.owner.id, idle.provider_session_id.parse().unwrap());
     assert_eq!(gone, Err(SessionRefusal::Unknown));
     let request = Register { protocol: 2, ..Register::default() };
     let refused = world.relay.register(&owner("mia"), &request, world.now, &mut world.out);
@@ -114,7 +114,10 @@ fn a_session_without_rows_and_channel_ends_after_ten_minutes() {
     assert_eq!(world.relay.gauges().sessions, 2);
     world.pass(2 * 60_000);
     let known = |who: &str, session: &str| {
-        world.relay.channel_of(&owner(who).id, session).map(|channel| channel.is_some())
+        world
+            .relay
+            .channel_of(&owner(who).id, session.parse().unwrap())
+            .map(|channel| channel.is_some())
     };
     assert_eq!(known("mia", &empty.provider_session_id), Err(SessionRefusal::Unknown));
     assert_eq!(known("tom", &full.provider_session_id), Ok(false));

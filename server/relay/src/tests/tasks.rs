@@ -1,7 +1,7 @@
 //! Requests: queue, dispatch, answer, failure, cancel.
 
 use super::{World, ask, provider};
-use crate::{Action, AnswerEnd, Failure, From, SubmitRefusal, TaskId, TaskRefusal};
+use crate::{Action, AnswerEnd, Failure, SubmitRefusal, TaskId, TaskRefusal, TaskSender};
 
 fn two_slots(name: &str) -> wire::publisher::Provider {
     wire::publisher::Provider { max_concurrency: Some(2), ..provider(name, "active") }
@@ -126,7 +126,7 @@ fn a_task_is_known_to_nobody_but_the_session_that_it_was_sent_to() {
     world.publish("mia", &[provider("qwen", "active")]);
     let eve = world.publish("eve", &[provider("other", "active")]);
     let task = world.submit("qwen");
-    let nameless = From { session: None, ..eve.from() };
+    let nameless = TaskSender { session: None, ..eve.from() };
     for from in [&eve.from(), &nameless] {
         let foreign = world.relay.acknowledge(from, task, world.now);
         assert_eq!(foreign.unwrap_err(), TaskRefusal::Unknown);
