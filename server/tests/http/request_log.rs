@@ -215,12 +215,12 @@ async fn a_request_whose_caller_leaves_has_one_line_whenever_it_leaves() {
 }
 
 #[tokio::test]
-async fn a_request_of_a_slow_caller_or_of_a_revoked_key_has_one_line() {
+async fn a_request_whose_caller_does_not_read_has_one_line() {
     let (log, _guard) = Log::start();
     let server = Server::start_scaled(0.02).await;
-    let caller = server.make_token("ann", &["infer"]).await;
+    let caller = server.token("ann", &["infer"]).await;
     let mut publisher = server.publisher("qwen").await;
-    let chat = tokio::spawn(server.chat(&caller.token, "qwen").send());
+    let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
     let (pieces, upload) = publisher.upload(&task, SSE);
     let upload = tokio::spawn(upload.send());
@@ -233,15 +233,33 @@ async fn a_request_of_a_slow_caller_or_of_a_revoked_key_has_one_line() {
     check(&log.next(0).await, Some(200), Some("slow_consumer"));
     drop((unread, pieces));
     let _ = upload.await;
-    let stopped = json!({"error": {"message": "stopped", "code": "cancelled"}});
-    publisher.result(&task, &stopped).await;
+}
 
-    let chat = tokio::spawn(server.chat(&caller.token, "qwen").send());
-    while publisher.event().await.0 != "task" {}
-    server.revoke_behind_its_back(&caller.info.id).await;
-    let status = chat.await.unwrap().unwrap().status();
-    let line = log.next(1).await;
-    check(&line, Some(status.as_u16()), Some("invalid_api_key"));
+#[tokio::test]
+async fn a_request_whose_key_is_revoked_has_one_line() {
+    let (log, _guard) = Log::start();
+    let server = Server::start().await;
+    let mut publisher = server.publisher("qwen").await;
+    // While it waits, and while its response is sent.
+    for lines in [0, 1] {
+        let caller = server.make_token("ann", &["infer"]).await;
+        let chat = tokio::spawn(server.chat(&caller.token, "qwen").send());
+        let (task, _) = publisher.task().await;
+        let (pieces, upload) = publisher.upload(&task, SSE);
+        let upload = tokio::spawn(upload.send());
+        if lines == 1 {
+            pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
+        }
+        server.revoke_behind_its_back(&caller.info.id).await;
+        let response = chat.await.unwrap().unwrap();
+        let status = response.status().as_u16();
+        assert_eq!(status, if lines == 0 { 401 } else { 200 });
+        let _ = response.text().await;
+        check(&log.next(lines).await, Some(status), Some("invalid_api_key"));
+        drop(pieces);
+        let _ = upload.await;
+        assert_eq!(publisher.event().await.0, "cancel");
+    }
 }
 
 #[tokio::test]
