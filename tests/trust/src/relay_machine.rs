@@ -157,7 +157,7 @@ impl Harness {
         }
         self.apply(&out);
         self.model.end_step()?;
-        self.relay.audit()?;
+        self.relay.check_consistency()?;
         self.model.check_catalogue(&self.relay.catalogue())?;
         self.model.check_names(&self.relay.names())?;
         self.model.check_gauges(&self.relay.gauges())?;
