@@ -6,7 +6,7 @@ use crate::config_watch::{self as config_watch, Snapshot};
 use crate::control_files::ControlFiles;
 use crate::file_lock::{self, FileLock};
 use crate::home::Home;
-use crate::limits::{GOODBYE_REST, LOCK_EVERY, SHOW_EVERY, STATUS_EVERY, Times};
+use crate::limits::{GOODBYE_REST, SHOW_EVERY, Times};
 use crate::registrar::Registrar;
 use crate::status::file::Writer;
 use crate::status::{ConnectionState, Status, file};
@@ -81,7 +81,7 @@ impl Host {
     /// Shows the other one's status until the lock is free; `None` when told to stop before.
     async fn until_ours(&self) -> Option<FileLock> {
         let (mut told, began) = (false, Instant::now());
-        let silent = Times::from_env().lock_silent;
+        let times = Times::from_env();
         loop {
             match file_lock::try_acquire(&self.home) {
                 Ok(Some(lock)) => return Some(lock),
@@ -96,10 +96,10 @@ impl Host {
             }
             match file::read(&self.home) {
                 Some(status) => self.show(status),
-                None if told && began.elapsed() >= silent => self.complain(),
+                None if told && began.elapsed() >= times.lock_silent => self.complain(),
                 None => {}
             }
-            let wait = tokio::time::sleep(LOCK_EVERY);
+            let wait = tokio::time::sleep(times.lock_every);
             self.stop.run_until_cancelled(wait).await?;
         }
     }
@@ -116,6 +116,7 @@ impl Host {
     }
 
     async fn publish(&self, registrar: Registrar, lock: FileLock) {
+        let status_every = Times::from_env().status_every;
         let mut status = registrar.status();
         let (mut show_at, mut shown) = (Instant::now(), false);
         let (mut write_at, mut written) = (Instant::now(), false);
@@ -136,7 +137,7 @@ impl Host {
                 }
                 () = tokio::time::sleep_until(write_at), if !written && writer.is_free() => {
                     writer.write(status.borrow().clone());
-                    (written, write_at) = (true, Instant::now() + STATUS_EVERY);
+                    (written, write_at) = (true, Instant::now() + status_every);
                 }
                 () = writer.done(), if !writer.is_free() => {}
                 changed = status.changed() => {

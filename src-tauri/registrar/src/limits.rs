@@ -97,12 +97,8 @@ pub const FILE: u64 = 8 * 1024 * 1024;
 pub const EDIT_LOCK: Duration = Duration::from_secs(5);
 /// Between tries for a lock that another process holds.
 pub const LOCK_AGAIN: Duration = Duration::from_millis(20);
-/// Between looks at the lock of the home by whoever came second.
-pub const LOCK_EVERY: Duration = Duration::from_secs(1);
 /// Between two looks at a status that changes with every request.
 pub const SHOW_EVERY: Duration = Duration::from_millis(100);
-/// Between writes of `status.json`.
-pub const STATUS_EVERY: Duration = Duration::from_secs(1);
 /// Between looks at the batteries, where that matters.
 pub const POWER_EVERY: Duration = Duration::from_secs(10);
 /// Between looks for requests of other processes, where the file system does not tell of them.
@@ -169,6 +165,10 @@ pub struct Times {
     pub lock_silent: Duration,
     /// Between looks at the wall clock, which jumps when the machine was suspended.
     pub clock_every: Duration,
+    /// Between attempts to lock the folder while another process publishes from it.
+    pub lock_every: Duration,
+    /// Between writes of `status.json`.
+    pub status_every: Duration,
     /// When publishing stops: the server's answer to the goodbye, and running answers, get so long.
     pub goodbye: Duration,
 }
@@ -193,6 +193,8 @@ impl Default for Times {
             recipe_again: Duration::from_secs(30),
             lock_silent: Duration::from_secs(15),
             clock_every: Duration::from_secs(5),
+            lock_every: Duration::from_secs(1),
+            status_every: Duration::from_secs(1),
             goodbye: Duration::from_secs(4),
         }
     }
@@ -225,6 +227,8 @@ impl Times {
             &mut self.recipe_again,
             &mut self.lock_silent,
             &mut self.clock_every,
+            &mut self.lock_every,
+            &mut self.status_every,
             &mut self.goodbye,
         ];
         for time in times {
