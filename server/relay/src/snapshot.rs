@@ -36,7 +36,7 @@ impl Relay {
         self.tasks.get(task).is_some_and(|task| task.phase() != Phase::Ended)
     }
 
-    /// True if the task's LLM is being woken.
+    /// True if the task's entry is being woken.
     #[must_use]
     pub fn waits_for_wake(&self, task: TaskId) -> bool {
         self.tasks.get(task).is_some_and(|task| self.wakes.of(task.llm()).is_some())
