@@ -8,7 +8,7 @@ use jiff::{Timestamp, Zoned};
 use registrar::config::Config;
 use registrar::config::edit::Edit;
 use registrar::config::settings::PausedUntil;
-use registrar::hold::{self, HoldReason};
+use registrar::publish_gate::{self, HoldReason};
 use serde_json::{Value, json};
 use tauri::{AppHandle, Manager};
 use tauri_plugin_clipboard_manager::ClipboardExt as _;
@@ -24,7 +24,7 @@ pub(crate) fn act(app: &AppHandle, action: Action) {
         Action::CopyUrl => copy_url(app),
         Action::Quit => app::quit(app),
         Action::TogglePublishing => click(app, |config| {
-            let held = hold::hold(&config.settings, &Zoned::now(), false);
+            let held = publish_gate::check(&config.settings, &Zoned::now(), false);
             let is_paused = held.is_some_and(|held| held.reason == HoldReason::Paused);
             paused((!is_paused).then_some(Pause::TurnedOn))
         }),

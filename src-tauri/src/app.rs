@@ -16,10 +16,10 @@ use parking_lot::Mutex;
 use registrar::config::Config;
 use registrar::config::edit::Edit;
 use registrar::config::settings::Settings;
+use registrar::config_watch::Snapshot;
 use registrar::home::Home;
-use registrar::host::{self, Hosting};
+use registrar::leader::{self, LeaderHandle};
 use registrar::logging::Level;
-use registrar::watch::Snapshot;
 use std::sync::Arc;
 use tauri::{AppHandle, Manager};
 use tokio::sync::{Notify, watch};
@@ -54,8 +54,8 @@ pub(crate) fn start(
 ) -> std::io::Result<()> {
     let quit = CancellationToken::new();
     let _runtime = tauri::async_runtime::handle().inner().enter();
-    let hosting = host::run(home.clone(), Keychain::os(), PROGRAM, quit.clone());
-    let Hosting { status, config, task: registrar } = hosting;
+    let hosting = leader::run(home.clone(), Keychain::os(), PROGRAM, quit.clone());
+    let LeaderHandle { status, config, task: registrar } = hosting;
     let (refused, no_tray) = (watch::Sender::new(None), Arc::new(watch::Sender::new(None)));
     let sources = Sources {
         status: status.clone(),

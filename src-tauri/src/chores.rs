@@ -6,9 +6,9 @@ use crate::page::Page;
 use crate::tell::{Teller, Told};
 use registrar::clock::unix_ms;
 use registrar::config::settings::{KeepAwake, Settings};
+use registrar::config_watch::Snapshot;
 use registrar::logging::Level;
-use registrar::status::{Connection, Status};
-use registrar::watch::Snapshot;
+use registrar::status::{ConnectionState, Status};
 use std::sync::Arc;
 use tauri::{AppHandle, Manager};
 use tauri_plugin_notification::NotificationExt as _;
@@ -32,7 +32,7 @@ pub(crate) async fn keep_doing(
         }
         awake.keep(wants_awake(&settings, &now)).await;
         level.set(settings.log_level);
-        let offline = matches!(now.connection, Connection::Reconnecting { .. });
+        let offline = matches!(now.connection, ConnectionState::Reconnecting { .. });
         tokio::select! {
             changed = status.changed() => if changed.is_err() { return },
             changed = config.changed() => if changed.is_err() { return },
@@ -70,7 +70,7 @@ fn wants_awake(settings: &Settings, status: &Status) -> bool {
     match settings.keep_awake {
         KeepAwake::Never => false,
         KeepAwake::Answering => !status.running.is_empty(),
-        KeepAwake::Publishing => matches!(status.connection, Connection::Online { .. }),
+        KeepAwake::Publishing => matches!(status.connection, ConnectionState::Online { .. }),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::limits::FIELD_CHARS_MAX;
 use crate::menu::Pause;
 use crate::window::{News, Window};
 use registrar::config::edit::Edit;
-use registrar::requests::{self, Request};
+use registrar::control_files::{self, ControlRequest};
 use tauri::ipc::Channel;
 use tauri::{AppHandle, State};
 use tauri_plugin_clipboard_manager::ClipboardExt as _;
@@ -43,7 +43,8 @@ pub(crate) async fn pause(app: State<'_, Window>, pause: Option<Pause>) -> Resul
 #[tauri::command]
 pub(crate) fn stop_request(app: State<'_, Window>, task: String) -> Result<(), String> {
     let task = bounded(task)?;
-    requests::send(&app.home, &Request::Stop { task }).map_err(|error| error.to_string())
+    control_files::send(&app.home, &ControlRequest::Stop { task })
+        .map_err(|error| error.to_string())
 }
 
 /// Puts a text into the clipboard.

@@ -2,23 +2,23 @@
 //! file, so that it works where there is no session bus too.
 
 use crate::limits::ASKED_EVERY;
-use registrar::hints::Hints;
+use registrar::file_lock::{self, FileLock};
+use registrar::fs_events::FolderWatcher;
 use registrar::home::Home;
-use registrar::lock::{self, Lock};
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
 /// Held by the one tray app of this folder.
 pub(crate) struct Instance {
-    _lock: Lock,
+    _lock: FileLock,
     show: PathBuf,
 }
 
 /// This process is the one; or `None` when there is another, which has been asked to show itself.
 pub(crate) fn claim(home: &Home) -> io::Result<Option<Instance>> {
     let show = home.dir().join("tray.show");
-    match lock::try_lock(&lock_file(home))? {
+    match file_lock::try_lock(&lock_file(home))? {
         Some(lock) => {
             let _ = std::fs::remove_file(&show);
             Ok(Some(Instance { _lock: lock, show }))
@@ -33,7 +33,7 @@ pub(crate) fn claim(home: &Home) -> io::Result<Option<Instance>> {
 /// Whether a tray app runs in this folder.
 pub(crate) fn is_running(home: &Home) -> bool {
     // Taken and let go at once when nobody has it.
-    lock::try_lock(&lock_file(home)).is_ok_and(|lock| lock.is_none())
+    file_lock::try_lock(&lock_file(home)).is_ok_and(|lock| lock.is_none())
 }
 
 fn lock_file(home: &Home) -> PathBuf {
@@ -43,10 +43,10 @@ fn lock_file(home: &Home) -> PathBuf {
 impl Instance {
     /// Calls `show` whenever another start asks for the window.
     pub(crate) async fn follow(self, show: impl Fn()) {
-        let mut hints = Hints::default();
+        let mut watcher = FolderWatcher::default();
         loop {
-            hints.aim(&[self.show.parent().unwrap_or(&self.show)]);
-            hints.heard(ASKED_EVERY).await;
+            watcher.watch(&[self.show.parent().unwrap_or(&self.show)]);
+            watcher.changed_within(ASKED_EVERY).await;
             if self.show.exists() {
                 let _ = std::fs::remove_file(&self.show);
                 show();

@@ -5,7 +5,7 @@ use crate::limits::{OFFLINE_TOLD, TOLD_REQUESTS_MAX};
 use crate::page::Page;
 use crate::words::{say, say_with};
 use registrar::config::settings::Notifications;
-use registrar::status::{BackendState, Connection, NameRequest, Status};
+use registrar::status::{BackendState, ConnectionState, NameRequest, Status};
 use std::collections::{HashMap, VecDeque};
 
 /// One notification.
@@ -51,8 +51,8 @@ impl Teller {
     }
 
     fn refused(&mut self, status: &Status) -> Option<Told> {
-        let Connection::Stopped { message } = &status.connection else {
-            self.told_refused &= !matches!(status.connection, Connection::Online { .. });
+        let ConnectionState::Stopped { message } = &status.connection else {
+            self.told_refused &= !matches!(status.connection, ConnectionState::Online { .. });
             return None;
         };
         let first = !std::mem::replace(&mut self.told_refused, true);
@@ -63,7 +63,7 @@ impl Teller {
     fn connection(&mut self, status: &Status, now: u64) -> Option<Told> {
         let server = status.server.clone().unwrap_or_else(|| say("state.theServer"));
         match &status.connection {
-            Connection::Online { .. } => {
+            ConnectionState::Online { .. } => {
                 self.was_online = true;
                 self.offline_since = None;
                 std::mem::take(&mut self.told_offline).then(|| Told {
@@ -72,7 +72,7 @@ impl Teller {
                     page: Page::Overview,
                 })
             }
-            Connection::Reconnecting { message, .. } if self.was_online => {
+            ConnectionState::Reconnecting { message, .. } if self.was_online => {
                 let since = *self.offline_since.get_or_insert(now);
                 let long = u128::from(now.saturating_sub(since)) >= OFFLINE_TOLD.as_millis();
                 (long && !std::mem::replace(&mut self.told_offline, true)).then(|| Told {
@@ -82,14 +82,16 @@ impl Teller {
                 })
             }
             // Somebody's own decision.
-            Connection::Idle | Connection::Held(_) | Connection::NotConfigured { .. } => {
+            ConnectionState::Idle
+            | ConnectionState::Held(_)
+            | ConnectionState::NotConfigured { .. } => {
                 (self.was_online, self.offline_since, self.told_offline) = (false, None, false);
                 None
             }
-            Connection::Connecting
-            | Connection::Reconnecting { .. }
-            | Connection::WaitingForKeyring
-            | Connection::Stopped { .. } => None,
+            ConnectionState::Connecting
+            | ConnectionState::Reconnecting { .. }
+            | ConnectionState::WaitingForKeyring
+            | ConnectionState::Stopped { .. } => None,
         }
     }
 
@@ -143,16 +145,16 @@ impl Teller {
 mod tests {
     use super::{Teller, Told};
     use registrar::config::settings::Notifications;
-    use registrar::status::{BackendState, Connection, NameRequest, ProviderStatus, Status};
+    use registrar::status::{BackendState, ConnectionState, NameRequest, ProviderStatus, Status};
 
     const ALL: Notifications =
         Notifications { sign_in: true, connection: true, wake: true, requests: true };
 
-    fn status(connection: Connection) -> Status {
+    fn status(connection: ConnectionState) -> Status {
         Status { connection, ..Status::default() }
     }
 
-    const ONLINE: Connection = Connection::Online { since: 0 };
+    const ONLINE: ConnectionState = ConnectionState::Online { since: 0 };
 
     fn online() -> Status {
         status(ONLINE)
@@ -160,7 +162,7 @@ mod tests {
 
     fn lost() -> Status {
         let message = "the server cannot be reached".to_owned();
-        status(Connection::Reconnecting { message, retry_at: 0, attempt: 1 })
+        status(ConnectionState::Reconnecting { message, retry_at: 0, attempt: 1 })
     }
 
     fn titles(told: &[Told]) -> Vec<&str> {
@@ -186,7 +188,7 @@ mod tests {
     #[test]
     fn a_refused_token_is_told_once_until_it_works_again() {
         let mut teller = Teller::default();
-        let refused = status(Connection::Stopped { message: "401".into() });
+        let refused = status(ConnectionState::Stopped { message: "401".into() });
         assert_eq!(teller.next(&refused, ALL, 0)[0].body, "401");
         assert!(teller.next(&refused, ALL, 1).is_empty());
         assert!(teller.next(&online(), ALL, 2).is_empty());
@@ -228,7 +230,7 @@ mod tests {
         let told = teller.next(&with(&["tom"], ONLINE), ALL, 0);
         assert!(titles(&told)[0].contains("tom") && titles(&told)[0].contains("qwen"));
         assert!(teller.next(&with(&["tom"], ONLINE), ALL, 1).is_empty());
-        assert!(teller.next(&with(&[], Connection::Idle), ALL, 2).is_empty());
+        assert!(teller.next(&with(&[], ConnectionState::Idle), ALL, 2).is_empty());
         let told = teller.next(&with(&["tom", "ann"], ONLINE), ALL, 3);
         assert!(told.len() == 1 && titles(&told)[0].contains("ann"), "{told:?}");
     }
@@ -237,7 +239,7 @@ mod tests {
     fn what_is_switched_off_is_not_told() {
         let none =
             Notifications { sign_in: false, connection: false, wake: false, requests: false };
-        let mut refused = status(Connection::Stopped { message: "401".into() });
+        let mut refused = status(ConnectionState::Stopped { message: "401".into() });
         refused.name_requests.push(asks("tom"));
         assert!(Teller::default().next(&refused, none, 0).is_empty());
     }

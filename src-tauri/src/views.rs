@@ -4,8 +4,8 @@
 use crate::limits::{PAINT_EVERY, TRAFFIC_EVERY};
 use crate::view::{self, Facts, View};
 use registrar::clock::unix_ms;
+use registrar::config_watch::Snapshot;
 use registrar::status::Status;
-use registrar::watch::Snapshot;
 use std::sync::Arc;
 use tokio::sync::watch;
 

@@ -14,11 +14,11 @@ use parking_lot::Mutex;
 use registrar::config::Config;
 use registrar::config::edit::Edit;
 use registrar::config::settings::{Settings, Theme};
+use registrar::config_watch::Snapshot;
 use registrar::home::Home;
 use registrar::logging::Level;
 use registrar::status::{self, Status};
 use registrar::wake::Recipes;
-use registrar::watch::Snapshot;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -148,7 +148,7 @@ pub(crate) fn run(home: Home, place: Option<Place>, level: Level) -> tauri::Resu
 fn start(app: &AppHandle, home: Home, place: Option<Place>, level: Level) {
     let stop = CancellationToken::new();
     let _runtime = tauri::async_runtime::handle().inner().enter();
-    let (config, _watcher) = registrar::watch::start(&home, stop);
+    let (config, _watcher) = registrar::config_watch::start(&home, stop);
     let (refused, no_tray) = (watch::Sender::new(None), watch::Sender::new(None));
     let statuses = watch::Sender::new(status::file::read(&home).unwrap_or_default());
     let sources = Sources {

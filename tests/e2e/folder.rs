@@ -2,8 +2,8 @@
 
 use crate::{World, whole};
 use registrar::config::parse;
+use registrar::config_watch::Snapshot;
 use registrar::registrar::Registrar;
-use registrar::watch::Snapshot;
 use serde_json::json;
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt as _;

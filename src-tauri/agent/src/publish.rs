@@ -5,10 +5,10 @@ use crate::out;
 use anyhow::bail;
 use registrar::config::edit::Edit;
 use registrar::config::file;
-use registrar::config::share::DECLINE;
+use registrar::config::name_sharing::DECLINE;
+use registrar::control_files::{self, ControlRequest};
+use registrar::file_lock;
 use registrar::home::Home;
-use registrar::lock;
-use registrar::requests::{self, Request};
 
 pub(crate) fn switch(home: &Home, name: String, on: bool) -> anyhow::Result<()> {
     file::apply(home, &Edit::SetPublish { name: name.clone(), on })?;
@@ -50,7 +50,7 @@ pub(crate) fn decline(home: &Home, name: String, user: String) -> anyhow::Result
 }
 
 fn say_who_publishes(home: &Home) -> anyhow::Result<()> {
-    if lock::try_acquire(home)?.is_some() {
+    if file_lock::try_acquire(home)?.is_some() {
         out::line(
             "Nothing publishes from this folder now: start the tray or `mcplocal-agent run`.",
         );
@@ -59,12 +59,12 @@ fn say_who_publishes(home: &Home) -> anyhow::Result<()> {
 }
 
 pub(crate) fn take_over(home: &Home) -> anyhow::Result<()> {
-    if lock::try_acquire(home)?.is_some() {
+    if file_lock::try_acquire(home)?.is_some() {
         bail!(
             "nothing publishes from this folder now: start the tray or `mcplocal-agent run` first"
         );
     }
-    requests::send(home, &Request::TakeOver)?;
+    control_files::send(home, &ControlRequest::TakeOver)?;
     out::line("The publishing program was asked to take the session over.");
     out::line("`mcplocal-agent status` shows how it went.");
     Ok(())

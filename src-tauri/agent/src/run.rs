@@ -1,10 +1,10 @@
 //! `run`: the registrar in the foreground, with word to systemd where that waits for it.
 
 use keychain::Keychain;
-use registrar::hold::HoldReason;
 use registrar::home::Home;
-use registrar::host::{self, Hosting};
-use registrar::status::{Connection, Status};
+use registrar::leader::{self, LeaderHandle};
+use registrar::publish_gate::HoldReason;
+use registrar::status::{ConnectionState, Status};
 use sd_notify::NotifyState;
 use tokio_util::sync::CancellationToken;
 use wire::names::printable;
@@ -13,8 +13,8 @@ pub(crate) async fn run(home: Home) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     // Before anything starts: a signal that comes early must not be lost.
     let signal = signal()?;
-    let hosting = host::run(home, Keychain::os(), env!("CARGO_BIN_NAME"), stop.clone());
-    let Hosting { mut status, task: mut host, .. } = hosting;
+    let hosting = leader::run(home, Keychain::os(), env!("CARGO_BIN_NAME"), stop.clone());
+    let LeaderHandle { mut status, task: mut host, .. } = hosting;
     tell(&[NotifyState::Ready]);
     let mut signal = std::pin::pin!(signal);
     loop {
@@ -48,20 +48,20 @@ fn tell(news: &[NotifyState<'_>]) {
 pub(crate) fn words(status: &Status) -> String {
     let server = status.server.as_deref().unwrap_or("the server");
     match &status.connection {
-        Connection::Idle => "nothing is published".into(),
-        Connection::Held(hold) => match hold.reason {
+        ConnectionState::Idle => "nothing is published".into(),
+        ConnectionState::Held(hold) => match hold.reason {
             HoldReason::Paused => "paused: nothing is published".into(),
             HoldReason::QuietHours => "quiet hours: nothing is published".into(),
             HoldReason::OnBattery => "on battery: nothing is published".into(),
         },
-        Connection::NotConfigured { message } => format!("not set up: {message}"),
-        Connection::WaitingForKeyring => "waiting for the keyring to be unlocked".into(),
-        Connection::Connecting => format!("connecting to {server}"),
-        Connection::Online { .. } => format!("online at {server}"),
-        Connection::Reconnecting { message, attempt, .. } => {
+        ConnectionState::NotConfigured { message } => format!("not set up: {message}"),
+        ConnectionState::WaitingForKeyring => "waiting for the keyring to be unlocked".into(),
+        ConnectionState::Connecting => format!("connecting to {server}"),
+        ConnectionState::Online { .. } => format!("online at {server}"),
+        ConnectionState::Reconnecting { message, attempt, .. } => {
             format!("reconnecting to {server} (attempt {attempt}): {message}")
         }
-        Connection::Stopped { message } => format!("stopped: {message}"),
+        ConnectionState::Stopped { message } => format!("stopped: {message}"),
     }
 }
 

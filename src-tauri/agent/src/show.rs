@@ -7,14 +7,14 @@ use registrar::config::Config;
 use registrar::doctor::{Finding, Verdict};
 use registrar::home::Home;
 use registrar::status::{BackendState, ProviderStatus, file};
-use registrar::{config, lock};
+use registrar::{config, file_lock};
 use std::process::ExitCode;
 use wire::publisher::NameRequest;
 
 /// What the publishing process wrote last; without one, what the file asks for.
 pub(crate) fn status(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
     // A process that was killed leaves its last words: the lock knows better.
-    let nobody = lock::try_acquire(home)?.is_some();
+    let nobody = file_lock::try_acquire(home)?.is_some();
     let Some(status) = file::read(home).filter(|_| !nobody) else {
         return not_running(home, json, nobody);
     };
@@ -55,7 +55,7 @@ fn not_running(home: &Home, json: bool, nobody: bool) -> anyhow::Result<ExitCode
     if nobody {
         out::line("Not running. Start it with `mcplocal-agent run`.");
     } else {
-        out::line(format!("Not running: {}.", lock::held_by_a_stranger(home)));
+        out::line(format!("Not running: {}.", file_lock::held_by_a_stranger(home)));
     }
     for provider in published(home) {
         out::line(format!("  {provider}  to be published"));

@@ -4,7 +4,7 @@ use crate::out;
 use anyhow::{Context as _, bail};
 use registrar::home::Home;
 use registrar::wake::{Recipes, Step};
-use registrar::{config, net};
+use registrar::{config, http_clients};
 use std::time::Instant;
 
 pub(crate) async fn test(home: &Home, name: &str) -> anyhow::Result<()> {
@@ -14,7 +14,7 @@ pub(crate) async fn test(home: &Home, name: &str) -> anyhow::Result<()> {
         let left_out: Vec<_> = parsed.warnings.iter().map(ToString::to_string).collect();
         format!("config.json has no usable provider {name} {}", left_out.join("; "))
     })?;
-    let http = net::backend_client().map_err(anyhow::Error::msg)?;
+    let http = http_clients::backend_client().map_err(anyhow::Error::msg)?;
     #[expect(clippy::disallowed_methods, reason = "the clock of the person who watches")]
     let began = Instant::now();
     let stopped = crate::run::signal()?;

@@ -5,9 +5,9 @@ use crate::client;
 use crate::config::edit::Edit;
 use crate::config::file::{self, EditError};
 use crate::config::{self, check_server_url};
+use crate::control_files::{self, ControlRequest};
 use crate::credentials::{self, Credentials, Source};
 use crate::home::Home;
-use crate::requests::{self, Request};
 use keychain::{Keychain, KeychainError};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::io;
@@ -135,7 +135,7 @@ fn server(home: &Home) -> Result<Url, AccountError> {
 }
 
 fn look_again(home: &Home) {
-    if let Err(error) = requests::send(home, &Request::Reconnect) {
+    if let Err(error) = control_files::send(home, &ControlRequest::Reconnect) {
         tracing::debug!(%error, "nobody could be told to look again");
     }
 }

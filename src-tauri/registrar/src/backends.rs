@@ -3,19 +3,19 @@
 //! Each has a keeper, a task of its own, that looks at it every few seconds. A change of one
 //! provider in the file reaches that provider only; requests that run go on with what they began.
 
-mod ask;
 mod backend;
+mod backend_client;
 
-pub(crate) use ask::{Answer, Asker, Unanswered};
 pub(crate) use backend::{Backend, NoSlot, Running};
+pub(crate) use backend_client::{BackendClient, BackendResponse, SendError};
 
 use crate::config::{Config, ProviderConfig, ProviderKind, Sleep};
 use crate::home::Home;
+use crate::http_clients;
 use crate::limits::{self, Times};
-use crate::net;
 use crate::provider;
-use crate::status::{BackendState, Board};
-use crate::wake::{self, Recipes, Step, UnderWay, WakeError};
+use crate::status::{BackendState, StatusSender};
+use crate::wake::{self, Recipes, Step, WakeError, WakeJournal};
 use parking_lot::Mutex;
 use reqwest::Client;
 use std::sync::Arc;
@@ -28,11 +28,11 @@ use wire::publisher::{LlmReport, Provider, Rejected, ReportedStatus};
 /// All of them. One value for the whole registrar.
 pub(crate) struct Backends {
     http: Client,
-    asker: Asker,
+    client: BackendClient,
     recipes: Recipes,
-    wakes: UnderWay,
+    wakes: WakeJournal,
     times: Times,
-    board: Board,
+    board: StatusSender,
     /// Tells the driver to send a heartbeat now.
     beat: Arc<Notify>,
     /// In the file's order.
@@ -52,13 +52,13 @@ impl Backends {
     pub(crate) fn new(
         home: &Home,
         times: Times,
-        board: Board,
+        board: StatusSender,
         beat: Arc<Notify>,
     ) -> Result<Arc<Self>, String> {
-        let (http, asker) = (net::backend_client()?, Asker::new()?);
-        let (recipes, wakes) = (Recipes::of(home), UnderWay::of(home, times.recipe_again));
+        let (http, client) = (http_clients::backend_client()?, BackendClient::new()?);
+        let (recipes, wakes) = (Recipes::of(home), WakeJournal::of(home, times.recipe_again));
         let (kept, bodies) = (Mutex::default(), Arc::new(Semaphore::new(limits::BODIES / KIB)));
-        Ok(Arc::new(Self { http, asker, recipes, wakes, times, board, beat, kept, bodies }))
+        Ok(Arc::new(Self { http, client, recipes, wakes, times, board, beat, kept, bodies }))
     }
 
     /// The client towards backends.
@@ -67,8 +67,8 @@ impl Backends {
     }
 
     /// What asks them.
-    pub(crate) fn asker(&self) -> &Asker {
-        &self.asker
+    pub(crate) fn client(&self) -> &BackendClient {
+        &self.client
     }
 
     /// Takes over what the file says now.
@@ -172,7 +172,7 @@ impl Backends {
         let Ok(_alone) = backend.recipe.try_lock() else {
             return;
         };
-        self.asker.prune();
+        self.client.prune();
         let provider = backend.provider();
         let seen = provider::ready(&self.http, &provider).await;
         self.see(backend, &provider, seen);

@@ -6,7 +6,7 @@ mod answers;
 pub use answers::{Delivery, Fault};
 
 use crate::credentials::Credentials;
-use crate::net::{bounded, server_client};
+use crate::http_clients::{bounded, server_client};
 use crate::{limits, said};
 use answers::{checked, delivery, detail_of, network, of_session, usable};
 use bytes::Bytes;
@@ -22,9 +22,9 @@ use wire::{headers, paths};
 
 /// The session on whose behalf a request is made.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Ticket {
+pub struct SessionRef {
     /// Session id.
-    pub session: String,
+    pub id: String,
     /// Epoch, for a protocol-2 server.
     pub epoch: Option<u64>,
 }
@@ -69,9 +69,9 @@ impl Mcpd {
     ///
     /// # Errors
     /// [`Fault`].
-    pub async fn stream(&self, ticket: &Ticket) -> Result<Response, Fault> {
+    pub async fn stream(&self, session: &SessionRef) -> Result<Response, Fault> {
         let request = self.get(paths::STREAM).header(header::ACCEPT, "text/event-stream");
-        let send = self.on_behalf(request, ticket).send();
+        let send = self.on_behalf(request, session).send();
         let response = tokio::time::timeout(limits::REQUEST, send).await;
         let timeout = || Fault::Failed {
             message: "the server gave no answer in time".into(),
@@ -84,14 +84,14 @@ impl Mcpd {
     ///
     /// # Errors
     /// [`Fault`].
-    pub async fn poll(&self, ticket: &Ticket) -> Result<Vec<Decoded>, Fault> {
+    pub async fn poll(&self, session: &SessionRef) -> Result<Vec<Decoded>, Fault> {
         #[derive(serde::Deserialize)]
         struct Entry {
             event: String,
             data: String,
         }
         let request = self.get(paths::POLL).timeout(limits::POLL);
-        let response = self.on_behalf(request, ticket).send().await;
+        let response = self.on_behalf(request, session).send().await;
         let response = of_session(response.map_err(|e| network(&e))?).await?;
         let body = bounded(response, limits::POLL_BODY).await?;
         let entries: Vec<Entry> = serde_json::from_slice(&body).map_err(|_| {
@@ -106,9 +106,9 @@ impl Mcpd {
     }
 
     /// An upload that stays open, to learn whether its first bytes arrive. Ends with `body`.
-    pub async fn probe(&self, ticket: &Ticket, id: &str, body: Body) -> Delivery {
+    pub async fn probe(&self, session: &SessionRef, id: &str, body: Body) -> Delivery {
         let request = self.post(paths::PROBE).header(headers::PROBE_ID, id).body(body);
-        delivery(self.on_behalf(request, ticket).send().await)
+        delivery(self.on_behalf(request, session).send().await)
     }
 
     /// `POST _provider-heartbeat`.
@@ -137,17 +137,17 @@ impl Mcpd {
     }
 
     /// Says that the task has arrived.
-    pub async fn acknowledge(&self, ticket: &Ticket, task: &str) -> Delivery {
+    pub async fn acknowledge(&self, session: &SessionRef, task: &str) -> Delivery {
         let request = self.post(&paths::task_ack(task)).timeout(limits::REQUEST);
-        delivery(self.on_behalf(request, ticket).send().await)
+        delivery(self.on_behalf(request, session).send().await)
     }
 
     /// Asks for the task's body; the answer's body is that.
     ///
     /// # Errors
     /// Whether it is not wanted any more, or the connection broke.
-    pub async fn claim(&self, ticket: &Ticket, task: &str) -> Result<Response, Delivery> {
-        let request = self.on_behalf(self.get(&paths::task_request(task)), ticket);
+    pub async fn claim(&self, session: &SessionRef, task: &str) -> Result<Response, Delivery> {
+        let request = self.on_behalf(self.get(&paths::task_request(task)), session);
         match request.send().await {
             Ok(response) if response.status().is_success() => Ok(response),
             Ok(_) => Err(Delivery::Unwanted),
@@ -156,27 +156,27 @@ impl Mcpd {
     }
 
     /// Posts a result.
-    pub async fn result(&self, ticket: &Ticket, task: &str, result: &TaskResult) -> Delivery {
+    pub async fn result(&self, session: &SessionRef, task: &str, result: &TaskResult) -> Delivery {
         let request = self.post(&paths::task_result(task)).json(result).timeout(limits::REQUEST);
-        delivery(self.on_behalf(request, ticket).send().await)
+        delivery(self.on_behalf(request, session).send().await)
     }
 
     /// Streams the backend's answer up.
     pub async fn respond(
         &self,
-        ticket: &Ticket,
+        session: &SessionRef,
         task: &str,
         head: header::HeaderMap,
         body: Body,
     ) -> Delivery {
         let request = self.post(&paths::task_response(task)).headers(head).body(body);
-        delivery(self.on_behalf(request, ticket).send().await)
+        delivery(self.on_behalf(request, session).send().await)
     }
 
     /// Sends a piece of the backend's answer up.
     pub async fn respond_piece(
         &self,
-        ticket: &Ticket,
+        session: &SessionRef,
         task: &str,
         head: header::HeaderMap,
         seq: u64,
@@ -188,12 +188,12 @@ impl Mcpd {
         if last {
             request = request.header(headers::END, 1);
         }
-        delivery(self.on_behalf(request, ticket).send().await)
+        delivery(self.on_behalf(request, session).send().await)
     }
 
-    fn on_behalf(&self, request: RequestBuilder, ticket: &Ticket) -> RequestBuilder {
-        let request = request.header(headers::SESSION, &ticket.session);
-        match ticket.epoch {
+    fn on_behalf(&self, request: RequestBuilder, session: &SessionRef) -> RequestBuilder {
+        let request = request.header(headers::SESSION, &session.id);
+        match session.epoch {
             Some(epoch) => request.header(headers::EPOCH, epoch),
             None => request,
         }

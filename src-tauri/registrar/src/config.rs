@@ -1,14 +1,14 @@
 //! The typed view of `~/.mcpctl/config.json`: our keys only, the rest belongs to other tools.
 //!
 //! [`mod@file`] reads and writes it, [`edit`] changes it without touching what is not ours, and
-//! [`crate::watch`] tells when somebody else did.
+//! [`crate::config_watch`] tells when somebody else did.
 
 pub mod edit;
 pub mod file;
-pub mod mac;
+pub mod mac_address;
+pub mod name_sharing;
 mod parse;
 pub mod settings;
-pub mod share;
 
 pub use parse::{check, parse, value};
 
@@ -76,7 +76,7 @@ pub struct ProviderConfig {
     pub sleep: Option<Sleep>,
     /// Several machines behind one name.
     pub pool: Option<String>,
-    /// Other users who may serve its name and pool, see [`share`].
+    /// Other users who may serve its name and pool, see [`name_sharing`].
     pub share_name: Vec<String>,
     /// Users whose requests for its name and pool are not shown.
     pub decline_name: Vec<String>,

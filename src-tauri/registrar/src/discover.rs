@@ -1,7 +1,7 @@
 //! Backends that run on this machine now, by the ports that they use when nobody changed them.
 
 use crate::config::{ProviderConfig, ProviderKind, parse};
-use crate::net::backend_client;
+use crate::http_clients::backend_client;
 use crate::provider;
 use futures_util::future::join_all;
 use reqwest::Client;

@@ -1,15 +1,15 @@
 //! Looks for what could be wrong, and says for each finding what to do about it.
 
 #[cfg(unix)]
-mod access;
+mod permissions;
 
 use crate::client;
 use crate::config::{self, Config, ProviderConfig};
 use crate::credentials::{self, CredentialsError, Source};
 use crate::home::Home;
-use crate::net::backend_client;
+use crate::http_clients::backend_client;
 use crate::status::file as status_file;
-use crate::{lock, provider};
+use crate::{file_lock, provider};
 use keychain::{Keychain, KeychainError};
 use serde::Serialize;
 
@@ -54,7 +54,7 @@ pub async fn examine(home: &Home, keychain: &Keychain) -> Vec<Finding> {
     let mut findings = Vec::new();
     let config = configuration(home, &mut findings);
     #[cfg(unix)]
-    findings.extend(access::findings(home));
+    findings.extend(permissions::findings(home));
     findings.push(publishing(home));
     findings.push(keyring(keychain).await);
     findings.extend(server(home, &config, keychain).await);
@@ -106,12 +106,12 @@ fn configuration(home: &Home, findings: &mut Vec<Finding>) -> Config {
 
 fn publishing(home: &Home) -> Finding {
     let about = "publishing";
-    match lock::try_acquire(home) {
+    match file_lock::try_acquire(home) {
         Ok(None) => match status_file::read(home) {
             Some(status) => good(about, format!("by {}, process {}", status.program, status.pid)),
             None => {
                 let fix = "if it was started a moment ago, look again";
-                bad(Verdict::Broken, about, lock::held_by_a_stranger(home), fix)
+                bad(Verdict::Broken, about, file_lock::held_by_a_stranger(home), fix)
             }
         },
         Ok(Some(_)) => bad(

@@ -1,22 +1,22 @@
 //! Keeps one session with mcpd: registers what is published, follows the control channel, beats,
-//! and comes back after errors. What comes after an error is [`crate::session`]'s decision.
+//! and comes back after errors. What comes after an error is [`crate::reconnect_policy`]'s decision.
 
-mod clock;
-mod link;
-mod probe;
+mod connection;
+mod suspend;
+mod upload_probe;
 
 use crate::backends::Backends;
 use crate::client::Mcpd;
 use crate::clock::unix_ms;
+use crate::config_watch::Snapshot;
 use crate::credentials::{self, Credentials, CredentialsError};
 use crate::home::Home;
 use crate::identity;
 use crate::limits::Times;
 use crate::name_requests;
-use crate::session::{Next, Session};
-use crate::status::{Board, Connection, Status};
-use crate::tasks::Tasks;
-use crate::watch::Snapshot;
+use crate::reconnect_policy::{Next, ReconnectPolicy};
+use crate::running_tasks::RunningTasks;
+use crate::status::{ConnectionState, Status, StatusSender};
 use keychain::Keychain;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,8 +32,8 @@ pub(crate) struct Driver {
     pub(crate) keychain: Keychain,
     pub(crate) config: watch::Receiver<Arc<Snapshot>>,
     pub(crate) backends: Arc<Backends>,
-    pub(crate) tasks: Arc<Tasks>,
-    pub(crate) board: Board,
+    pub(crate) tasks: Arc<RunningTasks>,
+    pub(crate) board: StatusSender,
     pub(crate) times: Times,
     pub(crate) stop: CancellationToken,
     /// A person wants a connection now.
@@ -65,7 +65,7 @@ enum Woken {
 impl Driver {
     /// Publishes until it is told to stop; then says goodbye.
     pub(crate) async fn run(mut self) {
-        let mut session = Session::new(self.times);
+        let mut policy = ReconnectPolicy::new(self.times);
         let mut account: Option<Account> = None;
         while !self.stop.is_cancelled() {
             self.take_config();
@@ -78,7 +78,7 @@ impl Driver {
             }
             if let Err(waiting) = self.sign_in(&mut account).await {
                 // Signed out: the rows go, as long as the old token still works.
-                if matches!(waiting, Connection::NotConfigured { .. }) {
+                if matches!(waiting, ConnectionState::NotConfigured { .. }) {
                     self.leave(&mut account).await;
                     self.hear_requests(Vec::new());
                 }
@@ -89,7 +89,7 @@ impl Driver {
             let Some(account) = &mut account else {
                 continue;
             };
-            match self.connect(account, &mut session).await {
+            match self.connect(account, &mut policy).await {
                 Next::Register => {}
                 Next::Wait { delay, message, attempt } => {
                     self.pause(delay, message, attempt).await;
@@ -104,7 +104,7 @@ impl Driver {
         };
         let recipes = self.backends.end_recipes();
         tokio::join!(goodbye, recipes, self.tasks.finish(self.times.goodbye));
-        self.say(Connection::Idle);
+        self.say(ConnectionState::Idle);
     }
 
     /// Withdraws what the account has published. A stop in the middle of it leaves the account to the
@@ -121,7 +121,7 @@ impl Driver {
         let mut config = self.config.clone();
         tokio::select! {
             () = self.stop.cancelled() => None,
-            () = crate::watch::changed(&mut config) => None,
+            () = crate::config_watch::changed(&mut config) => None,
             done = work => Some(done),
         }
     }
@@ -158,11 +158,13 @@ impl Driver {
     }
 
     /// Why nothing is published.
-    fn resting(&self) -> Connection {
+    fn resting(&self) -> ConnectionState {
         let snapshot = self.config.borrow();
         match snapshot.hold {
-            Some(hold) if snapshot.config.published().next().is_some() => Connection::Held(hold),
-            Some(_) | None => Connection::Idle,
+            Some(hold) if snapshot.config.published().next().is_some() => {
+                ConnectionState::Held(hold)
+            }
+            Some(_) | None => ConnectionState::Idle,
         }
     }
 
@@ -173,13 +175,13 @@ impl Driver {
 
     /// Makes the account fit the credentials, or says what is missing. A changed server gets a
     /// goodbye first.
-    async fn sign_in(&self, account: &mut Option<Account>) -> Result<(), Connection> {
+    async fn sign_in(&self, account: &mut Option<Account>) -> Result<(), ConnectionState> {
         let loaded = match self.stop.run_until_cancelled(self.load_credentials()).await {
             Some(Ok(loaded)) => loaded,
-            None => return Err(Connection::Connecting),
-            Some(Err(CredentialsError::Locked)) => return Err(Connection::WaitingForKeyring),
+            None => return Err(ConnectionState::Connecting),
+            Some(Err(CredentialsError::Locked)) => return Err(ConnectionState::WaitingForKeyring),
             Some(Err(error)) => {
-                return Err(Connection::NotConfigured { message: error.to_string() });
+                return Err(ConnectionState::NotConfigured { message: error.to_string() });
             }
         };
         // It may have moved, from a file into the keychain say.
@@ -195,11 +197,11 @@ impl Driver {
         if account.as_ref().is_some_and(moved) {
             self.leave(account).await;
             if account.is_some() {
-                return Err(Connection::Connecting);
+                return Err(ConnectionState::Connecting);
             }
         }
         let mcpd = Mcpd::new(loaded.clone());
-        let mcpd = mcpd.map_err(|message| Connection::NotConfigured { message })?;
+        let mcpd = mcpd.map_err(|message| ConnectionState::NotConfigured { message })?;
         *account = Some(Account {
             mcpd,
             session: identity::session(&self.home, &loaded.url),
@@ -210,9 +212,9 @@ impl Driver {
     }
 
     /// Registers, and holds the session for as long as it goes.
-    async fn connect(&mut self, account: &mut Account, session: &mut Session) -> Next {
-        if !matches!(self.board.borrow().connection, Connection::Online { .. }) {
-            self.say(Connection::Connecting);
+    async fn connect(&mut self, account: &mut Account, policy: &mut ReconnectPolicy) -> Next {
+        if !matches!(self.board.borrow().connection, ConnectionState::Online { .. }) {
+            self.say(ConnectionState::Connecting);
         }
         let registering = async {
             let declared = self.backends.declaration().await;
@@ -226,13 +228,13 @@ impl Driver {
                 (registered, declared)
             }
             Some((Err(fault), _)) => {
-                return session.ended(fault.into(), Instant::now(), rand::random());
+                return policy.ended(fault.into(), Instant::now(), rand::random());
             }
         };
-        let ending = link::hold(self, account, registered, &declared, session).await;
+        let ending = connection::follow(self, account, registered, &declared, policy).await;
         match ending {
             None => Next::Register,
-            Some(ending) => session.ended(ending, Instant::now(), rand::random()),
+            Some(ending) => policy.ended(ending, Instant::now(), rand::random()),
         }
     }
 
@@ -289,14 +291,14 @@ impl Driver {
     async fn pause(&mut self, delay: Duration, message: String, attempt: u32) {
         tracing::warn!(attempt, seconds = delay.as_secs_f64(), "{message}; trying again");
         let retry_at = unix_ms() + u64::try_from(delay.as_millis()).unwrap_or_default();
-        self.say(Connection::Reconnecting { message, retry_at, attempt });
+        self.say(ConnectionState::Reconnecting { message, retry_at, attempt });
         self.wait(Some(delay)).await;
     }
 
     /// Only a person can help: by a new token, another server, or a click.
     async fn until_credentials_change(&mut self, account: &Account, message: String) {
         tracing::error!("{message}; stopped until the credentials change");
-        self.say(Connection::Stopped { message });
+        self.say(ConnectionState::Stopped { message });
         while let Woken::Time = self.wait(Some(self.times.credentials_every)).await {
             match self.stop.run_until_cancelled(self.load_credentials()).await {
                 Some(Ok(now)) if now == account.credentials => {}
@@ -315,13 +317,13 @@ impl Driver {
         };
         tokio::select! {
             () = self.stop.cancelled() => Woken::Stop,
-            () = crate::watch::changed(&mut self.config) => Woken::Changed,
+            () = crate::config_watch::changed(&mut self.config) => Woken::Changed,
             () = self.reconnect.notified() => Woken::Changed,
             () = time => Woken::Time,
         }
     }
 
-    fn say(&self, connection: Connection) {
+    fn say(&self, connection: ConnectionState) {
         self.board.send_if_modified(|status: &mut Status| {
             let other = status.connection != connection;
             status.connection = connection;

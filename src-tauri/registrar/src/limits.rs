@@ -31,7 +31,7 @@ pub const WAKE_FIRST: Duration = Duration::from_millis(100);
 pub const WAKE_EVERY: Duration = Duration::from_secs(1);
 /// Control events that may wait for the driver.
 pub const EVENTS: usize = 64;
-/// Tasks at once, over all providers; mcpd's slots keep it far lower.
+/// RunningTasks at once, over all providers; mcpd's slots keep it far lower.
 pub const TASKS: usize = 1024;
 /// What is left of a recipe that was told to end is killed after this.
 pub const RECIPE_KILL: Duration = Duration::from_secs(3);

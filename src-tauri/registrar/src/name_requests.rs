@@ -2,7 +2,7 @@
 //! Pure; what a server sends may be anything.
 
 use crate::config::Config;
-use crate::config::share::check_user;
+use crate::config::name_sharing::check_user;
 use wire::limits::NAME_REQUESTS;
 use wire::publisher::NameRequest;
 

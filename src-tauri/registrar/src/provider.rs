@@ -4,7 +4,7 @@
 //! that the model can answer. An open port is no readiness: llama.cpp answers 503 while it loads.
 
 use crate::config::{ProviderConfig, ProviderKind};
-use crate::{limits, net};
+use crate::{http_clients, limits};
 use reqwest::{Client, RequestBuilder};
 use url::Url;
 
@@ -69,7 +69,7 @@ pub async fn ready(http: &Client, provider: &ProviderConfig) -> Result<(), Strin
     };
     let url = endpoint(provider, path);
     let request = authorize(provider, http.get(url))?.timeout(limits::READY);
-    let response = request.send().await.map_err(|e| net::network_cause(&e))?;
+    let response = request.send().await.map_err(|e| http_clients::network_cause(&e))?;
     match response.status() {
         status if status.is_success() => Ok(()),
         status => Err(format!("{path} answered {status}")),
@@ -91,11 +91,13 @@ pub async fn models(http: &Client, provider: &ProviderConfig) -> Result<Vec<Stri
     }
     let url = endpoint(provider, "/v1/models");
     let request = authorize(provider, http.get(url))?.timeout(limits::READY);
-    let response = request.send().await.map_err(|e| net::network_cause(&e))?;
+    let response = request.send().await.map_err(|e| http_clients::network_cause(&e))?;
     if !response.status().is_success() {
         return Err(format!("/v1/models answered {}", response.status()));
     }
-    let text = net::bounded(response, limits::MODELS_BODY).await.map_err(|why| why.to_string())?;
+    let text = http_clients::bounded(response, limits::MODELS_BODY)
+        .await
+        .map_err(|why| why.to_string())?;
     let list: List = serde_json::from_slice(&text)
         .map_err(|_| "/v1/models did not answer with a list of models".to_owned())?;
     Ok(list.data.into_iter().take(limits::MODELS).map(|model| model.id).collect())

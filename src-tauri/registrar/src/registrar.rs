@@ -1,17 +1,17 @@
 //! The registrar: publishes what the folder's configuration says until it is stopped. Whether this
-//! process may do so is [`crate::host`]'s question.
+//! process may do so is [`crate::leader`]'s question.
 
 use crate::backends::Backends;
 use crate::config;
 use crate::config::edit::Edit;
 use crate::config::settings::PausedUntil;
+use crate::config_watch::Snapshot;
+use crate::control_files::ControlRequest;
 use crate::driver::Driver;
 use crate::home::Home;
 use crate::limits::Times;
-use crate::requests::Request;
+use crate::running_tasks::RunningTasks;
 use crate::status::Status;
-use crate::tasks::Tasks;
-use crate::watch::Snapshot;
 use keychain::Keychain;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +25,7 @@ pub struct Registrar {
     stop: CancellationToken,
     reconnect: Arc<Notify>,
     takeover: Arc<AtomicBool>,
-    tasks: Arc<Tasks>,
+    tasks: Arc<RunningTasks>,
     driver: JoinHandle<()>,
 }
 
@@ -51,7 +51,7 @@ impl Registrar {
         }));
         end_pause(&home);
         let backends = Backends::new(&home, times, Arc::clone(&board), Arc::clone(&beat))?;
-        let tasks = Tasks::new(Arc::clone(&board));
+        let tasks = RunningTasks::new(Arc::clone(&board));
         let takeover = Arc::new(AtomicBool::new(false));
         let driver = Driver {
             home,
@@ -78,15 +78,15 @@ impl Registrar {
     }
 
     /// Does what another process of the same person asks for, or a window of this one.
-    pub fn perform(&self, request: &Request) {
+    pub fn perform(&self, request: &ControlRequest) {
         match request {
-            Request::Reconnect => self.reconnect.notify_one(),
-            Request::TakeOver => {
+            ControlRequest::Reconnect => self.reconnect.notify_one(),
+            ControlRequest::TakeOver => {
                 tracing::info!("the session is taken over from wherever it is held");
                 self.takeover.store(true, Ordering::Relaxed);
                 self.reconnect.notify_one();
             }
-            Request::Stop { task } => {
+            ControlRequest::Stop { task } => {
                 if self.tasks.stop(task) {
                     tracing::info!(task, "stopped by its owner");
                 }

@@ -4,8 +4,8 @@
 pub mod file;
 
 use crate::config::Problem;
-use crate::hold::Hold;
 use crate::limits;
+use crate::publish_gate::Hold;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 pub use wire::publisher::NameRequest;
 
 /// Where the rooms of the registrar write what people see; each keeps to its own fields.
-pub(crate) type Board = Arc<watch::Sender<Status>>;
+pub(crate) type StatusSender = Arc<watch::Sender<Status>>;
 
 /// The registrar's state for people.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ pub struct Status {
     /// The server's origin, when configured.
     pub server: Option<String>,
     /// The connection.
-    pub connection: Connection,
+    pub connection: ConnectionState,
     /// How answers travel: `stream`, `pieces` (a proxy holds uploads back), `results` (protocol 1).
     pub upload: Option<String>,
     /// How control events arrive: `stream` or `poll`.
@@ -87,7 +87,7 @@ impl Status {
 /// State of the connection to mcpd.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "camelCase", rename_all_fields = "camelCase")]
-pub enum Connection {
+pub enum ConnectionState {
     /// Nothing is published: no call is made.
     #[default]
     Idle,

@@ -2,21 +2,21 @@
 //! own model id, the answer goes up as it arrives, byte for byte. Whoever stops waiting, the
 //! backend's connection is dropped at once.
 
-mod pieces;
-pub(crate) mod request;
+pub(crate) mod backend_request;
+mod chunked_upload;
 mod results;
+mod token_usage;
 mod upload;
-mod usage;
 
-use crate::backends::{Answer, Backend, Backends, NoSlot, Unanswered};
-use crate::client::{Delivery, Mcpd, Ticket};
+use crate::backends::{Backend, BackendResponse, Backends, NoSlot, SendError};
+use crate::client::{Delivery, Mcpd, SessionRef};
 use crate::limits;
-use crate::tasks::{Outcome, Stop};
+use crate::running_tasks::{Outcome, Stop};
 use reqwest::header::{self, HeaderMap, HeaderName};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
-use usage::Tail;
+use token_usage::Tail;
 use wire::control::{InferTask, WakeTask};
 use wire::error::code;
 use wire::headers;
@@ -26,27 +26,27 @@ use wire::publisher::{TaskFailure, TaskResult};
 const CANCELLED: &str = "cancelled";
 
 /// The way back to mcpd for the tasks of one registration.
-pub(crate) struct Road {
+pub(crate) struct ServerLink {
     pub(crate) mcpd: Mcpd,
-    pub(crate) ticket: Ticket,
+    pub(crate) session: SessionRef,
     /// A proxy holds uploads back until they end: send each answer in pieces.
-    pub(crate) in_pieces: AtomicBool,
+    pub(crate) chunked: AtomicBool,
     /// See [`crate::limits::Times::ack_after`].
     pub(crate) ack_after: Duration,
     /// What the log says of the server's mistakes.
-    pub(crate) complaints: Complaints,
+    pub(crate) log_budget: LogBudget,
 }
 
 /// Lines that may still be logged of one registration: a server must not fill the log.
-pub(crate) struct Complaints(AtomicUsize);
+pub(crate) struct LogBudget(AtomicUsize);
 
-impl Default for Complaints {
+impl Default for LogBudget {
     fn default() -> Self {
         Self(AtomicUsize::new(limits::COMPLAINTS))
     }
 }
 
-impl Complaints {
+impl LogBudget {
     /// Logs it, unless there were too many.
     pub(crate) fn log(&self, what: impl FnOnce()) {
         let one_less = |left: usize| left.checked_sub(1);
@@ -61,27 +61,27 @@ impl Complaints {
     }
 }
 
-impl Road {
+impl ServerLink {
     /// Whether the server speaks protocol 2.
     fn is_current(&self) -> bool {
-        self.ticket.epoch.is_some()
+        self.session.epoch.is_some()
     }
 
     async fn fail(&self, task: &str, failure: TaskFailure) {
         let result = TaskResult { error: Some(failure), ..TaskResult::default() };
-        self.mcpd.result(&self.ticket, task, &result).await;
+        self.mcpd.result(&self.session, task, &result).await;
     }
 }
 
 /// Runs a request and reports how it ended.
 pub(crate) async fn infer(
-    road: Arc<Road>,
+    link: Arc<ServerLink>,
     backends: Arc<Backends>,
     task: InferTask,
     stop: Stop,
 ) -> Outcome {
     let tail = Arc::new(Tail::default());
-    let failure = match run(&road, &backends, &task, &stop, &tail).await {
+    let failure = match run(&link, &backends, &task, &stop, &tail).await {
         Ok(()) => return Outcome { word: "done".into(), tokens: tail.tokens(), cause: None },
         Err(failure) => failure,
     };
@@ -91,14 +91,14 @@ pub(crate) async fn infer(
     let (id, llm) = (task.task_id.clone(), &task.llm_name);
     match (word.as_str(), &cause) {
         (code::PUBLISHER_LOST | code::INVALID_REQUEST, Some(cause)) => {
-            road.complaints.log(|| tracing::warn!(task = id, llm, "the task failed: {cause}"));
+            link.log_budget.log(|| tracing::warn!(task = id, llm, "the task failed: {cause}"));
         }
         _ => tracing::debug!(task = id, llm, word, "the task did not complete"),
     }
     // The server may be slow to take the report, and the request is large.
     drop(task);
     if word != code::STOPPED_BY_OWNER {
-        road.fail(&id, failure).await;
+        link.fail(&id, failure).await;
     }
     Outcome { word, tokens: tail.tokens(), cause }
 }
@@ -106,7 +106,7 @@ pub(crate) async fn infer(
 /// Works until the end, or until somebody stops it. Dropping the work drops the backend's
 /// connection: that comes before any report.
 async fn run(
-    road: &Road,
+    link: &ServerLink,
     backends: &Arc<Backends>,
     task: &InferTask,
     stop: &Stop,
@@ -119,7 +119,7 @@ async fn run(
             NoSlot::Busy => busy(),
             NoSlot::FallingAsleep => falling_asleep(),
         })?;
-        relay(road, backends, &backend, task, tail).await
+        relay(link, backends, &backend, task, tail).await
     };
     let mut work = std::pin::pin!(work);
     tokio::select! {
@@ -130,7 +130,7 @@ async fn run(
     // The server hears why before the answer breaks off: otherwise it would tell the caller that
     // the backend broke.
     let failure = failure(code::STOPPED_BY_OWNER, "the owner stopped the request".into());
-    let told = tokio::time::timeout(limits::STOP_TOLD, road.fail(&task.task_id, failure.clone()));
+    let told = tokio::time::timeout(limits::STOP_TOLD, link.fail(&task.task_id, failure.clone()));
     tokio::select! {
         _ = &mut work => {}
         _ = told => {}
@@ -139,49 +139,49 @@ async fn run(
 }
 
 async fn relay(
-    road: &Road,
+    link: &ServerLink,
     backends: &Backends,
     backend: &Backend,
     task: &InferTask,
     tail: &Arc<Tail>,
 ) -> Result<(), TaskFailure> {
-    let body = request::body(road, backends, task).await?;
-    let request = request::build(backends.http(), &backend.provider(), task, body.bytes)?;
-    let asked = acknowledged(road, task, backends.asker().ask(request)).await?;
+    let body = backend_request::body(link, backends, task).await?;
+    let request = backend_request::build(backends.http(), &backend.provider(), task, body.bytes)?;
+    let asked = acknowledged(link, task, backends.client().send(request)).await?;
     // The backend has the body.
     drop(body.room);
     let answer = asked.map_err(|unanswered| match unanswered {
-        Unanswered::Broken(why) => failure(code::BACKEND_ABORTED, format!("the backend {why}")),
-        Unanswered::Unreachable(why) => {
+        SendError::Broken(why) => failure(code::BACKEND_ABORTED, format!("the backend {why}")),
+        SendError::Unreachable(why) => {
             let message = format!("the backend {why}");
             backends.unreachable(backend, why);
             failure(code::BACKEND_UNREACHABLE, message)
         }
     })?;
-    if !road.is_current() {
-        return results::deliver(road, &task.task_id, answer, tail).await;
+    if !link.is_current() {
+        return results::deliver(link, &task.task_id, answer, tail).await;
     }
     let head = head(&answer);
-    if road.in_pieces.load(Ordering::Relaxed) {
-        return pieces::deliver(road, &task.task_id, head, answer, tail).await;
+    if link.chunked.load(Ordering::Relaxed) {
+        return chunked_upload::deliver(link, &task.task_id, head, answer, tail).await;
     }
-    upload::deliver(road, &task.task_id, head, answer, Arc::clone(tail)).await
+    upload::deliver(link, &task.task_id, head, answer, Arc::clone(tail)).await
 }
 
 /// Waits for the backend. When it takes a while, the server hears that the task is here; an answer
 /// says so by itself, and so does a body that was fetched.
 async fn acknowledged<T>(
-    road: &Road,
+    link: &ServerLink,
     task: &InferTask,
     answer: impl Future<Output = T>,
 ) -> Result<T, TaskFailure> {
     let mut answer = std::pin::pin!(answer);
-    if !road.is_current() || task.body_ref {
+    if !link.is_current() || task.body_ref {
         return Ok(answer.await);
     }
     let told = async {
-        tokio::time::sleep(road.ack_after).await;
-        road.mcpd.acknowledge(&road.ticket, &task.task_id).await
+        tokio::time::sleep(link.ack_after).await;
+        link.mcpd.acknowledge(&link.session, &task.task_id).await
     };
     tokio::select! {
         answer = &mut answer => return Ok(answer),
@@ -191,7 +191,7 @@ async fn acknowledged<T>(
 }
 
 /// Status and headers of the backend's answer, as they travel on the upload.
-fn head(answer: &Answer) -> HeaderMap {
+fn head(answer: &BackendResponse) -> HeaderMap {
     let mut head = HeaderMap::new();
     head.insert(HeaderName::from_static(headers::STATUS), answer.status.as_u16().into());
     if let Some(kind) = answer.headers.get(header::CONTENT_TYPE) {
@@ -208,7 +208,7 @@ fn head(answer: &Answer) -> HeaderMap {
 }
 
 /// Runs a wake and reports how it ended.
-pub(crate) async fn wake(road: Arc<Road>, backends: Arc<Backends>, task: WakeTask) {
+pub(crate) async fn wake(link: Arc<ServerLink>, backends: Arc<Backends>, task: WakeTask) {
     let woken = match backends.find(&task.llm_name) {
         Some(backend) => backends.wake(&backend).await.map_err(|error| {
             // The full cause quotes the owner's recipe: it stays on this machine.
@@ -217,18 +217,18 @@ pub(crate) async fn wake(road: Arc<Road>, backends: Arc<Backends>, task: WakeTas
         None => Err(unpublished()),
     };
     match woken {
-        Err(failure) => road.fail(&task.task_id, failure).await,
+        Err(failure) => link.fail(&task.task_id, failure).await,
         Ok(took) => {
             let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
             let result = TaskResult { ok: Some(true), ms: Some(ms), ..TaskResult::default() };
-            road.mcpd.result(&road.ticket, &task.task_id, &result).await;
+            link.mcpd.result(&link.session, &task.task_id, &result).await;
         }
     }
 }
 
 /// Reports that a task's event was left out because it was too long.
-pub(crate) async fn left_out(road: Arc<Road>, task: String, why: String) {
-    road.fail(&task, failure(code::REQUEST_TOO_LARGE, why)).await;
+pub(crate) async fn left_out(link: Arc<ServerLink>, task: String, why: String) {
+    link.fail(&task, failure(code::REQUEST_TOO_LARGE, why)).await;
 }
 
 /// What became of a part of the answer, or of all of it.

@@ -6,10 +6,10 @@
 mod command;
 mod http;
 mod output;
-mod under_way;
-mod wol;
+mod wake_journal;
+mod wake_on_lan;
 
-pub(crate) use under_way::UnderWay;
+pub(crate) use wake_journal::WakeJournal;
 
 use crate::config::{ProviderConfig, Recipe, Sleep};
 use crate::home::Home;
@@ -126,7 +126,7 @@ impl Recipes {
                 command::run(self, self.output(what, name), command, max_wait).await
             }
             Recipe::Http(http) => http::run(http, max_wait).await,
-            Recipe::Wol(wol) => wol::run(wol).await,
+            Recipe::Wol(wol) => wake_on_lan::run(wol).await,
         }
     }
 

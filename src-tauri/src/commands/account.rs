@@ -6,7 +6,7 @@ use crate::window::Window;
 use crate::words::say;
 use keychain::KeychainError;
 use registrar::account::{self, AccountError, Storage};
-use registrar::try_out::{self, Tried};
+use registrar::test_request::{self, TestResponse};
 use registrar::{client, config, credentials};
 use secrecy::SecretString;
 use serde::Serialize;
@@ -124,6 +124,9 @@ pub(crate) async fn test_connection(app: State<'_, Window>) -> Result<String, St
 
 /// Asks a published model one short question through the server.
 #[tauri::command]
-pub(crate) async fn try_model(app: State<'_, Window>, name: String) -> Result<Tried, String> {
-    try_out::ask(&app.home, &app.keychain, &name, TRY_MAX).await
+pub(crate) async fn try_model(
+    app: State<'_, Window>,
+    name: String,
+) -> Result<TestResponse, String> {
+    test_request::send(&app.home, &app.keychain, &name, TRY_MAX).await
 }

@@ -10,7 +10,7 @@ use registrar::config::edit::Edit;
 use registrar::config::file::{self, Change};
 use registrar::config::{self, ProviderConfig, Wrong};
 use registrar::discover::{self, Found};
-use registrar::net;
+use registrar::http_clients;
 use registrar::provider;
 use registrar::wake::{Recipes, Step, WakeError};
 use serde::Serialize;
@@ -123,7 +123,7 @@ pub(crate) async fn undo_removal(
 #[tauri::command]
 pub(crate) async fn offered_models(entry: Map<String, Value>) -> Result<Vec<String>, String> {
     let provider = read(entry)?;
-    let http = net::backend_client()?;
+    let http = http_clients::backend_client()?;
     provider::models(&http, &provider).await
 }
 
@@ -190,7 +190,7 @@ async fn run_test(recipes: Recipes, provider: ProviderConfig, channel: Channel<W
         let at = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let _ = channel.send(WakeLine { at, text, ended });
     };
-    let http = match net::backend_client() {
+    let http = match http_clients::backend_client() {
         Ok(http) => http,
         Err(why) => return tell(why, Some(false)),
     };

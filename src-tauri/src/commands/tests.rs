@@ -43,5 +43,5 @@ fn the_page_gets_the_types_of_what_the_registrar_finds() {
     registrar::diagnostics::Entry::export_all(&config).unwrap();
     registrar::discover::Found::export_all(&config).unwrap();
     registrar::doctor::Finding::export_all(&config).unwrap();
-    registrar::try_out::Tried::export_all(&config).unwrap();
+    registrar::test_request::TestResponse::export_all(&config).unwrap();
 }

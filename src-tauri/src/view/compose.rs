@@ -6,13 +6,13 @@ use crate::words::{say, say_with};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use registrar::config::{Config, Problem, ProviderConfig};
-use registrar::hold::{Hold, HoldReason};
+use registrar::config_watch::Snapshot;
 use registrar::limits::{TRAFFIC_STEP_MS, TRAFFIC_STEPS};
 use registrar::provider;
+use registrar::publish_gate::{Hold, HoldReason};
 use registrar::status::{
-    BackendState, Connection, EndedTask, ProviderStatus, RunningTask, Status, TrafficStep,
+    BackendState, ConnectionState, EndedTask, ProviderStatus, RunningTask, Status, TrafficStep,
 };
-use registrar::watch::Snapshot;
 use std::collections::VecDeque;
 
 /// What the view is made of.
@@ -55,7 +55,7 @@ pub(crate) fn view(facts: Facts<'_>) -> View {
 
 /// Whether the words change by themselves as time passes.
 pub(crate) fn counts_down(status: &Status) -> bool {
-    matches!(status.connection, Connection::Reconnecting { .. })
+    matches!(status.connection, ConnectionState::Reconnecting { .. })
 }
 
 /// Whether the curves move by themselves as time passes.
@@ -65,15 +65,17 @@ pub(crate) fn ages(view: &View) -> bool {
 
 fn mark(status: &Status) -> Mark {
     match status.connection {
-        Connection::NotConfigured { .. }
-        | Connection::WaitingForKeyring
-        | Connection::Stopped { .. } => Mark::Error,
+        ConnectionState::NotConfigured { .. }
+        | ConnectionState::WaitingForKeyring
+        | ConnectionState::Stopped { .. } => Mark::Error,
         _ if status.config_problem.is_some() => Mark::Partial,
-        Connection::Idle | Connection::Held(_) => Mark::Off,
-        Connection::Connecting | Connection::Reconnecting { .. } => Mark::Connecting,
-        Connection::Online { .. } if status.providers.iter().any(needs_a_look) => Mark::Partial,
-        Connection::Online { .. } if !status.running.is_empty() => Mark::Busy,
-        Connection::Online { .. } => Mark::Online,
+        ConnectionState::Idle | ConnectionState::Held(_) => Mark::Off,
+        ConnectionState::Connecting | ConnectionState::Reconnecting { .. } => Mark::Connecting,
+        ConnectionState::Online { .. } if status.providers.iter().any(needs_a_look) => {
+            Mark::Partial
+        }
+        ConnectionState::Online { .. } if !status.running.is_empty() => Mark::Busy,
+        ConnectionState::Online { .. } => Mark::Online,
     }
 }
 
@@ -84,19 +86,19 @@ fn needs_a_look(provider: &ProviderStatus) -> bool {
 fn headline(status: &Status, now: u64) -> String {
     let server = status.server.as_deref().map_or_else(|| say("state.theServer"), host);
     match &status.connection {
-        Connection::Idle => say("state.idle"),
-        Connection::Held(hold) => held(*hold),
-        Connection::NotConfigured { message } => {
+        ConnectionState::Idle => say("state.idle"),
+        ConnectionState::Held(hold) => held(*hold),
+        ConnectionState::NotConfigured { message } => {
             say_with("state.notConfigured", &[("message", message)])
         }
-        Connection::WaitingForKeyring => say("state.waitingForKeyring"),
-        Connection::Connecting => say_with("state.connecting", &[("server", &server)]),
-        Connection::Online { .. } => {
+        ConnectionState::WaitingForKeyring => say("state.waitingForKeyring"),
+        ConnectionState::Connecting => say_with("state.connecting", &[("server", &server)]),
+        ConnectionState::Online { .. } => {
             let published =
                 status.providers.iter().filter(|p| p.state != BackendState::Rejected).count();
             say_with("state.online", &[("server", &server), ("count", &published)])
         }
-        Connection::Reconnecting { message, retry_at, .. } => {
+        ConnectionState::Reconnecting { message, retry_at, .. } => {
             let message: &dyn std::fmt::Display = message;
             match retry_at.saturating_sub(now).div_ceil(1000) {
                 0 => say_with("state.reconnectingNow", &[("message", message)]),
@@ -106,7 +108,7 @@ fn headline(status: &Status, now: u64) -> String {
                 }
             }
         }
-        Connection::Stopped { message } => say_with("state.stopped", &[("message", message)]),
+        ConnectionState::Stopped { message } => say_with("state.stopped", &[("message", message)]),
     }
 }
 
@@ -200,15 +202,15 @@ fn model(entry: &ProviderConfig, status: &Status) -> Model {
 fn model_state(
     publish: bool,
     live: Option<&ProviderStatus>,
-    connection: &Connection,
+    connection: &ConnectionState,
 ) -> (Tone, String) {
     match (publish, live) {
-        (true, Some(_)) if matches!(connection, Connection::Held(_)) => {
+        (true, Some(_)) if matches!(connection, ConnectionState::Held(_)) => {
             (Tone::Off, say("model.held"))
         }
         (true, Some(live)) => backend_state(live),
         // It was switched just now, or nobody publishes.
-        (true, None) if matches!(connection, Connection::Online { .. }) => {
+        (true, None) if matches!(connection, ConnectionState::Online { .. }) => {
             (Tone::Pending, say("model.starting"))
         }
         (true, None) => (Tone::Pending, say("model.waiting")),

@@ -2,12 +2,12 @@
 
 use super::{About, Facts, Mark, Tone, View, view};
 use registrar::config::parse;
-use registrar::hold::{Hold, HoldReason};
+use registrar::config_watch::Snapshot;
 use registrar::limits::{TRAFFIC_STEP_MS, TRAFFIC_STEPS};
+use registrar::publish_gate::{Hold, HoldReason};
 use registrar::status::{
-    BackendState, Connection, NameRequest, ProviderStatus, RunningTask, Status, TrafficStep,
+    BackendState, ConnectionState, NameRequest, ProviderStatus, RunningTask, Status, TrafficStep,
 };
-use registrar::watch::Snapshot;
 use std::sync::Arc;
 
 const NOW: u64 = 1_000_000 * TRAFFIC_STEP_MS;
@@ -19,7 +19,7 @@ fn snapshot() -> Snapshot {
     Snapshot { config: Arc::new(parsed.config), ..Snapshot::default() }
 }
 
-fn status(connection: Connection, state: BackendState) -> Status {
+fn status(connection: ConnectionState, state: BackendState) -> Status {
     let provider = ProviderStatus { name: "a".into(), state, ..ProviderStatus::default() };
     Status {
         pid: 7,
@@ -35,25 +35,25 @@ fn seen(status: &Status, config: &Snapshot) -> View {
     view(Facts { status, config, refused: None, no_tray: None, now: NOW })
 }
 
-const ONLINE: Connection = Connection::Online { since: 0 };
+const ONLINE: ConnectionState = ConnectionState::Online { since: 0 };
 
 #[test]
 fn each_state_has_its_picture_and_says_in_words_what_is_true() {
     let retry =
-        |at| Connection::Reconnecting { message: "no route".into(), retry_at: at, attempt: 1 };
-    let hold = |reason, until| Connection::Held(Hold { reason, until });
+        |at| ConnectionState::Reconnecting { message: "no route".into(), retry_at: at, attempt: 1 };
+    let hold = |reason, until| ConnectionState::Held(Hold { reason, until });
     for (connection, mark, words) in [
-        (Connection::Idle, Mark::Off, "Off"),
+        (ConnectionState::Idle, Mark::Off, "Off"),
         (hold(HoldReason::Paused, None), Mark::Off, "Paused"),
         (hold(HoldReason::OnBattery, None), Mark::Off, "On battery"),
         (hold(HoldReason::QuietHours, Some(NOW)), Mark::Off, "Quiet hours until"),
-        (Connection::Connecting, Mark::Connecting, "Connecting to mcpd.example.com"),
+        (ConnectionState::Connecting, Mark::Connecting, "Connecting to mcpd.example.com"),
         (retry(NOW + 11_500), Mark::Connecting, "in 12 s — no route"),
         (retry(NOW), Mark::Connecting, "Reconnecting now"),
         (ONLINE, Mark::Online, "mcpd.example.com (1 published)"),
-        (Connection::WaitingForKeyring, Mark::Error, "unlock the keyring"),
-        (Connection::NotConfigured { message: "no token".into() }, Mark::Error, "no token"),
-        (Connection::Stopped { message: "revoked".into() }, Mark::Error, "revoked"),
+        (ConnectionState::WaitingForKeyring, Mark::Error, "unlock the keyring"),
+        (ConnectionState::NotConfigured { message: "no token".into() }, Mark::Error, "no token"),
+        (ConnectionState::Stopped { message: "revoked".into() }, Mark::Error, "revoked"),
     ] {
         let view = seen(&status(connection, BackendState::Ready), &snapshot());
         assert_eq!(view.mark, mark, "{}", view.headline);
@@ -91,7 +91,7 @@ fn a_model_says_what_is_true_and_not_what_was_clicked() {
     let mut fresh = status(ONLINE, BackendState::Ready);
     fresh.providers.clear();
     assert_eq!(seen(&fresh, &snapshot()).models[0].state, "starting");
-    fresh.connection = Connection::Idle;
+    fresh.connection = ConnectionState::Idle;
     assert_eq!(seen(&fresh, &snapshot()).models[0].state, "waiting");
 }
 
@@ -159,7 +159,7 @@ fn callers_get_the_servers_base_url_with_its_path() {
 fn only_a_pause_turns_the_master_switch_off() {
     let mut config = snapshot();
     let held = |reason| Some(Hold { reason, until: None });
-    let status = status(Connection::Idle, BackendState::Ready);
+    let status = status(ConnectionState::Idle, BackendState::Ready);
     assert!(seen(&status, &config).publishing);
     config.hold = held(HoldReason::QuietHours);
     assert!(seen(&status, &config).publishing);

@@ -3,7 +3,7 @@
 use crate::tape::Tape;
 use registrar::client::Fault;
 use registrar::limits::Times;
-use registrar::session::{Ending, Next, Session};
+use registrar::reconnect_policy::{Ending, Next, ReconnectPolicy};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -23,7 +23,7 @@ struct Watcher {
 /// What was not as promised, after which ending.
 pub fn run(tape: &mut Tape<'_>, steps: usize) -> Result<(), String> {
     let times = Times::default();
-    let mut session = Session::new(times);
+    let mut session = ReconnectPolicy::new(times);
     let mut watcher = Watcher { times, online: None, waits: 0, conflict: None };
     let mut now = Instant::now();
     for number in 0..steps {

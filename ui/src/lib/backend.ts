@@ -8,7 +8,7 @@ import type { Found } from "$bindings/Found";
 import type { Login } from "$bindings/Login";
 import type { News } from "$bindings/News";
 import type { Pause } from "$bindings/Pause";
-import type { Tried } from "$bindings/Tried";
+import type { TestResponse } from "$bindings/TestResponse";
 import type { WakeLine } from "$bindings/WakeLine";
 import type { Wrong } from "$bindings/Wrong";
 
@@ -89,7 +89,7 @@ export const moveToKeychain = () => invoke<void>("move_to_keychain");
 
 export const testConnection = () => invoke<string>("test_connection");
 
-export const tryModel = (name: string) => invoke<Tried>("try_model", { name });
+export const tryModel = (name: string) => invoke<TestResponse>("try_model", { name });
 
 // This machine
 

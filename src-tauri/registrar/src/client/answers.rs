@@ -1,7 +1,7 @@
 //! What mcpd's answers mean for what comes next. They are read within bounds, and no text of them is
 //! shown as it came.
 
-use crate::net::{Unread, bounded, innermost, network_cause};
+use crate::http_clients::{Unread, bounded, innermost, network_cause};
 use crate::{limits, said};
 use reqwest::{Response, StatusCode, header};
 use serde::de::DeserializeOwned;

@@ -8,7 +8,7 @@ use super::edit::{self, Edit, Refusal};
 use super::{Config, parse};
 use crate::home::Home;
 use crate::limits::{EDIT_LOCK, FILE};
-use crate::{lock, private_file};
+use crate::{file_lock, private_file};
 #[cfg(unix)]
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -98,7 +98,7 @@ fn rewrite(
 ) -> Result<Change, EditError> {
     home.tighten();
     let lock = home.config_lock();
-    let locked = lock::wait(&lock, EDIT_LOCK).map_err(|e| EditError::Io("locked", e))?;
+    let locked = file_lock::wait(&lock, EDIT_LOCK).map_err(|e| EditError::Io("locked", e))?;
     let _lock = locked.ok_or_else(|| EditError::Locked(lock.display().to_string()))?;
     let target = target_of(&home.config());
     refuse_foreign(&target)?;
@@ -211,7 +211,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path()).unwrap();
         std::fs::write(home.config(), "{}").unwrap();
-        let _held = crate::lock::try_lock(&home.config_lock()).unwrap().unwrap();
+        let _held = crate::file_lock::try_lock(&home.config_lock()).unwrap().unwrap();
         let refused = apply(&home, &Edit::SetMcpdUrl("https://x".into())).unwrap_err();
         let said = refused.to_string();
         assert!(matches!(refused, EditError::Locked(_)) && said.contains("fuser"), "{said}");

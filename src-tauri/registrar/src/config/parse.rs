@@ -3,7 +3,7 @@
 //! A provider that cannot be used is left out with a warning, and the others work. Only a text that
 //! is no JSON object at all is a [`Problem`].
 
-use super::share::{self, DECLINE, SHARE};
+use super::name_sharing::{self, DECLINE, SHARE};
 use super::{Parsed, Problem, ProviderConfig, ProviderKind, Recipe, Sleep, Wake, Wrong};
 use jsonc_parser::ParseOptions;
 use serde_json::{Map, Value};
@@ -128,8 +128,8 @@ fn provider(entry: &Value) -> Result<ProviderConfig, Vec<Wrong>> {
     let (description, pool) = (fields.text("description"), fields.text("pool"));
     let (publish, context_length) = (fields.truth("publish"), fields.whole("contextLength"));
     let api_key_env = fields.text("apiKeyEnv");
-    let share_name = fields.entries(SHARE, share::check_share);
-    let decline_name = fields.entries(DECLINE, share::check_user);
+    let share_name = fields.entries(SHARE, name_sharing::check_share);
+    let decline_name = fields.entries(DECLINE, name_sharing::check_user);
     match (name, url, max_concurrency) {
         (Some(name), Some(url), Some(max_concurrency)) if fields.wrong.is_empty() => {
             Ok(ProviderConfig {
@@ -309,7 +309,7 @@ fn recipe(value: &Value, fields: &mut Fields<'_>) -> Result<Recipe, String> {
         }
         Some("wol") => {
             let mac = fields.text("mac").unwrap_or_default();
-            if let Err(why) = super::mac::parse(&mac) {
+            if let Err(why) = super::mac_address::parse(&mac) {
                 fields.refuse::<()>("mac", why);
             }
         }

@@ -1,9 +1,9 @@
 //! The way up to a protocol-1 server: a streamed answer as one result per event, any other answer as
 //! one result.
 
-use super::usage::Tail;
-use super::{Road, broke_off, failure, taken};
-use crate::backends::Answer;
+use super::token_usage::Tail;
+use super::{ServerLink, broke_off, failure, taken};
+use crate::backends::BackendResponse;
 use crate::limits;
 use futures_util::TryStreamExt as _;
 use reqwest::header;
@@ -17,22 +17,22 @@ use wire::sse::{Decoded, Decoder};
 const DONE: &str = "[DONE]";
 
 pub(super) async fn deliver(
-    road: &Road,
+    link: &ServerLink,
     task: &str,
-    answer: Answer,
+    answer: BackendResponse,
     tail: &Tail,
 ) -> Result<(), TaskFailure> {
     let kind = answer.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     if kind.is_some_and(|kind| kind.starts_with("text/event-stream")) {
-        return events(road, task, answer, tail).await;
+        return events(link, task, answer, tail).await;
     }
-    whole(road, task, answer, tail).await
+    whole(link, task, answer, tail).await
 }
 
 async fn events(
-    road: &Road,
+    link: &ServerLink,
     task: &str,
-    mut answer: Answer,
+    mut answer: BackendResponse,
     tail: &Tail,
 ) -> Result<(), TaskFailure> {
     let mut decoder = Decoder::new(SSE_EVENT, SSE_EVENT);
@@ -45,23 +45,23 @@ async fn events(
             let event =
                 decoded.map_err(|too_long| failure(code::BACKEND_ABORTED, too_long.to_string()))?;
             let done = event.data == DONE;
-            chunk(road, task, Chunk { data: event.data, done }).await?;
+            chunk(link, task, Chunk { data: event.data, done }).await?;
             if done {
                 return Ok(());
             }
         }
     }
-    chunk(road, task, Chunk { data: String::new(), done: true }).await
+    chunk(link, task, Chunk { data: String::new(), done: true }).await
 }
 
-async fn chunk(road: &Road, task: &str, chunk: Chunk) -> Result<(), TaskFailure> {
-    post(road, task, TaskResult { chunk: Some(chunk), ..<_>::default() }).await
+async fn chunk(link: &ServerLink, task: &str, chunk: Chunk) -> Result<(), TaskFailure> {
+    post(link, task, TaskResult { chunk: Some(chunk), ..<_>::default() }).await
 }
 
 async fn whole(
-    road: &Road,
+    link: &ServerLink,
     task: &str,
-    mut answer: Answer,
+    mut answer: BackendResponse,
     tail: &Tail,
 ) -> Result<(), TaskFailure> {
     let status = answer.status.as_u16();
@@ -80,9 +80,9 @@ async fn whole(
         failure(code::BACKEND_ABORTED, message)
     })?;
     let result = TaskResult { status: Some(status), body: Some(body), ..<_>::default() };
-    post(road, task, result).await
+    post(link, task, result).await
 }
 
-async fn post(road: &Road, task: &str, result: TaskResult) -> Result<(), TaskFailure> {
-    taken(road.mcpd.result(&road.ticket, task, &result).await)
+async fn post(link: &ServerLink, task: &str, result: TaskResult) -> Result<(), TaskFailure> {
+    taken(link.mcpd.result(&link.session, task, &result).await)
 }

@@ -1,8 +1,8 @@
 //! The fast path: the backend's body becomes the body of one request to mcpd.
 
-use super::usage::Tail;
-use super::{Road, broke_off, taken};
-use crate::backends::Answer;
+use super::token_usage::Tail;
+use super::{ServerLink, broke_off, taken};
+use crate::backends::BackendResponse;
 use crate::client::Delivery;
 use bytes::Bytes;
 use futures_util::Stream as _;
@@ -19,16 +19,16 @@ use wire::publisher::TaskFailure;
 
 /// Streams the answer up. A broken answer breaks the upload, so that nobody takes it for complete.
 pub(super) async fn deliver(
-    road: &Road,
+    link: &ServerLink,
     task: &str,
     head: HeaderMap,
-    answer: Answer,
+    answer: BackendResponse,
     tail: Arc<Tail>,
 ) -> Result<(), TaskFailure> {
-    let tap = Tap::new(answer, tail);
-    let body = Body::wrap(Flow(Arc::clone(&tap.shared)));
-    let delivery = road.mcpd.respond(&road.ticket, task, head, body).await;
-    if matches!(delivery, Delivery::Broken(_)) && tap.shared.broken.load(Ordering::Relaxed) {
+    let abortable = AbortableBody::new(answer, tail);
+    let body = Body::wrap(UploadBody(Arc::clone(&abortable.shared)));
+    let delivery = link.mcpd.respond(&link.session, task, head, body).await;
+    if matches!(delivery, Delivery::Broken(_)) && abortable.shared.broken.load(Ordering::Relaxed) {
         return Err(broke_off());
     }
     taken(delivery)
@@ -37,7 +37,7 @@ pub(super) async fn deliver(
 /// The backend's body, with a way to drop it that does not wait for whoever reads it: the upload's
 /// connection may be stuck in a write.
 struct Shared {
-    source: Mutex<Option<Answer>>,
+    source: Mutex<Option<BackendResponse>>,
     broken: AtomicBool,
     reader: AtomicWaker,
     /// Of the whole body, when the backend said it.
@@ -45,12 +45,12 @@ struct Shared {
     tail: Arc<Tail>,
 }
 
-struct Tap {
+struct AbortableBody {
     shared: Arc<Shared>,
 }
 
-impl Tap {
-    fn new(answer: Answer, tail: Arc<Tail>) -> Self {
+impl AbortableBody {
+    fn new(answer: BackendResponse, tail: Arc<Tail>) -> Self {
         let length = answer.length();
         let (source, broken) = (Mutex::new(Some(answer)), AtomicBool::new(false));
         Self {
@@ -59,7 +59,7 @@ impl Tap {
     }
 }
 
-impl Drop for Tap {
+impl Drop for AbortableBody {
     fn drop(&mut self) {
         self.shared.source.lock().take();
         self.shared.reader.wake();
@@ -67,9 +67,9 @@ impl Drop for Tap {
 }
 
 /// The upload's end of it.
-struct Flow(Arc<Shared>);
+struct UploadBody(Arc<Shared>);
 
-impl http_body::Body for Flow {
+impl http_body::Body for UploadBody {
     type Data = Bytes;
     type Error = std::io::Error;
 

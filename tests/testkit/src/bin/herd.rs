@@ -4,7 +4,7 @@
 
 use keychain::Keychain;
 use registrar::home::Home;
-use registrar::host;
+use registrar::leader;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ async fn main() {
     let mut tasks = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let home = Home::at(entry.unwrap().path()).unwrap();
-        tasks.push(host::run(home, Keychain::os(), "herd", stop.clone()).task);
+        tasks.push(leader::run(home, Keychain::os(), "herd", stop.clone()).task);
     }
     signal(SignalKind::terminate()).unwrap().recv().await;
     stop.cancel();

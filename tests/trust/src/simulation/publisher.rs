@@ -6,7 +6,7 @@ use super::{What, World};
 use crate::history::{Call, Fact};
 use registrar::client::Fault;
 use registrar::limits::Times;
-use registrar::session::{Ending, Next, Session};
+use registrar::reconnect_policy::{Ending, Next, ReconnectPolicy};
 use relay::{ChannelId, Owner, OwnerId, RegisterRefusal, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -52,7 +52,7 @@ pub(super) struct Publisher {
     pub(super) life: u32,
     pub(super) session_id: Option<String>,
     pub(super) epoch: u64,
-    session: Session,
+    session: ReconnectPolicy,
     pub(super) channel: Option<ChannelId>,
     published: BTreeSet<String>,
     asleep: BTreeSet<String>,
@@ -81,7 +81,7 @@ impl Publisher {
             life: 0,
             session_id: None,
             epoch: 0,
-            session: Session::new(Times::default()),
+            session: ReconnectPolicy::new(Times::default()),
             channel: None,
             published: (0..2).map(|which| row(at, which)).collect(),
             asleep: std::iter::once(row(at, 1)).collect(),
@@ -402,7 +402,7 @@ impl World {
             self.saw(Fact::WakeEnds { row });
         }
         self.publishers[who].channel = None;
-        self.publishers[who].session = Session::new(Times::default());
+        self.publishers[who].session = ReconnectPolicy::new(Times::default());
         self.server_notices(who, 50);
         let pause = self.tape.between(500, 60_000);
         self.own(who, pause, Timer::Connect);

@@ -2,7 +2,7 @@
 //! with its own model in it, and the owner sees no more than a line of plain text.
 
 use registrar::config::{ProviderConfig, parse};
-use registrar::untrusted;
+use registrar::fuzzing;
 
 /// The backend's own model.
 const MODEL: &str = "the-backends-own";
@@ -16,7 +16,7 @@ fn provider() -> Option<ProviderConfig> {
 
 pub(super) fn frames(data: &[u8]) {
     let (Ok(text), Some(provider)) = (std::str::from_utf8(data), provider()) else { return };
-    let Some(taken) = untrusted::frame(&provider, text) else { return };
+    let Some(taken) = fuzzing::frame(&provider, text) else { return };
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     assert!(taken.task_id.chars().all(plain) && (1..=64).contains(&taken.task_id.len()));
     for shown in &taken.shown {

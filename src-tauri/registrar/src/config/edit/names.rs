@@ -1,7 +1,7 @@
 //! Changes of what a provider is called and of who else may serve its name.
 
 use super::{Place, Refusal, change, parse, property, provider, refuse_taken_name, set, unset};
-use crate::config::share::{self, DECLINE, SHARE};
+use crate::config::name_sharing::{self, DECLINE, SHARE};
 use jsonc_parser::cst::CstNode;
 use serde_json::{Map, Value, json};
 
@@ -34,7 +34,7 @@ pub(super) fn share(text: &str, name: &str, with: &str, on: bool) -> Result<Stri
     if !on {
         return set_listed(text, name, SHARE, with, false);
     }
-    share::check_share(with).map_err(|why| Refusal::Value(SHARE, why))?;
+    name_sharing::check_share(with).map_err(|why| Refusal::Value(SHARE, why))?;
     let text = set_listed(text, name, SHARE, with, true)?;
     set_listed(&text, name, DECLINE, with, false)
 }
@@ -42,7 +42,7 @@ pub(super) fn share(text: &str, name: &str, with: &str, on: bool) -> Result<Stri
 /// One entry of `declineName` more or less.
 pub(super) fn decline(text: &str, name: &str, user: &str, on: bool) -> Result<String, Refusal> {
     if on {
-        share::check_user(user).map_err(|why| Refusal::Value(DECLINE, why))?;
+        name_sharing::check_user(user).map_err(|why| Refusal::Value(DECLINE, why))?;
     }
     set_listed(text, name, DECLINE, user, on)
 }
@@ -74,7 +74,7 @@ fn set_listed(
     let found: Vec<CstNode> = entries.iter().filter(is_it).cloned().collect();
     match (on, found.len()) {
         (true, 0) => {
-            share::check_room(entries.len()).map_err(|why| Refusal::Value(key, why))?;
+            name_sharing::check_room(entries.len()).map_err(|why| Refusal::Value(key, why))?;
             list.append(super::input(&json!(entry)));
         }
         (true, _) | (false, 0) => {}

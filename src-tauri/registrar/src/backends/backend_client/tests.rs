@@ -1,6 +1,6 @@
-//! An asker and a backend whose every word the test says itself.
+//! An client and a backend whose every word the test says itself.
 
-use super::{Answer, Asker, Unanswered};
+use super::{BackendClient, BackendResponse, SendError};
 use futures_util::TryStreamExt as _;
 use reqwest::Client;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -27,13 +27,18 @@ impl Backend {
         self.listener.accept().await.unwrap().0
     }
 
-    async fn ask(&self, asker: &Asker) -> Result<Answer, Unanswered> {
-        asker.ask(Client::new().post(&self.url).body("hello").build().unwrap()).await
+    async fn send(&self, client: &BackendClient) -> Result<BackendResponse, SendError> {
+        client.send(Client::new().post(&self.url).body("hello").build().unwrap()).await
     }
 
     /// One question, answered with these bytes on this connection.
-    async fn answers(&self, asker: &Asker, socket: &mut TcpStream, bytes: &[u8]) -> Answer {
-        let (answer, ()) = tokio::join!(self.ask(asker), answer(socket, bytes));
+    async fn answers(
+        &self,
+        client: &BackendClient,
+        socket: &mut TcpStream,
+        bytes: &[u8],
+    ) -> BackendResponse {
+        let (answer, ()) = tokio::join!(self.send(client), answer(socket, bytes));
         answer.unwrap()
     }
 }
@@ -57,30 +62,34 @@ async fn first_of(backend: &Backend, bytes: &[u8]) -> TcpStream {
     socket
 }
 
-async fn first(backend: &Backend, asker: &Asker, bytes: &[u8]) -> (Answer, TcpStream) {
-    tokio::join!(async { backend.ask(asker).await.unwrap() }, first_of(backend, bytes))
+async fn first(
+    backend: &Backend,
+    client: &BackendClient,
+    bytes: &[u8],
+) -> (BackendResponse, TcpStream) {
+    tokio::join!(async { backend.send(client).await.unwrap() }, first_of(backend, bytes))
 }
 
-async fn text(answer: Answer) -> String {
+async fn text(answer: BackendResponse) -> String {
     let pieces: Vec<_> = answer.try_collect().await.unwrap();
     String::from_utf8(pieces.concat()).unwrap()
 }
 
 #[tokio::test]
 async fn a_connection_that_has_answered_is_asked_again() {
-    let (backend, asker) = (Backend::new().await, Asker::new().unwrap());
-    let (answer, mut socket) = first(&backend, &asker, WHOLE).await;
+    let (backend, client) = (Backend::new().await, BackendClient::new().unwrap());
+    let (answer, mut socket) = first(&backend, &client, WHOLE).await;
     assert_eq!(answer.length(), Some(2));
     assert_eq!(text(answer).await, "ok");
-    let again = backend.answers(&asker, &mut socket, WHOLE).await;
+    let again = backend.answers(&client, &mut socket, WHOLE).await;
     assert_eq!(text(again).await, "ok");
 }
 
 #[tokio::test]
 async fn a_connection_that_the_backend_has_closed_is_replaced() {
-    let (backend, asker) = (Backend::new().await, Asker::new().unwrap());
+    let (backend, client) = (Backend::new().await, BackendClient::new().unwrap());
     for bytes in [WHOLE, LAST, WHOLE] {
-        let (answer, socket) = first(&backend, &asker, bytes).await;
+        let (answer, socket) = first(&backend, &client, bytes).await;
         assert_eq!(text(answer).await, "ok");
         drop(socket);
     }
@@ -88,8 +97,8 @@ async fn a_connection_that_the_backend_has_closed_is_replaced() {
 
 #[tokio::test]
 async fn a_question_that_meets_the_end_of_a_used_connection_is_asked_once_more() {
-    let (backend, asker) = (Backend::new().await, Asker::new().unwrap());
-    let (answer, mut socket) = first(&backend, &asker, WHOLE).await;
+    let (backend, client) = (Backend::new().await, BackendClient::new().unwrap());
+    let (answer, mut socket) = first(&backend, &client, WHOLE).await;
     assert_eq!(text(answer).await, "ok");
     // The backend closes it while the question is on its way.
     let closes = async {
@@ -97,36 +106,36 @@ async fn a_question_that_meets_the_end_of_a_used_connection_is_asked_once_more()
         drop(socket);
         first_of(&backend, WHOLE).await
     };
-    let (answer, socket) = tokio::join!(backend.ask(&asker), closes);
+    let (answer, socket) = tokio::join!(backend.send(&client), closes);
     assert_eq!(text(answer.unwrap()).await, "ok");
     drop(socket);
     // On a connection of its own it is not.
     let dies = async {
         heard(&mut backend.accept().await).await;
     };
-    let (answer, ()) = tokio::join!(backend.ask(&asker), dies);
-    assert!(matches!(answer, Err(Unanswered::Broken(_))));
+    let (answer, ()) = tokio::join!(backend.send(&client), dies);
+    assert!(matches!(answer, Err(SendError::Broken(_))));
 }
 
 #[tokio::test]
 async fn what_one_read_gave_is_one_piece_and_a_dropped_answer_closes_its_connection() {
-    let (backend, asker) = (Backend::new().await, Asker::new().unwrap());
-    let (mut answer, mut socket) = first(&backend, &asker, BEGUN).await;
+    let (backend, client) = (Backend::new().await, BackendClient::new().unwrap());
+    let (mut answer, mut socket) = first(&backend, &client, BEGUN).await;
     assert_eq!(answer.try_next().await.unwrap().unwrap(), "ab");
     drop(answer);
     assert_eq!(socket.read(&mut [0]).await.unwrap(), 0, "it is closed");
-    let (answer, _) = first(&backend, &asker, WHOLE).await;
+    let (answer, _) = first(&backend, &client, WHOLE).await;
     assert_eq!(text(answer).await, "ok", "on a connection of its own");
 }
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_an_error_and_nobody_there_is_another() {
-    let (backend, asker) = (Backend::new().await, Asker::new().unwrap());
-    let (mut answer, socket) = first(&backend, &asker, BEGUN).await;
+    let (backend, client) = (Backend::new().await, BackendClient::new().unwrap());
+    let (mut answer, socket) = first(&backend, &client, BEGUN).await;
     assert_eq!(answer.try_next().await.unwrap().unwrap(), "ab");
     drop(socket);
     assert!(answer.try_next().await.is_err());
     drop(backend.listener);
     let gone = Backend { listener: Backend::new().await.listener, url: backend.url };
-    assert!(matches!(gone.ask(&asker).await, Err(Unanswered::Unreachable(_))));
+    assert!(matches!(gone.send(&client).await, Err(SendError::Unreachable(_))));
 }

@@ -2,16 +2,16 @@
 //! Nothing else uses it.
 
 use crate::config::ProviderConfig;
-use crate::net;
+use crate::http_clients;
 use crate::said;
-use crate::task::request;
+use crate::task::backend_request;
 use bytes::Bytes;
 use reqwest::Client;
 use std::sync::LazyLock;
 use wire::control::Task;
 
 /// Making one takes longer than reading a frame.
-static HTTP: LazyLock<Option<Client>> = LazyLock::new(|| net::backend_client().ok());
+static HTTP: LazyLock<Option<Client>> = LazyLock::new(|| http_clients::backend_client().ok());
 
 /// What became of a task's frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub fn frame(provider: &ProviderConfig, text: &str) -> Option<Taken> {
         Task::Infer(task) => {
             let body = task.request.as_ref().map(|body| body.get().to_owned());
             let body = Bytes::from(body.unwrap_or_default());
-            let built = request::build(HTTP.as_ref()?, provider, &task, body).ok();
+            let built = backend_request::build(HTTP.as_ref()?, provider, &task, body).ok();
             let asked = built.map(|request| Asked {
                 method: request.method().to_string(),
                 url: request.url().to_string(),

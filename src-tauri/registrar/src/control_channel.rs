@@ -1,9 +1,9 @@
 //! The control channel: an event stream, or long polling where a proxy holds a stream's bytes back.
 //! One task reads, the driver gets signals through a bounded queue.
 
-use crate::client::{Fault, Mcpd, Ticket};
+use crate::client::{Fault, Mcpd, SessionRef};
 use crate::limits::{self, Times};
-use crate::session::Ending;
+use crate::reconnect_policy::Ending;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -43,10 +43,10 @@ pub(crate) struct Channel {
 
 impl Channel {
     /// Opens a channel for this session.
-    pub(crate) fn open(mcpd: Mcpd, ticket: Ticket, mode: Mode, times: Times) -> Self {
+    pub(crate) fn open(mcpd: Mcpd, session: SessionRef, mode: Mode, times: Times) -> Self {
         let (sender, signals) = mpsc::channel(limits::EVENTS);
         let reader = tokio::spawn(async move {
-            let reader = Reader { mcpd, ticket, times, sender };
+            let reader = Reader { mcpd, session, times, sender };
             let last = match mode {
                 Mode::Stream => reader.stream().await,
                 Mode::Poll => reader.poll().await,
@@ -71,14 +71,14 @@ impl Channel {
 
 struct Reader {
     mcpd: Mcpd,
-    ticket: Ticket,
+    session: SessionRef,
     times: Times,
     sender: mpsc::Sender<Signal>,
 }
 
 impl Reader {
     async fn stream(&self) -> Signal {
-        match timeout(self.times.hello, self.mcpd.stream(&self.ticket)).await {
+        match timeout(self.times.hello, self.mcpd.stream(&self.session)).await {
             Err(_) => Signal::Buffered,
             Ok(Err(fault)) => Signal::Ended(Ending::Fault(fault)),
             Ok(Ok(response)) => {
@@ -91,7 +91,7 @@ impl Reader {
     async fn read(&self, mut response: reqwest::Response) -> Signal {
         let mut decoder = Decoder::new(SSE_LINE, SSE_EVENT);
         let mut events = Vec::<Decoded>::new();
-        let mut heard = self.ticket.epoch.is_none();
+        let mut heard = self.session.epoch.is_none();
         loop {
             let wait = if heard { self.times.silence } else { self.times.hello };
             let bytes = match timeout(wait, response.chunk()).await {
@@ -114,7 +114,7 @@ impl Reader {
     async fn poll(&self) -> Signal {
         let _ = self.sender.send(Signal::Open).await;
         loop {
-            match self.mcpd.poll(&self.ticket).await {
+            match self.mcpd.poll(&self.session).await {
                 Err(fault) => return Signal::Ended(Ending::Fault(fault)),
                 Ok(events) => {
                     for decoded in events {

@@ -1,17 +1,17 @@
 //! One registration while it holds: events come down, heartbeats go up.
 
-use super::clock::Clock;
-use super::probe::Probe;
+use super::suspend::SuspendDetector;
+use super::upload_probe::UploadProbe;
 use super::{Account, Driver};
-use crate::channel::{Channel, Mode, Signal};
-use crate::client::{Fault, Ticket};
+use crate::client::{Fault, SessionRef};
 use crate::clock::unix_ms;
+use crate::config_watch;
+use crate::control_channel::{Channel, Mode, Signal};
 use crate::limits;
+use crate::reconnect_policy::{self, Ending, ReconnectPolicy, beat_after};
 use crate::said;
-use crate::session::{self, Ending, Session, beat_after};
-use crate::status::{Connection, RunningTask};
-use crate::task::{self, Complaints, Road};
-use crate::watch;
+use crate::status::{ConnectionState, RunningTask};
+use crate::task::{self, LogBudget, ServerLink};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,57 +23,57 @@ use wire::sse::{Event, TooLong};
 
 /// Follows the channel until it ends, which gives the ending, or until something else must be
 /// registered, which gives none.
-pub(super) async fn hold(
+pub(super) async fn follow(
     driver: &mut Driver,
     account: &Account,
     registered: Registered,
     declared: &[Provider],
-    session: &mut Session,
+    policy: &mut ReconnectPolicy,
 ) -> Option<Ending> {
     let current = registered.protocol >= wire::PROTOCOL_2;
-    let ticket = Ticket {
-        session: registered.provider_session_id,
+    let session = SessionRef {
+        id: registered.provider_session_id,
         epoch: current.then_some(registered.epoch),
     };
-    let road = Road {
+    let link = ServerLink {
         mcpd: account.mcpd.clone(),
-        ticket: ticket.clone(),
-        in_pieces: AtomicBool::new(false),
+        session: session.clone(),
+        chunked: AtomicBool::new(false),
         ack_after: driver.times.ack_after,
-        complaints: Complaints::default(),
+        log_budget: LogBudget::default(),
     };
-    let mut link = Link {
-        road: Arc::new(road),
-        heartbeat: session::heartbeat(&driver.times, registered.heartbeat_seconds),
-        channel: Channel::open(account.mcpd.clone(), ticket, Mode::Stream, driver.times),
+    let mut connection = Connection {
+        link: Arc::new(link),
+        heartbeat: reconnect_policy::heartbeat(&driver.times, registered.heartbeat_seconds),
+        channel: Channel::open(account.mcpd.clone(), session, Mode::Stream, driver.times),
         mode: Mode::Stream,
         beating: None,
         probe: None,
         driver,
-        session,
+        policy,
     };
-    link.follow(declared).await
+    connection.follow(declared).await
 }
 
 type Beating = Option<BoxFuture<'static, Result<HeartbeatReply, Fault>>>;
 
-struct Link<'a> {
+struct Connection<'a> {
     driver: &'a mut Driver,
-    session: &'a mut Session,
-    road: Arc<Road>,
+    policy: &'a mut ReconnectPolicy,
+    link: Arc<ServerLink>,
     heartbeat: Duration,
     channel: Channel,
     mode: Mode,
     /// At most one heartbeat is under way.
     beating: Beating,
-    probe: Option<Probe>,
+    probe: Option<UploadProbe>,
 }
 
-impl Link<'_> {
+impl Connection<'_> {
     async fn follow(&mut self, declared: &[Provider]) -> Option<Ending> {
         let times = self.driver.times;
         let mut beat_at = Instant::now();
-        let mut clock = Clock::now();
+        let mut clock = SuspendDetector::new();
         let mut clock_tick = tokio::time::interval(times.clock_every);
         let stream_again = tokio::time::sleep(times.stream_again);
         tokio::pin!(stream_again);
@@ -81,7 +81,7 @@ impl Link<'_> {
             tokio::select! {
                 () = self.driver.stop.cancelled() => return None,
                 () = self.driver.reconnect.notified() => return Some(Ending::Resume),
-                () = watch::changed(&mut self.driver.config) => {
+                () = config_watch::changed(&mut self.driver.config) => {
                     if self.must_register(declared).await {
                         return None;
                     }
@@ -97,7 +97,7 @@ impl Link<'_> {
                         Ok(reply) => {
                             self.stop_tasks(&reply);
                             self.driver.hear_requests(reply.name_requests);
-                            if reply.register_again && self.session.registers_again(Instant::now())
+                            if reply.register_again && self.policy.registers_again(Instant::now())
                             {
                                 return None;
                             }
@@ -109,7 +109,7 @@ impl Link<'_> {
                     beat_at = self.beat();
                 }
                 () = self.driver.beat.notified(), if self.beating.is_none() => beat_at = self.beat(),
-                Some(held_back) = Probe::verdict(&mut self.probe) => self.choose_upload(held_back),
+                Some(held_back) = UploadProbe::verdict(&mut self.probe) => self.choose_upload(held_back),
                 _ = clock_tick.tick() => {
                     if clock.slept(&times) {
                         return Some(Ending::Resume);
@@ -127,7 +127,7 @@ impl Link<'_> {
             return true;
         }
         let url = self.driver.config.borrow().config.mcpd_url.clone();
-        if url.is_some_and(|url| url != *self.road.mcpd.url()) {
+        if url.is_some_and(|url| url != *self.link.mcpd.url()) {
             return true;
         }
         let declaration = self.driver.backends.declaration();
@@ -144,14 +144,14 @@ impl Link<'_> {
 
     /// Sends a heartbeat; gives the time of the next.
     fn beat(&mut self) -> Instant {
-        let current = self.road.ticket.epoch.is_some();
+        let current = self.link.session.epoch.is_some();
         let beat = Heartbeat {
-            provider_session_id: self.road.ticket.session.clone(),
-            epoch: self.road.ticket.epoch,
+            provider_session_id: self.link.session.id.clone(),
+            epoch: self.link.session.epoch,
             llms: self.driver.backends.reports(),
             inflight: current.then(|| self.driver.tasks.ids()),
         };
-        let mcpd = self.road.mcpd.clone();
+        let mcpd = self.link.mcpd.clone();
         let send: BoxFuture<'static, _> = Box::pin(async move { mcpd.heartbeat(&beat).await });
         self.beating = Some(send);
         let busy = self.driver.tasks.is_busy();
@@ -181,7 +181,7 @@ impl Link<'_> {
         match signal {
             Signal::Open => {
                 // A protocol-1 server says nothing more, and a poll is only asked when all is well.
-                if self.road.ticket.epoch.is_none() || self.mode == Mode::Poll {
+                if self.link.session.epoch.is_none() || self.mode == Mode::Poll {
                     self.online();
                 }
                 None
@@ -189,8 +189,8 @@ impl Link<'_> {
             Signal::Buffered => {
                 tracing::warn!("a proxy holds the control channel back: polling instead");
                 self.mode = Mode::Poll;
-                let (mcpd, ticket) = (self.road.mcpd.clone(), self.road.ticket.clone());
-                self.channel = Channel::open(mcpd, ticket, Mode::Poll, self.driver.times);
+                let (mcpd, session) = (self.link.mcpd.clone(), self.link.session.clone());
+                self.channel = Channel::open(mcpd, session, Mode::Poll, self.driver.times);
                 None
             }
             Signal::Ended(ending) => Some(ending),
@@ -204,10 +204,10 @@ impl Link<'_> {
 
     /// An event was too long: if it was a task, its caller is to hear of it soon.
     fn leave_out(&self, left: &TooLong) {
-        self.road.complaints.log(|| tracing::warn!("{left}: it was left out"));
+        self.link.log_budget.log(|| tracing::warn!("{left}: it was left out"));
         let is_task = matches!(left.name.as_str(), event::TASK | "message");
         let Some(id) = said::task_id_in(&left.prefix).filter(|_| is_task) else { return };
-        let report = task::left_out(Arc::clone(&self.road), id.clone(), left.to_string());
+        let report = task::left_out(Arc::clone(&self.link), id.clone(), left.to_string());
         self.driver.tasks.attach(&id, report);
     }
 
@@ -221,7 +221,7 @@ impl Link<'_> {
                 let odd = || tracing::warn!("a task was ignored: its id is no task's id");
                 match task {
                     Some(task) => self.start(task),
-                    None => self.road.complaints.log(odd),
+                    None => self.link.log_budget.log(odd),
                 }
             }
             event::CANCEL => {
@@ -250,30 +250,31 @@ impl Link<'_> {
 
     fn greet(&mut self, hello: &Hello) {
         if hello.heartbeat_seconds > 0 {
-            self.heartbeat = session::heartbeat(&self.driver.times, hello.heartbeat_seconds);
+            self.heartbeat =
+                reconnect_policy::heartbeat(&self.driver.times, hello.heartbeat_seconds);
         }
-        if self.mode == Mode::Stream && self.road.ticket.epoch.is_some() {
-            self.probe = Some(Probe::start(&self.road, self.driver.times.probe));
+        if self.mode == Mode::Stream && self.link.session.epoch.is_some() {
+            self.probe = Some(UploadProbe::start(&self.link, self.driver.times.probe));
         }
         self.online();
     }
 
     fn online(&mut self) {
-        self.session.online(Instant::now());
+        self.policy.online(Instant::now());
         let mode = if self.mode == Mode::Stream { "stream" } else { "poll" };
         // A proxy that holds the channel back is not to be trusted with uploads either.
-        let in_pieces = self.mode == Mode::Poll;
-        self.road.in_pieces.store(in_pieces, Ordering::Relaxed);
-        let upload = match self.road.ticket.epoch {
+        let chunked = self.mode == Mode::Poll;
+        self.link.chunked.store(chunked, Ordering::Relaxed);
+        let upload = match self.link.session.epoch {
             None => "results",
-            Some(_) if in_pieces => "pieces",
+            Some(_) if chunked => "pieces",
             Some(_) => "stream",
         };
         self.driver.board.send_modify(|status| {
             status.channel = Some(mode.into());
             status.upload = Some(upload.into());
-            if !matches!(status.connection, Connection::Online { .. }) {
-                status.connection = Connection::Online { since: unix_ms() };
+            if !matches!(status.connection, ConnectionState::Online { .. }) {
+                status.connection = ConnectionState::Online { since: unix_ms() };
                 tracing::info!(channel = mode, "online");
             }
         });
@@ -281,7 +282,7 @@ impl Link<'_> {
 
     fn choose_upload(&mut self, held_back: bool) {
         self.probe = None;
-        self.road.in_pieces.store(held_back, Ordering::Relaxed);
+        self.link.chunked.store(held_back, Ordering::Relaxed);
         if held_back {
             tracing::warn!("a proxy holds uploads back: answers go up in pieces");
             self.driver.board.send_modify(|status| status.upload = Some("pieces".into()));
@@ -289,20 +290,20 @@ impl Link<'_> {
     }
 
     fn start(&self, task: Task) {
-        let (road, backends) = (Arc::clone(&self.road), Arc::clone(&self.driver.backends));
+        let (link, backends) = (Arc::clone(&self.link), Arc::clone(&self.driver.backends));
         let tasks = &self.driver.tasks;
         let started = match task {
             Task::Wake(task) => {
                 let id = task.task_id.clone();
-                tasks.attach(&id, task::wake(road, backends, task))
+                tasks.attach(&id, task::wake(link, backends, task))
             }
             Task::Infer(task) => {
-                tasks.start(shown(&task), |stop| task::infer(road, backends, task, stop))
+                tasks.start(shown(&task), |stop| task::infer(link, backends, task, stop))
             }
         };
         if !started {
             let why = "a task was not taken: it runs already, or too many do";
-            self.road.complaints.log(|| tracing::warn!("{why}"));
+            self.link.log_budget.log(|| tracing::warn!("{why}"));
         }
     }
 
@@ -314,7 +315,7 @@ impl Link<'_> {
     fn usable<T>(&self, read: serde_json::Result<T>) -> Option<T> {
         let complain = |e: &serde_json::Error| {
             let column = e.column();
-            self.road.complaints.log(|| tracing::warn!(column, "an event is not usable"));
+            self.link.log_budget.log(|| tracing::warn!(column, "an event is not usable"));
         };
         read.inspect_err(complain).ok()
     }

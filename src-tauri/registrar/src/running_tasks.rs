@@ -3,7 +3,7 @@
 
 use crate::clock::unix_ms;
 use crate::limits;
-use crate::status::{Board, EndedTask, RunningTask};
+use crate::status::{EndedTask, RunningTask, StatusSender};
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// All running requests.
-pub(crate) struct Tasks {
+pub(crate) struct RunningTasks {
     running: Mutex<HashMap<String, Stop>>,
     /// Ids of the wakes and reports under way.
     attached: Mutex<HashSet<String>>,
@@ -22,7 +22,7 @@ pub(crate) struct Tasks {
     end: CancellationToken,
     /// Drops what has not ended then.
     drop_all: CancellationToken,
-    board: Board,
+    board: StatusSender,
 }
 
 /// Two ways to stop a request from outside.
@@ -44,8 +44,8 @@ pub(crate) struct Outcome {
     pub(crate) cause: Option<String>,
 }
 
-impl Tasks {
-    pub(crate) fn new(board: Board) -> Arc<Self> {
+impl RunningTasks {
+    pub(crate) fn new(board: StatusSender) -> Arc<Self> {
         let (running, attached, tracker) = <_>::default();
         let (end, drop_all) = <_>::default();
         Arc::new(Self { running, attached, tracker, end, drop_all, board })
@@ -165,7 +165,7 @@ impl Tasks {
 
 /// Takes a request off the list, however it ends.
 struct Leave {
-    tasks: Arc<Tasks>,
+    tasks: Arc<RunningTasks>,
     id: String,
     outcome: Option<Outcome>,
 }
@@ -179,7 +179,7 @@ impl Drop for Leave {
 
 /// Takes attached work off the list, however it ends.
 struct Detach {
-    tasks: Arc<Tasks>,
+    tasks: Arc<RunningTasks>,
     id: String,
 }
 
@@ -191,7 +191,7 @@ impl Drop for Detach {
 
 #[cfg(test)]
 mod tests {
-    use super::{Outcome, Tasks};
+    use super::{Outcome, RunningTasks};
     use crate::limits;
     use crate::status::{RunningTask, Status};
     use std::sync::Arc;
@@ -199,8 +199,8 @@ mod tests {
     use tokio::sync::watch;
     use tokio::time::Instant;
 
-    fn tasks() -> Arc<Tasks> {
-        Tasks::new(Arc::new(watch::Sender::new(Status::default())))
+    fn tasks() -> Arc<RunningTasks> {
+        RunningTasks::new(Arc::new(watch::Sender::new(Status::default())))
     }
 
     #[tokio::test(start_paused = true)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// Held for as long as this value lives; the OS lets go of it when the process ends.
 #[derive(Debug)]
-pub struct Lock {
+pub struct FileLock {
     _file: File,
 }
 
@@ -19,7 +19,7 @@ pub struct Lock {
 ///
 /// # Errors
 /// The file system's.
-pub fn try_acquire(home: &Home) -> io::Result<Option<Lock>> {
+pub fn try_acquire(home: &Home) -> io::Result<Option<FileLock>> {
     try_lock(&home.lock())
 }
 
@@ -40,7 +40,7 @@ pub fn held_by_a_stranger(home: &Home) -> String {
 ///
 /// # Errors
 /// The file system's.
-pub fn try_lock(path: &Path) -> io::Result<Option<Lock>> {
+pub fn try_lock(path: &Path) -> io::Result<Option<FileLock>> {
     attempt(private_file::append(path)?)
 }
 
@@ -49,7 +49,7 @@ pub fn try_lock(path: &Path) -> io::Result<Option<Lock>> {
 ///
 /// # Errors
 /// The file system's.
-pub(crate) fn wait(path: &Path, at_most: Duration) -> io::Result<Option<Lock>> {
+pub(crate) fn wait(path: &Path, at_most: Duration) -> io::Result<Option<FileLock>> {
     let mut left = at_most;
     loop {
         if let Some(lock) = try_lock(path)? {
@@ -64,9 +64,9 @@ pub(crate) fn wait(path: &Path, at_most: Duration) -> io::Result<Option<Lock>> {
     }
 }
 
-fn attempt(file: File) -> io::Result<Option<Lock>> {
+fn attempt(file: File) -> io::Result<Option<FileLock>> {
     match file.try_lock() {
-        Ok(()) => Ok(Some(Lock { _file: file })),
+        Ok(()) => Ok(Some(FileLock { _file: file })),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
     }

@@ -5,7 +5,7 @@ use crate::client::Mcpd;
 use crate::credentials;
 use crate::home::Home;
 use crate::limits::TRY_BODY;
-use crate::{config, config::file, net};
+use crate::{config, config::file, http_clients};
 use keychain::Keychain;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ const TOKENS: u32 = 48;
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "bindings", derive(ts_rs::TS))]
-pub struct Tried {
+pub struct TestResponse {
     /// The answer.
     pub answer: String,
     /// From question to answer, in milliseconds.
@@ -32,12 +32,12 @@ pub struct Tried {
 ///
 /// # Errors
 /// Why there is no answer, for people.
-pub async fn ask(
+pub async fn send(
     home: &Home,
     keychain: &Keychain,
     model: &str,
     at_most: Duration,
-) -> Result<Tried, String> {
+) -> Result<TestResponse, String> {
     let text = file::read(&home.config()).map_err(|error| error.to_string())?;
     let config = config::parse(&text).map_err(|problem| problem.message)?.config;
     let loaded = credentials::load(home, config.mcpd_url.as_ref(), keychain).await;
@@ -49,10 +49,10 @@ pub async fn ask(
     });
     let began = Instant::now();
     let response = mcpd.chat(&question, at_most).await.map_err(|fault| fault.to_string())?;
-    let body = net::bounded(response, TRY_BODY).await.map_err(|why| why.to_string())?;
+    let body = http_clients::bounded(response, TRY_BODY).await.map_err(|why| why.to_string())?;
     let body: Value = serde_json::from_slice(&body)
         .map_err(|_| "the answer is not of the kind that was expected".to_owned())?;
     let answer = body.pointer("/choices/0/message/content").and_then(Value::as_str);
     let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Ok(Tried { answer: answer.unwrap_or_default().trim().to_owned(), ms })
+    Ok(TestResponse { answer: answer.unwrap_or_default().trim().to_owned(), ms })
 }

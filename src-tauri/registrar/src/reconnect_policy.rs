@@ -46,7 +46,7 @@ pub enum Next {
 
 /// The memory that decides.
 #[derive(Debug)]
-pub struct Session {
+pub struct ReconnectPolicy {
     times: Times,
     /// Tries that failed since the last healthy connection.
     tries: u32,
@@ -56,7 +56,7 @@ pub struct Session {
     asked_again: Option<Instant>,
 }
 
-impl Session {
+impl ReconnectPolicy {
     /// One that has not tried yet.
     #[must_use]
     pub fn new(times: Times) -> Self {
@@ -168,14 +168,14 @@ pub(crate) fn slept(times: &Times, wall: Duration, ours: Duration) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ending, Next, Session, beat_after, heartbeat, slept};
+    use super::{Ending, Next, ReconnectPolicy, beat_after, heartbeat, slept};
     use crate::client::Fault;
     use crate::limits::{self, Times};
     use std::time::Duration;
     use tokio::time::Instant;
 
-    fn session() -> (Session, Instant) {
-        (Session::new(Times::default()), Instant::now())
+    fn session() -> (ReconnectPolicy, Instant) {
+        (ReconnectPolicy::new(Times::default()), Instant::now())
     }
 
     fn lost() -> Ending {

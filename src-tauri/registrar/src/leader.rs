@@ -2,14 +2,14 @@
 //! one shows the first one's status and takes over when that one ends.
 
 use crate::clock::unix_ms;
+use crate::config_watch::{self as config_watch, Snapshot};
+use crate::control_files::ControlFiles;
+use crate::file_lock::{self, FileLock};
 use crate::home::Home;
 use crate::limits::{GOODBYE_REST, LOCK_EVERY, SHOW_EVERY, STATUS_EVERY, Times};
-use crate::lock::{self, Lock};
 use crate::registrar::Registrar;
-use crate::requests::Requests;
 use crate::status::file::Writer;
-use crate::status::{Connection, Status, file};
-use crate::watch::{self as config_watch, Snapshot};
+use crate::status::{ConnectionState, Status, file};
 use keychain::Keychain;
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// What a host shows while it runs.
-pub struct Hosting {
+pub struct LeaderHandle {
     /// What is published, by this process or by the one that got here first.
     pub status: watch::Receiver<Status>,
     /// What the folder's configuration asks for.
@@ -29,7 +29,7 @@ pub struct Hosting {
 
 /// Publishes, or shows who does, until `stop`.
 #[must_use]
-pub fn run(home: Home, keychain: Keychain, program: &str, stop: CancellationToken) -> Hosting {
+pub fn run(home: Home, keychain: Keychain, program: &str, stop: CancellationToken) -> LeaderHandle {
     home.tighten();
     let (shown, status) = watch::channel(Status::default());
     let watching = CancellationToken::new();
@@ -50,7 +50,7 @@ pub fn run(home: Home, keychain: Keychain, program: &str, stop: CancellationToke
             }
         }
     });
-    Hosting { status, config, task }
+    LeaderHandle { status, config, task }
 }
 
 struct Host {
@@ -73,17 +73,17 @@ impl Host {
             Err(message) => {
                 tracing::error!("{message}");
                 self.shown
-                    .send_modify(|status| status.connection = Connection::Stopped { message });
+                    .send_modify(|status| status.connection = ConnectionState::Stopped { message });
             }
         }
     }
 
     /// Shows the other one's status until the lock is free; `None` when told to stop before.
-    async fn until_ours(&self) -> Option<Lock> {
+    async fn until_ours(&self) -> Option<FileLock> {
         let (mut told, began) = (false, Instant::now());
         let silent = Times::from_env().lock_silent;
         loop {
-            match lock::try_acquire(&self.home) {
+            match file_lock::try_acquire(&self.home) {
                 Ok(Some(lock)) => return Some(lock),
                 Ok(None) if !told => {
                     told = true;
@@ -106,8 +106,8 @@ impl Host {
 
     /// Another process has the lock and says nothing: it does not publish, and is none of ours maybe.
     fn complain(&self) {
-        let message = lock::held_by_a_stranger(&self.home);
-        let stopped = Connection::Stopped { message: message.clone() };
+        let message = file_lock::held_by_a_stranger(&self.home);
+        let stopped = ConnectionState::Stopped { message: message.clone() };
         let told = self.shown.borrow().connection == stopped;
         if !told {
             tracing::error!("{message}");
@@ -115,13 +115,13 @@ impl Host {
         }
     }
 
-    async fn publish(&self, registrar: Registrar, lock: Lock) {
+    async fn publish(&self, registrar: Registrar, lock: FileLock) {
         let mut status = registrar.status();
         let (mut show_at, mut shown) = (Instant::now(), false);
         let (mut write_at, mut written) = (Instant::now(), false);
         let home = self.home.clone();
         let mut writer = Writer::new(move |status| write(&home, status));
-        let mut requests = Requests::new(&self.home);
+        let mut requests = ControlFiles::new(&self.home);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => break,

@@ -2,7 +2,7 @@
 //! server confirms through the control channel while the upload is still open.
 
 use crate::client::Delivery;
-use crate::task::Road;
+use crate::task::ServerLink;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 use reqwest::Body;
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 /// A probe under way.
-pub(super) struct Probe {
+pub(super) struct UploadProbe {
     id: String,
     /// The first bytes are there; the upload may end.
     confirmed: CancellationToken,
@@ -21,19 +21,19 @@ pub(super) struct Probe {
     upload: AbortOnDropHandle<Delivery>,
 }
 
-impl Probe {
-    pub(super) fn start(road: &Arc<Road>, wait: Duration) -> Self {
+impl UploadProbe {
+    pub(super) fn start(link: &Arc<ServerLink>, wait: Duration) -> Self {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let confirmed = CancellationToken::new();
         let deadline = Instant::now() + wait;
-        let (road, name, end) = (Arc::clone(road), id.clone(), confirmed.clone());
+        let (link, name, end) = (Arc::clone(link), id.clone(), confirmed.clone());
         let upload = tokio::spawn(async move {
             let rest = stream::once(async move {
                 tokio::time::timeout_at(deadline, end.cancelled()).await.ok();
                 Ok::<_, std::io::Error>(Bytes::new())
             });
             let body = stream::once(async { Ok(Bytes::from_static(b"probe")) }).chain(rest);
-            road.mcpd.probe(&road.ticket, &name, Body::wrap_stream(body)).await
+            link.mcpd.probe(&link.session, &name, Body::wrap_stream(body)).await
         });
         Self { id, confirmed, deadline, upload: AbortOnDropHandle::new(upload) }
     }

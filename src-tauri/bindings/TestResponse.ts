@@ -3,7 +3,7 @@
 /**
  * What came back.
  */
-export type Tried = { 
+export type TestResponse = { 
 /**
  * The answer.
  */

@@ -1,7 +1,7 @@
 //! The `wol` recipe: a magic packet, six bytes of 0xff and sixteen times the address.
 
 use super::WakeError;
-use crate::config::{WolRecipe, mac};
+use crate::config::{WolRecipe, mac_address};
 use std::net::Ipv4Addr;
 use tokio::net::UdpSocket;
 
@@ -10,7 +10,7 @@ const PORT: u16 = 9;
 
 pub(super) async fn run(recipe: &WolRecipe) -> Result<String, WakeError> {
     let failed = |detail: String| WakeError::new("recipe_exit", detail);
-    let packet = packet(mac::parse(&recipe.mac).map_err(failed)?);
+    let packet = packet(mac_address::parse(&recipe.mac).map_err(failed)?);
     let to = (recipe.broadcast.unwrap_or(Ipv4Addr::BROADCAST), recipe.port.unwrap_or(PORT));
     let sent = async {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).await?;
@@ -28,7 +28,7 @@ fn packet(mac: [u8; 6]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::run;
-    use crate::config::{WolRecipe, mac};
+    use crate::config::{WolRecipe, mac_address};
     use tokio::net::UdpSocket;
 
     #[tokio::test]
@@ -44,6 +44,6 @@ mod tests {
         let length = socket.recv(&mut bytes).await.unwrap();
         assert_eq!(length, 102);
         assert_eq!(bytes[..6], [0xff; 6]);
-        assert_eq!(bytes[96..102], mac::parse("01-23-45-67-89-AB").unwrap());
+        assert_eq!(bytes[96..102], mac_address::parse("01-23-45-67-89-AB").unwrap());
     }
 }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The wakes of one folder.
-pub(crate) struct UnderWay {
+pub(crate) struct WakeJournal {
     file: PathBuf,
     again: Duration,
     marks: Mutex<Marks>,
@@ -27,11 +27,11 @@ struct Marks {
 
 /// A recipe is at work; dropped when the wake has ended, whatever way.
 pub(crate) struct Mark<'a> {
-    under_way: &'a UnderWay,
+    journal: &'a WakeJournal,
     name: String,
 }
 
-impl UnderWay {
+impl WakeJournal {
     /// With what an earlier process has left. Its recipes may run again after `again`.
     pub(crate) fn of(home: &Home, again: Duration) -> Self {
         let file = home.wakes();
@@ -54,7 +54,7 @@ impl UnderWay {
         marks.left.remove(name);
         marks.own.insert(name.to_owned(), now);
         self.write(&marks);
-        Some(Mark { under_way: self, name: name.to_owned() })
+        Some(Mark { journal: self, name: name.to_owned() })
     }
 
     /// The backend is awake: what an earlier process began is over.
@@ -77,15 +77,15 @@ impl UnderWay {
 
 impl Drop for Mark<'_> {
     fn drop(&mut self) {
-        let mut marks = self.under_way.marks.lock();
+        let mut marks = self.journal.marks.lock();
         marks.own.remove(&self.name);
-        self.under_way.write(&marks);
+        self.journal.write(&marks);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::UnderWay;
+    use super::WakeJournal;
     use crate::home::Home;
     use std::time::Duration;
 
@@ -94,27 +94,33 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::at(folder.path()).unwrap();
         let again = Duration::from_secs(30);
-        let killed = UnderWay::of(&home, again);
+        let killed = WakeJournal::of(&home, again);
         let (a, b) = (killed.begin("a"), killed.begin("b"));
         assert!(a.is_some() && b.is_some());
         drop(b);
-        let next = UnderWay::of(&home, again);
+        let next = WakeJournal::of(&home, again);
         assert!(next.begin("a").is_none(), "its recipe may still be at work");
         assert!(next.begin("b").is_some());
-        assert!(UnderWay::of(&home, Duration::ZERO).begin("a").is_some(), "later it may run again");
+        assert!(
+            WakeJournal::of(&home, Duration::ZERO).begin("a").is_some(),
+            "later it may run again"
+        );
         next.awake("a");
         assert!(next.begin("a").is_some(), "it was seen to end");
         std::fs::write(home.wakes(), "{ \"a\": ").unwrap();
-        assert!(UnderWay::of(&home, again).begin("a").is_some(), "a broken file forbids nothing");
+        assert!(
+            WakeJournal::of(&home, again).begin("a").is_some(),
+            "a broken file forbids nothing"
+        );
     }
 
     #[test]
     fn what_this_process_began_is_not_begun_again_however_long_it_takes() {
         let folder = tempfile::tempdir().unwrap();
-        let under_way = UnderWay::of(&Home::at(folder.path()).unwrap(), Duration::ZERO);
-        let first = under_way.begin("a");
-        assert!(first.is_some() && under_way.begin("a").is_none());
+        let journal = WakeJournal::of(&Home::at(folder.path()).unwrap(), Duration::ZERO);
+        let first = journal.begin("a");
+        assert!(first.is_some() && journal.begin("a").is_none());
         drop(first);
-        assert!(under_way.begin("a").is_some());
+        assert!(journal.begin("a").is_some());
     }
 }

@@ -2,17 +2,17 @@
 //! under `requests/`, taken away when it is done. Tray and command line ask the same way, whoever
 //! publishes, and nothing listens.
 
-use crate::hints::Hints;
+use crate::file_stamp::FileStamp;
+use crate::fs_events::FolderWatcher;
 use crate::home::Home;
 use crate::limits::{REQUEST_STALE, REQUESTS_EVERY};
 use crate::private_file;
-use crate::stamp::Stamp;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 use tokio::time::Instant;
 
-/// Requests that are taken at once; the rest waits for the next look.
+/// ControlFiles that are taken at once; the rest waits for the next look.
 const AT_ONCE: usize = 64;
 /// The longest request.
 const MAX_BYTES: u64 = 4096;
@@ -20,7 +20,7 @@ const MAX_BYTES: u64 = 4096;
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "what")]
-pub enum Request {
+pub enum ControlRequest {
     /// Look at the credentials again and connect now.
     Reconnect,
     /// Publish from here although another machine holds the session.
@@ -36,7 +36,7 @@ pub enum Request {
 ///
 /// # Errors
 /// The file system's.
-pub fn send(home: &Home, request: &Request) -> io::Result<()> {
+pub fn send(home: &Home, request: &ControlRequest) -> io::Result<()> {
     let dir = home.requests();
     private_file::make_folder(&dir)?;
     let name = format!("{}.json", uuid::Uuid::now_v7().simple());
@@ -44,39 +44,39 @@ pub fn send(home: &Home, request: &Request) -> io::Result<()> {
 }
 
 /// Those that come.
-pub(crate) struct Requests {
+pub(crate) struct ControlFiles {
     dir: PathBuf,
-    hints: Hints,
+    watcher: FolderWatcher,
     look_at: Instant,
     /// The folder as it was at the last look, when that holds.
-    seen: Option<Stamp>,
+    seen: Option<FileStamp>,
 }
 
-impl Requests {
+impl ControlFiles {
     pub(crate) fn new(home: &Home) -> Self {
         let dir = home.requests();
         // Without the folder there would be nothing to watch.
         let _ = private_file::make_folder(&dir);
-        let mut hints = Hints::default();
-        hints.aim(&[&dir]);
-        Self { dir, hints, look_at: Instant::now(), seen: None }
+        let mut watcher = FolderWatcher::default();
+        watcher.watch(&[&dir]);
+        Self { dir, watcher, look_at: Instant::now(), seen: None }
     }
 
     /// The next ones, oldest first; none when none came for a while. May be dropped and called again.
-    pub(crate) async fn next(&mut self) -> Vec<Request> {
-        self.hints.heard(self.look_at.saturating_duration_since(Instant::now())).await;
+    pub(crate) async fn next(&mut self) -> Vec<ControlRequest> {
+        self.watcher.changed_within(self.look_at.saturating_duration_since(Instant::now())).await;
         self.look_at = Instant::now() + REQUESTS_EVERY;
-        let seen = Stamp::of(&self.dir).filter(Stamp::is_settled);
+        let seen = FileStamp::of(&self.dir).filter(FileStamp::is_settled);
         if std::mem::replace(&mut self.seen, seen) == seen && seen.is_some() {
             return Vec::new();
         }
-        self.hints.aim(&[&self.dir]);
+        self.watcher.watch(&[&self.dir]);
         take(&self.dir)
     }
 }
 
 /// Takes those that wait. What is old or no request is taken away too.
-fn take(dir: &Path) -> Vec<Request> {
+fn take(dir: &Path) -> Vec<ControlRequest> {
     let Ok(entries) = std::fs::read_dir(dir) else {
         return Vec::new();
     };
@@ -97,7 +97,7 @@ fn take(dir: &Path) -> Vec<Request> {
         .collect()
 }
 
-fn read(path: &Path) -> Option<Request> {
+fn read(path: &Path) -> Option<ControlRequest> {
     let meta = std::fs::metadata(path).ok()?;
     let fresh = meta.modified().ok()?.elapsed().is_ok_and(|age| age < REQUEST_STALE);
     if !fresh {
@@ -108,7 +108,7 @@ fn read(path: &Path) -> Option<Request> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Request, send, take};
+    use super::{ControlRequest, send, take};
     use crate::home::Home;
     use std::time::{Duration, SystemTime};
 
@@ -117,11 +117,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path()).unwrap();
         assert_eq!(take(&home.requests()), vec![]);
-        let stop = Request::Stop { task: "t1".into() };
+        let stop = ControlRequest::Stop { task: "t1".into() };
         send(&home, &stop).unwrap();
         std::fs::write(home.requests().join("0.json"), "rubbish").unwrap();
-        send(&home, &Request::Reconnect).unwrap();
-        assert_eq!(take(&home.requests()), vec![stop, Request::Reconnect]);
+        send(&home, &ControlRequest::Reconnect).unwrap();
+        assert_eq!(take(&home.requests()), vec![stop, ControlRequest::Reconnect]);
         assert_eq!(std::fs::read_dir(home.requests()).unwrap().count(), 0);
     }
 
@@ -129,7 +129,7 @@ mod tests {
     fn a_request_that_nobody_took_for_a_minute_is_not_meant_any_more() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path()).unwrap();
-        send(&home, &Request::Reconnect).unwrap();
+        send(&home, &ControlRequest::Reconnect).unwrap();
         let path = std::fs::read_dir(home.requests()).unwrap().next().unwrap().unwrap().path();
         let old = SystemTime::now() - Duration::from_secs(61);
         std::fs::File::options().write(true).open(path).unwrap().set_modified(old).unwrap();

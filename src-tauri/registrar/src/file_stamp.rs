@@ -9,13 +9,13 @@ const GRAIN: Duration = Duration::from_secs(2);
 
 /// The state that was there at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Stamp {
+pub(crate) struct FileStamp {
     file: u64,
     bytes: u64,
     changed: SystemTime,
 }
 
-impl Stamp {
+impl FileStamp {
     /// Of what is at this path, behind all links; none when nothing is.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let meta = std::fs::metadata(path).ok()?;

@@ -1,9 +1,9 @@
 //! The way up through a proxy that holds a request body back until it ends: the answer goes up in
 //! numbered pieces, the first at once, then whatever has come while the last one was under way.
 
-use super::usage::Tail;
-use super::{Road, broke_off, taken};
-use crate::backends::Answer;
+use super::token_usage::Tail;
+use super::{ServerLink, broke_off, taken};
+use crate::backends::BackendResponse;
 use crate::limits::{PIECE, PIECES};
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
@@ -12,18 +12,18 @@ use tokio::sync::mpsc;
 use wire::publisher::TaskFailure;
 
 pub(super) async fn deliver(
-    road: &Road,
+    link: &ServerLink,
     task: &str,
     head: HeaderMap,
-    answer: Answer,
+    answer: BackendResponse,
     tail: &Tail,
 ) -> Result<(), TaskFailure> {
     let (sender, receiver) = mpsc::channel(PIECES);
-    tokio::try_join!(read(answer, sender, tail), send(road, task, &head, receiver)).map(|_| ())
+    tokio::try_join!(read(answer, sender, tail), send(link, task, &head, receiver)).map(|_| ())
 }
 
 async fn read(
-    mut answer: Answer,
+    mut answer: BackendResponse,
     sender: mpsc::Sender<Bytes>,
     tail: &Tail,
 ) -> Result<(), TaskFailure> {
@@ -37,7 +37,7 @@ async fn read(
 }
 
 async fn send(
-    road: &Road,
+    link: &ServerLink,
     task: &str,
     head: &HeaderMap,
     mut receiver: mpsc::Receiver<Bytes>,
@@ -54,7 +54,7 @@ async fn send(
         // Empty and closed: the backend's answer was complete.
         let last = receiver.is_closed() && receiver.is_empty();
         let (head, body) = (head.clone(), piece.freeze());
-        let delivery = road.mcpd.respond_piece(&road.ticket, task, head, seq, last, body).await;
+        let delivery = link.mcpd.respond_piece(&link.session, task, head, seq, last, body).await;
         taken(delivery)?;
         if last {
             return Ok(());

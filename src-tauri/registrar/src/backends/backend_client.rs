@@ -2,8 +2,8 @@
 //! it. Dropping the answer closes the connection, there and then; and no task in between hands over
 //! each token. What one read of the socket gave comes as one piece.
 
+use crate::http_clients::innermost;
 use crate::limits;
-use crate::net::innermost;
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -33,7 +33,7 @@ type Connection = http1::Connection<Stream, Body>;
 /// ones at moments of their own choice, most after 5 s and more. A request that meets such a moment
 /// breaks off at once and without a word: it is asked once more, on a connection of its own.
 #[derive(Clone)]
-pub(crate) struct Asker {
+pub(crate) struct BackendClient {
     connector: HttpsConnector<HttpConnector>,
     idle: Idle,
 }
@@ -51,14 +51,14 @@ struct Line {
 
 /// Why there is no answer, for the owner.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Unanswered {
+pub(crate) enum SendError {
     /// Nobody was there.
     Unreachable(String),
     /// It broke off.
     Broken(String),
 }
 
-impl Asker {
+impl BackendClient {
     pub(crate) fn new() -> Result<Self, String> {
         let mut http = HttpConnector::new();
         http.set_nodelay(true);
@@ -70,7 +70,7 @@ impl Asker {
     }
 
     /// Sends it and waits for the answer's head.
-    pub(crate) async fn ask(&self, request: Request) -> Result<Answer, Unanswered> {
+    pub(crate) async fn send(&self, request: Request) -> Result<BackendResponse, SendError> {
         if let Some(line) = self.idle(origin(request.url())).await
             && let Some(first) = request.try_clone()
         {
@@ -79,14 +79,14 @@ impl Asker {
                 Ok(answer) => return Ok(answer),
                 // Later than that it had begun to work.
                 Err(error) if asked.elapsed() >= limits::BACKEND_CLOSES => {
-                    return Err(Unanswered::Broken(network(&error)));
+                    return Err(SendError::Broken(network(&error)));
                 }
                 Err(_) => {}
             }
         }
         let line = self.connect(request.url()).await?;
         let sent = line.send(in_origin_form(request)?, &self.idle).await;
-        sent.map_err(|error| Unanswered::Broken(network(&error)))
+        sent.map_err(|error| SendError::Broken(network(&error)))
     }
 
     /// Closes connections that nobody asked again.
@@ -111,17 +111,17 @@ impl Asker {
         }
     }
 
-    async fn connect(&self, url: &Url) -> Result<Line, Unanswered> {
+    async fn connect(&self, url: &Url) -> Result<Line, SendError> {
         let uri = url.as_str().parse().map_err(|_| unusable())?;
         let connecting = self.connector.clone().call(uri);
         let stream = match tokio::time::timeout(limits::BACKEND_CONNECT, connecting).await {
             Ok(connected) => {
-                connected.map_err(|error| Unanswered::Unreachable(network(error.as_ref())))?
+                connected.map_err(|error| SendError::Unreachable(network(error.as_ref())))?
             }
-            Err(_) => return Err(Unanswered::Unreachable("no answer in time".into())),
+            Err(_) => return Err(SendError::Unreachable("no answer in time".into())),
         };
         let shaken = http1::Builder::new().max_buf_size(limits::PIECE).handshake(stream).await;
-        let (sender, connection) = shaken.map_err(|error| Unanswered::Broken(network(&error)))?;
+        let (sender, connection) = shaken.map_err(|error| SendError::Broken(network(&error)))?;
         let connection = Some(Box::pin(connection));
         Ok(Line { origin: origin(url).to_owned(), sender, connection })
     }
@@ -133,7 +133,7 @@ impl Line {
         mut self,
         request: http::Request<Body>,
         idle: &Idle,
-    ) -> Result<Answer, hyper::Error> {
+    ) -> Result<BackendResponse, hyper::Error> {
         let mut sent = pin!(self.sender.send_request(request));
         let answer = poll_fn(|context| {
             drive(&mut self.connection, context);
@@ -141,7 +141,14 @@ impl Line {
         });
         let (head, body) = answer.await?.into_parts();
         let (status, headers) = (head.status, head.headers);
-        Ok(Answer { status, headers, line: Some(self), body, end: None, idle: Arc::clone(idle) })
+        Ok(BackendResponse {
+            status,
+            headers,
+            line: Some(self),
+            body,
+            end: None,
+            idle: Arc::clone(idle),
+        })
     }
 
     /// Whether the last answer is over and the other end is still there.
@@ -157,7 +164,7 @@ fn origin(url: &Url) -> &str {
 }
 
 /// As a server expects it: a path, and the host beside it.
-fn in_origin_form(mut asked: Request) -> Result<http::Request<Body>, Unanswered> {
+fn in_origin_form(mut asked: Request) -> Result<http::Request<Body>, SendError> {
     let url = asked.url();
     let host = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]);
     let host = host.map_err(|_| unusable())?;
@@ -170,8 +177,8 @@ fn in_origin_form(mut asked: Request) -> Result<http::Request<Body>, Unanswered>
     Ok(request)
 }
 
-fn unusable() -> Unanswered {
-    Unanswered::Unreachable("cannot be reached: its URL".into())
+fn unusable() -> SendError {
+    SendError::Unreachable("cannot be reached: its URL".into())
 }
 
 fn network(error: &(dyn Error + 'static)) -> String {
@@ -187,7 +194,7 @@ fn drive(connection: &mut Option<Pin<Box<Connection>>>, context: &mut Context<'_
 }
 
 /// An answer: its head, and a stream of its body.
-pub(crate) struct Answer {
+pub(crate) struct BackendResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     line: Option<Line>,
@@ -198,7 +205,7 @@ pub(crate) struct Answer {
     idle: Idle,
 }
 
-impl Answer {
+impl BackendResponse {
     /// Bytes of its body, when the backend said it.
     pub(crate) fn length(&self) -> Option<u64> {
         self.body.size_hint().exact()
@@ -228,7 +235,7 @@ impl Answer {
     }
 }
 
-impl Answer {
+impl BackendResponse {
     /// Keeps the connection for the next question.
     fn keep(&mut self, context: &mut Context<'_>) {
         let Some(mut line) = self.line.take() else { return };
@@ -239,7 +246,7 @@ impl Answer {
     }
 }
 
-impl futures_util::Stream for Answer {
+impl futures_util::Stream for BackendResponse {
     type Item = Result<Bytes, hyper::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -1,5 +1,5 @@
 //! The two HTTP clients: one towards mcpd, one towards local backends. They share nothing, so that
-//! the bearer can never go to a backend and a backend's key never to mcpd. Tasks reach their backend
+//! the bearer can never go to a backend and a backend's key never to mcpd. RunningTasks reach their backend
 //! by a way of their own, in `backends/ask.rs`.
 
 use crate::limits;

@@ -5,11 +5,11 @@
 //! another one than it was, and now and then whatever it looks like.
 
 use crate::config::{self, Config, Problem, file};
-use crate::hints::Hints;
-use crate::hold::{self, Hold};
+use crate::file_stamp::FileStamp;
+use crate::fs_events::FolderWatcher;
 use crate::home::Home;
 use crate::power::Power;
-use crate::stamp::Stamp;
+use crate::publish_gate::{self, Hold};
 use jiff::Zoned;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -67,11 +67,11 @@ pub(crate) async fn changed(seen: &mut watch::Receiver<Arc<Snapshot>>) {
 struct State {
     path: PathBuf,
     /// When it was read last, and the state that holds since then.
-    read: Option<(Instant, Stamp)>,
+    read: Option<(Instant, FileStamp)>,
     /// What was read last; `None` before the first look and after a failed one.
     text: Option<String>,
     /// The file was empty, or gone, at the last look: since when.
-    emptied: Option<Option<Stamp>>,
+    emptied: Option<Option<FileStamp>>,
     snapshot: Snapshot,
     power: Power,
 }
@@ -79,16 +79,16 @@ struct State {
 impl State {
     /// Whether the file has to be read: nothing says that it is as it was.
     fn is_due(&self) -> bool {
-        let same = |(at, stamp): (Instant, Stamp)| {
-            at.elapsed() < READ && Stamp::of(&self.path) == Some(stamp)
+        let same = |(at, stamp): (Instant, FileStamp)| {
+            at.elapsed() < READ && FileStamp::of(&self.path) == Some(stamp)
         };
         self.emptied.is_some() || !self.read.is_some_and(same)
     }
 
     /// Reads the file; true when something is different.
     fn look(&mut self) -> bool {
-        let stamp = Stamp::of(&self.path);
-        self.read = stamp.filter(Stamp::is_settled).map(|stamp| (Instant::now(), stamp));
+        let stamp = FileStamp::of(&self.path);
+        self.read = stamp.filter(FileStamp::is_settled).map(|stamp| (Instant::now(), stamp));
         let text = match file::read(&self.path) {
             Ok(text) => text,
             Err(error) => {
@@ -125,7 +125,7 @@ impl State {
         }
     }
 
-    /// Whether nothing is going on that hints do not tell of.
+    /// Whether nothing is going on that watcher do not tell of.
     fn rests(&self) -> bool {
         let settings = &self.snapshot.config.settings;
         let timed = settings.paused_until.is_some() || settings.quiet_hours.is_some();
@@ -136,7 +136,7 @@ impl State {
     fn hold(&mut self) -> bool {
         let settings = &self.snapshot.config.settings;
         let on_battery = settings.only_on_ac && self.power.on_battery();
-        let hold = hold::hold(settings, &Zoned::now(), on_battery);
+        let hold = publish_gate::check(settings, &Zoned::now(), on_battery);
         std::mem::replace(&mut self.snapshot.hold, hold) != hold
     }
 
@@ -148,12 +148,12 @@ impl State {
 }
 
 async fn follow(mut state: State, sender: watch::Sender<Arc<Snapshot>>, stop: CancellationToken) {
-    let mut hints = Hints::default();
-    aim(&mut hints, &state.path);
+    let mut watcher = FolderWatcher::default();
+    watch_folders(&mut watcher, &state.path);
     loop {
         let due = state.is_due();
         if due {
-            aim(&mut hints, &state.path);
+            watch_folders(&mut watcher, &state.path);
         }
         if (due && state.look()) | state.hold() {
             if let Some(problem) = &state.snapshot.problem {
@@ -161,8 +161,8 @@ async fn follow(mut state: State, sender: watch::Sender<Arc<Snapshot>>, stop: Ca
             }
             sender.send_replace(Arc::new(state.snapshot.clone()));
         }
-        let at_most = if state.rests() && !hints.is_deaf() { REST } else { POLL };
-        match stop.run_until_cancelled(hints.heard(at_most)).await {
+        let at_most = if state.rests() && !watcher.is_unreliable() { REST } else { POLL };
+        match stop.run_until_cancelled(watcher.changed_within(at_most)).await {
             None => return,
             Some(true) => tokio::time::sleep(QUIET).await,
             Some(false) => {}
@@ -171,9 +171,9 @@ async fn follow(mut state: State, sender: watch::Sender<Arc<Snapshot>>, stop: Ca
 }
 
 /// At the file's own folder, and the one of what it links to.
-fn aim(hints: &mut Hints, path: &Path) {
+fn watch_folders(watcher: &mut FolderWatcher, path: &Path) {
     let target = file::target_of(path);
-    hints.aim(&[path, &target].map(|path| path.parent().unwrap_or(path)));
+    watcher.watch(&[path, &target].map(|path| path.parent().unwrap_or(path)));
 }
 
 #[cfg(test)]

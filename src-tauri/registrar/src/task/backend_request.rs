@@ -1,11 +1,11 @@
 //! The caller's request as the backend gets it. The server that sends it is not trusted: what cannot be
 //! rewritten to the published model, or asks for anything but a relayed endpoint, is refused.
 
-use super::{Road, cancelled, failure};
+use super::{ServerLink, cancelled, failure};
 use crate::backends::Backends;
 use crate::client::Delivery;
 use crate::config::ProviderConfig;
-use crate::net::{self, Unread};
+use crate::http_clients::{self, Unread};
 use crate::{limits, provider};
 use bytes::Bytes;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -26,7 +26,7 @@ pub(super) struct Body {
 
 /// The body out of the frame, or fetched.
 pub(super) async fn body(
-    road: &Road,
+    link: &ServerLink,
     backends: &Backends,
     task: &InferTask,
 ) -> Result<Body, TaskFailure> {
@@ -37,13 +37,17 @@ pub(super) async fn body(
     if !task.body_ref {
         return Err(refused("it has no body"));
     }
-    let fetching = fetch(road, backends, task);
+    let fetching = fetch(link, backends, task);
     let fetched = tokio::time::timeout(limits::CLAIM, fetching).await;
     fetched.unwrap_or_else(|_| Err(unfetched("it took too long")))
 }
 
-async fn fetch(road: &Road, backends: &Backends, task: &InferTask) -> Result<Body, TaskFailure> {
-    let claimed = road.mcpd.claim(&road.ticket, &task.task_id).await;
+async fn fetch(
+    link: &ServerLink,
+    backends: &Backends,
+    task: &InferTask,
+) -> Result<Body, TaskFailure> {
+    let claimed = link.mcpd.claim(&link.session, &task.task_id).await;
     let response = claimed.map_err(|delivery| match delivery {
         Delivery::Unwanted => cancelled(),
         Delivery::Delivered => unfetched("no answer"),
@@ -51,10 +55,11 @@ async fn fetch(road: &Road, backends: &Backends, task: &InferTask) -> Result<Bod
     })?;
     let announced = announced(&response).ok_or_else(too_large)?;
     let room = backends.room_for_body(announced).await;
-    let bytes = net::bounded(response, announced).await.map_err(|unread| match unread {
-        Unread::TooLong(_) => too_large(),
-        Unread::Broken(why) => unfetched(&why),
-    })?;
+    let bytes =
+        http_clients::bounded(response, announced).await.map_err(|unread| match unread {
+            Unread::TooLong(_) => too_large(),
+            Unread::Broken(why) => unfetched(&why),
+        })?;
     Ok(Body { bytes: bytes.into(), room })
 }
 

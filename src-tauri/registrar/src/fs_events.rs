@@ -3,7 +3,7 @@
 //! Notifications stay silent on network file systems, bind mounts and exhausted limits: whoever
 //! waits for one looks by itself too, after a while.
 
-use crate::stamp;
+use crate::file_stamp;
 use notify::{RecursiveMode, Watcher as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 /// The watched folders.
-pub struct Hints {
+pub struct FolderWatcher {
     watcher: Option<notify::RecommendedWatcher>,
     watched: Vec<(PathBuf, Option<u64>)>,
-    deaf: bool,
+    unreliable: bool,
     heard: Arc<Notify>,
 }
 
-impl Default for Hints {
+impl Default for FolderWatcher {
     fn default() -> Self {
         let heard = Arc::new(Notify::new());
         let hint = Arc::clone(&heard);
@@ -28,13 +28,13 @@ impl Default for Hints {
                 hint.notify_one();
             }
         });
-        Self { deaf: watcher.is_err(), watcher: watcher.ok(), watched: Vec::new(), heard }
+        Self { unreliable: watcher.is_err(), watcher: watcher.ok(), watched: Vec::new(), heard }
     }
 }
 
-impl Hints {
+impl FolderWatcher {
     /// Watches these folders, and nothing below them; anew when one has become another folder.
-    pub fn aim(&mut self, dirs: &[&Path]) {
+    pub fn watch(&mut self, dirs: &[&Path]) {
         let Some(watcher) = &mut self.watcher else {
             return;
         };
@@ -46,31 +46,31 @@ impl Hints {
         for (dir, _) in &self.watched {
             let _ = watcher.unwatch(dir);
         }
-        self.deaf = false;
+        self.unreliable = false;
         for (dir, _) in &dirs {
-            self.deaf |= watcher.watch(dir, RecursiveMode::NonRecursive).is_err();
+            self.unreliable |= watcher.watch(dir, RecursiveMode::NonRecursive).is_err();
         }
         self.watched = dirs;
     }
 
     /// Whether the system refuses to tell of a folder: its limits are exhausted, or there is none.
-    pub fn is_deaf(&self) -> bool {
-        self.deaf
+    pub fn is_unreliable(&self) -> bool {
+        self.unreliable
     }
 
     /// Waits for a change, and no longer than this; whether there was one.
-    pub async fn heard(&self, at_most: Duration) -> bool {
+    pub async fn changed_within(&self, at_most: Duration) -> bool {
         tokio::time::timeout(at_most, self.heard.notified()).await.is_ok()
     }
 }
 
 fn identity(dir: &Path) -> Option<u64> {
-    std::fs::metadata(dir).ok().as_ref().map(stamp::identity)
+    std::fs::metadata(dir).ok().as_ref().map(file_stamp::identity)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Hints;
+    use super::FolderWatcher;
     use std::time::Duration;
 
     #[tokio::test]
@@ -78,14 +78,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         std::fs::write(&file, "{}").unwrap();
-        let mut hints = Hints::default();
-        hints.aim(&[dir.path()]);
+        let mut watcher = FolderWatcher::default();
+        watcher.watch(&[dir.path()]);
         for _ in 0..5 {
             std::fs::read(&file).unwrap();
             std::fs::read_dir(dir.path()).unwrap().count();
         }
-        assert!(!hints.heard(Duration::from_millis(150)).await, "a hint came");
+        assert!(!watcher.changed_within(Duration::from_millis(150)).await, "a hint came");
         std::fs::write(&file, "{ }").unwrap();
-        assert!(hints.heard(Duration::from_secs(2)).await, "no hint came");
+        assert!(watcher.changed_within(Duration::from_secs(2)).await, "no hint came");
     }
 }

@@ -1,5 +1,5 @@
 //! Why nothing is published although switches are on: a pause, quiet hours, a battery. Pure; time
-//! and power come as arguments, and [`crate::watch`] asks for both.
+//! and power come as arguments, and [`crate::config_watch`] asks for both.
 
 use crate::config::settings::{PausedUntil, QuietHours, Settings};
 use jiff::Zoned;
@@ -31,7 +31,7 @@ pub enum HoldReason {
 
 /// Whether publishing is held back now, the longest-lasting reason first.
 #[must_use]
-pub fn hold(settings: &Settings, now: &Zoned, on_battery: bool) -> Option<Hold> {
+pub fn check(settings: &Settings, now: &Zoned, on_battery: bool) -> Option<Hold> {
     paused(settings, now)
         .or_else(|| quiet(settings.quiet_hours?, now))
         .or_else(|| on_battery.then_some(Hold { reason: HoldReason::OnBattery, until: None }))
@@ -66,7 +66,7 @@ fn unix_ms(ms: i64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Hold, HoldReason, hold};
+    use super::{Hold, HoldReason, check};
     use crate::config::settings::{PausedUntil, QuietHours, Settings};
     use jiff::Zoned;
 
@@ -83,10 +83,10 @@ mod tests {
         let until = |until| Settings { paused_until: Some(until), ..Settings::default() };
         let hour = until(PausedUntil::At(at("13:00").timestamp()));
         let held = |until| Some(Hold { reason: HoldReason::Paused, until });
-        assert_eq!(hold(&hour, &at("12:59"), false), held(ms("13:00")));
-        assert_eq!(hold(&hour, &at("13:00"), false), None);
+        assert_eq!(check(&hour, &at("12:59"), false), held(ms("13:00")));
+        assert_eq!(check(&hour, &at("13:00"), false), None);
         for open in [PausedUntil::TurnedOn, PausedUntil::Restart] {
-            assert_eq!(hold(&until(open), &at("12:00"), true), held(None));
+            assert_eq!(check(&until(open), &at("12:00"), true), held(None));
         }
     }
 
@@ -97,21 +97,21 @@ mod tests {
             ..Settings::default()
         };
         let night = quiet("22:00", "07:00");
-        let until = |time| hold(&night, &at(time), false).map(|held| held.until);
+        let until = |time| check(&night, &at(time), false).map(|held| held.until);
         assert_eq!(until("21:59"), None);
         assert_eq!(until("06:00"), Some(ms("07:00")));
         assert_eq!(until("07:00"), None);
         let tomorrow = ms("07:00").map(|ms| ms + 24 * 3_600_000);
         assert_eq!(until("22:00"), Some(tomorrow));
         let noon = quiet("12:00", "13:00");
-        assert!(hold(&noon, &at("12:30"), false).is_some());
-        assert!(hold(&noon, &at("13:30"), false).is_none());
+        assert!(check(&noon, &at("12:30"), false).is_some());
+        assert!(check(&noon, &at("13:30"), false).is_none());
     }
 
     #[test]
     fn a_battery_holds_publishing_back_for_as_long_as_it_runs() {
-        let held = hold(&Settings::default(), &at("12:00"), true);
+        let held = check(&Settings::default(), &at("12:00"), true);
         assert_eq!(held, Some(Hold { reason: HoldReason::OnBattery, until: None }));
-        assert_eq!(hold(&Settings::default(), &at("12:00"), false), None);
+        assert_eq!(check(&Settings::default(), &at("12:00"), false), None);
     }
 }
