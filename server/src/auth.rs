@@ -4,12 +4,12 @@
 //! SHA-256 is stored: it has 178 random bits, so a slow hash would protect nothing.
 
 mod extract;
-mod wish;
+mod new_token;
 
-pub(crate) use wish::accept;
-pub use wish::create;
+pub(crate) use new_token::accept;
+pub use new_token::create;
 
-use crate::error::ApiError;
+use crate::http::error::ApiError;
 use crate::store::{Revoked, Store, StoreError};
 use parking_lot::Mutex;
 use rand::RngCore as _;

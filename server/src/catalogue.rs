@@ -1,7 +1,7 @@
 //! What is published: the OpenAI list of models, and the catalogue with its states.
 
 use crate::auth::Principal;
-use crate::error::ApiError;
+use crate::http::error::ApiError;
 use crate::state::App;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -61,7 +61,7 @@ fn visible(app: &App, principal: &Principal) -> Vec<LlmInfo> {
     let sees = |row: &LlmView| {
         principal.has("admin") || allowed.as_ref().is_some_and(|allowed| covers(allowed, row))
     };
-    let rows = app.driver.with(|relay, _, _| relay.catalogue());
+    let rows = app.relay.with(|relay, _, _| relay.catalogue());
     rows.into_iter().filter(sees).map(|row| row.info).collect()
 }
 
@@ -69,7 +69,7 @@ fn usable(app: &App, principal: &Principal) -> Result<Vec<Model>, ApiError> {
     let Some(allowed) = principal.allowed() else {
         return Err(ApiError::forbidden("infer"));
     };
-    app.driver.with(|relay, _, _| {
+    app.relay.with(|relay, _, _| {
         let mut models = BTreeMap::new();
         for row in relay.catalogue().iter().filter(|row| covers(&allowed, row)) {
             for id in std::iter::once(row.info.name.as_str()).chain(row.info.pool.as_deref()) {

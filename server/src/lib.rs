@@ -4,34 +4,29 @@
 
 mod admin;
 pub mod auth;
-mod body;
+mod callers;
 mod catalogue;
 pub mod clock;
 pub mod config;
-mod driver;
-pub mod error;
-mod inference;
+pub mod fuzzing;
+pub mod http;
 pub mod limits;
 pub mod lock;
-mod names;
-mod openapi;
-mod pairing;
-mod pipe;
-mod publisher;
-mod routes;
-mod serve;
+mod publishers;
+mod relay_driver;
 mod state;
 pub mod store;
-pub mod untrusted;
+pub mod telemetry;
 
+use crate::http::error::{self, ApiError};
+use crate::http::{openapi, routes};
+use ::http::{Method, StatusCode, Uri};
 use auth::Tokens;
 use axum::Router;
 use axum::routing::get;
 use clock::WallClock;
 use config::Serving;
-use driver::Driver;
-use error::ApiError;
-use http::{Method, StatusCode, Uri};
+use relay_driver::Driver;
 use state::App;
 use std::sync::Arc;
 use store::{Store, StoreError};
@@ -56,7 +51,7 @@ pub enum ServeError {
 fn router(app: Arc<App>) -> Router {
     let (router, document) = openapi::router(routes::all());
     let document = document.to_json().unwrap_or_default();
-    let kind = [(http::header::CONTENT_TYPE, "application/json")];
+    let kind = [(::http::header::CONTENT_TYPE, "application/json")];
     router
         .route(paths::OPENAPI, get(async move || (kind, document.clone())))
         .fallback(async |method: Method, uri: Uri| {
@@ -107,7 +102,7 @@ pub async fn serve_by(
     tasks.spawn(delete_tokens(Arc::clone(&app), stop.clone()));
     let router = router(Arc::clone(&app));
     tokio::select! {
-        () = serve::accept(listener, router, &app, shutdown) => {}
+        () = http::accept(listener, router, &app, shutdown) => {}
         Some(ended) = tasks.join_next() => return Err(unexpected(ended)),
     }
     stop.cancel();

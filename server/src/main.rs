@@ -4,11 +4,11 @@ mod command;
 
 use clap::{Parser, Subcommand};
 use command::database::{DatabaseCommand, database};
-use command::logging::{LogFormat, to_stderr};
 use command::out;
 use command::serving::serve;
 use command::tokens::{TokenCommand, token};
 use mcpd::config::Flags;
+use mcpd::telemetry::logging::{LogFormat, to_stderr};
 use std::process::ExitCode;
 
 /// A crowd that comes back at once takes ten times the memory that it needs a moment later: this

@@ -1,13 +1,13 @@
 //! What every handler can reach.
 
+use crate::admin::pairing::codes::Pairings;
 use crate::auth::{self, Tokens};
-use crate::body::Pace;
-use crate::body::budget::Budget;
 use crate::clock::WallClock;
 use crate::config::Serving;
-use crate::driver::Driver;
+use crate::http::body::Pace;
+use crate::http::body::budget::Budget;
 use crate::limits;
-use crate::pairing::codes::Pairings;
+use crate::relay_driver::Driver;
 use crate::store::{Store, StoreError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 /// The server's state.
 pub(crate) struct App {
     /// The relay at work.
-    pub(crate) driver: Arc<Driver>,
+    pub(crate) relay: Arc<Driver>,
     /// Tokens.
     pub(crate) tokens: Tokens,
     /// The time that tokens live by.
@@ -85,14 +85,14 @@ impl App {
     /// The state around a driver and its store.
     #[must_use]
     pub(crate) fn new(
-        driver: Arc<Driver>,
+        relay: Arc<Driver>,
         store: Arc<dyn Store>,
         tokens: Tokens,
         clock: WallClock,
         serving: &Serving,
     ) -> Arc<Self> {
         Arc::new(Self {
-            driver,
+            relay,
             tokens,
             clock,
             pairings: Pairings::default(),
@@ -121,7 +121,7 @@ impl App {
         }
         for owner in &settled.owners {
             let reason = auth::REVOKED;
-            self.driver.with(|relay, now, out| relay.revoke_owner(owner, reason, now, out));
+            self.relay.with(|relay, now, out| relay.revoke_owner(owner, reason, now, out));
         }
         Ok(())
     }
@@ -150,7 +150,7 @@ impl App {
     /// Refuses new work from now on and tells the publishers.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
-        self.driver.with(|relay, now, out| relay.drain(now, out));
+        self.relay.with(|relay, now, out| relay.drain(now, out));
     }
 }
 
@@ -160,8 +160,8 @@ mod tests {
     use crate::auth::{self, Tokens};
     use crate::clock::WallClock;
     use crate::config::Serving;
-    use crate::driver::Driver;
     use crate::limits::DEAD_TOKEN_MS;
+    use crate::relay_driver::Driver;
     use crate::store::sqlite::SqliteStore;
     use crate::store::{Store, TokenQuery};
     use std::sync::Arc;

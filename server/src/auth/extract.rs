@@ -1,8 +1,8 @@
 //! Whose request it is, as handlers ask for it.
 
 use super::Principal;
-use crate::error::ApiError;
-use crate::serve::connection::Connection;
+use crate::http::connection::Connection;
+use crate::http::error::ApiError;
 use crate::state::App;
 use axum::extract::FromRequestParts;
 use http::request::Parts;

@@ -124,7 +124,7 @@ fn lines(mut bytes: &[u8]) -> Vec<&[u8]> {
 /// the same everywhere else.
 fn bodies(data: &[u8]) {
     body::scanned(data);
-    let result = mcpd::untrusted::result(data);
+    let result = mcpd::fuzzing::result(data);
     let as_serde_has_it = serde_json::from_slice::<TaskResult>(data).ok();
     // serde takes an array for an object too, and minds fields that do not count.
     let is_object = data.trim_ascii_start().starts_with(b"{");
@@ -146,7 +146,7 @@ fn bodies(data: &[u8]) {
 }
 
 fn one_chunk_is_one_event(chunk: &Chunk) {
-    let events = decode(&[&mcpd::untrusted::chunk(chunk)], MIB, MIB);
+    let events = decode(&[&mcpd::fuzzing::chunk(chunk)], MIB, MIB);
     let text = chunk.data.replace("\r\n", "\n").replace('\r', "\n");
     let wanted = (!text.is_empty()).then(|| Ok(Event { name: "message".into(), data: text }));
     assert_eq!(events, wanted.into_iter().collect::<Vec<_>>());
@@ -158,7 +158,7 @@ fn headers(data: &[u8]) {
     let split = |line: &'_ [u8]| line.iter().position(|byte| *byte == b':');
     let pairs: Vec<(&[u8], &[u8])> =
         lines.filter_map(|line| split(line).map(|at| (&line[..at], &line[at + 1..]))).collect();
-    let Some((status, given)) = mcpd::untrusted::answer(&pairs) else { return };
+    let Some((status, given)) = mcpd::fuzzing::answer(&pairs) else { return };
     assert!((200..600).contains(&status), "{status}");
     for name in given.keys() {
         let listed = wire::headers::TO_CALLER.contains(&name.as_str());
@@ -170,14 +170,14 @@ fn headers(data: &[u8]) {
 fn token(data: &[u8]) {
     let Some((at, text)) = data.split_first() else { return };
     let Ok(text) = std::str::from_utf8(text) else { return };
-    if !mcpd::untrusted::token(text) {
+    if !mcpd::fuzzing::token(text) {
         return;
     }
     let at = usize::from(*at) % text.len();
     let typo = if text.as_bytes()[at] == b'x' { "y" } else { "x" };
     let mut wrong = text.to_owned();
     wrong.replace_range(at..=at, typo);
-    assert!(!mcpd::untrusted::token(&wrong), "a typo at {at} passes");
+    assert!(!mcpd::fuzzing::token(&wrong), "a typo at {at} passes");
 }
 
 fn relay_machine(data: &[u8]) {

@@ -2,7 +2,7 @@
 
 use super::{Driver, Upload};
 use crate::limits;
-use crate::pipe::{Reader, Writer, pipe};
+use crate::relay_driver::pipe::{Reader, Writer, pipe};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use relay::{TaskId, TaskRefusal};

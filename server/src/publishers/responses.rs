@@ -1,14 +1,12 @@
 //! What a publisher sends for one task: claim of the body, acknowledgement, and the answer, either
-//! as one streamed upload (protocol 2) or as results. See [`pieces`] for answers in several requests
-//! and [`results`] for those of protocol 1.
+//! as one streamed upload (protocol 2) or as results. See [`super::chunked_upload`] for answers in several requests
+//! and [`super::results`] for those of protocol 1.
 
-pub(crate) mod pieces;
-pub(crate) mod results;
-
+use super::chunked_upload;
 use crate::auth::{self, Principal};
-use crate::body;
-use crate::driver::answer::{Answer, AnswerHead};
-use crate::error::ApiError;
+use crate::http::body;
+use crate::http::error::ApiError;
+use crate::relay_driver::response::{Answer, AnswerHead};
 use crate::state::App;
 use axum::body::Body;
 use axum::extract::{FromRequestParts, Path, State};
@@ -23,9 +21,9 @@ use wire::error::code;
 
 /// The task that a publisher's request names, and who names it.
 pub(crate) struct Named {
-    principal: Principal,
-    from: Publisher,
-    task: TaskId,
+    pub(super) principal: Principal,
+    pub(super) from: Publisher,
+    pub(super) task: TaskId,
 }
 
 impl FromRequestParts<Arc<App>> for Named {
@@ -53,8 +51,8 @@ pub(crate) async fn request(
     State(app): State<Arc<App>>,
     Named { from, task, .. }: Named,
 ) -> Result<Response, ApiError> {
-    app.driver.with(|relay, now, _| relay.acknowledge(&from, task, now))?;
-    let request = app.driver.request(task).ok_or(TaskRefusal::Gone)?;
+    app.relay.with(|relay, now, _| relay.acknowledge(&from, task, now))?;
+    let request = app.relay.request(task).ok_or(TaskRefusal::Gone)?;
     let kind = request.headers.get("content-type").and_then(|v| HeaderValue::from_str(v).ok());
     let kind = kind.unwrap_or(HeaderValue::from_static("application/json"));
     Ok(([(header::CONTENT_TYPE, kind)], request.body.clone()).into_response())
@@ -65,7 +63,7 @@ pub(crate) async fn ack(
     State(app): State<Arc<App>>,
     Named { from, task, .. }: Named,
 ) -> Result<StatusCode, ApiError> {
-    app.driver.with(|relay, now, _| relay.acknowledge(&from, task, now))?;
+    app.relay.with(|relay, now, _| relay.acknowledge(&from, task, now))?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -78,14 +76,14 @@ pub(crate) async fn response(
     body: Body,
 ) -> Result<Response, ApiError> {
     let mut head = answer_head(&headers)?;
-    if let Some(piece) = pieces::Piece::of(&headers)? {
+    if let Some(piece) = chunked_upload::Piece::of(&headers)? {
         // Whose task it is comes first: to everybody else it is one that is not there.
-        app.driver.with(|relay, now, _| relay.acknowledge(&from, task, now))?;
+        app.relay.with(|relay, now, _| relay.acknowledge(&from, task, now))?;
         let data = body::read(&app, &principal, body, wire::limits::RESPONSE_PIECE).await?;
-        return pieces::take(&app, &from, task, head, piece, data).await;
+        return chunked_upload::take(&app, &from, task, head, piece, data).await;
     }
-    let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
-    app.driver.with(|relay, now, _| relay.answer_begins(&from, task, now))?;
+    let upload = app.relay.upload(task).ok_or(TaskRefusal::Unknown)?;
+    app.relay.with(|relay, now, _| relay.answer_begins(&from, task, now))?;
     let guard = EndGuard::new(&app, task);
     head.length = body.size_hint().exact();
     let answer = Answer::new(task, head, upload);
@@ -94,23 +92,23 @@ pub(crate) async fn response(
 
 /// Reports how the upload ended. When the publisher's connection dies, the handler is dropped, and
 /// with it this guard: then the answer was broken off.
-struct EndGuard {
+pub(super) struct EndGuard {
     app: Arc<App>,
-    task: TaskId,
+    pub(super) task: TaskId,
     end: Option<AnswerEnd>,
 }
 
 impl EndGuard {
-    fn new(app: &Arc<App>, task: TaskId) -> Self {
+    pub(super) fn new(app: &Arc<App>, task: TaskId) -> Self {
         Self { app: Arc::clone(app), task, end: Some(AnswerEnd::Aborted) }
     }
 
-    fn ended(&mut self, end: AnswerEnd) {
+    pub(super) fn ended(&mut self, end: AnswerEnd) {
         self.end = Some(end);
     }
 
     /// More requests follow.
-    fn goes_on(&mut self) {
+    pub(super) fn goes_on(&mut self) {
         self.end = None;
     }
 }
@@ -119,13 +117,13 @@ impl Drop for EndGuard {
     fn drop(&mut self) {
         if let Some(end) = self.end {
             let task = self.task;
-            self.app.driver.with(|relay, now, out| relay.answer_ended(task, end, now, out));
+            self.app.relay.with(|relay, now, out| relay.answer_ended(task, end, now, out));
         }
     }
 }
 
 /// Forwards a body, piece by piece.
-async fn forward(
+pub(super) async fn forward(
     app: &App,
     principal: &Principal,
     mut answer: Answer,
@@ -152,7 +150,7 @@ async fn forward(
             None => None,
         };
         let ends = data.is_none();
-        if let Err(gone) = answer.push(&app.driver, data).await {
+        if let Err(gone) = answer.push(&app.relay, data).await {
             guard.ended(AnswerEnd::Stopped);
             return Err(gone.into());
         }
@@ -180,7 +178,7 @@ pub(crate) fn answer_head(headers: &HeaderMap) -> Result<AnswerHead, ApiError> {
     Ok(AnswerHead { status: status_of(status)?, headers: out, length: None })
 }
 
-fn status_of(status: u16) -> Result<StatusCode, ApiError> {
+pub(super) fn status_of(status: u16) -> Result<StatusCode, ApiError> {
     let valid = StatusCode::from_u16(status).ok().filter(|s| (200..600).contains(&s.as_u16()));
     valid.ok_or_else(bad_status)
 }
@@ -189,7 +187,7 @@ fn bad_status() -> ApiError {
     ApiError::invalid("the backend's status must be between 200 and 599", None)
 }
 
-fn with_type(status: StatusCode, kind: &'static str) -> AnswerHead {
+pub(super) fn with_type(status: StatusCode, kind: &'static str) -> AnswerHead {
     let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
     AnswerHead { status, headers, length: None }
 }

@@ -1,7 +1,7 @@
 //! What an admin may wish for as a token, and how it is made.
 
 use super::{generate, hash};
-use crate::error::ApiError;
+use crate::http::error::ApiError;
 use crate::limits::{SCOPES, TOKEN_SECONDS};
 use crate::store::{Store, StoredToken};
 use wire::limits::GROUPS;

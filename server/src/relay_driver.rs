@@ -4,15 +4,14 @@
 //! is quick and never waits: frames go into bounded queues with `try_send`, and a queue that is full
 //! closes its channel. Actions leave in the order in which the relay made them.
 
-pub(crate) mod answer;
+mod actions;
 pub(crate) mod frames;
-mod perform;
+pub(crate) mod pipe;
+pub(crate) mod response;
 mod saving;
 
 use crate::limits;
-use crate::pipe;
 use crate::store::{Store, StoreError};
-use answer::{Answer, AnswerHead};
 use bytes::Bytes;
 pub(crate) use frames::Frame;
 use parking_lot::Mutex;
@@ -20,6 +19,7 @@ use relay::{
     Actions, AnswerEnd, ChannelId, Failure, GoneReason, Ids, LlmId, Millis, Notice, OwnerId, Relay,
     SessionId, SessionRefusal, Submit, SubmitRefusal, TaskId,
 };
+use response::{Answer, AnswerHead};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

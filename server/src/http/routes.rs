@@ -1,8 +1,9 @@
 //! Every route: what it is for, who may ask, what it takes and what it answers.
 
-use crate::openapi::Route;
-use crate::publisher::answer;
-use crate::{admin, catalogue, inference, names, pairing, publisher};
+use crate::admin::{names, pairing, tokens};
+use crate::http::openapi::Route;
+use crate::publishers::{self, responses, results};
+use crate::{callers, catalogue, http::health};
 use wire::catalogue::{Catalogue, LlmInfo, Model, ModelList};
 use wire::names::{NameInfo, NameList, ShareName};
 use wire::publisher::{Heartbeat, HeartbeatReply, Register, Registered, TaskResult};
@@ -22,36 +23,36 @@ const INFER: &[&str] = &["infer", "infer:<name>", "publish"];
 fn of_publishers() -> Vec<Route> {
     let task = |end: &str| format!("{}/{{id}}/{end}", paths::TASK_PREFIX);
     vec![
-        Route::post(paths::REGISTER, publisher::register)
+        Route::post(paths::REGISTER, publishers::register)
             .says("Declare everything that this machine publishes")
             .needs(&["publish"])
             .takes::<Register>()
             .answers::<Registered>(201)
             .may(&[400, 408, 409, 413, 429, 503]),
-        Route::get(paths::STREAM, publisher::stream).needs(&["publish"]).on_a_channel(),
-        Route::post(paths::STREAM, publisher::stream).needs(&["publish"]).on_a_channel(),
-        Route::get(paths::POLL, publisher::poll).needs(&["publish"]).on_a_channel(),
-        Route::post(paths::HEARTBEAT, publisher::heartbeat)
+        Route::get(paths::STREAM, publishers::stream).needs(&["publish"]).on_a_channel(),
+        Route::post(paths::STREAM, publishers::stream).needs(&["publish"]).on_a_channel(),
+        Route::get(paths::POLL, publishers::poll).needs(&["publish"]).on_a_channel(),
+        Route::post(paths::HEARTBEAT, publishers::heartbeat)
             .says("Say that it lives, how its backends are, and what runs")
             .needs(&["publish"])
             .takes::<Heartbeat>()
             .answers::<HeartbeatReply>(200)
             .may(&[400, 404, 408, 409, 413, 429]),
-        Route::post(paths::PROBE, publisher::probe)
+        Route::post(paths::PROBE, publishers::probe)
             .says("Ask whether a proxy holds uploads back")
             .needs(&["publish"])
             .takes_any("application/octet-stream")
             .headers(&[headers::SESSION])
             .may(&[200, 204, 400, 404, 408, 413]),
-        Route::get(task("request"), answer::request)
+        Route::get(task("request"), responses::request)
             .says("The request of a task, as its caller sent it")
             .on_a_task(&[200]),
-        Route::post(task("ack"), answer::ack).says("The task has arrived").on_a_task(&[204]),
-        Route::post(task("response"), answer::response)
+        Route::post(task("ack"), responses::ack).says("The task has arrived").on_a_task(&[204]),
+        Route::post(task("response"), responses::response)
             .says("The backend's answer, byte for byte, as it comes")
             .takes_any("application/octet-stream")
             .on_a_task(&[200, 204]),
-        Route::post(task("result"), answer::results::result)
+        Route::post(task("result"), results::result)
             .says("An answer of protocol 1, a failure, or how a wake ended")
             .takes::<TaskResult>()
             .on_a_task(&[200, 204]),
@@ -77,13 +78,13 @@ fn of_callers() -> Vec<Route> {
             .says("One row of the catalogue")
             .answers::<LlmInfo>(200)
             .may(&[404]),
-        Route::post("/api/v1/llms/{*name}", inference::infer)
+        Route::post("/api/v1/llms/{*name}", callers::infer)
             .shown_as("/api/v1/llms/{name}/infer")
             .says("A chat with the model that the path names")
             .relayed(),
     ];
     let says = "Passed on to the model that the body names, byte for byte";
-    let relayed = |path: &&'static str| Route::post(*path, inference::relayed).says(says).relayed();
+    let relayed = |path: &&'static str| Route::post(*path, callers::relayed).says(says).relayed();
     routes.extend(paths::RELAYED.iter().map(relayed));
     routes
 }
@@ -94,23 +95,23 @@ fn of_admins() -> Vec<Route> {
 
 fn of_tokens() -> Vec<Route> {
     vec![
-        Route::get(paths::TOKENS, admin::list)
+        Route::get(paths::TOKENS, tokens::list)
             .says("Keys, newest first, without their text")
             .needs(&["admin"])
             .queries(&["user", "after", "limit"])
             .answers::<TokenList>(200)
             .may(&[400]),
-        Route::post(paths::TOKENS, admin::create)
+        Route::post(paths::TOKENS, tokens::create)
             .says("Make a key")
             .needs(&["admin"])
             .takes::<CreateToken>()
             .answers::<CreatedToken>(201)
             .may(&[400, 413]),
-        Route::delete("/api/v1/tokens/{id}", admin::revoke)
+        Route::delete("/api/v1/tokens/{id}", tokens::revoke)
             .says("Take a key away")
             .needs(&["admin"])
             .may(&[204, 404]),
-        Route::delete(paths::TOKENS, admin::revoke_user)
+        Route::delete(paths::TOKENS, tokens::revoke_user)
             .says("Take all keys of a user away, and the pairing codes for that user")
             .needs(&["admin"])
             .queries(&["user"])
@@ -167,8 +168,8 @@ fn of_names() -> Vec<Route> {
 
 fn probes() -> Vec<Route> {
     vec![
-        Route::get(paths::HEALTHZ, admin::healthz).says("It lives").open().may(&[200]),
-        Route::get(paths::READYZ, admin::readyz).says("It takes work").open().may(&[200, 503]),
+        Route::get(paths::HEALTHZ, health::healthz).says("It lives").open().may(&[200]),
+        Route::get(paths::READYZ, health::readyz).says("It takes work").open().may(&[200, 503]),
     ]
 }
 

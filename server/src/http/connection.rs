@@ -1,7 +1,7 @@
 //! What is known of one connection while it is open: its place in the room, and how it may end.
 
-use super::room::Place;
-use crate::error::ApiError;
+use super::connection_limit::Place;
+use crate::http::error::ApiError;
 use http::StatusCode;
 use parking_lot::Mutex;
 use std::sync::Arc;

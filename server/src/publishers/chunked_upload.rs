@@ -1,10 +1,10 @@
 //! An answer that comes in several requests: in numbered pieces, byte for byte, where a proxy holds
 //! request bodies back until they end; or as a protocol-1 publisher's chunks, one event each.
 
-use super::EndGuard;
-use crate::driver::Driver;
-use crate::driver::answer::{Answer, AnswerHead};
-use crate::error::ApiError;
+use super::responses::EndGuard;
+use crate::http::error::ApiError;
+use crate::relay_driver::Driver;
+use crate::relay_driver::response::{Answer, AnswerHead};
 use crate::state::App;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -61,8 +61,8 @@ pub(super) async fn take(
     data: Bytes,
 ) -> Result<Response, ApiError> {
     // Its caller may have left while the piece was read.
-    app.driver.with(|relay, now, _| relay.acknowledge(from, task, now))?;
-    let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
+    app.relay.with(|relay, now, _| relay.acknowledge(from, task, now))?;
+    let upload = app.relay.upload(task).ok_or(TaskRefusal::Unknown)?;
     let pieces = Arc::clone(&upload.pieces);
     let mut open = pieces.lock().await;
     let expected = open.as_ref().map_or(0, |answer| answer.pieces);
@@ -73,14 +73,14 @@ pub(super) async fn take(
     let mut answer = match open.take() {
         Some(begun) => begun,
         None => {
-            app.driver.with(|relay, now, _| relay.answer_begins(from, task, now))?;
+            app.relay.with(|relay, now, _| relay.answer_begins(from, task, now))?;
             Answer::new(task, head, upload)
         }
     };
     // A publisher that leaves while its piece waits for room takes the answer with it: nobody could
     // tell how much of the piece has arrived, and no text may arrive twice.
     let mut guard = EndGuard::new(app, task);
-    if let Err(gone) = push(&app.driver, &mut answer, data, piece.last).await {
+    if let Err(gone) = push(&app.relay, &mut answer, data, piece.last).await {
         guard.ended(AnswerEnd::Stopped);
         return Err(gone.into());
     }

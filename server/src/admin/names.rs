@@ -1,8 +1,8 @@
 //! Names of LLMs and pools over HTTP: whose each is, and an admin's word on who may serve it.
 
 use crate::auth::Principal;
-use crate::body;
-use crate::error::ApiError;
+use crate::http::body;
+use crate::http::error::ApiError;
 use crate::state::App;
 use axum::Json;
 use axum::body::Body;
@@ -22,7 +22,7 @@ pub(crate) async fn list(
         principal.require("publish")?;
     }
     let owner = &principal.info.user;
-    let mut names = app.driver.with(|relay, _, _| relay.names());
+    let mut names = app.relay.with(|relay, _, _| relay.names());
     names.retain(|info| admin || info.owner == *owner);
     Ok(Json(NameList { names }))
 }
@@ -39,8 +39,8 @@ pub(crate) async fn share(
         return Err(ApiError::no_such_endpoint("PUT", &format!("{}/{path}", wire::paths::NAMES)));
     };
     let wish: ShareName = body::json(body, app.times.body_idle).await?;
-    let shared = app.driver.with(|relay, now, out| relay.share_name(name, &wish.with, now, out))?;
-    app.driver.save().await.map_err(ApiError::internal)?;
+    let shared = app.relay.with(|relay, now, out| relay.share_name(name, &wish.with, now, out))?;
+    app.relay.save().await.map_err(ApiError::internal)?;
     tracing::info!(by = %principal.info.user, name = shared.name, "a name was shared");
     Ok(Json(shared))
 }
@@ -52,8 +52,8 @@ pub(crate) async fn free(
     Path(name): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     principal.require("admin")?;
-    app.driver.with(|relay, now, out| relay.free_name(&name, now, out))?;
-    app.driver.save().await.map_err(ApiError::internal)?;
+    app.relay.with(|relay, now, out| relay.free_name(&name, now, out))?;
+    app.relay.save().await.map_err(ApiError::internal)?;
     tracing::info!(by = %principal.info.user, name = name.to_ascii_lowercase(), "a name was freed");
     Ok(StatusCode::NO_CONTENT)
 }

@@ -3,7 +3,7 @@
 pub(crate) mod budget;
 
 use crate::auth::Principal;
-use crate::error::ApiError;
+use crate::http::error::ApiError;
 use crate::limits;
 use crate::state::App;
 use axum::body::Body;

@@ -4,11 +4,11 @@ mod dialect;
 mod stream;
 
 use crate::auth::Principal;
-use crate::body::Reading;
-use crate::driver::answer::AnswerHead;
-use crate::driver::{CallerEvent, CallerRequest, Waiting};
-use crate::error::ApiError;
-use crate::serve::connection::Connection;
+use crate::http::body::Reading;
+use crate::http::connection::Connection;
+use crate::http::error::ApiError;
+use crate::relay_driver::response::AnswerHead;
+use crate::relay_driver::{CallerEvent, CallerRequest, Waiting};
 use crate::state::{App, Times};
 use axum::Extension;
 use axum::body::Body;
@@ -112,7 +112,7 @@ impl Call {
     }
 
     fn check(&self, name: &str) -> Result<(), ApiError> {
-        Ok(self.app.driver.check(&self.submit(name.to_owned(), false))?)
+        Ok(self.app.relay.check(&self.submit(name.to_owned(), false))?)
     }
 
     fn submit(&self, name: String, streaming: bool) -> Submit {
@@ -131,7 +131,7 @@ impl Call {
         let dialect = Dialect::of(&self.path);
         let request =
             CallerRequest { path: self.path, headers: self.headers, body, streaming, user };
-        let waiting = self.app.driver.submit(request, &submit)?;
+        let waiting = self.app.relay.submit(request, &submit)?;
         let answer = Answering {
             principal: self.principal,
             connection: self.connection,

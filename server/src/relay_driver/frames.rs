@@ -4,7 +4,7 @@
 //! channel's own task, and not under the driver's lock.
 
 use super::CallerRequest;
-use crate::body::aside;
+use crate::http::body::aside;
 use bytes::{Bytes, BytesMut};
 use relay::{Dispatch, Failure, LastEvent, Opened, TaskId};
 use serde::Serialize;
@@ -78,8 +78,9 @@ impl Frame {
         }
         let sent = dispatch.clone();
         let written = aside(request.body.len(), move || old(&sent, &request)).await;
-        let cause =
-            |error: crate::error::ApiError| failure(code::INVALID_REQUEST, 500, error.message);
+        let cause = |error: crate::http::error::ApiError| {
+            failure(code::INVALID_REQUEST, 500, error.message)
+        };
         let written = written.map_err(cause).and_then(std::convert::identity);
         written.map_err(|failure| Unsent { dispatch, failure })
     }

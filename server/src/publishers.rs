@@ -1,13 +1,15 @@
-//! The publisher's side: register, control channel, heartbeat, probe. Tasks: [`answer`].
+//! The publisher's side: register, control channel, heartbeat, probe. Tasks: [`responses`].
 
-pub(crate) mod answer;
+pub(crate) mod chunked_upload;
+pub(crate) mod responses;
+pub(crate) mod results;
 
 use crate::auth::{self, Principal};
-use crate::body;
-use crate::driver::frames::{Event, Unsent, event as write, frame};
-use crate::driver::{Driver, Frame};
-use crate::error::ApiError;
+use crate::http::body;
+use crate::http::error::ApiError;
 use crate::limits;
+use crate::relay_driver::frames::{Event, Unsent, event as write, frame};
+use crate::relay_driver::{Driver, Frame};
 use crate::state::App;
 use axum::Json;
 use axum::body::Body;
@@ -40,13 +42,13 @@ pub(crate) async fn register(
     at_most(limits::INFLIGHT, "inflight", request.inflight.len())?;
     let began = Instant::now();
     let owner = principal.owner();
-    let registered = app.driver.with(|relay, now, out| {
+    let registered = app.relay.with(|relay, now, out| {
         let registered = relay.register(&owner, &request, now, out);
         // Before anything else happens, so that the log has the relay's order.
         registered.inspect(|registered| tell(registered, out))
     })?;
     // The rows must survive a crash that follows the answer.
-    app.driver.save().await.map_err(ApiError::internal)?;
+    app.relay.save().await.map_err(ApiError::internal)?;
     tracing::info!(
         owner = %owner.id,
         session = %short(&registered.provider_session_id),
@@ -86,7 +88,7 @@ pub(crate) async fn heartbeat(
     at_most(wire::limits::LLMS_PER_OWNER, "llms", beat.llms.len())?;
     at_most(limits::INFLIGHT, "inflight", beat.inflight.as_ref().map_or(0, Vec::len))?;
     let owner = principal.owner().id;
-    let reply = app.driver.with(|relay, now, out| relay.heartbeat(&owner, &beat, now, out))?;
+    let reply = app.relay.with(|relay, now, out| relay.heartbeat(&owner, &beat, now, out))?;
     Ok(Json(reply).into_response())
 }
 
@@ -135,9 +137,9 @@ struct Channel {
 impl Channel {
     fn open(app: &App, principal: &Principal, headers: &HeaderMap) -> Result<Self, ApiError> {
         let owner = principal.owner().id;
-        let (id, frames) = app.driver.open_channel(&owner, session_header(headers)?)?;
+        let (id, frames) = app.relay.open_channel(&owner, session_header(headers)?)?;
         Ok(Self {
-            driver: Arc::clone(&app.driver),
+            driver: Arc::clone(&app.relay),
             id,
             frames,
             principal: principal.clone(),
@@ -284,7 +286,7 @@ pub(crate) async fn probe(
     let first = tokio::time::timeout(app.times.body_idle, body.frame()).await;
     if matches!(first, Ok(Some(Ok(_)))) {
         let confirmed = frame(event::PROBE, &Probe { id });
-        app.driver.send(&owner, session, confirmed)?;
+        app.relay.send(&owner, session, confirmed)?;
     }
     body::discard(body, limits::CONTROL_BODY, app.times.body_idle).await?;
     Ok(StatusCode::NO_CONTENT.into_response())

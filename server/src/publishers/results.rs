@@ -1,10 +1,11 @@
 //! `/result`: a whole answer or a chunk of it as protocol 1 has them, a failure, or how a wake ended.
 
-use super::{EndGuard, Named, forward, pieces, status_of, with_type};
-use crate::body::{self, aside};
-use crate::driver::answer::{Answer, AnswerHead};
-use crate::error::ApiError;
+use super::chunked_upload;
+use super::responses::{EndGuard, Named, forward, status_of, with_type};
+use crate::http::body::{self, aside};
+use crate::http::error::ApiError;
 use crate::limits;
+use crate::relay_driver::response::{Answer, AnswerHead};
 use crate::state::App;
 use axum::body::Body;
 use axum::extract::State;
@@ -62,28 +63,27 @@ pub(crate) async fn result(
     body: Body,
 ) -> Result<Response, ApiError> {
     // Whose task it is comes before its body, and so does whether anybody waits for a large one.
-    let wants_answer = app.driver.with(|relay, _, _| relay.wants_answer(&from, task))?;
+    let wants_answer = app.relay.with(|relay, _, _| relay.wants_answer(&from, task))?;
     let most = if wants_answer { wire::limits::BODY } else { limits::CONTROL_BODY };
     let bytes = body::read(&app, &principal, body, most).await?;
     let told = aside(bytes.len(), move || read(&bytes)).await?;
     match told.map_err(|why| ApiError::invalid(format!("the result is not usable: {why}"), None))? {
         Told::Failed(failure) => {
-            app.driver
-                .with(|relay, now, out| relay.task_failed(&from, task, &failure, now, out))?;
+            app.relay.with(|relay, now, out| relay.task_failed(&from, task, &failure, now, out))?;
             Ok(StatusCode::NO_CONTENT.into_response())
         }
         Told::Woken => {
-            app.driver.with(|relay, now, out| relay.wake_succeeded(&from, task, now, out))?;
+            app.relay.with(|relay, now, out| relay.wake_succeeded(&from, task, now, out))?;
             Ok(StatusCode::NO_CONTENT.into_response())
         }
         Told::Chunk(chunk) => {
-            let (piece, data) = pieces::of_chunk(&chunk);
-            pieces::take(&app, &from, task, event_stream_head(), piece, data).await
+            let (piece, data) = chunked_upload::of_chunk(&chunk);
+            chunked_upload::take(&app, &from, task, event_stream_head(), piece, data).await
         }
         Told::Whole(status, whole) => {
             let head = with_type(status_of(status)?, "application/json");
-            let upload = app.driver.upload(task).ok_or(TaskRefusal::Unknown)?;
-            app.driver.with(|relay, now, _| relay.answer_begins(&from, task, now))?;
+            let upload = app.relay.upload(task).ok_or(TaskRefusal::Unknown)?;
+            app.relay.with(|relay, now, _| relay.answer_begins(&from, task, now))?;
             let guard = EndGuard::new(&app, task);
             let answer = Answer::new(task, head, upload);
             let sent = forward(&app, &principal, answer, Body::from(whole), guard).await?;

@@ -10,9 +10,12 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use wire::names::escape_unprintable;
 
+/// How log lines look.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum LogFormat {
+pub enum LogFormat {
+    /// For people.
     Text,
+    /// For programs.
     Json,
 }
 
@@ -20,7 +23,8 @@ pub(crate) enum LogFormat {
 ///
 /// Other people's code may print headers, statements or bytes at DEBUG and TRACE: whatever RUST_LOG
 /// says, it is heard from INFO up only. A token or a prompt must not reach a log.
-pub(crate) fn to_stderr(format: LogFormat) -> WorkerGuard {
+#[must_use]
+pub fn to_stderr(format: LogFormat) -> WorkerGuard {
     let wanted = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let ours = filter_fn(|line| {
         let own =
@@ -28,7 +32,7 @@ pub(crate) fn to_stderr(format: LogFormat) -> WorkerGuard {
         own || *line.level() <= tracing::Level::INFO
     });
     let queue = NonBlockingBuilder::default();
-    let queue = queue.lossy(true).buffered_lines_limit(mcpd::limits::LOG_LINES);
+    let queue = queue.lossy(true).buffered_lines_limit(crate::limits::LOG_LINES);
     let (queue, guard) = queue.finish(io::stderr());
     // Without colours: their control characters would be escaped too.
     let lines = tracing_subscriber::fmt::layer().with_writer(Escaped(queue)).with_ansi(false);

@@ -3,12 +3,12 @@
 
 use super::dialect::Dialect;
 use crate::auth::Principal;
-use crate::driver::answer::AnswerHead;
-use crate::driver::{CallerEvent, Waiting};
-use crate::error::ApiError;
+use crate::http::connection::Answering;
+use crate::http::error::ApiError;
 use crate::limits;
-use crate::pipe::{Piece, Reader};
-use crate::serve::connection::Answering;
+use crate::relay_driver::pipe::{Piece, Reader};
+use crate::relay_driver::response::AnswerHead;
+use crate::relay_driver::{CallerEvent, Waiting};
 use crate::state::Times;
 use axum::body::Body;
 use bytes::Bytes;

@@ -8,8 +8,8 @@
 pub(crate) mod codes;
 
 use crate::auth::{self, Principal};
-use crate::body;
-use crate::error::ApiError;
+use crate::http::body;
+use crate::http::error::ApiError;
 use crate::limits;
 use crate::state::App;
 use axum::Json;
@@ -31,7 +31,7 @@ pub(crate) async fn create(
     principal.require("admin")?;
     let wish: CreateToken = body::json(body, app.times.body_idle).await?;
     let wish = auth::accept(&wish).map_err(|why| ApiError::invalid(why, None))?;
-    let at = Moment { now: app.driver.now(), wall: app.clock.now() };
+    let at = Moment { now: app.relay.now(), wall: app.clock.now() };
     let pairing = app.pairings.add(wish, &principal, at).map_err(|full| {
         let message = match full {
             Full::Maker => {
@@ -53,7 +53,7 @@ pub(crate) async fn list(
     principal: Principal,
 ) -> Result<Json<PairingList>, ApiError> {
     principal.require("admin")?;
-    Ok(Json(PairingList { pairings: app.pairings.list(app.driver.now()) }))
+    Ok(Json(PairingList { pairings: app.pairings.list(app.relay.now()) }))
 }
 
 /// `DELETE /api/v1/pairings/:id`.
@@ -63,7 +63,7 @@ pub(crate) async fn remove(
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
     principal.require("admin")?;
-    if !app.pairings.remove(&id, app.driver.now()) {
+    if !app.pairings.remove(&id, app.relay.now()) {
         return Err(ApiError::not_found(
             "no pairing code with this id waits; it was used, taken back, or its time is over",
         ));
@@ -78,7 +78,7 @@ pub(crate) async fn redeem(
     body: Body,
 ) -> Result<(StatusCode, Json<CreatedToken>), ApiError> {
     let pair: Pair = body::json_within(body, limits::PAIR_BODY, app.times.body_idle).await?;
-    let claim = match app.pairings.claim(&pair.code, app.driver.now()) {
+    let claim = match app.pairings.claim(&pair.code, app.relay.now()) {
         Ok(claim) => claim,
         Err(Refused::Claimed) => return Err(too_many("this pairing code is being used", 1)),
         Err(Refused::Unknown) => {

@@ -1,28 +1,33 @@
 //! The accept loop: HTTP/1.1 only, with the timeouts and bounds that a server on the internet
 //! needs, and its orderly end.
 
+pub(crate) mod body;
 pub(crate) mod connection;
-mod room;
-mod service;
+mod connection_limit;
+mod connection_service;
+pub mod error;
+pub(crate) mod health;
+pub(crate) mod openapi;
+pub(crate) mod routes;
 mod socket;
-mod stall;
+mod write_timeout;
 
 use crate::limits;
 use crate::state::{App, Times};
 use axum::Router;
 use connection::Connection;
+use connection_limit::{Place, Room};
+use connection_service::PerConnection;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use room::{Place, Room};
-use service::PerConnection;
 use socket::Socket;
 use socket2::SockRef;
-use stall::Stall;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use write_timeout::WriteTimeout;
 
 /// Pause after `accept` failed (out of file descriptors, say): a busy loop helps nobody.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -40,7 +45,7 @@ pub(crate) async fn accept(
     let connections = Connections {
         router,
         times: app.times,
-        room: Room::new(room::places()),
+        room: Room::new(connection_limit::places()),
         open: TaskTracker::new(),
         close: CancellationToken::new(),
         cut: CancellationToken::new(),
@@ -59,7 +64,7 @@ async fn drain(app: &App, shutdown: &CancellationToken) {
     app.drain();
     tracing::info!("shutting down: new work is refused, running answers may end");
     let ended = async {
-        while app.driver.is_busy() {
+        while app.relay.is_busy() {
             tokio::time::sleep(DRAIN_LOOK).await;
         }
     };
@@ -102,7 +107,7 @@ impl Connections {
         tune(&stream);
         let (known, times) = (Connection::new(place), self.times);
         let socket = Socket::new(stream, Arc::clone(&known.ending));
-        let socket = Stall::new(socket, times.slow_caller, Arc::clone(&known.ending));
+        let socket = WriteTimeout::new(socket, times.slow_caller, Arc::clone(&known.ending));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(times.header_wait)

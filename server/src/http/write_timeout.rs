@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 /// See the module's page.
-pub(super) struct Stall<T> {
+pub(super) struct WriteTimeout<T> {
     socket: T,
     limit: Duration,
     /// Runs while a write waits.
@@ -22,7 +22,7 @@ pub(super) struct Stall<T> {
     ending: Arc<Ending>,
 }
 
-impl<T> Stall<T> {
+impl<T> WriteTimeout<T> {
     pub(super) fn new(socket: T, limit: Duration, ending: Arc<Ending>) -> Self {
         Self { socket, limit, waiting: None, ending }
     }
@@ -48,7 +48,7 @@ impl<T> Stall<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Stall<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for WriteTimeout<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -58,7 +58,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Stall<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Stall<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -93,7 +93,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Stall<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Ending, Stall};
+    use super::{Ending, WriteTimeout};
     use std::sync::Arc;
     use std::time::Duration;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
@@ -105,7 +105,7 @@ mod tests {
     async fn a_peer_that_takes_nothing_is_cut_after_the_limit_and_a_slow_one_is_not() {
         let (socket, mut peer) = duplex(8);
         let ending = Arc::new(Ending::default());
-        let mut socket = Stall::new(socket, LIMIT, Arc::clone(&ending));
+        let mut socket = WriteTimeout::new(socket, LIMIT, Arc::clone(&ending));
         let began = Instant::now();
         let writes = tokio::spawn(async move {
             let wrote = socket.write_all(&[b'x'; 64]).await;

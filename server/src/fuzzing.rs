@@ -1,6 +1,7 @@
 //! What reads strangers' bytes here, one door for each, so that a fuzzer can knock.
 
-use crate::{auth, publisher::answer};
+use crate::auth;
+use crate::publishers::{chunked_upload, responses, results};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use wire::publisher::{Chunk, TaskResult};
@@ -14,13 +15,13 @@ pub fn token(text: &str) -> bool {
 /// A `/result`, if it is one, as far as it counts.
 #[must_use]
 pub fn result(body: &[u8]) -> Option<TaskResult> {
-    answer::results::read(&Bytes::copy_from_slice(body)).ok().map(answer::results::Told::into_wire)
+    results::read(&Bytes::copy_from_slice(body)).ok().map(results::Told::into_wire)
 }
 
 /// A protocol-1 publisher's chunk as the caller's event stream gets it.
 #[must_use]
 pub fn chunk(chunk: &Chunk) -> Bytes {
-    answer::pieces::of_chunk(chunk).1
+    chunked_upload::of_chunk(chunk).1
 }
 
 /// Status and headers that a caller would get after a publisher's headers, if they are taken.
@@ -33,7 +34,7 @@ pub fn answer(headers: &[(&[u8], &[u8])]) -> Option<(u16, HeaderMap)> {
             map.append(name, value);
         }
     }
-    answer::pieces::Piece::of(&map).ok()?;
-    let head = answer::answer_head(&map).ok()?;
+    chunked_upload::Piece::of(&map).ok()?;
+    let head = responses::answer_head(&map).ok()?;
     Some((head.status.as_u16(), head.headers))
 }

@@ -1,6 +1,6 @@
 //! How notices, errors and late answers are said inside an event stream.
 
-use crate::error::ApiError;
+use crate::http::error::ApiError;
 use http::StatusCode;
 use relay::Notice;
 use serde_json::value::RawValue;

@@ -1,0 +1,3 @@
+//! What the process reports about itself: its log.
+
+pub mod logging;
