@@ -98,12 +98,12 @@ async fn a_pipe_in_place_of_the_configuration_is_a_problem_to_be_shown_and_stops
     std::fs::rename(&pipe, world.home.file("config.json")).unwrap();
     let status = world.home.shows("the problem", |s| s["configProblem"].is_object()).await;
     let message = status["configProblem"]["message"].as_str().unwrap();
-    assert!(message.contains("no regular file"), "{message}");
+    assert!(message.contains("not a regular file"), "{message}");
     assert_eq!(world.chat(&whole()).await.status(), 200, "the last good one is in force");
     for command in [&["doctor"][..], &["unpublish", "qwen"]] {
         let ended = world.home.run(command).await;
         assert!(ended.code == Some(1), "{ended:?}");
-        assert!((ended.out + &ended.err).contains("no regular file"));
+        assert!((ended.out + &ended.err).contains("not a regular file"));
     }
 }
 

@@ -242,26 +242,3 @@ pub struct Parsed {
     /// Providers that were left out, and why; the others work.
     pub warnings: Vec<Problem>,
 }
-
-/// Checks a server's URL: https, or http on loopback.
-///
-/// # Errors
-/// A sentence that says what is wrong.
-pub fn check_server_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text.trim()).map_err(|_| {
-        format!("{text:?} is no whole address: type it as https://mcpd.example.com")
-    })?;
-    let loopback = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => {
-            return Err(format!("{text:?} names no server: type it as https://mcpd.example.com"));
-        }
-    };
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if loopback => Ok(url),
-        _ => Err(format!("{text:?} must start with https:// (http:// only on this machine)")),
-    }
-}

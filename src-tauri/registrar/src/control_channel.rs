@@ -1,8 +1,8 @@
 //! The control channel: an event stream, or long polling where a proxy holds a stream's bytes back.
 //! One task reads, the driver gets signals through a bounded queue.
 
-use crate::client::{Fault, Mcpd, SessionRef};
 use crate::limits::{self, Times};
+use crate::mcpd_client::{Fault, McpdClient, SessionRef};
 use crate::reconnect_policy::Ending;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -43,7 +43,7 @@ pub(crate) struct Channel {
 
 impl Channel {
     /// Opens a channel for this session.
-    pub(crate) fn open(mcpd: Mcpd, session: SessionRef, mode: Mode, times: Times) -> Self {
+    pub(crate) fn open(mcpd: McpdClient, session: SessionRef, mode: Mode, times: Times) -> Self {
         let (sender, signals) = mpsc::channel(limits::EVENTS);
         let reader = tokio::spawn(async move {
             let reader = Reader { mcpd, session, times, sender };
@@ -70,7 +70,7 @@ impl Channel {
 }
 
 struct Reader {
-    mcpd: Mcpd,
+    mcpd: McpdClient,
     session: SessionRef,
     times: Times,
     sender: mpsc::Sender<Signal>,

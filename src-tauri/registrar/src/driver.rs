@@ -6,17 +6,18 @@ mod suspend;
 mod upload_probe;
 
 use crate::backends::Backends;
-use crate::client::Mcpd;
 use crate::clock::unix_ms;
 use crate::config_watch::Snapshot;
 use crate::credentials::{self, Credentials, CredentialsError};
 use crate::home::Home;
 use crate::identity;
 use crate::limits::Times;
+use crate::mcpd_client::McpdClient;
 use crate::name_requests;
 use crate::reconnect_policy::{Next, ReconnectPolicy};
 use crate::running_tasks::RunningTasks;
 use crate::status::{ConnectionState, Status, StatusSender};
+use client::server_url;
 use keychain::Keychain;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,7 +49,7 @@ pub(crate) struct Driver {
 
 /// What is known while something is published.
 struct Account {
-    mcpd: Mcpd,
+    mcpd: McpdClient,
     credentials: Credentials,
     instance: Instance,
     /// The session that the server gave, once registered.
@@ -186,22 +187,23 @@ impl Driver {
         };
         // It may have moved, from a file into the keychain say.
         self.board.send_modify(|status| {
-            status.server = Some(credentials::origin(&loaded.url));
+            status.server = Some(server_url::origin(&loaded.url));
             status.credentials = Some(loaded.source.as_str().into());
         });
         if account.as_ref().is_some_and(|account| account.credentials == loaded) {
             return Ok(());
         }
         let moved =
-            |old: &Account| credentials::origin(old.mcpd.url()) != credentials::origin(&loaded.url);
+            |old: &Account| server_url::origin(old.mcpd.url()) != server_url::origin(&loaded.url);
         if account.as_ref().is_some_and(moved) {
             self.leave(account).await;
             if account.is_some() {
                 return Err(ConnectionState::Connecting);
             }
         }
-        let mcpd = Mcpd::new(loaded.clone());
-        let mcpd = mcpd.map_err(|message| ConnectionState::NotConfigured { message })?;
+        let mcpd = McpdClient::new(loaded.clone());
+        let mcpd =
+            mcpd.map_err(|error| ConnectionState::NotConfigured { message: error.to_string() })?;
         *account = Some(Account {
             mcpd,
             session: identity::session(&self.home, &loaded.url),
@@ -242,7 +244,7 @@ impl Driver {
         &self,
         account: &mut Account,
         providers: Vec<Provider>,
-    ) -> Result<Registered, crate::client::Fault> {
+    ) -> Result<Registered, crate::mcpd_client::Fault> {
         let register = Register {
             protocol: wire::PROTOCOL_2,
             provider_session_id: account.session.clone(),

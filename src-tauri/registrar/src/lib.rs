@@ -4,7 +4,6 @@
 
 pub mod account;
 mod backends;
-pub mod client;
 pub mod clock;
 pub mod config;
 pub mod config_watch;
@@ -25,15 +24,15 @@ mod identity;
 pub mod leader;
 pub mod limits;
 pub mod logging;
+pub mod mcpd_client;
 mod name_requests;
 mod power;
-mod private_file;
 pub mod provider;
 pub mod publish_gate;
 pub mod reconnect_policy;
 pub mod registrar;
 mod running_tasks;
-mod said;
+mod server_text;
 pub mod status;
 mod task;
 pub mod test_request;

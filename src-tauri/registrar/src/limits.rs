@@ -3,12 +3,6 @@
 
 use std::time::Duration;
 
-/// Connecting to mcpd.
-pub const CONNECT: Duration = Duration::from_secs(10);
-/// A control request (register, heartbeat, ack, result) from start to end.
-pub const REQUEST: Duration = Duration::from_secs(30);
-/// An idle connection to mcpd is used again within this time; the server keeps it for longer.
-pub const IDLE_CONNECTION: Duration = Duration::from_secs(5);
 /// Connecting to a local backend.
 pub const BACKEND_CONNECT: Duration = Duration::from_secs(5);
 /// A connection to a backend that has answered is asked again within this time.

@@ -4,7 +4,8 @@
 //! that the model can answer. An open port is no readiness: llama.cpp answers 503 while it loads.
 
 use crate::config::{ProviderConfig, ProviderKind};
-use crate::{http_clients, limits};
+use crate::limits;
+use client::{request_error, response};
 use reqwest::{Client, RequestBuilder};
 use url::Url;
 
@@ -69,7 +70,7 @@ pub async fn ready(http: &Client, provider: &ProviderConfig) -> Result<(), Strin
     };
     let url = endpoint(provider, path);
     let request = authorize(provider, http.get(url))?.timeout(limits::READY);
-    let response = request.send().await.map_err(|e| http_clients::network_cause(&e))?;
+    let response = request.send().await.map_err(|e| request_error::describe(&e))?;
     match response.status() {
         status if status.is_success() => Ok(()),
         status => Err(format!("{path} answered {status}")),
@@ -91,13 +92,12 @@ pub async fn models(http: &Client, provider: &ProviderConfig) -> Result<Vec<Stri
     }
     let url = endpoint(provider, "/v1/models");
     let request = authorize(provider, http.get(url))?.timeout(limits::READY);
-    let response = request.send().await.map_err(|e| http_clients::network_cause(&e))?;
+    let response = request.send().await.map_err(|e| request_error::describe(&e))?;
     if !response.status().is_success() {
         return Err(format!("/v1/models answered {}", response.status()));
     }
-    let text = http_clients::bounded(response, limits::MODELS_BODY)
-        .await
-        .map_err(|why| why.to_string())?;
+    let text =
+        response::read_body(response, limits::MODELS_BODY).await.map_err(|why| why.to_string())?;
     let list: List = serde_json::from_slice(&text)
         .map_err(|_| "/v1/models did not answer with a list of models".to_owned())?;
     Ok(list.data.into_iter().take(limits::MODELS).map(|model| model.id).collect())

@@ -1,8 +1,8 @@
 //! What comes after a connection's end: register again, wait, or stop. Pure; the moment and the
 //! random number are arguments, so that every path can be tested.
 
-use crate::client::Fault;
 use crate::limits::{self, Times};
+use crate::mcpd_client::Fault;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -169,8 +169,8 @@ pub(crate) fn slept(times: &Times, wall: Duration, ours: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::{Ending, Next, ReconnectPolicy, beat_after, heartbeat, slept};
-    use crate::client::Fault;
     use crate::limits::{self, Times};
+    use crate::mcpd_client::Fault;
     use std::time::Duration;
     use tokio::time::Instant;
 

@@ -9,8 +9,8 @@ mod token_usage;
 mod upload;
 
 use crate::backends::{Backend, BackendResponse, Backends, NoSlot, SendError};
-use crate::client::{Delivery, Mcpd, SessionRef};
 use crate::limits;
+use crate::mcpd_client::{Delivery, McpdClient, SessionRef};
 use crate::running_tasks::{Outcome, Stop};
 use reqwest::header::{self, HeaderMap, HeaderName};
 use std::sync::Arc;
@@ -27,7 +27,7 @@ const CANCELLED: &str = "cancelled";
 
 /// The way back to mcpd for the tasks of one registration.
 pub(crate) struct ServerLink {
-    pub(crate) mcpd: Mcpd,
+    pub(crate) mcpd: McpdClient,
     pub(crate) session: SessionRef,
     /// A proxy holds uploads back until they end: send each answer in pieces.
     pub(crate) chunked: AtomicBool,

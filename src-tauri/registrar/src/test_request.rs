@@ -1,11 +1,12 @@
 //! "Try it": one short question to a published model, the way a caller asks, through mcpd. The answer
 //! is for the person who asked and is kept nowhere.
 
-use crate::client::Mcpd;
 use crate::credentials;
 use crate::home::Home;
 use crate::limits::TRY_BODY;
-use crate::{config, config::file, http_clients};
+use crate::mcpd_client::McpdClient;
+use crate::{config, config::file};
+use client::response;
 use keychain::Keychain;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -41,7 +42,8 @@ pub async fn send(
     let text = file::read(&home.config()).map_err(|error| error.to_string())?;
     let config = config::parse(&text).map_err(|problem| problem.message)?.config;
     let loaded = credentials::load(home, config.mcpd_url.as_ref(), keychain).await;
-    let mcpd = Mcpd::new(loaded.map_err(|error| error.to_string())?)?;
+    let loaded = loaded.map_err(|error| error.to_string())?;
+    let mcpd = McpdClient::new(loaded).map_err(|error| error.to_string())?;
     let question = json!({
         "model": model,
         "max_tokens": TOKENS,
@@ -49,7 +51,7 @@ pub async fn send(
     });
     let began = Instant::now();
     let response = mcpd.chat(&question, at_most).await.map_err(|fault| fault.to_string())?;
-    let body = http_clients::bounded(response, TRY_BODY).await.map_err(|why| why.to_string())?;
+    let body = response::read_body(response, TRY_BODY).await.map_err(|why| why.to_string())?;
     let body: Value = serde_json::from_slice(&body)
         .map_err(|_| "the answer is not of the kind that was expected".to_owned())?;
     let answer = body.pointer("/choices/0/message/content").and_then(Value::as_str);

@@ -1,8 +1,8 @@
 //! The registrar's session under any sequence of endings, beside what was promised of it.
 
 use crate::tape::Tape;
-use registrar::client::Fault;
 use registrar::limits::Times;
+use registrar::mcpd_client::Fault;
 use registrar::reconnect_policy::{Ending, Next, ReconnectPolicy};
 use std::time::Duration;
 use tokio::time::Instant;

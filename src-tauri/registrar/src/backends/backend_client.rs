@@ -2,9 +2,9 @@
 //! it. Dropping the answer closes the connection, there and then; and no task in between hands over
 //! each token. What one read of the socket gave comes as one piece.
 
-use crate::http_clients::innermost;
 use crate::limits;
 use bytes::{Bytes, BytesMut};
+use client::request_error::root_cause;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -182,7 +182,7 @@ fn unusable() -> SendError {
 }
 
 fn network(error: &(dyn Error + 'static)) -> String {
-    format!("cannot be reached: {}", innermost(error))
+    format!("cannot be reached: {}", root_cause(error))
 }
 
 /// Moves bytes; a connection that is done is let go.

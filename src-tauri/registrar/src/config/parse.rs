@@ -97,7 +97,7 @@ pub(super) fn options() -> ParseOptions {
 
 fn server_url(value: &Value) -> Result<Url, Problem> {
     let text = value.as_str().ok_or_else(|| Problem::new("mcpdUrl must be a text"))?;
-    super::check_server_url(text).map_err(|why| Problem::new(format!("mcpdUrl: {why}")))
+    client::server_url::parse(text).map_err(|why| Problem::new(format!("mcpdUrl: {why}")))
 }
 
 /// What is wrong with a provider's entry, every field of it; nothing when it can be published.

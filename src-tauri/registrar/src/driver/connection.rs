@@ -3,13 +3,13 @@
 use super::suspend::SuspendDetector;
 use super::upload_probe::UploadProbe;
 use super::{Account, Driver};
-use crate::client::{Fault, SessionRef};
 use crate::clock::unix_ms;
 use crate::config_watch;
 use crate::control_channel::{Channel, Mode, Signal};
 use crate::limits;
+use crate::mcpd_client::{Fault, SessionRef};
 use crate::reconnect_policy::{self, Ending, ReconnectPolicy, beat_after};
-use crate::said;
+use crate::server_text;
 use crate::status::{ConnectionState, RunningTask};
 use crate::task::{self, LogBudget, ServerLink};
 use futures_util::future::BoxFuture;
@@ -206,7 +206,7 @@ impl Connection<'_> {
     fn leave_out(&self, left: &TooLong) {
         self.link.log_budget.log(|| tracing::warn!("{left}: it was left out"));
         let is_task = matches!(left.name.as_str(), event::TASK | "message");
-        let Some(id) = said::task_id_in(&left.prefix).filter(|_| is_task) else { return };
+        let Some(id) = server_text::task_id_in(&left.prefix).filter(|_| is_task) else { return };
         let report = task::left_out(Arc::clone(&self.link), id.clone(), left.to_string());
         self.driver.tasks.attach(&id, report);
     }
@@ -217,7 +217,7 @@ impl Connection<'_> {
             event::HELLO => self.greet(&self.read::<Hello>(data)?),
             // The seed's frames may be nameless; what they are stands in them.
             event::TASK | "message" => {
-                let task = said::task(self.usable(Task::read(data))?);
+                let task = server_text::checked_task(self.usable(Task::read(data))?);
                 let odd = || tracing::warn!("a task was ignored: its id is no task's id");
                 match task {
                     Some(task) => self.start(task),
@@ -241,7 +241,7 @@ impl Connection<'_> {
             event::SUPERSEDED => return Some(Ending::Superseded),
             event::REVOKED => {
                 let reason = self.read::<Revoked>(data).unwrap_or_default().reason;
-                return Some(Ending::Revoked(said::text(&reason)));
+                return Some(Ending::Revoked(server_text::clean(&reason)));
             }
             _ => {}
         }

@@ -3,11 +3,11 @@
 
 use super::{ServerLink, cancelled, failure};
 use crate::backends::Backends;
-use crate::client::Delivery;
 use crate::config::ProviderConfig;
-use crate::http_clients::{self, Unread};
+use crate::mcpd_client::Delivery;
 use crate::{limits, provider};
 use bytes::Bytes;
+use client::response::{self, BodyError};
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Request, Response};
 use tokio::sync::OwnedSemaphorePermit;
@@ -55,11 +55,10 @@ async fn fetch(
     })?;
     let announced = announced(&response).ok_or_else(too_large)?;
     let room = backends.room_for_body(announced).await;
-    let bytes =
-        http_clients::bounded(response, announced).await.map_err(|unread| match unread {
-            Unread::TooLong(_) => too_large(),
-            Unread::Broken(why) => unfetched(&why),
-        })?;
+    let bytes = response::read_body(response, announced).await.map_err(|unread| match unread {
+        BodyError::TooLong(_) => too_large(),
+        BodyError::Broken(why) => unfetched(&why),
+    })?;
     Ok(Body { bytes: bytes.into(), room })
 }
 

@@ -3,7 +3,7 @@
 use super::token_usage::Tail;
 use super::{ServerLink, broke_off, taken};
 use crate::backends::BackendResponse;
-use crate::client::Delivery;
+use crate::mcpd_client::Delivery;
 use bytes::Bytes;
 use futures_util::Stream as _;
 use futures_util::task::AtomicWaker;

@@ -2,7 +2,8 @@
 
 use super::WakeError;
 use crate::config::HttpRecipe;
-use crate::{http_clients, limits};
+use crate::limits;
+use client::request_error;
 use reqwest::{Client, Method, redirect};
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ pub(super) async fn run(recipe: &HttpRecipe, max_wait: Duration) -> Result<Strin
     }
     let response = request.send().await.map_err(|error| {
         let code = if error.is_timeout() { "recipe_timeout" } else { "recipe_http_status" };
-        WakeError::new(code, format!("the wake URL {}", http_clients::network_cause(&error)))
+        WakeError::new(code, format!("the wake URL {}", request_error::describe(&error)))
     })?;
     let status = response.status();
     // The body is not read: a wake says what it has to say with its status.

@@ -2,7 +2,7 @@
 //! background goes on writing to it, and a pipe without a reader would end it at its next line.
 
 use crate::limits::{RECIPE_LOG, RECIPE_LOG_KEPT, RECIPE_OUTPUT};
-use crate::private_file;
+use client::private_file;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ impl Output {
 
     fn open(&self) -> io::Result<File> {
         if let Some(folder) = self.path.parent() {
-            private_file::make_folder(folder)?;
+            private_file::create_folder(folder)?;
         }
         private_file::append(&self.path)
     }
