@@ -208,5 +208,5 @@ async fn groups_and_pairing_codes_are_administered_from_afar() {
     admin.run(&["token", "unpair", &id]).await.good();
     assert!(admin.run(&["token", "unpair", &id]).await.bad().contains("no pairing code"));
     let revoked = admin.run(&["token", "revoke", "--user", "mia"]).await.good();
-    assert!(revoked.contains("keys revoked: 1"), "{revoked}");
+    assert!(revoked.contains("tokens revoked: 1"), "{revoked}");
 }
