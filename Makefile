@@ -1,17 +1,20 @@
 # Everything a person types. What happens is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint app bench figures package trust soak fuzz supply
+.PHONY: help demo setup test lint app bench figures package trust soak fuzz supply
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\): ## /  make \1\t/p' Makefile
 
-demo: ## the whole road once, on a real model (ONCE=1: end by itself)
+demo: ## one request from end to end, on a real model (ONCE=1: end by itself)
 	@scripts/demo.sh
+
+setup: ## install what building and testing need
+	@scripts/setup.sh
 
 test: ## everything that must pass: lint, unit, end to end, desktop
 	@scripts/test.sh
 
-lint: ## formatting and lints only
+lint: ## formatting, imports, lints and documentation; installs nothing
 	@scripts/lint.sh
 
 app: ## build the tray app and start it
@@ -23,7 +26,7 @@ bench: ## the relay beside its peers: speed, memory, CPU (KEEP=1: write it down)
 figures: ## memory, idle CPU and times of the tray app (KEEP=1: write them down)
 	@scripts/figures.sh $(if $(KEEP),--keep)
 
-trust: ## what was promised for bad days, in full, as a table in docs/trust.md (half an hour)
+trust: ## the fault-injection tests in full, as a table in docs/trust.md (half an hour)
 	@scripts/trust.sh
 
 soak: ## a million simulated requests (SEED=n: other ones)
@@ -32,7 +35,7 @@ soak: ## a million simulated requests (SEED=n: other ones)
 fuzz: ## look for inputs that break a promise (FOR=60: seconds for each target)
 	@scripts/fuzz.sh
 
-supply: ## known holes, licences and sources of what we build on
+supply: ## known vulnerabilities, licences and sources of the dependencies
 	@scripts/supply.sh
 
 package: ## the tray app as a .deb

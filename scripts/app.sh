@@ -8,8 +8,6 @@ say "building the page"
 install_npm ui
 npm --prefix "$root/ui" run build
 say "building the tray app (the first time takes many minutes)"
-# Its dependencies want other features than the servers': a folder of its own keeps both warm.
-export CARGO_TARGET_DIR=$CARGO_TARGET_DIR-desktop
 cargo build --locked --manifest-path "$root/Cargo.toml" -p mcplocal
 program=$CARGO_TARGET_DIR/debug/mcplocal
 [ -z "${BUILD:-}" ] || { echo "$program"; exit 0; }

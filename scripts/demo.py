@@ -217,7 +217,7 @@ class Demo:
         return first - began, speed
 
     def tray(self):
-        program = self.binaries.parent.parent / "target-desktop" / "debug" / "mcplocal"
+        program = self.binaries / "mcplocal"
         display = os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
         if display and program.exists():
             say("the tray app, on the same folder: look at your panel")

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# `make demo`: installs what is missing, builds, and shows the whole road once.
+# `make demo`: installs what is missing, builds, and shows one request from end to end.
 . "$(dirname "$0")/env.sh"
 
 groups=(base)
-binaries=(-p mcpd -p mcpctl -p registrar)
+binaries=(-p mcpd -p mcpctl -p mcplocal-agent)
 if [ -n "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
     groups+=(desktop)
 fi

@@ -32,14 +32,25 @@ find_nextest() {
     cargo install --locked --root "$cache/tools" cargo-nextest
 }
 
-# Checkouts share the build output, and cargo compares times only: what another checkout built last
-# would pass for a build of these sources. So they become newer than that.
+# Checkouts share the build output, and cargo compares times only: what another checkout built last would
+# pass for a build of these sources. So what it built of our own packages goes first.
 claim_output() {
     local stamp=$CARGO_TARGET_DIR/checkout
     [ "$(cat "$stamp" 2>/dev/null)" = "$root" ] && return 0
-    find "$root" \( -name node_modules -o -name .git \) -prune -o -type f -exec touch {} +
+    if [ -e "$stamp" ]; then cargo clean --quiet --workspace --manifest-path "$root/Cargo.toml"; fi
     mkdir -p "$CARGO_TARGET_DIR"
     printf '%s\n' "$root" >"$stamp"
+}
+
+# Everything that is built and tested, with one set of features, so that each dependency is built once.
+everything=(--locked --workspace --features e2e/desktop)
+
+# What `make setup` installs is there, or the script ends and says so.
+is_set_up() {
+    local missing=
+    pkg-config --exists webkit2gtk-4.1 2>/dev/null || missing="the desktop's libraries"
+    [ -d "$root/ui/node_modules" ] || missing="the page's packages"
+    [ -z "$missing" ] || die "$missing are missing: run make setup first"
 }
 
 # install_apt GROUP...: the packages of these groups that are missing.

@@ -9,4 +9,4 @@ find_rust
 cd "$root"
 cargo build --locked --bins
 cargo build --locked -p testkit --features desktop --bin figures
-MCPLOCAL_APP=$CARGO_TARGET_DIR-desktop/desktop/mcplocal "$CARGO_TARGET_DIR/debug/figures" "$@"
+MCPLOCAL_APP=$CARGO_TARGET_DIR/desktop/mcplocal "$CARGO_TARGET_DIR/debug/figures" "$@"

@@ -1,15 +1,14 @@
 #!/usr/bin/env bash
-# Formatting and lints of everything but the tray app (see desktop.sh for that).
+# `make lint`: formatting, imports, lints and documentation of everything. Installs nothing.
 . "$(dirname "$0")/env.sh"
 
-install_apt base
 find_rust
+is_set_up
+"$root/scripts/style.sh"
 cd "$root"
-say "formatting"
-cargo fmt --all --check
+npm --prefix ui run build
 say "lints"
-cargo clippy --all-targets --locked -- -D warnings
-cargo clippy --all-targets --locked -p bench -- -D warnings
+cargo clippy "${everything[@]}" --all-targets -- -D warnings
 say "documentation"
 # Help texts are doc comments too, and show URLs as people type them.
-RUSTDOCFLAGS="-D warnings -A rustdoc::bare_urls" cargo doc --no-deps --locked --quiet
+RUSTDOCFLAGS="-D warnings -A rustdoc::bare_urls" cargo doc "${everything[@]}" --no-deps --quiet

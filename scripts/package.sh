@@ -9,7 +9,6 @@ cd "$root"
 say "building the page"
 install_npm ui
 npm --prefix ui run build
-export CARGO_TARGET_DIR=$CARGO_TARGET_DIR-desktop
 say "building the package (the first time takes many minutes)"
 (cd src-tauri && ../ui/node_modules/.bin/tauri build --ci --no-sign --bundles "${1:-deb}" -- --locked --profile desktop)
 say "what is inside, as CycloneDX"

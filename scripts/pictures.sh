@@ -8,4 +8,4 @@ find_rust
 cd "$root"
 cargo build --locked --bins
 cargo build --locked -p testkit --features desktop --bin pictures
-MCPLOCAL_APP=$CARGO_TARGET_DIR-desktop/debug/mcplocal "$CARGO_TARGET_DIR/debug/pictures"
+MCPLOCAL_APP=$CARGO_TARGET_DIR/debug/mcplocal "$CARGO_TARGET_DIR/debug/pictures"

@@ -15,7 +15,7 @@ trap 'rm -rf "$copy"' EXIT
 git -C "$root" archive HEAD | tar -x -C "$copy"
 cd "$copy"
 cargo cyclonedx --format json --spec-version 1.5 --all-features --quiet
-for part in server server/cli src-tauri/registrar src-tauri; do
+for part in server server/cli src-tauri/agent src-tauri; do
     cp "$part"/*.cdx.json "$folder/"
 done
 npm sbom --prefix "$root/ui" --sbom-format cyclonedx --package-lock-only --loglevel=error >"$folder/page.cdx.json"

@@ -134,7 +134,7 @@ pub(crate) fn window_closed(app: &AppHandle) {
         quit(app);
         return;
     }
-    let told = state.home.dir().join("tray.told");
+    let told = state.home.tray_told();
     if !state.quit.is_cancelled() && !told.exists() && std::fs::write(told, "").is_ok() {
         chores::notify(app, &tell::still_there());
     }

@@ -20,10 +20,7 @@ fn commands(config: &Config) -> impl Iterator<Item = &CommandRecipe> {
     config.providers.iter().flat_map(|provider| {
         let wake = provider.wake.as_ref().map(|wake| &wake.recipe);
         let sleep = provider.sleep.as_ref().map(|sleep| &sleep.recipe);
-        [wake, sleep].into_iter().flatten().filter_map(|recipe| match recipe {
-            Recipe::Command(command) => Some(command),
-            Recipe::Http(_) | Recipe::Wol(_) => None,
-        })
+        [wake, sleep].into_iter().flatten().filter_map(Recipe::program)
     })
 }
 

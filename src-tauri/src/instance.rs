@@ -17,7 +17,7 @@ pub(crate) struct Instance {
 
 /// This process is the one; or `None` when there is another, which has been asked to show itself.
 pub(crate) fn claim(home: &Home) -> io::Result<Option<Instance>> {
-    let show = home.dir().join("tray.show");
+    let show = home.tray_show();
     match file_lock::try_lock(&lock_file(home))? {
         Some(lock) => {
             let _ = std::fs::remove_file(&show);
@@ -37,7 +37,7 @@ pub(crate) fn is_running(home: &Home) -> bool {
 }
 
 fn lock_file(home: &Home) -> PathBuf {
-    home.dir().join("tray.lock")
+    home.tray_lock()
 }
 
 impl Instance {

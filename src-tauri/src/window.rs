@@ -62,12 +62,12 @@ pub(crate) struct Window {
 
 /// The file that says why there is no tray icon.
 pub(crate) fn no_tray_file(home: &Home) -> PathBuf {
-    home.dir().join("tray.missing")
+    home.tray_missing()
 }
 
 /// The file by which a running window is asked to show itself.
 fn show_file(home: &Home) -> PathBuf {
-    home.dir().join("window.show")
+    home.window_show()
 }
 
 /// Asks the running window to come to the front, at this place if one is meant.

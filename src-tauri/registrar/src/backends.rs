@@ -9,7 +9,7 @@ mod backend_client;
 pub(crate) use backend::{Backend, NoSlot, Running};
 pub(crate) use backend_client::{BackendClient, BackendResponse, SendError};
 
-use crate::config::{Config, ProviderConfig, ProviderKind, Sleep};
+use crate::config::{Config, ProviderConfig, Sleep};
 use crate::home::Home;
 use crate::http_clients;
 use crate::limits::{self, Times};
@@ -124,7 +124,7 @@ impl Backends {
         for backend in self.all() {
             backend.until_known().await;
             let provider = backend.provider();
-            if !matches!(provider.kind, ProviderKind::Other(_)) {
+            if provider.kind.info().is_some() {
                 declared.push(declare(&provider, backend.state()));
             }
         }
@@ -174,7 +174,7 @@ impl Backends {
         };
         self.client.prune();
         let provider = backend.provider();
-        let seen = provider::ready(&self.http, &provider).await;
+        let seen = provider::probe(&self.http, &provider).await;
         self.see(backend, &provider, seen);
     }
 
@@ -208,7 +208,7 @@ impl Backends {
             return result.clone();
         }
         let provider = backend.provider();
-        let result = match provider::ready(&self.http, &provider).await {
+        let result = match provider::probe(&self.http, &provider).await {
             Ok(()) => Ok(asked.elapsed()),
             Err(why) if provider::key(&provider).is_err() => Err(WakeError::new("not_ready", why)),
             Err(_) if !backend.may_run_recipe(Instant::now()) => Err(WakeError::too_often()),

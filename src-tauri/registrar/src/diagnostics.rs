@@ -5,7 +5,6 @@ use crate::config::{self, file};
 use crate::doctor;
 use crate::home::Home;
 use crate::limits::{BUNDLE_LOG, BUNDLE_LOGS};
-use crate::logging;
 use crate::status;
 use crate::wake::IT_SAID;
 use client::private_file;
@@ -167,7 +166,7 @@ fn plain_url(text: String) -> String {
 fn logs(home: &Home) -> Vec<Entry> {
     let entries = std::fs::read_dir(home.logs());
     let ours = |entry: &std::fs::DirEntry| {
-        entry.file_name().to_str().is_some_and(|name| name.starts_with(logging::FILE_PREFIX))
+        entry.file_name().to_str().is_some_and(|name| name.starts_with(Home::LOG_PREFIX))
     };
     let mut files: Vec<PathBuf> =
         entries.into_iter().flatten().flatten().filter(ours).map(|entry| entry.path()).collect();

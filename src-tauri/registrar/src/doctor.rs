@@ -194,7 +194,7 @@ async fn backends(config: &Config) -> Vec<Finding> {
 
 async fn backend(http: &reqwest::Client, published: &ProviderConfig) -> Finding {
     let about = format!("backend {}", published.name);
-    match provider::ready(http, published).await {
+    match provider::probe(http, published).await {
         Ok(()) => good(&about, format!("{} answers", published.url)),
         Err(why) if published.wake.is_some() && provider::key(published).is_ok() => {
             good(&about, format!("asleep ({why}); it has a wake recipe"))

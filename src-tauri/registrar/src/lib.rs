@@ -28,6 +28,7 @@ pub mod mcpd_client;
 mod name_requests;
 mod power;
 pub mod provider;
+pub mod provider_kinds;
 pub mod publish_gate;
 pub mod reconnect_policy;
 pub mod registrar;

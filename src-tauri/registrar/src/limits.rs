@@ -83,6 +83,8 @@ pub const PIECE: usize = 64 * 1024;
 pub const PIECES: usize = 4;
 /// A whole answer for a protocol-1 server.
 pub const WHOLE_ANSWER: usize = 64 * 1024 * 1024;
+/// Largest `maxConcurrency` that config.json may have.
+pub const MAX_CONCURRENCY: u32 = 1024;
 /// The largest file of the folder that is read, in bytes.
 pub const FILE: u64 = 8 * 1024 * 1024;
 /// An edit of config.json waits this long for another program that edits it.

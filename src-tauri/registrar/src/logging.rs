@@ -14,8 +14,6 @@ use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 /// Log targets (crate names) of this project.
 const OWN_TARGETS: &[&str] =
     &["registrar", "client", "keychain", "wire", "mcplocal", "mcplocal_agent"];
-/// Prefix of the log files' names; the day follows.
-pub(crate) const FILE_PREFIX: &str = "mcplocal";
 
 /// Logs to stderr at the level of RUST_LOG, INFO if it is not set.
 ///
@@ -31,7 +29,7 @@ pub fn to_files(home: &Home) -> Level {
     let _ = std::fs::create_dir_all(home.logs());
     let files = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
-        .filename_prefix(FILE_PREFIX)
+        .filename_prefix(Home::LOG_PREFIX)
         .filename_suffix("log")
         .max_log_files(LOG_FILES)
         .build(home.logs());

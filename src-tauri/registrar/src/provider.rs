@@ -1,15 +1,13 @@
-//! Backends: where their endpoints are, when they are ready, and what is put into a request.
-//!
-//! All of them speak the OpenAI dialect and get the caller's bytes; they differ in how one learns
-//! that the model can answer. An open port is no readiness: llama.cpp answers 503 while it loads.
+//! Requests to backends: their endpoints, their key, the readiness probe and the list of models.
+//! The differences between kinds are data, see [`crate::provider_kinds`].
 
-use crate::config::{ProviderConfig, ProviderKind};
+use crate::config::ProviderConfig;
 use crate::limits;
 use client::{request_error, response};
-use reqwest::{Client, RequestBuilder};
+use reqwest::{Client, RequestBuilder, Response};
 use url::Url;
 
-/// The URL for a relayed endpoint (`/v1/…`). The configured URL may end in `/v1` or not.
+/// The URL of a relayed endpoint (`/v1/…`). The configured URL may end in `/v1` or not.
 #[must_use]
 pub fn endpoint(provider: &ProviderConfig, path: &str) -> Url {
     let mut url = provider.url.clone();
@@ -19,19 +17,20 @@ pub fn endpoint(provider: &ProviderConfig, path: &str) -> Url {
     url
 }
 
-/// The model id that the backend knows.
+/// The id of the model at the backend.
 #[must_use]
 pub fn model(provider: &ProviderConfig) -> &str {
     provider.model.as_deref().unwrap_or(&provider.name)
 }
 
-/// The backend's own key, when one is configured.
+/// The backend's own key, if one is configured.
 ///
 /// # Errors
-/// Its variable is not set: asked without the key, the backend would refuse or, worse, answer.
+/// Its environment variable is not set. A request without the key would be refused or, worse,
+/// accepted.
 pub fn key(provider: &ProviderConfig) -> Result<Option<String>, String> {
     let Some(name) = &provider.api_key_env else { return Ok(None) };
-    // Set to nothing is how scripts unset a variable.
+    // Scripts unset a variable by an empty value.
     match std::env::var(name).ok().filter(|key| !key.trim().is_empty()) {
         Some(key) => Ok(Some(key)),
         None => Err(format!(
@@ -41,10 +40,10 @@ pub fn key(provider: &ProviderConfig) -> Result<Option<String>, String> {
     }
 }
 
-/// Puts the backend's own key in, when one is configured.
+/// Adds the backend's own key to the request, if one is configured.
 ///
 /// # Errors
-/// See [`key`].
+/// The key's environment variable is not set, see [`key`].
 pub fn authorize(
     provider: &ProviderConfig,
     request: RequestBuilder,
@@ -55,32 +54,24 @@ pub fn authorize(
     })
 }
 
-/// Whether the backend can answer now.
+/// Probes the backend's readiness endpoint.
 ///
 /// # Errors
-/// Why not, for the owner.
-pub async fn ready(http: &Client, provider: &ProviderConfig) -> Result<(), String> {
-    let path = match &provider.kind {
-        ProviderKind::LlamaCpp | ProviderKind::Vllm => "/health",
-        ProviderKind::Ollama => "/api/tags",
-        ProviderKind::OpenAi | ProviderKind::LmStudio => "/v1/models",
-        ProviderKind::Other(kind) => {
-            return Err(format!("backends of type {kind} cannot be published by this version"));
-        }
-    };
-    let url = endpoint(provider, path);
-    let request = authorize(provider, http.get(url))?.timeout(limits::READY);
-    let response = request.send().await.map_err(|e| request_error::describe(&e))?;
-    match response.status() {
-        status if status.is_success() => Ok(()),
-        status => Err(format!("{path} answered {status}")),
-    }
+/// The backend cannot be used now: it is not reachable, it answers no 2xx, its key is not set, or this
+/// version does not support its kind. A sentence for the publisher.
+pub async fn probe(http: &Client, provider: &ProviderConfig) -> Result<(), String> {
+    let kind = &provider.kind;
+    let info = kind
+        .info()
+        .ok_or_else(|| format!("backends of type {kind} cannot be published by this version"))?;
+    get(http, provider, info.readiness_path).await.map(drop)
 }
 
-/// The ids of the models that the backend offers. Every kind has the OpenAI list.
+/// Requests the ids of the models that the backend offers.
 ///
 /// # Errors
-/// Why it cannot be asked, for the owner.
+/// The backend cannot be used, as with [`probe`], or its response is no list of models. A sentence for
+/// the publisher.
 pub async fn models(http: &Client, provider: &ProviderConfig) -> Result<Vec<String>, String> {
     #[derive(serde::Deserialize)]
     struct List {
@@ -90,17 +81,22 @@ pub async fn models(http: &Client, provider: &ProviderConfig) -> Result<Vec<Stri
     struct Model {
         id: String,
     }
-    let url = endpoint(provider, "/v1/models");
-    let request = authorize(provider, http.get(url))?.timeout(limits::READY);
-    let response = request.send().await.map_err(|e| request_error::describe(&e))?;
-    if !response.status().is_success() {
-        return Err(format!("/v1/models answered {}", response.status()));
-    }
-    let text =
-        response::read_body(response, limits::MODELS_BODY).await.map_err(|why| why.to_string())?;
-    let list: List = serde_json::from_slice(&text)
-        .map_err(|_| "/v1/models did not answer with a list of models".to_owned())?;
+    let path = provider.kind.info().map_or("/v1/models", |info| info.models_path);
+    let response = get(http, provider, path).await?;
+    let body = response::read_body(response, limits::MODELS_BODY).await;
+    let body = body.map_err(|error| error.to_string())?;
+    let list: List = serde_json::from_slice(&body)
+        .map_err(|_| format!("{path} did not answer with a list of models"))?;
     Ok(list.data.into_iter().take(limits::MODELS).map(|model| model.id).collect())
+}
+
+async fn get(http: &Client, provider: &ProviderConfig, path: &str) -> Result<Response, String> {
+    let request = authorize(provider, http.get(endpoint(provider, path)))?.timeout(limits::READY);
+    let response = request.send().await.map_err(|e| request_error::describe(&e))?;
+    match response.status() {
+        status if status.is_success() => Ok(response),
+        status => Err(format!("{path} answered {status}")),
+    }
 }
 
 #[cfg(test)]

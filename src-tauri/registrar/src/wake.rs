@@ -16,7 +16,6 @@ use crate::home::Home;
 use crate::{limits, provider};
 use output::Output;
 use reqwest::Client;
-use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -66,7 +65,7 @@ impl WakeError {
 /// Runs recipes, and ends those that still run when this process ends. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Recipes {
-    logs: PathBuf,
+    home: Home,
     running: TaskTracker,
     /// Ends what runs.
     end: CancellationToken,
@@ -77,7 +76,7 @@ impl Recipes {
     #[must_use]
     pub fn of(home: &Home) -> Self {
         let (running, end) = <_>::default();
-        Self { logs: home.logs(), running, end }
+        Self { home: home.clone(), running, end }
     }
 
     /// Runs the recipe and waits until the backend is ready. An awake backend is left alone.
@@ -91,7 +90,7 @@ impl Recipes {
         mut watch: impl FnMut(Step) + Send,
     ) -> Result<Duration, WakeError> {
         let began = Instant::now();
-        if provider::ready(http, provider).await.is_ok() {
+        if provider::probe(http, provider).await.is_ok() {
             watch(Step::Ready);
             return Ok(began.elapsed());
         }
@@ -99,7 +98,7 @@ impl Recipes {
         let Some(wake) = &provider.wake else {
             return Err(WakeError::new("not_ready", "the backend is down and has no wake recipe"));
         };
-        watch(Step::Recipe(describe(&wake.recipe)));
+        watch(Step::Recipe(wake.recipe.describe()));
         let said = self.run(WAKE, &provider.name, &wake.recipe, wake.max_wait).await?;
         watch(Step::Done(said));
         until_ready(http, provider, began, wake.max_wait, watch).await
@@ -131,7 +130,7 @@ impl Recipes {
     }
 
     fn output(&self, what: &str, name: &str) -> Output {
-        Output::of(&self.logs, what, name)
+        Output::of(&self.home, what, name)
     }
 
     /// Cuts what a provider's recipes, and the backends that they left in the background, have
@@ -165,7 +164,7 @@ pub(crate) async fn until_ready(
 ) -> Result<Duration, WakeError> {
     let mut pause = limits::WAKE_FIRST;
     loop {
-        let why = match provider::ready(http, provider).await {
+        let why = match provider::probe(http, provider).await {
             Ok(()) => {
                 watch(Step::Ready);
                 return Ok(began.elapsed());
@@ -181,15 +180,5 @@ pub(crate) async fn until_ready(
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(limits::WAKE_EVERY);
-    }
-}
-
-fn describe(recipe: &Recipe) -> String {
-    match recipe {
-        Recipe::Command(command) => {
-            format!("command {} {}", command.command, command.args.join(" "))
-        }
-        Recipe::Http(http) => format!("{} {}", http.method, http.url),
-        Recipe::Wol(wol) => format!("magic packet to {}", wol.mac),
     }
 }

@@ -8,7 +8,7 @@ use crate::words::say;
 use parking_lot::Mutex;
 use registrar::config::edit::Edit;
 use registrar::config::file::{self, Change};
-use registrar::config::{self, ProviderConfig, Wrong};
+use registrar::config::{self, FieldError, ProviderConfig};
 use registrar::discover::{self, Found};
 use registrar::http_clients;
 use registrar::provider;
@@ -67,12 +67,12 @@ pub(crate) fn check_model(
     app: State<'_, Window>,
     entry: Map<String, Value>,
     own: Option<String>,
-) -> Vec<Wrong> {
+) -> Vec<FieldError> {
     let name = entry.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     let mut wrong = config::check(&Value::Object(entry));
     let is_own = own.is_some_and(|own| own.eq_ignore_ascii_case(&name));
     if !is_own && app.config().provider(&name).is_some() {
-        wrong.push(Wrong { field: "name".into(), message: say("error.nameTaken") });
+        wrong.push(FieldError { field: "name".into(), message: say("error.nameTaken") });
     }
     wrong
 }

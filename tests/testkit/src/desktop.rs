@@ -145,7 +145,7 @@ impl Desktop {
 #[must_use]
 pub fn program() -> PathBuf {
     let path = PathBuf::from(std::env::var_os("MCPLOCAL_APP").unwrap_or_default());
-    assert!(path.exists(), "MCPLOCAL_APP must name the tray app; see scripts/desktop.sh");
+    assert!(path.exists(), "MCPLOCAL_APP must name the tray app; see scripts/test.sh");
     path
 }
 

@@ -10,7 +10,7 @@ import type { News } from "$bindings/News";
 import type { Pause } from "$bindings/Pause";
 import type { TestResponse } from "$bindings/TestResponse";
 import type { WakeLine } from "$bindings/WakeLine";
-import type { Wrong } from "$bindings/Wrong";
+import type { FieldError } from "$bindings/FieldError";
 
 /** A provider as it stands in config.json: keys that we do not know stay in it. */
 export type Entry = Record<string, unknown>;
@@ -35,7 +35,7 @@ export const modelEntry = (name: string) => invoke<Entry>("model_entry", { name 
 
 /** What is wrong with an entry; `own` is the name that it has now. */
 export const checkModel = (entry: Entry, own: string | null) =>
-  invoke<Wrong[]>("check_model", { entry, own });
+  invoke<FieldError[]>("check_model", { entry, own });
 
 /** Changes keys of a model, `null` takes one away; without a name it is a new one. */
 export const saveModel = (name: string | null, keys: Entry) =>

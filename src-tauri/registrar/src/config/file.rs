@@ -132,7 +132,7 @@ fn refuse_foreign(_path: &Path) -> Result<(), EditError> {
 fn replace(target: &Path, before: &str, after: &str) -> io::Result<()> {
     let dir = target.parent().unwrap_or_else(|| Path::new("."));
     if !before.is_empty() {
-        private_file::write(&dir.join("config.json.bak"), before.as_bytes())?;
+        private_file::write(&Home::config_backup(target), before.as_bytes())?;
     }
     let mut file = tempfile::NamedTempFile::new_in(dir)?;
     if let Ok(old) = std::fs::metadata(target) {

@@ -1,6 +1,6 @@
 //! `mcplocal` in config.json: what a person chose for this machine. All of it is optional.
 
-use super::Problem;
+use super::problem::Problem;
 use jiff::Timestamp;
 use jiff::civil::Time;
 use serde::de::DeserializeOwned;

@@ -1,6 +1,7 @@
 //! What a recipe prints: a private file, and no pipe. A backend that the recipe leaves in the
 //! background goes on writing to it, and a pipe without a reader would end it at its next line.
 
+use crate::home::Home;
 use crate::limits::{RECIPE_LOG, RECIPE_LOG_KEPT, RECIPE_OUTPUT};
 use client::private_file;
 use std::fs::File;
@@ -15,9 +16,9 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// `logs/wake-NAME.log` or `logs/sleep-NAME.log`.
-    pub(crate) fn of(logs: &Path, what: &str, name: &str) -> Self {
-        Self { path: logs.join(format!("{what}-{}.log", file_name(name))) }
+    /// The output of a provider's wake or sleep recipe.
+    pub(crate) fn of(home: &Home, purpose: &str, provider: &str) -> Self {
+        Self { path: home.recipe_output(purpose, provider) }
     }
 
     /// Empties it for a new run, and opens it twice: for what the program says and what it complains
@@ -83,35 +84,16 @@ fn end_of(mut file: File, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A provider's name as a part of a file's name: what is no letter, digit, `.`, `_` or `-` becomes
-/// `%` and its code, so that no two names share a file.
-fn file_name(name: &str) -> String {
-    let safe = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'.' | b'_' | b'-' => {
-            char::from(byte).to_string()
-        }
-        other => format!("%{other:02x}"),
-    };
-    name.bytes().map(safe).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Output, file_name};
+    use super::Output;
+    use crate::home::Home;
     use crate::limits::{RECIPE_LOG, RECIPE_LOG_KEPT};
-
-    #[test]
-    fn no_name_leaves_the_folder_and_no_two_share_a_file() {
-        let names = ["mia/llama3.2:1b", "mia-llama3.2-1b", "../../etc/passwd", "a%2fb", "a/b"];
-        let files: std::collections::BTreeSet<_> = names.iter().map(|n| file_name(n)).collect();
-        assert_eq!(files.len(), names.len());
-        assert!(files.iter().all(|file| !file.contains('/')), "{files:?}");
-    }
 
     #[tokio::test]
     async fn what_grew_too_large_keeps_its_end_and_a_new_run_begins_empty() {
         let dir = tempfile::tempdir().unwrap();
-        let output = Output::of(&dir.path().join("logs"), "wake", "a/b");
+        let output = Output::of(&Home::at(dir.path()).unwrap(), "wake", "a/b");
         let path = dir.path().join("logs/wake-a%2fb.log");
         drop(output.begin());
         let grown = [vec![b'x'; usize::try_from(RECIPE_LOG).unwrap()], b"the end".to_vec()];
