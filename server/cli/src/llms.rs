@@ -3,7 +3,7 @@
 use crate::api::Api;
 use crate::limits;
 use crate::output::{self, Output};
-use crate::table::{add, age, local_time, print, table};
+use crate::table::{add, age, local_time, or_dash, print, table};
 use client::terminal;
 use comfy_table::Table;
 use reqwest::Method;
@@ -85,7 +85,7 @@ fn wide_table_of(llms: &[LlmInfo]) -> Table {
     for llm in llms {
         let mut row = common_cells(llm);
         row.extend([
-            or_dash(Some(&llm.backend)),
+            or_dash(llm.backend.as_str()),
             format!("{}/{}", llm.in_flight, llm.max_concurrency),
             llm.queued.to_string(),
             or_dash(llm.pool.as_deref()),
@@ -104,7 +104,7 @@ fn common_cells(llm: &LlmInfo) -> Vec<String> {
         llm.kind.clone(),
         status(llm),
         or_dash(llm.model.as_deref()),
-        or_dash(Some(&llm.owner)),
+        or_dash(llm.owner.as_str()),
         age(llm.created),
     ]
 }
@@ -115,10 +115,6 @@ fn status(llm: &LlmInfo) -> String {
     if llm.connected || word == "inactive" { word.to_owned() } else { format!("{word}, away") }
 }
 
-fn or_dash(text: Option<&str>) -> String {
-    text.filter(|text| !text.is_empty()).unwrap_or("-").to_owned()
-}
-
 pub(crate) async fn describe(api: &Api, name: &str) -> anyhow::Result<()> {
     let llm = fetch_one(api, name).await?;
     let mut lines = vec![
@@ -127,11 +123,11 @@ pub(crate) async fn describe(api: &Api, name: &str) -> anyhow::Result<()> {
         ("Status", format!("{} since {}", status(&llm), local_time(llm.since))),
         ("Reason", or_dash(llm.reason.as_deref())),
         ("Model", or_dash(llm.model.as_deref())),
-        ("Backend", or_dash(Some(&llm.backend))),
+        ("Backend", or_dash(llm.backend.as_str())),
         ("Description", or_dash(llm.description.as_deref())),
         ("Tier", or_dash(llm.tier.as_deref())),
         ("Pool", or_dash(llm.pool.as_deref())),
-        ("Owner", or_dash(Some(&llm.owner))),
+        ("Owner", or_dash(llm.owner.as_str())),
         ("Instance", or_dash(llm.instance.as_deref())),
         ("Created", local_time(llm.created)),
         ("In flight", format!("{} of {}", llm.in_flight, llm.max_concurrency)),

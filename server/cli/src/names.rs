@@ -2,7 +2,7 @@
 
 use crate::api::Api;
 use crate::output::{self, Output};
-use crate::table::{add, local_time, print, table};
+use crate::table::{add, local_time, or_dash, print, table};
 use anyhow::Context as _;
 use client::terminal;
 use reqwest::Method;
@@ -18,17 +18,17 @@ pub(crate) async fn list(api: &Api, output: Output) -> anyhow::Result<()> {
             let headings =
                 ["NAME", "OWNER", "SERVED BY", "SHARED WITH", "REQUESTED BY", "RESERVED"];
             let mut rows = table(&headings);
-            list.names.iter().for_each(|name| add(&mut rows, &row(name)));
+            list.names.iter().for_each(|name| add(&mut rows, &cells(name)));
             print(&rows);
         }
     }
     Ok(())
 }
 
-fn row(name: &NameInfo) -> Vec<String> {
+fn cells(name: &NameInfo) -> Vec<String> {
     let shared: Vec<String> =
         name.shared_by_owner.iter().chain(&name.shared_by_admin).cloned().collect();
-    let list = |users: &[String]| if users.is_empty() { "-".into() } else { users.join(",") };
+    let list = |users: &[String]| or_dash(users.join(",").as_str());
     vec![
         name.name.clone(),
         name.owner.clone(),

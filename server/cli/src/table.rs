@@ -20,6 +20,11 @@ pub(crate) fn add(table: &mut Table, cells: &[String]) {
     table.add_row(cells.iter().map(|cell| printable(cell)));
 }
 
+/// Returns the text, or a dash if it is missing or empty.
+pub(crate) fn or_dash<'a>(text: impl Into<Option<&'a str>>) -> String {
+    text.into().filter(|text| !text.is_empty()).unwrap_or("-").to_owned()
+}
+
 /// Prints a table without trailing spaces.
 pub(crate) fn print(table: &Table) {
     print_lines(table, 0);

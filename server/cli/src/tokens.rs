@@ -2,7 +2,7 @@
 
 use crate::api::Api;
 use crate::output::{self, Output};
-use crate::table::{add, age, local_time, print, print_rows, table};
+use crate::table::{add, age, local_time, or_dash, print, print_rows, table};
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use client::terminal;
@@ -141,8 +141,8 @@ fn pairing_cells(pairing: &PairingInfo) -> Vec<String> {
         pairing.id.clone(),
         pairing.user.clone(),
         pairing.scopes.join(","),
-        or_dash(&pairing.groups.join(",")),
-        or_dash(&pairing.label),
+        or_dash(pairing.groups.join(",").as_str()),
+        or_dash(pairing.label.as_str()),
         pairing.made_by.clone(),
         local_time(pairing.expires),
     ]
@@ -200,16 +200,12 @@ fn cells(token: &TokenInfo) -> Vec<String> {
         token.id.clone(),
         token.user.clone(),
         token.scopes.join(","),
-        or_dash(&token.groups.join(",")),
-        or_dash(&token.label),
+        or_dash(token.groups.join(",").as_str()),
+        or_dash(token.label.as_str()),
         age(token.created),
         token.last_used.map_or_else(|| "never".into(), |at| format!("{} ago", age(at))),
         state,
     ]
-}
-
-fn or_dash(text: &str) -> String {
-    if text.is_empty() { "-" } else { text }.to_owned()
 }
 
 async fn revoke(api: &Api, id: &str) -> anyhow::Result<()> {
