@@ -62,7 +62,7 @@ pub(crate) fn checked_registration(mut registered: Registered) -> Option<Registe
     for refused in &mut registered.rejected {
         *refused = Rejected {
             name: clean(&refused.name),
-            code: clean(&refused.code),
+            code: clean(refused.code.as_str()).as_str().into(),
             detail: clean(&refused.detail),
             suggestion: refused.suggestion.as_deref().map(clean),
         };

@@ -11,7 +11,8 @@ use registrar::limits::{TRAFFIC_STEP_MS, TRAFFIC_STEPS};
 use registrar::provider;
 use registrar::publish_gate::{Hold, HoldReason};
 use registrar::status::{
-    BackendState, ConnectionState, EndedTask, ProviderStatus, RunningTask, Status, TrafficStep,
+    BackendState, ConnectionState, EndedTask, FailureCode, ProviderStatus, RunningTask, Status,
+    TaskOutcome, TrafficStep,
 };
 use std::collections::VecDeque;
 
@@ -253,7 +254,7 @@ fn ended(task: &EndedTask) -> Ended {
         ended: task.ended,
         took: task.ended.saturating_sub(task.started),
         tokens: task.tokens,
-        good: task.outcome == "done",
+        good: task.outcome == TaskOutcome::Done,
         outcome: outcome(&task.outcome, task.cause.as_deref()),
     }
 }
@@ -262,15 +263,15 @@ fn user(user: Option<&String>) -> String {
     user.cloned().unwrap_or_else(|| say("activity.somebody"))
 }
 
-fn outcome(word: &str, cause: Option<&str>) -> String {
-    let said = match word {
-        "done" => say("outcome.done"),
-        "cancelled" => say("outcome.cancelled"),
-        "stopped_by_owner" => say("outcome.stopped"),
-        "backend_unreachable" => say("outcome.unreachable"),
-        "backend_aborted" => say("outcome.aborted"),
-        "publisher_lost" => say("outcome.lost"),
-        other => other.replace('_', " "),
+fn outcome(outcome: &TaskOutcome, cause: Option<&str>) -> String {
+    let said = match outcome {
+        TaskOutcome::Done => say("outcome.done"),
+        TaskOutcome::Failed(FailureCode::Cancelled) => say("outcome.cancelled"),
+        TaskOutcome::Failed(FailureCode::StoppedByOwner) => say("outcome.stopped"),
+        TaskOutcome::Failed(FailureCode::BackendUnreachable) => say("outcome.unreachable"),
+        TaskOutcome::Failed(FailureCode::BackendAborted) => say("outcome.aborted"),
+        TaskOutcome::Failed(FailureCode::PublisherLost) => say("outcome.lost"),
+        TaskOutcome::Aborted | TaskOutcome::Failed(_) => outcome.as_str().replace('_', " "),
     };
     match cause {
         Some(cause) => format!("{said}: {cause}"),

@@ -7,7 +7,7 @@ use client::response::{self, BodyError, first_text, read_body, read_error};
 use reqwest::{Response, StatusCode, header};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
-use wire::error::code;
+use wire::error::Code;
 
 /// Why a request to mcpd failed, by the reaction it needs.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -92,8 +92,9 @@ pub(super) async fn check_session(response: Response) -> Result<Response, Fault>
     let content_type = content_type.and_then(|value| value.to_str().ok());
     let is_page = content_type.is_some_and(|kind| kind.starts_with("text/html"));
     let code = first_text(&read_error(response).await, &["/code"]);
+    let code = code.as_deref().and_then(Code::parse);
     // A protocol-1 server sends the status only.
-    if !is_page && code.as_deref() != Some(code::NO_SUCH_ENDPOINT) {
+    if !is_page && code != Some(Code::NoSuchEndpoint) {
         return Err(Fault::UnknownSession);
     }
     Err(Fault::failed("there is no mcpd at this URL (404); is its path right?"))
