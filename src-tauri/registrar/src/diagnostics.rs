@@ -5,9 +5,9 @@ use crate::config::{self, file};
 use crate::doctor;
 use crate::home::Home;
 use crate::limits::{BUNDLE_LOG, BUNDLE_LOGS};
-use crate::private_file;
 use crate::status;
 use crate::wake::IT_SAID;
+use client::private_file;
 use keychain::Keychain;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -49,7 +49,9 @@ pub async fn collect(home: &Home, keychain: &Keychain) -> Vec<Entry> {
         entry("doctor.json", &doctor::examine(home, keychain).await),
         entry("config.json", &configuration(home)),
     ];
-    entries.extend(status::file::read(home).map(|status| entry("status.json", &without_users(status))));
+    entries.extend(
+        status::file::read(home).map(|status| entry("status.json", &without_users(status))),
+    );
     entries.extend(logs(home));
     entries
 }

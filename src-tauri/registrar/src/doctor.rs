@@ -3,13 +3,13 @@
 #[cfg(unix)]
 mod permissions;
 
-use crate::client;
 use crate::config::{self, Config, ProviderConfig};
-use crate::credentials::{self, CredentialsError, Source};
+use crate::credentials::{self, CredentialsError, TokenSource};
 use crate::home::Home;
 use crate::http_clients::backend_client;
 use crate::status::file as status_file;
-use crate::{file_lock, provider};
+use crate::{file_lock, mcpd_client, provider};
+use client::server_url;
 use keychain::{Keychain, KeychainError};
 use serde::Serialize;
 
@@ -159,16 +159,18 @@ async fn server(home: &Home, config: &Config, keychain: &Keychain) -> Vec<Findin
     };
     let source = format!("from {}", credentials.source.as_str());
     let token = match credentials.source {
-        Source::File => bad(
+        TokenSource::File => bad(
             Verdict::Notice,
             "token",
             format!("{source}: every program of yours can read it"),
             "where there is a keychain, sign in again without --insecure-storage",
         ),
-        Source::Environment | Source::Systemd | Source::Keychain => good("token", source),
+        TokenSource::Environment | TokenSource::Systemd | TokenSource::Keychain => {
+            good("token", source)
+        }
     };
-    let origin = credentials::origin(&credentials.url);
-    let reached = match client::check(credentials).await {
+    let origin = server_url::origin(&credentials.url);
+    let reached = match mcpd_client::check_access(credentials).await {
         Ok(()) => good("server", format!("{origin} answers and takes the token")),
         Err(why) => {
             let fix = "check the URL, the network, proxy variables, and MCPCTL_CA_FILE for a \

@@ -11,7 +11,6 @@
 
 pub mod account;
 mod backends;
-pub mod client;
 pub mod clock;
 pub mod config;
 pub mod config_watch;
@@ -32,9 +31,9 @@ mod identity;
 pub mod leader;
 pub mod limits;
 pub mod logging;
+pub mod mcpd_client;
 mod name_requests;
 mod power;
-mod private_file;
 mod protocol1;
 pub mod provider;
 pub mod provider_kinds;
@@ -43,8 +42,8 @@ pub mod reconnect_policy;
 pub mod registrar;
 mod relayed_response;
 mod running_tasks;
-mod said;
 mod server_link;
+mod server_text;
 pub mod status;
 mod task;
 mod task_failure;

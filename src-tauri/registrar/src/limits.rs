@@ -3,12 +3,6 @@
 
 use std::time::Duration;
 
-/// Time to connect to mcpd.
-pub const CONNECT: Duration = Duration::from_secs(10);
-/// Time for a control request (register, heartbeat, ack, result) from start to end.
-pub const REQUEST: Duration = Duration::from_secs(30);
-/// An idle connection to mcpd is used again within this time; the server closes it later.
-pub const IDLE_CONNECTION: Duration = Duration::from_secs(5);
 /// Time to connect to a local backend.
 pub const BACKEND_CONNECT: Duration = Duration::from_secs(5);
 /// An idle connection to a backend is used again within this time.
@@ -31,7 +25,7 @@ pub const WAKE_FIRST: Duration = Duration::from_millis(100);
 pub const WAKE_EVERY: Duration = Duration::from_secs(1);
 /// Control events in the queue to the driver.
 pub const EVENTS: usize = 64;
-/// RunningTasks at once, over all providers; mcpd's slots keep it far lower.
+/// Requests at once over all providers; mcpd's slots allow far fewer.
 pub const TASKS: usize = 1024;
 /// Processes of a terminated recipe are killed after this time.
 pub const RECIPE_KILL: Duration = Duration::from_secs(3);
@@ -169,7 +163,7 @@ pub struct Times {
     pub lock_silent: Duration,
     /// Time between checks for a suspend of the machine.
     pub clock_every: Duration,
-    /// When publishing stops: the server's answer to the goodbye, and running answers, get so long.
+    /// Time for the withdrawal, and for running requests, when publishing stops.
     pub withdraw: Duration,
 }
 

@@ -3,10 +3,10 @@
 //! Such a server knows no `hello`, no epochs and no uploads. [`SessionRef::speaks_v2`] is the one
 //! question that other rooms ask; [`crate::transport`] draws the conclusions for the channel.
 //!
-//! [`SessionRef::speaks_v2`]: crate::client::SessionRef::speaks_v2
+//! [`SessionRef::speaks_v2`]: crate::mcpd_client::SessionRef::speaks_v2
 
-use crate::client::SessionRef;
 use crate::limits;
+use crate::mcpd_client::SessionRef;
 use crate::relayed_response::RelayedResponse;
 use crate::server_link::ServerLink;
 use crate::task_failure::{check_delivery, failure};

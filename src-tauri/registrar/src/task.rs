@@ -5,8 +5,8 @@
 pub(crate) mod backend_request;
 
 use crate::backends::{Backend, Backends, NoSlot, SendError};
-use crate::client::Delivery;
 use crate::limits;
+use crate::mcpd_client::Delivery;
 use crate::relayed_response::{RelayedResponse, ResponseTail};
 use crate::running_tasks::{Stop, TaskEnd};
 use crate::server_link::ServerLink;

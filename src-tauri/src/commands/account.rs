@@ -4,10 +4,11 @@ use super::bounded;
 use crate::limits::TRY_MAX;
 use crate::window::Window;
 use crate::words::say;
+use client::server_url;
 use keychain::KeychainError;
 use registrar::account::{self, AccountError, Storage};
 use registrar::test_request::{self, TestResponse};
-use registrar::{client, config, credentials};
+use registrar::{credentials, mcpd_client};
 use secrecy::SecretString;
 use serde::Serialize;
 use tauri::State;
@@ -43,7 +44,7 @@ pub(crate) enum Help {
 /// What is wrong with a server's URL while a person types it.
 #[tauri::command]
 pub(crate) fn check_server(url: String) -> Option<String> {
-    config::check_server_url(&url).err()
+    server_url::parse(&url).err()
 }
 
 /// Tries a token and keeps it.
@@ -118,7 +119,7 @@ pub(crate) async fn move_to_keychain(app: State<'_, Window>) -> Result<(), Strin
 pub(crate) async fn test_connection(app: State<'_, Window>) -> Result<String, String> {
     let config = app.config();
     let loaded = credentials::load(&app.home, config.mcpd_url.as_ref(), &app.keychain).await;
-    client::check(loaded.map_err(|error| error.to_string())?).await?;
+    mcpd_client::check_access(loaded.map_err(|error| error.to_string())?).await?;
     Ok(say("connection.good"))
 }
 
