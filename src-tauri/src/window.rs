@@ -164,7 +164,7 @@ fn start(app: &AppHandle, home: Home, place: Option<Place>, level: Level) {
     let of_window = config.clone();
     let keychain = Keychain::os();
     let page = Mutex::default();
-    let recipes = Recipes::of(&home);
+    let recipes = Recipes::new(&home);
     app.manage(Window { home, keychain, recipes, config, view, refused, wanted, page });
     tauri::async_runtime::spawn(keep_view);
     tauri::async_runtime::spawn(read(folder.clone(), statuses, no_tray));

@@ -64,7 +64,7 @@ fn not_running(home: &Home, json: bool, lock_is_free: bool) -> anyhow::Result<Ex
     if lock_is_free {
         terminal::line("Not running. Start it with `mcplocal-agent run`.");
     } else {
-        terminal::line(format_args!("Not running: {}.", file_lock::held_by_a_stranger(home)));
+        terminal::line(format_args!("Not running: {}.", file_lock::held_by_unknown(home)));
     }
     for provider in configured(home).published() {
         terminal::line(format_args!("  {}  to be published", provider.name));

@@ -19,7 +19,7 @@ pub(crate) async fn test(home: &Home, name: &str) -> anyhow::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "times for people to read")]
     let start = Instant::now();
     let termination = signals::termination()?;
-    let recipes = Recipes::of(home);
+    let recipes = Recipes::new(home);
     let waking = recipes.wake(&http, provider, |step| print(start.elapsed(), step));
     let result = tokio::select! {
         () = termination => None,

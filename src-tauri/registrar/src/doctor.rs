@@ -1,4 +1,4 @@
-//! Looks for what could be wrong, and says for each finding what to do about it.
+//! Checks everything that publishing depends on, and names a remedy for each finding.
 
 #[cfg(unix)]
 mod permissions;
@@ -13,31 +13,31 @@ use client::server_url;
 use keychain::{Keychain, KeychainError};
 use serde::Serialize;
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "bindings", derive(ts_rs::TS))]
 pub struct Finding {
-    /// What was looked at.
+    /// Subject of the check.
     pub about: String,
-    /// How it is.
+    /// Severity.
     pub verdict: Verdict,
-    /// What was found.
+    /// The finding.
     pub found: String,
-    /// What to do, where something is to be done.
+    /// The remedy, if one is needed.
     pub fix: Option<String>,
 }
 
-/// How a thing is.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "bindings", derive(ts_rs::TS))]
 pub enum Verdict {
-    /// As it should be.
+    /// No problem.
     Good,
     /// Worth knowing.
     Notice,
-    /// Publishing does not work like this.
+    /// Publishing does not work.
     Broken,
 }
 
@@ -49,7 +49,7 @@ fn bad(verdict: Verdict, about: &str, found: impl Into<String>, fix: impl Into<S
     Finding { about: about.into(), verdict, found: found.into(), fix: Some(fix.into()) }
 }
 
-/// Looks at everything, in the order in which things depend on each other.
+/// Runs all checks, each before those that depend on it.
 pub async fn examine(home: &Home, keychain: &Keychain) -> Vec<Finding> {
     let mut findings = Vec::new();
     let config = configuration(home, &mut findings);
@@ -111,7 +111,7 @@ fn publishing(home: &Home) -> Finding {
             Some(status) => good(about, format!("by {}, process {}", status.program, status.pid)),
             None => {
                 let fix = "if it was started a moment ago, look again";
-                bad(Verdict::Broken, about, file_lock::held_by_a_stranger(home), fix)
+                bad(Verdict::Broken, about, file_lock::held_by_unknown(home), fix)
             }
         },
         Ok(Some(_)) => bad(
@@ -206,7 +206,7 @@ async fn backend(http: &reqwest::Client, published: &ProviderConfig) -> Finding 
     }
 }
 
-/// Too few watches make editors' changes arrive by polling, a second later: worth knowing.
+/// With too few watches, changes of the file are noticed by polling only, a second later.
 #[cfg(target_os = "linux")]
 fn file_watches() -> Option<Finding> {
     const FEW: u64 = 128;

@@ -1,4 +1,4 @@
-//! What other users of this machine may do with the folder and the files in it.
+//! Access of other users of this machine to the folder and its files.
 
 use super::{Finding, Verdict, bad};
 use crate::config::file::target_of;
@@ -10,7 +10,7 @@ use std::path::PathBuf;
 /// Bits of a mode that let other users write.
 const WRITABLE: u32 = 0o022;
 
-/// What is looser than it should be; nothing when other users are kept out.
+/// A finding for each file that is more open than it should be.
 pub(super) fn findings(home: &Home) -> Vec<Finding> {
     let mut findings = Vec::new();
     let dir = metadata(home.dir()).ok();
@@ -39,7 +39,7 @@ fn folder(home: &Home, dir: &Metadata) -> Option<Finding> {
     is_open_to_others(dir).then(|| bad(verdict, about, found, fix))
 }
 
-/// It names the commands that wake a backend: whoever can write it runs programs as its owner.
+/// The file names the commands of recipes: a user who can write it runs programs as the publisher.
 fn configuration(home: &Home, folder_is_private: bool) -> Option<Finding> {
     let about = "config.json";
     let target = target_of(&home.config());
@@ -60,7 +60,7 @@ fn configuration(home: &Home, folder_is_private: bool) -> Option<Finding> {
     writable.then(|| bad(verdict, about, found, format!("chmod go-w {place}")))
 }
 
-/// A file that nobody else has any business with.
+/// A file that no other user needs.
 fn private(path: PathBuf, folder_is_private: bool) -> Option<Finding> {
     let file = metadata(&path).ok()?;
     let place = path.display();

@@ -1,30 +1,30 @@
-//! How many tokens an answer had, read from its end: every dialect says it there, if at all. Nothing
-//! of the answer outlives the task.
+//! Counts the tokens of a response from its end, where every dialect reports them, if at all. Nothing
+//! of the response is stored after its task.
 
 use crate::limits::USAGE_TAIL;
 use parking_lot::Mutex;
 
-/// What the counts are called: OpenAI, Anthropic, llama.cpp.
+/// Names of the count: OpenAI, Anthropic, llama.cpp.
 const NAMES: &[&[u8]] = &[b"\"completion_tokens\":", b"\"output_tokens\":", b"\"predicted_n\":"];
 
-/// The end of an answer while it passes.
+/// The last [`USAGE_TAIL`] bytes of a response while it passes.
 #[derive(Default)]
-pub(super) struct Tail(Mutex<Vec<u8>>);
+pub(crate) struct ResponseTail(Mutex<Vec<u8>>);
 
-impl Tail {
-    /// The next bytes of the answer.
-    pub(super) fn pass(&self, bytes: &[u8]) {
-        let mut kept = self.0.lock();
+impl ResponseTail {
+    /// Appends the next bytes of the response.
+    pub(super) fn push(&self, bytes: &[u8]) {
+        let mut tail = self.0.lock();
         let new = &bytes[bytes.len().saturating_sub(USAGE_TAIL)..];
-        let excess = (kept.len() + new.len()).saturating_sub(USAGE_TAIL);
-        kept.drain(..excess);
-        kept.extend_from_slice(new);
+        let excess = (tail.len() + new.len()).saturating_sub(USAGE_TAIL);
+        tail.drain(..excess);
+        tail.extend_from_slice(new);
     }
 
-    /// Tokens that the backend wrote, where its answer said so.
-    pub(super) fn tokens(&self) -> Option<u64> {
-        let kept = self.0.lock();
-        NAMES.iter().find_map(|name| last_number(&kept, name))
+    /// Tokens that the backend wrote, if its response says so.
+    pub(crate) fn tokens(&self) -> Option<u64> {
+        let tail = self.0.lock();
+        NAMES.iter().find_map(|name| last_number(&tail, name))
     }
 }
 
@@ -37,7 +37,7 @@ fn last_number(text: &[u8], name: &[u8]) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::Tail;
+    use super::ResponseTail;
     use crate::limits::USAGE_TAIL;
 
     #[test]
@@ -52,11 +52,11 @@ mod tests {
             ("data: {\"usage\":null}\n\ndata: [DONE]\n\n", None),
             ("\"completion_tokens\":", None),
         ] {
-            let whole = Tail::default();
-            whole.pass("x".repeat(3 * USAGE_TAIL).as_bytes());
-            whole.pass(end.as_bytes());
-            let bytewise = Tail::default();
-            end.bytes().for_each(|byte| bytewise.pass(&[byte]));
+            let whole = ResponseTail::default();
+            whole.push("x".repeat(3 * USAGE_TAIL).as_bytes());
+            whole.push(end.as_bytes());
+            let bytewise = ResponseTail::default();
+            end.bytes().for_each(|byte| bytewise.push(&[byte]));
             assert_eq!((whole.tokens(), bytewise.tokens()), (tokens, tokens), "{end}");
         }
     }
