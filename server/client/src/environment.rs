@@ -38,8 +38,8 @@ pub fn settings_folder() -> io::Result<SettingsFolder> {
     Ok(SettingsFolder { path: home.join(FOLDER), is_default: true })
 }
 
-/// Returns the token in the environment, if there is one. An empty text counts as none: scripts unset
-/// a variable that way.
+/// Returns the token in the environment, if there is one. An empty text counts as none: scripts
+/// unset a variable that way.
 #[must_use]
 pub fn token() -> Option<SecretString> {
     let text = std::env::var(TOKEN).ok()?;
