@@ -65,7 +65,7 @@ impl ControlChannel {
     }
 }
 
-/// What a reader needs; `event_stream` and `long_poll` return the last signal.
+/// The reading end; `event_stream` and `long_poll` return the last signal.
 struct Reader {
     mcpd: McpdClient,
     session: SessionRef,

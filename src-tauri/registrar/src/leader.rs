@@ -6,7 +6,7 @@ use crate::config_watch::{self, Snapshot};
 use crate::control_files::ControlFiles;
 use crate::file_lock::{self, FileLock};
 use crate::home::Home;
-use crate::limits::{LOCK_EVERY, SHOW_EVERY, STATUS_EVERY, STOP_GRACE, Times};
+use crate::limits::{SHOW_EVERY, STOP_GRACE, Times};
 use crate::registrar::Registrar;
 use crate::status::file::Writer;
 use crate::status::{ConnectionState, Status, file};
@@ -81,7 +81,7 @@ impl Leader {
     /// Shows the other process's status until the lock is free; `None` if stopped before.
     async fn wait_for_lock(&self) -> Option<FileLock> {
         let (mut logged, began) = (false, Instant::now());
-        let silent = Times::from_env().lock_silent;
+        let times = Times::from_env();
         loop {
             match file_lock::try_acquire(&self.home) {
                 Ok(Some(lock)) => return Some(lock),
@@ -96,10 +96,12 @@ impl Leader {
             }
             match file::read(&self.home) {
                 Some(status) => self.show(status),
-                None if logged && began.elapsed() >= silent => self.report_unknown_holder(),
+                None if logged && began.elapsed() >= times.lock_silent => {
+                    self.report_unknown_holder()
+                }
                 None => {}
             }
-            let wait = tokio::time::sleep(LOCK_EVERY);
+            let wait = tokio::time::sleep(times.lock_every);
             self.stop.run_until_cancelled(wait).await?;
         }
     }
@@ -118,6 +120,7 @@ impl Leader {
 
     /// Publishes, performs control requests and writes the status, until stopped.
     async fn publish(&self, registrar: Registrar, lock: FileLock) {
+        let status_every = Times::from_env().status_every;
         let mut status = registrar.status();
         let (mut show_at, mut shown) = (Instant::now(), false);
         let (mut write_at, mut written) = (Instant::now(), false);
@@ -138,7 +141,7 @@ impl Leader {
                 }
                 () = tokio::time::sleep_until(write_at), if !written && writer.is_idle() => {
                     writer.start(status.borrow().clone());
-                    (written, write_at) = (true, Instant::now() + STATUS_EVERY);
+                    (written, write_at) = (true, Instant::now() + status_every);
                 }
                 () = writer.done(), if !writer.is_idle() => {}
                 changed = status.changed() => {

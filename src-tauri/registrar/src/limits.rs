@@ -91,12 +91,8 @@ pub const FILE: u64 = 8 * 1024 * 1024;
 pub const EDIT_LOCK: Duration = Duration::from_secs(5);
 /// Time between tries to take a held lock.
 pub const LOCK_RETRY: Duration = Duration::from_millis(20);
-/// Time between tries of a waiting process to take the folder's lock.
-pub const LOCK_EVERY: Duration = Duration::from_secs(1);
 /// Time between two copies of the status for display; it changes with every request.
 pub const SHOW_EVERY: Duration = Duration::from_millis(100);
-/// Time between writes of `status.json`.
-pub const STATUS_EVERY: Duration = Duration::from_secs(1);
 /// Time between checks of the batteries.
 pub const POWER_EVERY: Duration = Duration::from_secs(10);
 /// Time between checks for control requests without a file event.
@@ -163,6 +159,10 @@ pub struct Times {
     pub lock_silent: Duration,
     /// Time between checks for a suspend of the machine.
     pub clock_every: Duration,
+    /// Time between tries to lock the folder while another process publishes from it.
+    pub lock_every: Duration,
+    /// Time between writes of `status.json`.
+    pub status_every: Duration,
     /// Time for the withdrawal, and for running requests, when publishing stops.
     pub withdraw: Duration,
 }
@@ -187,6 +187,8 @@ impl Default for Times {
             recipe_again: Duration::from_secs(30),
             lock_silent: Duration::from_secs(15),
             clock_every: Duration::from_secs(5),
+            lock_every: Duration::from_secs(1),
+            status_every: Duration::from_secs(1),
             withdraw: Duration::from_secs(4),
         }
     }
@@ -219,6 +221,8 @@ impl Times {
             &mut self.recipe_again,
             &mut self.lock_silent,
             &mut self.clock_every,
+            &mut self.lock_every,
+            &mut self.status_every,
             &mut self.withdraw,
         ];
         for time in times {

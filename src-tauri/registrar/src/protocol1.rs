@@ -1,7 +1,7 @@
 //! Everything that only a server of protocol 1 (register, stream, heartbeat, result) needs.
 //!
-//! Such a server knows no `hello`, no epochs and no uploads. [`SessionRef::speaks_v2`] is the one
-//! question that other rooms ask; [`crate::transport`] draws the conclusions for the channel.
+//! Such a server has no `hello`, no epochs and no uploads. Other modules only distinguish by
+//! [`SessionRef::speaks_v2`]; [`crate::transport`] chooses the modes.
 //!
 //! [`SessionRef::speaks_v2`]: crate::mcpd_client::SessionRef::speaks_v2
 

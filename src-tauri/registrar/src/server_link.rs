@@ -1,4 +1,4 @@
-//! What every task of one registration needs to report to the server.
+//! The server, as the tasks of one registration reach it.
 
 use crate::limits;
 use crate::mcpd_client::{McpdClient, SessionRef};
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use wire::publisher::{TaskFailure, TaskResult};
 
-/// The server, as one registration reaches it.
+/// Client, session and modes of one registration.
 pub(crate) struct ServerLink {
     pub(crate) mcpd: McpdClient,
     pub(crate) session: SessionRef,

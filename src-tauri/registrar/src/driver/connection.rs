@@ -108,7 +108,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Applies a changed configuration; true if the server must know of the change.
+    /// Applies a changed configuration; true if it changes what is registered.
     async fn must_register(&mut self, declared: &[Provider]) -> bool {
         self.driver.apply_config();
         if self.driver.publishes_nothing() {
