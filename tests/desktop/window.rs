@@ -178,7 +178,7 @@ async fn the_seeds_token_file_is_offered_a_move_into_the_keyring() {
     let file = json!({"mcpdUrl": mcpd.url, "token": token});
     std::fs::write(home.file("credentials"), file.to_string()).unwrap();
     let window = Window::open(&desktop, &home, &[]).await;
-    window.says("The token is in a file").await;
+    window.says("The token is stored in a file").await;
     window.click("Move it to the keychain").await;
     window.says("The token is in the keychain now").await;
     assert!(!home.file("credentials").exists());
