@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# `make bench`: what the relay costs, beside what people would use instead, in one run. ROUNDS=n;
-# PEERS=litellm: beside LiteLLM too; KEEP=1 writes docs/benchmarks.md and its picture; ROADS=1
-# measures the roads only.
+# `make bench`: measures the relay beside its alternatives, in one run on this machine.
+#   ROUNDS=n        rounds to measure (default 5)
+#   PEERS=litellm   measures LiteLLM too
+#   ROUTES=1        measures the routes only, not scaling and latencies
+#   KEEP=1          writes the results to docs/benchmarks.md and docs/benchmarks.svg
 . "$(dirname "$0")/env.sh"
 
 install_apt base
@@ -18,12 +20,12 @@ done
 cd "$root"
 say "building, optimised (the first time takes minutes)"
 cargo build --release --locked --bins -p mcpd -p mcpctl -p mcplocal-agent -p bench
-say "measuring; leave the machine alone"
-"$CARGO_TARGET_DIR/release/bench" --rounds "${ROUNDS:-5}" ${KEEP:+--keep} ${ROADS:+--roads-only} "${peers[@]}"
-[ -z "${ROADS:-}" ] || exit 0
-say "the parts without sockets"
-parts=$(mktemp)
-trap 'rm -f "$parts"' EXIT
-cargo bench --locked -p bench --bench pure | tee "$parts"
+say "measuring; run nothing else on this machine meanwhile"
+"$CARGO_TARGET_DIR/release/bench" --rounds "${ROUNDS:-5}" ${KEEP:+--keep} ${ROUTES:+--routes-only} "${peers[@]}"
+[ -z "${ROUTES:-}" ] || exit 0
+say "micro-benchmarks, without sockets"
+results=$(mktemp)
+trap 'rm -f "$results"' EXIT
+cargo bench --locked -p bench --bench pure | tee "$results"
 [ -n "${KEEP:-}" ] || exit 0
-printf '\n```text\n%s\n```\n\n' "$(grep '[─│]' "$parts")" | between parts docs/benchmarks.md
+printf '\n```text\n%s\n```\n\n' "$(grep '[─│]' "$results")" | between parts docs/benchmarks.md

@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Prints where HAProxy is, which ours is measured beside.
+# Prints the path of HAProxy, which the benchmark compares with.
 . "$(dirname "$0")/env.sh"
 unpacked haproxy

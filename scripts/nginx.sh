@@ -1,4 +1,4 @@
 #!/usr/bin/env bash
-# Prints where nginx is.
+# Prints the path of nginx, which tests and the benchmark use as a proxy.
 . "$(dirname "$0")/env.sh"
 unpacked nginx

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make soak`: a million simulated requests and a million random events for each machine. SEED=n begins
-# elsewhere; TASKS=n makes it longer.
+# `make soak`: a million simulated requests, and a million random events for each state machine.
+# SEED=n starts from another random seed; TASKS=n changes the number of requests and events.
 . "$(dirname "$0")/env.sh"
 
 install_apt base

@@ -46,7 +46,7 @@ impl Principal {
     #[must_use]
     pub(crate) fn owner(&self) -> Owner {
         Owner {
-            id: OwnerId(self.info.user.clone()),
+            id: OwnerId(self.info.user.as_str().into()),
             label: self.info.user.clone(),
             groups: self.info.groups.clone(),
         }
@@ -169,7 +169,7 @@ impl Tokens {
         let mut owners = Vec::new();
         for user in &publishers {
             if !self.store.has_token(user, PUBLISH, now).await? {
-                owners.push(OwnerId(user.clone()));
+                owners.push(OwnerId(user.as_str().into()));
             }
         }
         // Only now: what a failure of the store has cut short is done the next time.

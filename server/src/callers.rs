@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use stream::Relayed;
 use wire::body::{Head, Scanner};
-use wire::error::code;
+use wire::error::Code;
 use wire::limits::{FORWARDED_HEADER, FORWARDED_HEADERS};
 
 /// `POST` of one of [`wire::paths::RELAYED`]: `model` in the body selects the LLM.
@@ -235,7 +235,7 @@ fn to_backend(headers: &HeaderMap) -> Result<BTreeMap<String, String>, ApiError>
             continue;
         };
         let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        return Err(ApiError::new(status, code::HEADER_TOO_LARGE, format!("{why}; shorten it")));
+        return Err(ApiError::new(status, Code::HeaderTooLarge, format!("{why}; shorten it")));
     }
     Ok(passed)
 }

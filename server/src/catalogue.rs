@@ -73,12 +73,12 @@ fn usable(app: &App, principal: &Principal) -> Result<Vec<Model>, ApiError> {
         let mut models = BTreeMap::new();
         for row in relay.catalogue().iter().filter(|row| covers(&allowed, row)) {
             for id in std::iter::once(row.info.name.as_str()).chain(row.info.pool.as_deref()) {
-                let owner = relay.name_owner(id).map_or(&row.info.owner, |owner| &owner.0);
+                let owner = relay.name_owner(id).map_or(row.info.owner.as_str(), |owner| &owner.0);
                 models.entry(id.to_owned()).or_insert_with(|| Model {
                     id: id.to_owned(),
                     object: "model".into(),
                     created: row.info.created / 1000,
-                    owned_by: owner.clone(),
+                    owned_by: owner.to_owned(),
                 });
             }
         }

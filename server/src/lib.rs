@@ -60,7 +60,7 @@ fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(async |method: Method, uri: Uri| {
             let message = format!("wrong method: {} cannot be asked with {method}", uri.path());
             let status = StatusCode::METHOD_NOT_ALLOWED;
-            ApiError::new(status, wire::error::code::INVALID_REQUEST, message)
+            ApiError::new(status, wire::error::Code::InvalidRequest, message)
         })
         .layer(axum::middleware::from_fn(error::dress))
         .with_state(app)

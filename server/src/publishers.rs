@@ -19,7 +19,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::BodyExt as _;
-use relay::{Action, Actions, ChannelId, RegisterRefusal, SessionRefusal};
+use relay::{Action, Actions, ChannelId, RegisterRefusal, SessionId, SessionRefusal};
 use serde::Deserialize;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wire::control::{Probe, Revoked, event};
-use wire::error::code;
+use wire::error::Code;
 use wire::publisher::{Heartbeat, Register, Registered};
 
 /// `POST _provider-register`.
@@ -197,7 +197,7 @@ impl Channel {
             Ok(event) => Some(event),
             Err(unsent) => {
                 let Unsent { dispatch, failure } = unsent;
-                tracing::debug!(task = %dispatch.task, code = failure.code, "a task cannot be sent");
+                tracing::debug!(task = %dispatch.task, code = failure.code.as_str(), "a task cannot be sent");
                 self.driver.with(|relay, now, out| relay.not_sent(&dispatch, failure, now, out));
                 None
             }
@@ -292,12 +292,13 @@ pub(crate) async fn probe(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-fn session_header(headers: &HeaderMap) -> Result<&str, ApiError> {
+fn session_header(headers: &HeaderMap) -> Result<SessionId, ApiError> {
     let value = headers.get(wire::headers::SESSION).and_then(|v| v.to_str().ok());
-    value.ok_or_else(|| {
+    let value = value.ok_or_else(|| {
         let message = format!("the header {} is missing", wire::headers::SESSION);
         ApiError::invalid(message, None)
-    })
+    })?;
+    value.parse().map_err(|_| SessionRefusal::Unknown.into())
 }
 
 impl From<RegisterRefusal> for ApiError {
@@ -306,10 +307,10 @@ impl From<RegisterRefusal> for ApiError {
         match refusal {
             RegisterRefusal::Invalid(_) => Self::invalid(message, None),
             RegisterRefusal::SessionConflict => {
-                Self::new(StatusCode::CONFLICT, code::SESSION_CONFLICT, message)
+                Self::new(StatusCode::CONFLICT, Code::SessionConflict, message)
             }
             RegisterRefusal::TooManySessions(_) => {
-                let error = Self::new(StatusCode::TOO_MANY_REQUESTS, code::RATE_LIMITED, message);
+                let error = Self::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message);
                 Self { retry_after: Some(60), ..error }
             }
             RegisterRefusal::Draining => Self::shutting_down(),
@@ -322,7 +323,7 @@ impl From<SessionRefusal> for ApiError {
         match refusal {
             SessionRefusal::Unknown => Self::not_found(refusal.to_string()),
             SessionRefusal::StaleEpoch => {
-                Self::new(StatusCode::CONFLICT, code::STALE_EPOCH, refusal.to_string())
+                Self::new(StatusCode::CONFLICT, Code::StaleEpoch, refusal.to_string())
             }
         }
     }

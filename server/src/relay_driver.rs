@@ -281,7 +281,7 @@ impl Driver {
     pub(crate) fn open_channel(
         &self,
         owner: &OwnerId,
-        session: &str,
+        session: SessionId,
     ) -> Result<(ChannelId, mpsc::Receiver<Frame>), SessionRefusal> {
         self.event(|inner, now, out| {
             let opened = inner.relay.open_channel(owner, session, now, out)?;
@@ -309,7 +309,7 @@ impl Driver {
     pub(crate) fn send(
         &self,
         owner: &OwnerId,
-        session: &str,
+        session: SessionId,
         frame: Frame,
     ) -> Result<(), SessionRefusal> {
         self.event(|inner, _, _| {

@@ -150,7 +150,7 @@ impl App {
     /// Refuses new work from now on and tells the publishers.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
-        self.relay.with(|relay, now, out| relay.drain(now, out));
+        self.relay.with(|relay, _, out| relay.drain(out));
     }
 }
 

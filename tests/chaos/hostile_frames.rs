@@ -1,44 +1,44 @@
-//! A caller whose request makes a frame that is too long for a publisher to read.
+//! A caller whose request becomes a frame that is too long for its publisher.
 
-use crate::at_rest;
+use crate::until_idle;
 use futures_util::future::join_all;
 use serde_json::json;
 use std::time::Duration;
 use testkit::agent::{Agent, Home, provider};
-use testkit::backend::Backend;
-use testkit::figure::{figure, scale, scaled};
+use testkit::fake_backend::FakeBackend;
+use testkit::figures::{record, scale, scaled};
 use testkit::mcpd::Mcpd;
-use testkit::world::{World, and, whole};
+use testkit::setup::{Setup, chat_body, with_keys};
 
 /// Requests of each side.
 const REQUESTS: usize = 5;
 
 #[tokio::test]
-async fn long_headers_and_a_long_line_of_one_caller_leave_the_machines_other_model_alone() {
-    let (mcpd, backend) = (Mcpd::quiet(scale()).await, Backend::awake().await);
+async fn long_headers_and_a_long_line_of_one_caller_do_not_affect_another_model_of_the_machine() {
+    let (mcpd, backend) = (Mcpd::logging("info", scale()).await, FakeBackend::awake().await);
     let (publisher, caller) = (mcpd.token("mia", "publish"), mcpd.token("tom", "infer:other"));
     let attacker = mcpd.token("eve", "infer:qwen");
     let entries = [provider("qwen", &backend.url), provider("other", &backend.url)];
-    let home = Home::with(&mcpd.url, &entries);
+    let home = Home::with_config(&mcpd.url, &entries);
     let agent = Agent::scaled(&home, &publisher, scale());
-    mcpd.active(&attacker, "qwen").await;
-    mcpd.active(&caller, "other").await;
+    mcpd.until_active(&attacker, "qwen").await;
+    mcpd.until_active(&caller, "other").await;
 
     let around = "{\"model\":\"qwen\",\"x\":\"\"}".len();
     let line = format!("{{\"model\":\"qwen\",\"x\":\"{}\"}}", "x".repeat(65_536 - around));
-    let body = and(whole(), &json!({"model": "other"}));
+    let body = with_keys(chat_body(), &json!({"model": "other"}));
     let (mut attacks, mut answered) = (Vec::new(), 0);
     for _ in 0..REQUESTS {
         let attack = mcpd.post("/v1/chat/completions", &attacker).body(line.clone());
         let attack = attack.header("anthropic-beta", "\"".repeat(60_000));
         attacks.push(tokio::spawn(attack.send()));
         tokio::time::sleep(scaled(Duration::from_secs(2))).await;
-        let ask = mcpd.post("/v1/chat/completions", &caller).json(&body).send();
-        let answer = tokio::time::timeout(scaled(Duration::from_secs(15)), ask).await;
-        answered += usize::from(answer.is_ok_and(|a| a.is_ok_and(|a| a.status() == 200)));
+        let call = mcpd.post("/v1/chat/completions", &caller).json(&body).send();
+        let response = tokio::time::timeout(scaled(Duration::from_secs(15)), call).await;
+        answered += usize::from(response.is_ok_and(|r| r.is_ok_and(|r| r.status() == 200)));
         tokio::time::sleep(scaled(Duration::from_secs(18))).await;
     }
-    figure(
+    record(
         "hostile frames: a neighbour's requests answered meanwhile",
         format!("{answered} of {REQUESTS}"),
         "all",
@@ -47,5 +47,5 @@ async fn long_headers_and_a_long_line_of_one_caller_leave_the_machines_other_mod
     for refused in join_all(attacks).await {
         assert_eq!(refused.unwrap().unwrap().status(), 431);
     }
-    at_rest(&World { agent, home, backend, mcpd, publisher, caller: attacker }).await;
+    until_idle(&Setup { agent, home, backend, mcpd, publisher, caller: attacker }).await;
 }

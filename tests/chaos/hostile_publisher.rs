@@ -1,77 +1,68 @@
-//! One publish key that tries to fill the catalogue, the memory and the disk of the server.
+//! One publish token that tries to fill the server's catalogue, memory and disk.
 
-use reqwest::Response;
 use serde_json::{Value, json};
-use testkit::figure::{figure, scale};
+use testkit::fake_publisher::{FakePublisher, register};
+use testkit::figures::{record, scale};
 use testkit::mcpd::Mcpd;
 
 /// Registers of the attack.
 const REGISTERS: usize = 60;
-/// What was promised.
+/// Bound of sessions with a channel.
 const SESSIONS: usize = 20;
-/// The write-ahead log alone grows to 4 MB before it is written back.
+/// Bound of the database's growth. The write-ahead log alone grows to 4 MB before a checkpoint.
 const DATABASE_KB: u64 = 8 * 1024;
 
-async fn register(mcpd: &Mcpd, key: &str, wish: &Value) -> Response {
-    mcpd.post(wire::paths::REGISTER, key).json(wish).send().await.unwrap()
-}
-
-/// Bytes of the database and of what SQLite keeps beside it.
+/// Bytes of the database and of SQLite's files beside it.
 fn on_disk(mcpd: &Mcpd) -> u64 {
     let files = std::fs::read_dir(mcpd.folder.path().join("data")).unwrap();
     files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
 }
 
 #[tokio::test]
-async fn one_publish_key_fills_neither_the_catalogue_nor_the_memory_nor_the_disk() {
-    let mcpd = Mcpd::quiet(scale().max(0.5)).await;
+async fn one_publish_token_fills_neither_the_catalogue_nor_the_memory_nor_the_disk() {
+    let mcpd = Mcpd::logging("info", scale().max(0.5)).await;
     let (eve, admin) = (mcpd.token("eve", "publish"), mcpd.token("root", "admin"));
     let disk_before = on_disk(&mcpd);
 
-    // Ten names each time, ten others the next: none was ever served.
+    // Ten new names with each register; none is ever served.
     let mut session = Value::Null;
     for round in 0..REGISTERS {
         let names = (0..10).map(|n| json!({"name": format!("name-{round}-{n}"), "pool": "p"}));
-        let wish = json!({
-            "providerSessionId": session, "providers": names.collect::<Vec<_>>(),
-        });
-        let registered: Value = register(&mcpd, &eve, &wish).await.json().await.unwrap();
+        let providers = names.collect::<Vec<_>>();
+        let body = json!({"providerSessionId": session, "providers": providers});
+        let registered: Value = register(&mcpd.url, &eve, &body).await.json().await.unwrap();
         session = registered["providerSessionId"].clone();
     }
     let list = mcpd.get(wire::paths::NAMES, &admin).send().await.unwrap();
     let list: Value = list.json().await.unwrap();
     let names = list["names"].as_array().unwrap().len();
-    figure("hostile publisher: names that are its own after 600", names, "11 (10 live, 1 pool)");
+    record("hostile publisher: names that are its own after 600", names, "11 (10 live, 1 pool)");
     assert_eq!(names, 11);
 
-    // Long texts, and a session for each.
-    let long = json!({
-        "instance": {"id": "i", "name": "x".repeat(900_000)}, "providers": [],
-    });
+    // Long texts, and a session for each register.
+    let long = json!({"instance": {"id": "i", "name": "x".repeat(900_000)}, "providers": []});
     for _ in 0..10 {
-        assert_eq!(register(&mcpd, &eve, &long).await.status(), 400);
+        assert_eq!(register(&mcpd.url, &eve, &long).await.status(), 400);
     }
-    let mut channels = Vec::new();
+    let mut publishers = Vec::new();
     let mut refused = 0;
     for _ in 0..REGISTERS {
-        let answer = register(&mcpd, &eve, &json!({"providers": []})).await;
-        if answer.status() == 429 {
+        let response = register(&mcpd.url, &eve, &json!({"providers": []})).await;
+        if response.status() == 429 {
             refused += 1;
             continue;
         }
-        let registered: Value = answer.json().await.unwrap();
-        let session = registered["providerSessionId"].as_str().unwrap().to_owned();
-        let stream = mcpd.get(wire::paths::STREAM, &eve).header(wire::headers::SESSION, session);
-        channels.push(stream.send().await.unwrap());
+        let registered = response.json().await.unwrap();
+        publishers.push(FakePublisher::open_channel(&mcpd.url, &eve, registered).await);
     }
-    figure("hostile publisher: sessions with a channel", channels.len(), "≤ 20");
-    assert!(channels.len() <= SESSIONS && refused + channels.len() == REGISTERS);
+    record("hostile publisher: sessions with a channel", publishers.len(), "≤ 20");
+    assert!(publishers.len() <= SESSIONS && refused + publishers.len() == REGISTERS);
     let grown = on_disk(&mcpd).saturating_sub(disk_before) / 1024;
-    figure("hostile publisher: the database grew by, KB", grown, "≤ 8192");
+    record("hostile publisher: the database grew by, KB", grown, "≤ 8192");
     assert!(grown <= DATABASE_KB, "{grown} KB");
 
-    // Everybody else is served as before.
+    // Other users are served as before.
     let mia = mcpd.token("mia", "publish");
-    let wish = json!({"providers": [{"name": "qwen"}]});
-    assert_eq!(register(&mcpd, &mia, &wish).await.status(), 201);
+    let body = json!({"providers": [{"name": "qwen"}]});
+    assert_eq!(register(&mcpd.url, &mia, &body).await.status(), 201);
 }

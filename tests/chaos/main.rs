@@ -1,15 +1,14 @@
-//! What was promised for bad days, on real processes: killed, stopped, cut off, flooded. Each test
-//! tells its figures; `make trust` runs all of it in full and writes them down.
+//! Fault-injection tests on real processes: killed, stopped, cut off, overloaded, attacked. Each test
+//! records its figures; `make trust` runs all of them in full and writes the figures down.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
+mod black_hole;
 mod broken_files;
-mod cast;
-mod clock;
+mod caller_leaves;
 mod disk_full;
 mod drain;
+mod faults_by_phase;
 mod flood;
-mod herd;
-mod hole;
 mod hostile_bodies;
 mod hostile_connections;
 mod hostile_frames;
@@ -17,44 +16,46 @@ mod hostile_memory;
 mod hostile_publisher;
 mod hostile_server;
 mod killed;
-mod leaving;
-mod loss;
+mod many_publishers;
 mod namespace;
-mod phases;
+mod packet_loss;
+mod random_faults;
 mod revoked;
-mod story;
+mod scenario;
 mod waking;
+mod wall_clock;
 
 use serde_json::{Value, json};
 use testkit::agent::{Agent, Home, provider};
-use testkit::backend::Backend;
-use testkit::figure::scale;
+use testkit::fake_backend::FakeBackend;
+use testkit::figures::scale;
 use testkit::mcpd::Mcpd;
-use testkit::world::{World, and};
+use testkit::setup::{Setup, with_keys};
 
-/// A world in this run's scale, with the backend taking so many requests at once.
-pub(crate) async fn world(at_once: u32) -> World {
-    world_with(&json!({"maxConcurrency": at_once})).await
+/// The usual setup in this run's time scale, with this `maxConcurrency`.
+pub(crate) async fn setup(max_concurrency: u32) -> Setup {
+    setup_with(&json!({"maxConcurrency": max_concurrency})).await
 }
 
-/// A world in this run's scale, with these keys in the entry.
-pub(crate) async fn world_with(keys: &Value) -> World {
-    let (mcpd, backend) = (Mcpd::quiet(scale()).await, Backend::awake().await);
+/// The usual setup in this run's time scale, with further keys in the configuration entry.
+pub(crate) async fn setup_with(keys: &Value) -> Setup {
+    let (mcpd, backend) = (Mcpd::logging("info", scale()).await, FakeBackend::awake().await);
     publish(mcpd, backend, keys).await
 }
 
-/// The same around a server and a backend.
-pub(crate) async fn publish(mcpd: Mcpd, backend: Backend, keys: &Value) -> World {
+/// As [`setup_with`], around an existing server and backend.
+pub(crate) async fn publish(mcpd: Mcpd, backend: FakeBackend, keys: &Value) -> Setup {
     let (publisher, caller) = (mcpd.token("mia", "publish"), mcpd.token("tom", "infer"));
-    let home = Home::with(&mcpd.url, &[and(provider("qwen", &backend.url), keys)]);
+    let home = Home::with_config(&mcpd.url, &[with_keys(provider("qwen", &backend.url), keys)]);
     let agent = Agent::scaled(&home, &publisher, scale());
-    mcpd.row(&caller, "qwen", |row| row["connected"] == true).await;
-    World { agent, home, backend, mcpd, publisher, caller }
+    mcpd.until_entry(&caller, "qwen", |entry| entry["connected"] == true).await;
+    Setup { agent, home, backend, mcpd, publisher, caller }
 }
 
-/// Waits until nothing runs or waits at the server, and says so.
-pub(crate) async fn at_rest(world: &World) {
-    let rest = |row: &Value| row["inFlight"] == 0 && row["queued"] == 0 && row["waking"] != true;
-    world.mcpd.row(&world.caller, "qwen", rest).await;
-    world.backend.until_open(0).await;
+/// Waits until nothing runs, waits or wakes.
+pub(crate) async fn until_idle(setup: &Setup) {
+    let is_idle =
+        |entry: &Value| entry["inFlight"] == 0 && entry["queued"] == 0 && entry["waking"] != true;
+    setup.mcpd.until_entry(&setup.caller, "qwen", is_idle).await;
+    setup.backend.until_open_responses(0).await;
 }

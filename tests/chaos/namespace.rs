@@ -1,4 +1,4 @@
-//! A network namespace of a test's own, where packets can be lost.
+//! A network namespace of one test, in which packets can be dropped.
 
 use serde_json::Value;
 use std::ffi::OsStr;
@@ -7,19 +7,19 @@ use tempfile::TempDir;
 use testkit::agent::Home;
 use testkit::process::{Process, program};
 
-/// Inside of a namespace of its own every port is free.
+/// The server's port; every port of the namespace is free.
 pub(crate) const PORT: u16 = 8080;
 
-/// A namespace with a wire to it. Server and publisher live inside and speak over its own loopback;
-/// the test looks in through the wire.
+/// A namespace and a virtual cable to it. Server and agent run inside and connect over its loopback; the
+/// test reaches the server through the cable.
 pub(crate) struct Namespace {
     name: String,
-    /// The third part of the wire's addresses: tests that run beside each other have others.
+    /// Third part of the cable's addresses; differs between tests that run at the same time.
     net: u8,
 }
 
 impl Namespace {
-    /// `None` where this machine does not let us.
+    /// Creates one; `None` if this machine does not permit it.
     pub(crate) fn new(net: u8) -> Option<Self> {
         let namespace = Self { name: format!("mcp{}n{net}", std::process::id()), net };
         let name = &namespace.name;
@@ -37,44 +37,45 @@ impl Namespace {
         all.then_some(namespace)
     }
 
-    /// The server inside, as the test sees it.
+    /// URL of the server, as seen from the test.
     pub(crate) fn url(&self) -> String {
         format!("http://10.213.{}.2:{PORT}", self.net)
     }
 
-    /// A program inside.
+    /// Command that runs a program in the namespace.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.name]).arg(program);
         command
     }
 
-    /// Starts mcpd inside.
-    pub(crate) async fn server(&self, folder: &TempDir) -> Process {
+    /// Starts mcpd in the namespace, with every time limit multiplied by `scale`.
+    pub(crate) async fn server(&self, folder: &TempDir, scale: f64) -> Process {
         let mut command = self.command(program("mcpd"));
         command.arg("--data-dir").arg(folder.path()).args(["--listen", &format!("0.0.0.0:{PORT}")]);
-        command.env("RUST_LOG", "mcpd=debug");
+        command.env("RUST_LOG", "mcpd=debug").env("MCPD_TIME_SCALE", scale.to_string());
         let server = Process::start("mcpd", &mut command, folder.path());
-        testkit::until("mcpd listens", async || server.out().contains("listening").then_some(()))
-            .await;
+        let listens = async || server.stdout().contains("listening").then_some(());
+        testkit::until("mcpd listens", listens).await;
         server
     }
 
-    /// Starts an agent inside.
-    pub(crate) fn agent(&self, home: &Home, folder: &TempDir) -> Process {
+    /// Starts an agent in the namespace, with its waits multiplied by `scale`.
+    pub(crate) fn agent(&self, home: &Home, folder: &TempDir, scale: f64) -> Process {
         let mut command = self.command(program("mcplocal-agent"));
         command.arg("run").env("MCPCTL_HOME", home.file(".")).env("MCPCTL_KEYCHAIN", "off");
         command.env("MCPCTL_TOKEN", token(folder, "mia", "publish")).env("RUST_LOG", "debug");
+        command.env("MCPCTL_TIME_SCALE", scale.to_string());
         Process::start("agent", &mut command, folder.path())
     }
 
-    /// From now on such packets that arrive inside are dropped, and nobody is told; false where
-    /// this machine does not let us.
-    pub(crate) fn drops(&self, such: &str) -> bool {
-        run(&format!("ip netns exec {} iptables -A INPUT {such} -j DROP", self.name))
+    /// Silently drops incoming packets that match this iptables rule from now on; false if this machine
+    /// does not permit it.
+    pub(crate) fn drop_packets(&self, matching: &str) -> bool {
+        run(&format!("ip netns exec {} iptables -A INPUT {matching} -j DROP", self.name))
     }
 
-    /// How many packets were dropped so far.
+    /// Number of packets that were dropped so far.
     pub(crate) fn dropped(&self) -> u64 {
         let mut list = self.command("iptables");
         let listed = list.args(["-L", "INPUT", "-v", "-n", "-x"]).output().unwrap();
@@ -90,15 +91,16 @@ impl Drop for Namespace {
     }
 }
 
-/// A token of the server in this folder.
+/// Creates a token of the server with this data folder.
 pub(crate) fn token(folder: &TempDir, user: &str, scope: &str) -> String {
     let mut command = Command::new(program("mcpd"));
     command.arg("--data-dir").arg(folder.path());
     command.args(["token", "create", "--user", user, "--scope", scope, "--json"]);
-    let made: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
-    made["token"].as_str().unwrap().to_owned()
+    let created: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    created["token"].as_str().unwrap().to_owned()
 }
 
+/// Runs a command line; true if it succeeded.
 fn run(line: &str) -> bool {
     let mut words = line.split(' ');
     let done = Command::new(words.next().unwrap()).args(words).output();

@@ -1,12 +1,12 @@
-//! The settings window of the real app, driven as a browser's page is: the page, Rust, the file, the
-//! keyring, a real server and a real recipe together.
+//! The settings window of the real app, driven by WebDriver: page, Rust, configuration, keyring, a real
+//! server and a real recipe together.
 
-use crate::{and, hidden};
+use crate::{configure_hidden, with_keys};
 use serde_json::{Value, json};
 use testkit::agent::{Agent, Home, provider};
-use testkit::backend::Backend;
 use testkit::desktop::Desktop;
 use testkit::desktop::window::Window;
+use testkit::fake_backend::FakeBackend;
 use testkit::mcpd::Mcpd;
 use testkit::process::CommandLine as _;
 
@@ -15,10 +15,11 @@ fn config(home: &Home) -> Value {
 }
 
 #[tokio::test]
-async fn a_switch_on_the_page_publishes_and_the_file_keeps_what_is_not_ours() {
+async fn a_switch_on_the_page_publishes_and_the_rest_of_the_file_is_unchanged() {
     let (desktop, _panel) = Desktop::with_panel().await;
-    let (mcpd, backend, home) = (Mcpd::scaled(0.1).await, Backend::awake().await, Home::default());
-    let entry = and(provider("qwen", &backend.url), &json!({"publish": false, "x": 1}));
+    let (mcpd, backend, home) =
+        (Mcpd::scaled(0.1).await, FakeBackend::awake().await, Home::default());
+    let entry = with_keys(provider("qwen", &backend.url), &json!({"publish": false, "x": 1}));
     let text = json!({"mcpdUrl": mcpd.url, "llm": {"providers": [entry]}, "theirs": [1.0],
                       "mcplocal": {"startHidden": true}});
     home.write(&format!("// mine\n{text}\n"));
@@ -27,53 +28,53 @@ async fn a_switch_on_the_page_publishes_and_the_file_keeps_what_is_not_ours() {
     window.click("Models").await;
     assert!(!window.is_on("Publish qwen").await);
     window.click("Publish qwen").await;
-    mcpd.active(&mcpd.token("tom", "infer"), "qwen").await;
+    mcpd.until_active(&mcpd.token("tom", "infer"), "qwen").await;
     let now = home.read("config.json");
     assert_eq!(now, format!("// mine\n{text}\n").replace("\"publish\":false", "\"publish\":true"));
-    window.says("ready").await;
+    window.until_text("ready").await;
     window.close().await;
 }
 
 #[tokio::test]
-async fn a_wake_recipe_is_entered_allowed_by_the_person_saved_and_tried() {
+async fn a_wake_recipe_is_entered_confirmed_in_a_dialog_saved_and_tested() {
     let (desktop, _panel) = Desktop::with_panel().await;
-    let (backend, home) = (Backend::asleep().await, Home::default());
-    let entry = and(provider("qwen", &backend.url), &json!({"publish": false}));
-    hidden(&home, "http://127.0.0.1:9", &[entry]);
+    let (backend, home) = (FakeBackend::asleep().await, Home::default());
+    let entry = with_keys(provider("qwen", &backend.url), &json!({"publish": false}));
+    configure_hidden(&home, "http://127.0.0.1:9", &[entry]);
     let window = Window::open(&desktop, &home, &[("MCPCTL_TOKEN", "x")]).await;
     window.click("Models").await;
     window.click("qwen").await;
     window.choose_in("Wake", "Recipe", "command").await;
     window.fill_in("Wake", "Program", "touch").await;
-    window.fill_in("Wake", "Arguments", backend.flag().to_str().unwrap()).await;
+    window.fill_in("Wake", "Arguments", backend.awake_file().to_str().unwrap()).await;
     window.click("Save and test wake").await;
 
-    // The desktop itself asks, and a person who does not want it keeps their file.
-    let question = desktop.until_windows("Run this command", 1).await.remove(0);
-    desktop.press(&question, &["Escape"]).await;
-    window.says("The command was not allowed").await;
+    // The dialog belongs to the desktop and not to the page. Cancelling it keeps the file.
+    let dialog = desktop.until_windows("Run this command", 1).await.remove(0);
+    desktop.press(&dialog, &["Escape"]).await;
+    window.until_text("The command was not allowed").await;
     assert!(config(&home)["llm"]["providers"][0]["wake"].is_null());
-    assert!(!backend.flag().exists(), "nothing was run");
+    assert!(!backend.awake_file().exists(), "nothing was run");
 
     window.click("Save and test wake").await;
-    let question = desktop.until_windows("Run this command", 1).await.remove(0);
-    desktop.press(&question, &["Return"]).await;
-    window.says("the backend is ready").await;
+    let dialog = desktop.until_windows("Run this command", 1).await.remove(0);
+    desktop.press(&dialog, &["Return"]).await;
+    window.until_text("the backend is ready").await;
     let wake = &config(&home)["llm"]["providers"][0]["wake"];
     assert_eq!(wake["command"], "touch", "{wake}");
-    assert!(backend.flag().exists(), "the recipe has run");
+    assert!(backend.awake_file().exists(), "the recipe has run");
     window.close().await;
 }
 
 #[tokio::test]
-async fn what_the_page_sends_is_checked_as_if_the_page_were_hostile() {
+async fn commands_of_a_hostile_page_are_refused() {
     let (desktop, _panel) = Desktop::with_panel().await;
     let home = Home::default();
-    let entry = and(provider("qwen", "http://127.0.0.1:9"), &json!({"publish": false}));
-    hidden(&home, "http://127.0.0.1:9", &[entry]);
+    let entry = with_keys(provider("qwen", "http://127.0.0.1:9"), &json!({"publish": false}));
+    configure_hidden(&home, "http://127.0.0.1:9", &[entry]);
     let before = home.read("config.json");
     let window = Window::open(&desktop, &home, &[("MCPCTL_TOKEN", "canary-token")]).await;
-    window.says("Overview").await;
+    window.until_text("Overview").await;
     let invoke = async |command: &str, args: Value| -> String {
         let script = format!(
             "const done = arguments[arguments.length - 1];\
@@ -101,13 +102,13 @@ async fn what_the_page_sends_is_checked_as_if_the_page_were_hostile() {
         ("decline_name", json!({"name": "qwen", "user": "*", "on": true})),
         ("stop_request", json!({"task": "x".repeat(20_000)})),
     ] {
-        let said = invoke(command, args.clone()).await;
-        assert!(said.starts_with("bad "), "{command} {args}: {said}");
+        let result = invoke(command, args.clone()).await;
+        assert!(result.starts_with("bad "), "{command} {args}: {result}");
     }
     assert_eq!(home.read("config.json"), before, "nothing was changed");
     for command in ["model_entry", "preview_bundle", "run_checks", "about"] {
-        let said = invoke(command, json!({"name": "qwen"})).await;
-        assert!(said.starts_with("good ") && !said.contains("canary"), "{command}: {said}");
+        let result = invoke(command, json!({"name": "qwen"})).await;
+        assert!(result.starts_with("good ") && !result.contains("canary"), "{command}: {result}");
     }
     let eval = "const done = arguments[arguments.length - 1];\
                 fetch('https://example.com').then(() => done('good'), () => done('bad'))";
@@ -116,89 +117,92 @@ async fn what_the_page_sends_is_checked_as_if_the_page_were_hostile() {
 }
 
 #[tokio::test]
-async fn another_user_is_allowed_a_name_on_the_models_page_and_it_is_taken_back() {
+async fn a_name_is_shared_with_another_user_on_the_models_page_and_the_share_is_revoked() {
     let (desktop, _panel) = Desktop::with_panel().await;
-    let (mcpd, backend, home) = (Mcpd::scaled(0.1).await, Backend::awake().await, Home::default());
+    let (mcpd, backend, home) =
+        (Mcpd::scaled(0.1).await, FakeBackend::awake().await, Home::default());
     let caller = mcpd.token("eve", "infer");
-    hidden(&home, &mcpd.url, &[provider("qwen", &backend.url)]);
+    configure_hidden(&home, &mcpd.url, &[provider("qwen", &backend.url)]);
     let token = mcpd.token("mia", "publish");
     let window = Window::open(&desktop, &home, &[("MCPCTL_TOKEN", &token)]).await;
-    mcpd.active(&caller, "qwen").await;
-    let toms = Home::with(&mcpd.url, &[provider("qwen", &backend.url)]);
+    mcpd.until_active(&caller, "qwen").await;
+    let toms = Home::with_config(&mcpd.url, &[provider("qwen", &backend.url)]);
     let _tom = Agent::start(&toms, &mcpd.token("tom", "publish"));
-    let state = |is: &'static str| toms.shows(is, move |s| s["providers"][0]["state"] == is);
+    let state = |is: &'static str| toms.until_status(is, move |s| s["providers"][0]["state"] == is);
     state("rejected").await;
     window.click("Models").await;
-    window.says("tom would like to publish qwen too").await;
+    window.until_text("tom would like to publish qwen too").await;
     window.click("decide").await;
     window.click("Allow tom").await;
-    window.says("tom can publish qwen too").await;
+    window.until_text("tom can publish qwen too").await;
     state("ready").await;
     assert_eq!(config(&home)["llm"]["providers"][0]["shareName"], json!(["tom"]));
     window.fill("Share this name with", "group:").await;
     window.click("Share").await;
-    window.says("shareName: a group must have a name").await;
+    window.until_text("shareName: a group must have a name").await;
     window.click("Stop sharing with tom").await;
     state("rejected").await;
     window.click("Not now, tom").await;
-    window.says("The request from tom is hidden").await;
-    home.shows("nobody asks", |s| s["nameRequests"] == json!([])).await;
+    window.until_text("The request from tom is hidden").await;
+    home.until_status("no request", |s| s["nameRequests"] == json!([])).await;
     assert_eq!(config(&home)["llm"]["providers"][0]["declineName"], json!(["tom"]));
     window.close().await;
 }
 
 #[tokio::test]
-async fn a_locked_keyring_is_said_and_publishing_begins_when_it_is_unlocked() {
+async fn a_locked_keyring_is_shown_and_publishing_begins_when_it_is_unlocked() {
     let (mut desktop, _panel) = Desktop::with_panel().await;
-    let (mcpd, backend, home) = (Mcpd::scaled(0.1).await, Backend::awake().await, Home::default());
-    hidden(&home, &mcpd.url, &[provider("qwen", &backend.url)]);
+    let (mcpd, backend, home) =
+        (Mcpd::scaled(0.1).await, FakeBackend::awake().await, Home::default());
+    configure_hidden(&home, &mcpd.url, &[provider("qwen", &backend.url)]);
     let login = ["login", "--url", &mcpd.url];
     let token = mcpd.token("mia", "publish");
-    home.run_with(&login, &token, &desktop.keyring.environment()).await.good();
+    home.run_with(&login, &token, &desktop.keyring.environment()).await.expect_success();
     desktop.keyring.lock();
     let window = Window::open(&desktop, &home, &[]).await;
-    window.says("Waiting for you to unlock the keyring").await;
+    window.until_text("Waiting for you to unlock the keyring").await;
     desktop.keyring.unlock();
-    mcpd.active(&mcpd.token("tom", "infer"), "qwen").await;
-    window.says("Online").await;
+    mcpd.until_active(&mcpd.token("tom", "infer"), "qwen").await;
+    window.until_text("Online").await;
     window.click("Connection").await;
-    window.says("in the keychain").await;
+    window.until_text("in the keychain").await;
     window.click("Sign out").await;
     window.click("Sign out").await;
-    mcpd.gone(&mcpd.token("tom", "infer"), "qwen").await;
+    mcpd.until_gone(&mcpd.token("tom", "infer"), "qwen").await;
     window.close().await;
 }
 
 #[tokio::test]
-async fn the_seeds_token_file_is_offered_a_move_into_the_keyring() {
+async fn a_token_in_a_file_is_moved_into_the_keyring_on_request() {
     let (desktop, _panel) = Desktop::with_panel().await;
-    let (mcpd, backend, home) = (Mcpd::scaled(0.1).await, Backend::awake().await, Home::default());
-    hidden(&home, &mcpd.url, &[provider("qwen", &backend.url)]);
+    let (mcpd, backend, home) =
+        (Mcpd::scaled(0.1).await, FakeBackend::awake().await, Home::default());
+    configure_hidden(&home, &mcpd.url, &[provider("qwen", &backend.url)]);
     let token = mcpd.token("mia", "publish");
     let file = json!({"mcpdUrl": mcpd.url, "token": token});
     std::fs::write(home.file("credentials"), file.to_string()).unwrap();
     let window = Window::open(&desktop, &home, &[]).await;
-    window.says("The token is stored in a file").await;
+    window.until_text("The token is stored in a file").await;
     window.click("Move it to the keychain").await;
-    window.says("The token is in the keychain now").await;
+    window.until_text("The token is in the keychain now").await;
     assert!(!home.file("credentials").exists());
-    home.shows("it comes from the keychain", |s| s["credentials"] == "keychain").await;
-    mcpd.active(&mcpd.token("tom", "infer"), "qwen").await;
+    home.until_status("it comes from the keychain", |s| s["credentials"] == "keychain").await;
+    mcpd.until_active(&mcpd.token("tom", "infer"), "qwen").await;
     window.close().await;
 }
 
 #[tokio::test]
-async fn a_broken_file_is_said_with_its_place_and_is_not_touched() {
+async fn a_broken_configuration_is_shown_with_its_position_and_is_not_changed() {
     let (desktop, _panel) = Desktop::with_panel().await;
     let home = Home::default();
-    hidden(&home, "http://127.0.0.1:9", &[provider("qwen", "http://127.0.0.1:9")]);
+    configure_hidden(&home, "http://127.0.0.1:9", &[provider("qwen", "http://127.0.0.1:9")]);
     let window = Window::open(&desktop, &home, &[("MCPCTL_TOKEN", "x")]).await;
     window.click("Models").await;
-    window.says("qwen").await;
+    window.until_text("qwen").await;
     home.write("{\n  \"llm\": {,}\n}");
-    window.says("config.json 2:").await;
+    window.until_text("config.json 2:").await;
     window.click("Publish qwen").await;
-    window.says("cannot be changed while it is broken").await;
+    window.until_text("cannot be changed while it is broken").await;
     assert_eq!(home.read("config.json"), "{\n  \"llm\": {,}\n}");
     window.close().await;
 }

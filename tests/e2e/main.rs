@@ -1,27 +1,27 @@
-//! The main job, end to end: a person publishes, somebody else calls, and everything that can go
-//! wrong between them.
+//! End-to-end tests on real processes: a user publishes a model, another one calls it, and each part
+//! between them fails.
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
 mod admin;
+mod agent_commands;
 mod bad_input;
 mod bad_server;
-mod commands;
-mod folder;
+mod config_folder;
 mod instances;
 mod keyring;
-mod kinds;
 mod live_edits;
 mod mcpctl;
-mod names;
+mod name_sharing;
 mod nginx;
-mod owner;
 mod protocol1;
+mod provider_kinds;
 mod proxies;
 mod publish;
+mod publisher_controls;
 mod real_model;
 mod recipes;
 mod relay;
 mod secrets;
 mod wake;
 
-pub(crate) use testkit::world::{World, and, whole};
+pub(crate) use testkit::setup::{Setup, chat_body, with_keys};

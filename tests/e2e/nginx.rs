@@ -1,20 +1,20 @@
-//! A real nginx between publisher, mcpd and caller, with the settings that it comes with: it holds
-//! back what it can.
+//! A real nginx between publisher, mcpd and caller, with its default settings: it buffers uploads and,
+//! if it can, responses.
 
-use crate::whole;
+use crate::chat_body;
 use serde_json::{Value, json};
 use testkit::agent::{Agent, Home, provider};
-use testkit::backend::Backend;
-use testkit::caller::{Streamed, counted, read, scripted};
+use testkit::caller::{Streamed, counted, read_stream, scripted_chat};
+use testkit::fake_backend::FakeBackend;
 use testkit::mcpd::Mcpd;
-use testkit::nginx::{LINES, Nginx};
+use testkit::nginx::{Nginx, README_LINES};
 use testkit::process::CommandLine as _;
-use testkit::world::and;
+use testkit::setup::with_keys;
 
 struct Proxied {
     mcpd: Mcpd,
     nginx: Nginx,
-    backend: Backend,
+    backend: FakeBackend,
     home: Home,
     caller: String,
     _agent: Agent,
@@ -26,9 +26,9 @@ impl Proxied {
     }
 
     async fn with(defaults: &str, more: &str) -> Self {
-        let (mcpd, backend) = (Mcpd::start().await, Backend::awake().await);
-        let nginx = Nginx::with(&mcpd.url, defaults, more).await;
-        let home = Home::with(&nginx.url, &[provider("qwen", &backend.url)]);
+        let (mcpd, backend) = (Mcpd::start().await, FakeBackend::awake().await);
+        let nginx = Nginx::with_settings(&mcpd.url, defaults, more).await;
+        let home = Home::with_config(&nginx.url, &[provider("qwen", &backend.url)]);
         let agent = Agent::start(&home, &mcpd.token("mia", "publish"));
         let caller = mcpd.token("tom", "infer");
         Self { mcpd, nginx, backend, home, caller, _agent: agent }
@@ -40,88 +40,98 @@ impl Proxied {
         request.send().await.unwrap()
     }
 
-    async fn answers(&self) {
-        let streamed = read(self.chat(&scripted("qwen", json!({"do": "count", "n": 40}))).await);
+    /// Makes calls of several kinds and checks their responses.
+    async fn assert_calls_work(&self) {
+        let streamed =
+            read_stream(self.chat(&scripted_chat("qwen", json!({"do": "count", "n": 40}))).await);
         let expected = Streamed { text: counted(40), done: true, ..Streamed::default() };
         assert_eq!(streamed.await, expected);
         let events = "event: message_start\ndata: {\"a\": 1}\n\nevent: message_stop\ndata: {}\n\n";
         let script = json!({
             "do": "status", "status": 200, "type": "text/event-stream", "body": events,
         });
-        let answer = self.chat(&scripted("qwen", script)).await;
-        assert_eq!(answer.text().await.unwrap(), events, "byte for byte, names of events too");
-        let answer: Value = self.chat(&whole()).await.json().await.unwrap();
-        assert_eq!(answer["choices"][0]["message"]["content"], "whole");
+        let response = self.chat(&scripted_chat("qwen", script)).await;
+        assert_eq!(response.text().await.unwrap(), events, "byte for byte, including event names");
+        let response: Value = self.chat(&chat_body()).await.json().await.unwrap();
+        assert_eq!(response["choices"][0]["message"]["content"], "whole");
         let text = "{\"error\": \"no such thing\"}";
         let script = json!({"do": "status", "status": 418, "body": text});
-        let answer = self.chat(&scripted("qwen", script)).await;
-        assert_eq!((answer.status().as_u16(), answer.text().await.unwrap().as_str()), (418, text));
+        let response = self.chat(&scripted_chat("qwen", script)).await;
+        assert_eq!(
+            (response.status().as_u16(), response.text().await.unwrap().as_str()),
+            (418, text)
+        );
     }
 }
 
 #[tokio::test]
-async fn uploads_that_nginx_holds_back_travel_in_pieces_and_the_status_says_so() {
+async fn uploads_that_nginx_buffers_are_sent_in_pieces_and_the_status_shows_it() {
     let proxied = Proxied::start("").await;
-    proxied.mcpd.active(&proxied.caller, "qwen").await;
+    proxied.mcpd.until_active(&proxied.caller, "qwen").await;
     let held = |s: &Value| s["channel"] == "stream" && s["upload"] == "pieces";
-    proxied.home.shows("pieces", held).await;
-    proxied.answers().await;
-    // Token by token: the first is here while the backend has not sent the rest.
+    proxied.home.until_status("pieces", held).await;
+    proxied.assert_calls_work().await;
+    // Token by token: the first one arrives before the backend has sent the rest.
     let script = json!({"do": "count", "n": 5, "stallAt": 3});
-    let mut answer = proxied.chat(&scripted("qwen", script)).await;
-    let first = answer.chunk().await.unwrap().unwrap();
+    let mut response = proxied.chat(&scripted_chat("qwen", script)).await;
+    let first = response.chunk().await.unwrap().unwrap();
     assert!(first.starts_with(b"data: "), "{first:?}");
-    drop(answer);
-    proxied.backend.until_open(0).await;
+    drop(response);
+    proxied.backend.until_open_responses(0).await;
 }
 
 #[tokio::test]
-async fn a_control_channel_that_is_held_back_becomes_long_polling_and_the_status_says_so() {
-    // What some companies' proxies do: the answer is buffered whatever its headers ask.
+async fn a_control_channel_that_is_buffered_becomes_long_polling_and_the_status_shows_it() {
+    // Some proxies buffer every response and ignore the headers that forbid it.
     let proxied = Proxied::start("proxy_ignore_headers X-Accel-Buffering;").await;
-    proxied.mcpd.active(&proxied.caller, "qwen").await;
-    proxied.home.shows("polling", |s| s["channel"] == "poll" && s["upload"] == "pieces").await;
-    proxied.answers().await;
-    proxied.home.run(&["unpublish", "qwen"]).await.good();
-    proxied.mcpd.gone(&proxied.caller, "qwen").await;
+    proxied.mcpd.until_active(&proxied.caller, "qwen").await;
+    proxied
+        .home
+        .until_status("polling", |s| s["channel"] == "poll" && s["upload"] == "pieces")
+        .await;
+    proxied.assert_calls_work().await;
+    proxied.home.run(&["unpublish", "qwen"]).await.expect_success();
+    proxied.mcpd.until_gone(&proxied.caller, "qwen").await;
 }
 
 #[tokio::test]
-async fn an_answer_that_breaks_off_is_broken_for_the_caller_behind_nginx_too() {
-    for (lines, upload) in [("", "pieces"), (LINES, "stream")] {
+async fn a_response_that_breaks_off_is_broken_for_a_caller_behind_nginx_too() {
+    for (lines, upload) in [("", "pieces"), (README_LINES, "stream")] {
         let proxied = Proxied::start(lines).await;
-        proxied.mcpd.active(&proxied.caller, "qwen").await;
-        proxied.home.shows(upload, |status| status["upload"] == upload).await;
-        let answer = proxied.chat(&and(whole(), &json!({"x_script": {"do": "half"}}))).await;
-        assert_eq!(answer.status(), 200);
-        let read = answer.text().await;
-        assert!(read.is_err(), "with {lines:?} half an answer looks complete: {read:?}");
-        proxied.answers().await;
+        proxied.mcpd.until_active(&proxied.caller, "qwen").await;
+        proxied.home.until_status(upload, |status| status["upload"] == upload).await;
+        let script = json!({"x_script": {"do": "half"}});
+        let response = proxied.chat(&with_keys(chat_body(), &script)).await;
+        assert_eq!(response.status(), 200);
+        let read = response.text().await;
+        assert!(read.is_err(), "with {lines:?} half a response looks complete: {read:?}");
+        proxied.assert_calls_work().await;
     }
 }
 
 #[tokio::test]
-async fn with_the_lines_of_the_readme_large_bodies_and_long_answers_pass() {
-    // What nginx does by itself after 60 s, after 2.
-    let defaults = "proxy_read_timeout 2s; proxy_send_timeout 2s;";
-    let large = and(whole(), &json!({"picture": "x".repeat(2 << 20)}));
-    let late = and(whole(), &json!({"x_script": {"do": "late", "ms": 4_000}}));
-    for (lines, body_status, late_status) in [("", 413, 504), (LINES, 200, 200)] {
-        let proxied = Proxied::with(defaults, lines).await;
-        proxied.mcpd.active(&proxied.caller, "qwen").await;
-        assert_eq!(proxied.chat(&large).await.status(), body_status, "with {lines:?}");
-        assert_eq!(proxied.chat(&late).await.status(), late_status, "with {lines:?}");
-        if lines.is_empty() {
-            continue;
-        }
-        proxied
-            .home
-            .shows("streams", |s| s["channel"] == "stream" && s["upload"] == "stream")
-            .await;
-        proxied.answers().await;
-        // What is refused before it was read is refused with its reason.
-        let answer = proxied.chat(&and(large.clone(), &json!({"model": "nope"}))).await;
-        assert_eq!(answer.status(), 404);
-        assert!(answer.text().await.unwrap().contains("llm_not_found"));
+async fn with_the_lines_of_the_readme_large_bodies_and_long_responses_pass() {
+    tokio::join!(with_lines("", 413, 504), with_lines(README_LINES, 200, 200));
+}
+
+/// Sends a large body and waits for a late response; expects these statuses.
+async fn with_lines(lines: &str, large_status: u16, late_status: u16) {
+    // The default timeouts are 60 s.
+    let defaults = "proxy_read_timeout 1s; proxy_send_timeout 1s;";
+    let large = with_keys(chat_body(), &json!({"picture": "x".repeat(2 << 20)}));
+    let late = with_keys(chat_body(), &json!({"x_script": {"do": "late", "ms": 2_500}}));
+    let proxied = Proxied::with(defaults, lines).await;
+    proxied.mcpd.until_active(&proxied.caller, "qwen").await;
+    assert_eq!(proxied.chat(&large).await.status(), large_status, "with {lines:?}");
+    assert_eq!(proxied.chat(&late).await.status(), late_status, "with {lines:?}");
+    if lines.is_empty() {
+        return;
     }
+    let streams = |s: &Value| s["channel"] == "stream" && s["upload"] == "stream";
+    proxied.home.until_status("streams", streams).await;
+    proxied.assert_calls_work().await;
+    // A request that is refused before its body was read gets the reason.
+    let response = proxied.chat(&with_keys(large, &json!({"model": "nope"}))).await;
+    assert_eq!(response.status(), 404);
+    assert!(response.text().await.unwrap().contains("llm_not_found"));
 }

@@ -1,10 +1,10 @@
-//! Proxies that the environment names: one sees nothing of what goes to a server on this machine, and
-//! nothing but ciphertext of what goes to another one.
+//! Proxies from the environment: they are not used for a server on this machine, and see only ciphertext
+//! of the traffic to another one.
 
 use parking_lot::Mutex;
 use std::sync::Arc;
 use testkit::agent::{Agent, Home, provider};
-use testkit::backend::Backend;
+use testkit::fake_backend::FakeBackend;
 use testkit::mcpctl::Mcpctl;
 use testkit::mcpd::Mcpd;
 use testkit::process::CommandLine as _;
@@ -12,35 +12,36 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Keeps what it hears and passes nothing on.
-struct Proxy {
+/// A proxy that records the first bytes of each connection and forwards nothing.
+struct RecordingProxy {
     url: String,
-    heard: Arc<Mutex<String>>,
+    received: Arc<Mutex<String>>,
     _serving: AbortOnDropHandle<()>,
 }
 
-impl Proxy {
+impl RecordingProxy {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let heard = Arc::new(Mutex::new(String::new()));
-        let hears = Arc::clone(&heard);
+        let received = Arc::new(Mutex::new(String::new()));
+        let records = Arc::clone(&received);
         let serving = tokio::spawn(async move {
             while let Ok((mut socket, _)) = listener.accept().await {
                 let mut bytes = vec![0; 4096];
                 let read = socket.read(&mut bytes).await.unwrap_or_default();
-                hears.lock().push_str(&String::from_utf8_lossy(&bytes[..read]));
+                records.lock().push_str(&String::from_utf8_lossy(&bytes[..read]));
             }
         });
-        Self { url, heard, _serving: AbortOnDropHandle::new(serving) }
+        Self { url, received, _serving: AbortOnDropHandle::new(serving) }
     }
 
-    fn heard(&self) -> String {
-        self.heard.lock().clone()
+    fn received(&self) -> String {
+        self.received.lock().clone()
     }
 
-    /// As the environment names it in these variables, which are in both cases; all others say nothing.
-    fn named(&self, names: &[&str]) -> Vec<(String, String)> {
+    /// Environment that names this proxy in these variables, in upper and lower case; all other proxy
+    /// variables are empty.
+    fn environment(&self, names: &[&str]) -> Vec<(String, String)> {
         let all = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
         let value = |name| if names.contains(&name) { self.url.clone() } else { String::new() };
         let both = |name: &str| [name.to_owned(), name.to_lowercase()];
@@ -53,60 +54,60 @@ fn borrowed(environment: &[(String, String)]) -> Vec<(&str, &str)> {
 }
 
 #[tokio::test]
-async fn no_proxy_hears_of_a_server_on_this_machine() {
+async fn a_server_on_this_machine_is_never_reached_through_a_proxy() {
     let (mcpd, backend, proxy) =
-        (Mcpd::start().await, Backend::awake().await, Proxy::start().await);
-    let environment = proxy.named(&["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"]);
+        (Mcpd::start().await, FakeBackend::awake().await, RecordingProxy::start().await);
+    let environment = proxy.environment(&["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"]);
     let environment = borrowed(&environment);
-    let home = Home::with(&mcpd.url, &[provider("qwen", &backend.url)]);
+    let home = Home::with_config(&mcpd.url, &[provider("qwen", &backend.url)]);
     let (publisher, caller) = (mcpd.token("mia", "publish"), mcpd.token("tom", "infer"));
     let with_token = [&environment[..], &[("MCPCTL_TOKEN", publisher.as_str())]].concat();
-    let _agent = Agent::with(&home, &with_token);
-    mcpd.active(&caller, "qwen").await;
+    let _agent = Agent::with_environment(&home, &with_token);
+    mcpd.until_active(&caller, "qwen").await;
 
     let tom = Mcpctl::with(&mcpd.url, &caller);
-    let listed = tom.run_with(&["get", "llm"], "", &environment).await.good();
+    let listed = tom.run_with(&["get", "llm"], "", &environment).await.expect_success();
     assert!(listed.contains("qwen"), "{listed}");
-    let said = tom.run_with(&["chat", "qwen", "hello"], "", &environment).await.good();
-    assert!(said.contains('1'), "{said}");
-    let found = home.run_with(&["doctor"], "", &with_token).await.out;
+    let output = tom.run_with(&["chat", "qwen", "hello"], "", &environment).await.expect_success();
+    assert!(output.contains('1'), "{output}");
+    let found = home.run_with(&["doctor"], "", &with_token).await.stdout;
     assert!(found.contains("answers and takes the token"), "{found}");
-    assert_eq!(proxy.heard(), "");
+    assert_eq!(proxy.received(), "");
 }
 
 #[tokio::test]
-async fn a_server_elsewhere_is_asked_through_the_proxy_that_sees_no_token() {
+async fn a_server_on_another_machine_is_reached_through_the_proxy_which_sees_no_token() {
     const TOKEN: &str = "mcp_publish_canary";
     const URL: &str = "https://mcpd.invalid";
     let connect = "CONNECT mcpd.invalid:443";
     for named in ["HTTPS_PROXY", "ALL_PROXY"] {
-        let proxy = Proxy::start().await;
-        let environment = proxy.named(&[named]);
+        let proxy = RecordingProxy::start().await;
+        let environment = proxy.environment(&[named]);
         let mut environment = borrowed(&environment);
         let tom = Mcpctl::with(URL, TOKEN);
-        tom.run_with(&["get", "llm"], "", &environment).await.bad();
-        assert!(proxy.heard().contains(connect), "{named}: {}", proxy.heard());
+        tom.run_with(&["get", "llm"], "", &environment).await.expect_failure();
+        assert!(proxy.received().contains(connect), "{named}: {}", proxy.received());
 
-        let proxy = Proxy::start().await;
-        let environment_of_agent = proxy.named(&[named]);
+        let proxy = RecordingProxy::start().await;
+        let environment_of_agent = proxy.environment(&[named]);
         environment = borrowed(&environment_of_agent);
         environment.push(("MCPCTL_TOKEN", TOKEN));
-        let home = Home::with(URL, &[provider("qwen", "http://127.0.0.1:9")]);
-        let _agent = Agent::with(&home, &environment);
-        testkit::until("the proxy is asked", async || {
-            proxy.heard().contains(connect).then_some(())
+        let home = Home::with_config(URL, &[provider("qwen", "http://127.0.0.1:9")]);
+        let _agent = Agent::with_environment(&home, &environment);
+        testkit::until("the agent connects to the proxy", async || {
+            proxy.received().contains(connect).then_some(())
         })
         .await;
-        assert!(!proxy.heard().contains(TOKEN), "{}", proxy.heard());
+        assert!(!proxy.received().contains(TOKEN), "{}", proxy.received());
     }
-    let proxy = Proxy::start().await;
-    let mut environment = proxy.named(&["HTTPS_PROXY", "ALL_PROXY"]);
+    let proxy = RecordingProxy::start().await;
+    let mut environment = proxy.environment(&["HTTPS_PROXY", "ALL_PROXY"]);
     for (_, value) in
         environment.iter_mut().filter(|(name, _)| name.eq_ignore_ascii_case("no_proxy"))
     {
         *value = "mcpd.invalid".into();
     }
     let tom = Mcpctl::with(URL, TOKEN);
-    tom.run_with(&["get", "llm"], "", &borrowed(&environment)).await.bad();
-    assert_eq!(proxy.heard(), "", "NO_PROXY names the server");
+    tom.run_with(&["get", "llm"], "", &borrowed(&environment)).await.expect_failure();
+    assert_eq!(proxy.received(), "", "NO_PROXY names the server");
 }

@@ -1,114 +1,117 @@
-//! A real llama.cpp server with a real model, called by the clients that people use.
+//! A real llama.cpp server with a real model, called by the official clients.
 
-use crate::and;
+use crate::with_keys;
 use serde_json::{Value, json};
 use std::process::Command;
 use testkit::agent::{Agent, Home};
-use testkit::caller::read;
+use testkit::caller::read_stream;
 use testkit::llama::{self, Llama};
 use testkit::mcpd::Mcpd;
-use testkit::process::{Process, gone};
+use testkit::process::{Process, until_exited};
 
-/// mcpd, an agent, and llama.cpp published as `count`.
-struct Real {
+/// mcpd, an agent, and llama.cpp published as `count-model`.
+struct RealModel {
     llama: Llama,
     mcpd: Mcpd,
     caller: String,
     _agent: Agent,
 }
 
-impl Real {
+impl RealModel {
     async fn start(more: &[&str]) -> Self {
         let (llama, mcpd) = (Llama::start(more).await, Mcpd::start().await);
         let caller = mcpd.token("tom", "infer");
-        let home = Home::with(&mcpd.url, &[llama.provider("count-model")]);
+        let home = Home::with_config(&mcpd.url, &[llama.provider("count-model")]);
         let agent = Agent::start(&home, &mcpd.token("mia", "publish"));
-        mcpd.active(&caller, "count-model").await;
+        mcpd.until_active(&caller, "count-model").await;
         Self { llama, mcpd, caller, _agent: agent }
     }
 
-    async fn through(&self, path: &str, body: &Value) -> reqwest::Response {
-        let body = and(body.clone(), &json!({"model": "count-model"}));
+    async fn through_mcpd(&self, path: &str, body: &Value) -> reqwest::Response {
+        let body = with_keys(body.clone(), &json!({"model": "count-model"}));
         self.mcpd.post(path, &self.caller).json(&body).send().await.unwrap()
     }
 
     async fn directly(&self, path: &str, body: &Value) -> reqwest::Response {
         let url = format!("{}{path}", self.llama.url);
-        let body = and(body.clone(), &json!({"model": "count"}));
+        let body = with_keys(body.clone(), &json!({"model": "count"}));
         reqwest::Client::new().post(url).json(&body).send().await.unwrap()
     }
 }
 
-fn asked(more: &Value) -> Value {
+fn prompt_57(more: &Value) -> Value {
     let body = json!({
         "messages": [{"role": "user", "content": "57"}],
         "max_tokens": 20, "temperature": 0, "seed": 1, "cache_prompt": false,
     });
-    and(body, more)
+    with_keys(body, more)
 }
 
 #[tokio::test]
-async fn chat_and_completion_streamed_and_whole_are_what_the_model_says_directly() {
-    let real = Real::start(&["--parallel", "2"]).await;
+async fn chats_and_completions_through_mcpd_equal_the_direct_ones() {
+    let real = RealModel::start(&["--parallel", "2"]).await;
     let counted: String = (58..78).map(|n| format!(" {n}")).collect();
-    let streamed =
-        read(real.through("/v1/chat/completions", &asked(&json!({"stream": true}))).await);
+    let streamed = read_stream(
+        real.through_mcpd("/v1/chat/completions", &prompt_57(&json!({"stream": true}))).await,
+    );
     let streamed = streamed.await;
     assert_eq!((streamed.text.trim(), streamed.done), (counted.trim(), true));
 
     for (path, body, at) in [
-        ("/v1/chat/completions", asked(&json!({})), "/choices/0/message/content"),
-        ("/v1/completions", asked(&json!({"prompt": "57"})), "/choices/0/text"),
+        ("/v1/chat/completions", prompt_57(&json!({})), "/choices/0/message/content"),
+        ("/v1/completions", prompt_57(&json!({"prompt": "57"})), "/choices/0/text"),
     ] {
-        let ours: Value = real.through(path, &body).await.json().await.unwrap();
+        let relayed: Value = real.through_mcpd(path, &body).await.json().await.unwrap();
         let direct: Value = real.directly(path, &body).await.json().await.unwrap();
-        let text = ours.pointer(at).and_then(Value::as_str).unwrap();
+        let text = relayed.pointer(at).and_then(Value::as_str).unwrap();
         assert_eq!(text.trim(), counted.trim(), "{path}");
-        assert_eq!(ours["usage"], direct["usage"], "{path}: the same token counts");
+        assert_eq!(relayed["usage"], direct["usage"], "{path}: the same token counts");
     }
 }
 
 #[tokio::test]
-async fn parameters_act_as_they_do_directly() {
-    let real = Real::start(&[]).await;
-    let body = asked(&json!({"logprobs": true, "top_logprobs": 2, "n_probs": 2}));
-    let answer: Value = real.through("/v1/chat/completions", &body).await.json().await.unwrap();
-    let first = &answer["choices"][0]["logprobs"]["content"][0];
-    assert!(first["top_logprobs"].as_array().is_some_and(|top| top.len() == 2), "{answer}");
+async fn parameters_and_errors_through_mcpd_equal_the_direct_ones() {
+    let real = RealModel::start(&[]).await;
+    let body = prompt_57(&json!({"logprobs": true, "top_logprobs": 2, "n_probs": 2}));
+    let response: Value =
+        real.through_mcpd("/v1/chat/completions", &body).await.json().await.unwrap();
+    let first = &response["choices"][0]["logprobs"]["content"][0];
+    assert!(first["top_logprobs"].as_array().is_some_and(|top| top.len() == 2), "{response}");
 
     let schema = json!({"type": "json_schema", "json_schema": {"schema": {"type": "integer"}}});
-    let body = asked(&json!({"response_format": schema}));
-    let answer: Value = real.through("/v1/chat/completions", &body).await.json().await.unwrap();
-    let text = answer["choices"][0]["message"]["content"].as_str().unwrap();
+    let body = prompt_57(&json!({"response_format": schema}));
+    let response: Value =
+        real.through_mcpd("/v1/chat/completions", &body).await.json().await.unwrap();
+    let text = response["choices"][0]["message"]["content"].as_str().unwrap();
     assert!(text.trim().parse::<i128>().is_ok(), "constrained to an integer: {text:?}");
 
-    let body = asked(&json!({"x_unheard_of": {"pad": "p".repeat(3 << 20)}}));
-    let answer = real.through("/v1/chat/completions", &body).await;
-    assert_eq!(answer.status(), 200, "a body of 3 MiB: {:?}", answer.text().await);
+    let body = prompt_57(&json!({"x_unheard_of": {"pad": "p".repeat(3 << 20)}}));
+    let response = real.through_mcpd("/v1/chat/completions", &body).await;
+    assert_eq!(response.status(), 200, "a body of 3 MiB: {:?}", response.text().await);
 
-    let wrong = asked(&json!({"messages": "none"}));
-    let (ours, direct) = (
-        real.through("/v1/chat/completions", &wrong).await,
+    let wrong = prompt_57(&json!({"messages": "none"}));
+    let (relayed, direct) = (
+        real.through_mcpd("/v1/chat/completions", &wrong).await,
         real.directly("/v1/chat/completions", &wrong).await,
     );
-    assert!(ours.status().is_client_error() || ours.status().is_server_error());
-    assert_eq!(ours.status(), direct.status());
-    assert_eq!(ours.text().await.unwrap(), direct.text().await.unwrap());
+    assert!(relayed.status().is_client_error() || relayed.status().is_server_error());
+    assert_eq!(relayed.status(), direct.status());
+    assert_eq!(relayed.text().await.unwrap(), direct.text().await.unwrap());
 }
 
 #[tokio::test]
-async fn embeddings_are_the_same_as_directly() {
-    let real = Real::start(&["--embeddings"]).await;
+async fn embeddings_through_mcpd_equal_the_direct_ones() {
+    let real = RealModel::start(&["--embeddings"]).await;
     let body = json!({"input": "57 58"});
-    let ours: Value = real.through("/v1/embeddings", &body).await.json().await.unwrap();
+    let relayed: Value = real.through_mcpd("/v1/embeddings", &body).await.json().await.unwrap();
     let direct: Value = real.directly("/v1/embeddings", &body).await.json().await.unwrap();
-    let vector = ours["data"][0]["embedding"].as_array().unwrap();
+    let vector = relayed["data"][0]["embedding"].as_array().unwrap();
     assert_eq!(vector.len(), 192);
-    assert_eq!(ours["data"], direct["data"]);
+    assert_eq!(relayed["data"], direct["data"]);
 }
 
 #[tokio::test]
-async fn a_model_that_is_not_running_is_started_by_its_recipe_and_answers() {
+async fn a_model_that_is_not_running_is_started_by_its_recipe() {
     let mcpd = Mcpd::start().await;
     let folder = tempfile::tempdir().unwrap();
     let port = testkit::free_port();
@@ -121,27 +124,30 @@ async fn a_model_that_is_not_running_is_started_by_its_recipe_and_answers() {
         "model": "count", "publish": true,
         "wake": {"type": "command", "command": "sh", "args": ["-c", script]},
     });
-    let home = Home::with(&mcpd.url, &[entry]);
+    let home = Home::with_config(&mcpd.url, &[entry]);
     let caller = mcpd.token("tom", "infer");
     let _agent = Agent::start(&home, &mcpd.token("mia", "publish"));
-    mcpd.row(&caller, "sleepy", |row| row["status"] == "hibernating").await;
-    let body = asked(&json!({"model": "sleepy", "stream": true}));
-    // The second time it was ended behind the agent's back, and nobody has noticed yet.
+    mcpd.until_entry(&caller, "sleepy", |entry| entry["status"] == "hibernating").await;
+    let body = prompt_57(&json!({"model": "sleepy", "stream": true}));
+    // The second time the model was killed, and the agent has not noticed yet.
     for _ in 0..2 {
-        let answer = mcpd.post("/v1/chat/completions", &caller).json(&body).send().await.unwrap();
-        let streamed = read(answer).await;
+        let response = mcpd.post("/v1/chat/completions", &caller).json(&body).send().await.unwrap();
+        let streamed = read_stream(response).await;
         let pid = std::fs::read_to_string(&pid).unwrap();
-        assert!(Command::new("kill").arg(pid.trim()).status().unwrap().success(), "it lives on");
-        gone(&pid).await;
+        assert!(
+            Command::new("kill").arg(pid.trim()).status().unwrap().success(),
+            "the model runs in the background"
+        );
+        until_exited(&pid).await;
         assert!(streamed.done && streamed.text.trim().starts_with("58 59"), "{streamed:?}");
     }
-    // The catalogue learns of its end.
-    mcpd.row(&caller, "sleepy", |row| row["status"] == "hibernating").await;
+    // The catalogue shows that the model has exited.
+    mcpd.until_entry(&caller, "sleepy", |entry| entry["status"] == "hibernating").await;
 }
 
 #[tokio::test]
-async fn the_official_clients_in_python_and_javascript_work_as_against_the_server_itself() {
-    let real = Real::start(&["--parallel", "2"]).await;
+async fn the_official_python_and_javascript_clients_work() {
+    let real = RealModel::start(&["--parallel", "2"]).await;
     let clients = testkit::repository().join("tests/clients");
     let python = llama::folder().join("venv/bin/python");
     let programs =
@@ -152,29 +158,33 @@ async fn the_official_clients_in_python_and_javascript_work_as_against_the_serve
         command.arg(script).env("OPENAI_BASE_URL", format!("{}/v1", real.mcpd.url));
         command.env("OPENAI_API_KEY", &real.caller).env("MODEL", "count-model");
         let mut client = Process::start("client", &mut command, folder.path());
-        let ended = testkit::until("the client ends", async || client.ended()).await;
-        assert!(ended.success(), "{program}: {}", client.err());
-        let told: Value = serde_json::from_str(&client.out()).unwrap();
-        assert_eq!(told["models"], json!(["count-model"]), "{program}");
-        assert!(told["streamed"].as_str().unwrap().trim().starts_with("58 59 60"), "{told}");
-        assert_eq!(told["whole"], told["streamed"], "{program}");
-        assert_eq!(told["tokens"], 20, "{program}");
-        assert_eq!(told["error"], 404, "{program}: an unknown model is the client's NotFound");
+        let ended = testkit::until("the client exits", async || client.exit_status()).await;
+        assert!(ended.success(), "{program}: {}", client.stderr());
+        let result: Value = serde_json::from_str(&client.stdout()).unwrap();
+        assert_eq!(result["models"], json!(["count-model"]), "{program}");
+        assert!(result["streamed"].as_str().unwrap().trim().starts_with("58 59 60"), "{result}");
+        assert_eq!(result["whole"], result["streamed"], "{program}");
+        assert_eq!(result["tokens"], 20, "{program}");
+        assert_eq!(
+            result["error"], 404,
+            "{program}: an unknown model is a NotFoundError of the client"
+        );
     }
 }
 
 #[tokio::test]
-async fn thirty_two_counts_from_different_starts_never_mix() {
-    let real = Real::start(&["--parallel", "2"]).await;
+async fn thirty_two_parallel_streams_are_not_mixed_up() {
+    let real = RealModel::start(&["--parallel", "2"]).await;
     let calls = (0..32).map(|at| {
         let real = &real;
         async move {
             let start = 100 + at * 20;
-            let body = and(
-                asked(&json!({"stream": true, "max_tokens": 15})),
+            let body = with_keys(
+                prompt_57(&json!({"stream": true, "max_tokens": 15})),
                 &json!({"messages": [{"role": "user", "content": start.to_string()}]}),
             );
-            let streamed = read(real.through("/v1/chat/completions", &body).await).await;
+            let streamed =
+                read_stream(real.through_mcpd("/v1/chat/completions", &body).await).await;
             let expected: Vec<_> = (start + 1..=start + 15).map(|n| n.to_string()).collect();
             assert_eq!(streamed.text.trim(), expected.join(" "));
         }

@@ -1,11 +1,11 @@
-//! What the nearest peers get wrong, and what a caller may rely on.
+//! What a caller can rely on, including what comparable relays get wrong.
 
-use crate::{World, and, whole};
+use crate::{Setup, chat_body, with_keys};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use std::time::Duration;
-use testkit::backend::Backend;
-use testkit::caller::{code, counted, read, scripted};
+use testkit::caller::{counted, error_code, read_stream, scripted_chat};
+use testkit::fake_backend::FakeBackend;
 use testkit::mcpd::Mcpd;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -13,45 +13,45 @@ use tokio::time::Instant;
 
 #[tokio::test]
 async fn after_a_cancelled_stream_the_next_request_runs_at_once() {
-    let world = World::new().await;
+    let setup = Setup::new().await;
     for _ in 0..5 {
-        let answer = world.scripted(json!({"do": "count", "n": 9_999, "pauseMs": 10})).await;
-        let mut bytes = answer.bytes_stream();
+        let response = setup.scripted_chat(json!({"do": "count", "n": 9_999, "pauseMs": 10})).await;
+        let mut bytes = response.bytes_stream();
         bytes.next().await.unwrap().unwrap();
         drop(bytes);
-        // `maxConcurrency` is 1: this one can only run when the slot has been given back.
-        let streamed = read(world.scripted(json!({"do": "count", "n": 3})).await).await;
+        // `maxConcurrency` is 1: this request runs only after the slot was released.
+        let streamed = read_stream(setup.scripted_chat(json!({"do": "count", "n": 3})).await).await;
         assert!(streamed.done, "{streamed:?}");
     }
-    world.backend.until_open(0).await;
+    setup.backend.until_open_responses(0).await;
 }
 
 #[tokio::test]
-async fn a_caller_who_leaves_closes_the_backends_connection_streaming_or_not() {
-    let world = World::new().await;
+async fn a_caller_that_disconnects_closes_the_backends_connection_streaming_or_not() {
+    let setup = Setup::new().await;
     for script in [json!({"do": "count", "n": 9_999, "pauseMs": 10}), json!({"do": "never"})] {
-        let body = scripted("qwen", script);
-        let call = async { read(world.chat(&body).await).await };
+        let body = scripted_chat("qwen", script);
+        let call = async { read_stream(setup.chat(&body).await).await };
         tokio::select! {
-            answer = call => unreachable!("it never ends: {answer:?}"),
-            () = world.backend.until_open(1) => {}
+            response = call => unreachable!("the response never ends: {response:?}"),
+            () = setup.backend.until_open_responses(1) => {}
         }
         let left = Instant::now();
-        world.backend.until_open(0).await;
+        setup.backend.until_open_responses(0).await;
         assert!(left.elapsed() < Duration::from_millis(1_000), "{:?}", left.elapsed());
     }
 }
 
 #[tokio::test]
-async fn a_publisher_killed_in_the_middle_gives_an_explicit_error_and_repeats_nothing() {
-    let mut world = World::new().await;
-    let answer = world.scripted(json!({"do": "count", "n": 60, "pauseMs": 30})).await;
-    let mut bytes = answer.bytes_stream();
+async fn a_publisher_killed_in_mid_stream_gives_an_explicit_error_and_repeats_nothing() {
+    let mut setup = Setup::new().await;
+    let response = setup.scripted_chat(json!({"do": "count", "n": 60, "pauseMs": 30})).await;
+    let mut bytes = response.bytes_stream();
     let mut text = String::new();
     while !text.contains(" 30\"") {
         text.push_str(std::str::from_utf8(&bytes.next().await.unwrap().unwrap()).unwrap());
     }
-    world.agent.process.kill();
+    setup.agent.process.kill();
     let killed = Instant::now();
     while let Some(piece) = bytes.next().await {
         text.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
@@ -63,24 +63,28 @@ async fn a_publisher_killed_in_the_middle_gives_an_explicit_error_and_repeats_no
         .filter_map(|line| serde_json::from_str::<Value>(line.strip_prefix("data: ")?).ok())
         .filter_map(|event| event["choices"][0]["delta"]["content"].as_str()?.trim().parse().ok())
         .collect();
-    assert_eq!(positions, (1..=positions.len() as u64).collect::<Vec<_>>(), "a prefix, once");
+    assert_eq!(
+        positions,
+        (1..=positions.len() as u64).collect::<Vec<_>>(),
+        "a prefix, without repetition"
+    );
 }
 
 #[tokio::test]
-async fn a_caller_who_stops_reading_costs_the_server_no_memory_and_delays_nobody() {
-    let change = |entry| and(entry, &json!({"maxConcurrency": 2}));
-    let world = World::with(change).await;
-    // Warm: buffers and connections are there.
-    read(world.scripted(json!({"do": "count", "n": 100})).await).await;
-    let before = world.mcpd.process.memory();
+async fn a_caller_that_stops_reading_costs_the_server_no_memory_and_delays_no_other_caller() {
+    let change = |entry| with_keys(entry, &json!({"maxConcurrency": 2}));
+    let setup = Setup::with_entry(change).await;
+    // A first request allocates buffers and connections.
+    read_stream(setup.scripted_chat(json!({"do": "count", "n": 100})).await).await;
+    let before = setup.mcpd.process.resident_memory();
 
-    let body = scripted("qwen", json!({"do": "flood", "bytes": 320 << 20})).to_string();
-    let address = world.mcpd.url.trim_start_matches("http://");
+    let body = scripted_chat("qwen", json!({"do": "flood", "bytes": 320 << 20})).to_string();
+    let address = setup.mcpd.url.trim_start_matches("http://");
     let mut lazy = TcpStream::connect(address).await.unwrap();
     let head = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {}\r\n\
          content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-        world.caller,
+        setup.caller,
         body.len()
     );
     lazy.write_all(head.as_bytes()).await.unwrap();
@@ -89,32 +93,32 @@ async fn a_caller_who_stops_reading_costs_the_server_no_memory_and_delays_nobody
     let mut slowest = Duration::ZERO;
     for _ in 0..20 {
         let began = Instant::now();
-        assert_eq!(world.chat(&whole()).await.status(), 200);
+        assert_eq!(setup.chat(&chat_body()).await.status(), 200);
         slowest = slowest.max(began.elapsed());
     }
     assert!(slowest < Duration::from_secs(1), "{slowest:?}");
-    let grown = world.mcpd.process.memory().saturating_sub(before);
+    let grown = setup.mcpd.process.resident_memory().saturating_sub(before);
     assert!(grown <= 2 << 20, "{grown} bytes");
-    assert_eq!(world.backend.open(), 1, "the flood is held back, not cut");
+    assert_eq!(setup.backend.open_responses(), 1, "the flood is held back, not cut off");
 }
 
 #[tokio::test]
 async fn a_callers_credentials_never_reach_the_backend() {
-    let world = World::new().await;
-    let request = world.mcpd.post("/v1/chat/completions", &world.caller).json(&whole());
+    let setup = Setup::new().await;
+    let request = setup.mcpd.post("/v1/chat/completions", &setup.caller).json(&chat_body());
     let request = request.header("x-api-key", "canary").header("cookie", "canary=1");
     let request = request.header("openai-beta", "assistants=v2").header("x-other", "canary");
     assert_eq!(request.send().await.unwrap().status(), 200);
-    let seen = &world.backend.seen()[0];
+    let seen = &setup.backend.requests()[0];
     let headers = format!("{:?}", seen.headers);
-    assert!(!headers.contains("canary") && !headers.contains(&world.caller), "{headers}");
-    assert!(!headers.contains(&world.publisher) && !headers.contains("authorization"), "{headers}");
+    assert!(!headers.contains("canary") && !headers.contains(&setup.caller), "{headers}");
+    assert!(!headers.contains(&setup.publisher) && !headers.contains("authorization"), "{headers}");
     assert_eq!(seen.headers["openai-beta"], "assistants=v2");
 }
 
 #[tokio::test]
-async fn a_body_arrives_unchanged_but_for_the_model_small_and_large() {
-    let world = World::new().await;
+async fn small_and_large_bodies_arrive_unchanged_except_for_the_model() {
+    let setup = Setup::new().await;
     let parameters = r#""seed": 7, "logprobs": true, "response_format": {"type":"json_object"},
         "x_unheard_of": {"n": 1.50, "big": 12345678901234567890123, "u": "\u00e9"}"#;
     for pad in [10, 3 << 20] {
@@ -122,51 +126,52 @@ async fn a_body_arrives_unchanged_but_for_the_model_small_and_large() {
         let body = |model: &str| {
             format!("{{ \"pad\": \"{padding}\",\n  \"model\": \"{model}\",\t{parameters} }}")
         };
-        let request = world.mcpd.post("/v1/chat/completions", &world.caller);
+        let request = setup.mcpd.post("/v1/chat/completions", &setup.caller);
         let request = request.header("content-type", "application/json").body(body("qwen"));
         assert_eq!(request.send().await.unwrap().status(), 200);
-        let seen = world.backend.seen().pop().unwrap();
-        assert!(seen.body == body("the-backends-own-name"), "the body has changed");
+        let seen = setup.backend.requests().pop().unwrap();
+        assert!(seen.body == body("the-backends-own-name"), "the body was changed");
     }
 }
 
 #[tokio::test]
 async fn every_relayed_endpoint_reaches_the_same_path_of_the_backend() {
-    let world = World::new().await;
+    let setup = Setup::new().await;
     for path in wire::paths::RELAYED {
-        let answer = world.mcpd.post(path, &world.caller).json(&whole()).send().await.unwrap();
-        assert_eq!(answer.status(), 200, "{path}");
-        assert_eq!(world.backend.seen().pop().unwrap().path, *path);
+        let response =
+            setup.mcpd.post(path, &setup.caller).json(&chat_body()).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        assert_eq!(setup.backend.requests().pop().unwrap().path, *path);
     }
-    let seed = "/api/v1/llms/qwen/infer";
+    let infer = "/api/v1/llms/qwen/infer";
     let body = json!({"messages": []});
-    let answer = world.mcpd.post(seed, &world.caller).json(&body).send().await.unwrap();
-    assert_eq!(answer.status(), 200, "{seed}");
-    assert_eq!(world.backend.seen().pop().unwrap().path, "/v1/chat/completions");
+    let response = setup.mcpd.post(infer, &setup.caller).json(&body).send().await.unwrap();
+    assert_eq!(response.status(), 200, "{infer}");
+    assert_eq!(setup.backend.requests().pop().unwrap().path, "/v1/chat/completions");
 }
 
 #[tokio::test]
-async fn an_answer_is_the_backends_to_the_byte_wherever_its_events_are_cut() {
-    let world = World::new().await;
+async fn a_response_is_the_backends_byte_for_byte_wherever_its_events_are_split() {
+    let setup = Setup::new().await;
     for split in [1, 5, 6, 40] {
         let script = json!({"do": "count", "n": 30, "split": split, "commentsFirst": 2});
-        let ours = world.scripted(script.clone()).await.bytes().await.unwrap();
+        let relayed = setup.scripted_chat(script.clone()).await.bytes().await.unwrap();
         let direct =
-            reqwest::Client::new().post(format!("{}/v1/chat/completions", world.backend.url));
+            reqwest::Client::new().post(format!("{}/v1/chat/completions", setup.backend.url));
         let direct =
-            direct.json(&scripted("x", script)).send().await.unwrap().bytes().await.unwrap();
-        assert_eq!(ours, direct, "split at {split}");
+            direct.json(&scripted_chat("x", script)).send().await.unwrap().bytes().await.unwrap();
+        assert_eq!(relayed, direct, "split at {split}");
     }
 }
 
 #[tokio::test]
-async fn parallel_answers_never_cross() {
-    let world = World::with(|entry| and(entry, &json!({"maxConcurrency": 16}))).await;
+async fn parallel_responses_are_not_mixed_up() {
+    let setup = Setup::with_entry(|entry| with_keys(entry, &json!({"maxConcurrency": 16}))).await;
     let calls = (1..=32).map(|n| {
-        let world = &world;
+        let setup = &setup;
         async move {
             let script = json!({"do": "count", "n": n * 3, "pauseMs": 1});
-            let streamed = read(world.scripted(script).await).await;
+            let streamed = read_stream(setup.scripted_chat(script).await).await;
             assert_eq!((streamed.text, streamed.done), (counted(n * 3), true));
         }
     });
@@ -174,8 +179,8 @@ async fn parallel_answers_never_cross() {
 }
 
 #[tokio::test]
-async fn a_backends_own_errors_pass_as_they_are() {
-    let world = World::new().await;
+async fn a_backends_own_errors_are_relayed_unchanged() {
+    let setup = Setup::new().await;
     let cases = [
         (400, "application/json", "{\"error\":{\"message\":\"context too long\"}}"),
         (429, "application/json", "{\"error\":\"busy\"}"),
@@ -183,55 +188,55 @@ async fn a_backends_own_errors_pass_as_they_are() {
     ];
     for (status, kind, body) in cases {
         let script = json!({"do": "status", "status": status, "type": kind, "body": body});
-        let answer = world.scripted(script).await;
-        assert_eq!(answer.status(), status);
-        assert_eq!(answer.headers()["content-type"], kind);
-        assert_eq!(answer.text().await.unwrap(), body);
+        let response = setup.scripted_chat(script).await;
+        assert_eq!(response.status(), status);
+        assert_eq!(response.headers()["content-type"], kind);
+        assert_eq!(response.text().await.unwrap(), body);
     }
 }
 
 #[tokio::test]
-async fn a_backend_that_breaks_off_is_an_explicit_error_and_never_a_complete_answer() {
-    let world = World::new().await;
+async fn a_backend_that_breaks_off_is_an_explicit_error_and_not_a_complete_response() {
+    let setup = Setup::new().await;
     let script = json!({"do": "count", "n": 20, "abortAt": 8, "pauseMs": 20});
-    let broken = read(world.scripted(script).await).await;
+    let broken = read_stream(setup.scripted_chat(script).await).await;
     assert_eq!(broken.text, counted(7));
     assert_eq!((broken.done, broken.error.as_deref()), (false, Some("backend_aborted")));
-    let streamed = read(world.scripted(json!({"do": "count", "n": 3})).await).await;
-    assert!(streamed.done, "the next one works");
+    let streamed = read_stream(setup.scripted_chat(json!({"do": "count", "n": 3})).await).await;
+    assert!(streamed.done, "the next request works");
 }
 
 #[tokio::test]
 async fn a_backend_that_breaks_off_before_its_first_byte_is_an_error_with_a_status() {
-    let world = World::new().await;
-    let answer = world.scripted(json!({"do": "count", "n": 20, "abortAt": 1})).await;
-    assert_eq!(answer.status(), 502);
-    assert_eq!(code(answer).await, "backend_aborted");
+    let setup = Setup::new().await;
+    let response = setup.scripted_chat(json!({"do": "count", "n": 20, "abortAt": 1})).await;
+    assert_eq!(response.status(), 502);
+    assert_eq!(error_code(response).await, "backend_aborted");
 }
 
 #[tokio::test]
-async fn a_backend_that_cannot_be_reached_is_said_and_seen() {
-    let mut world = World::new().await;
-    world.mcpd.active(&world.caller, "qwen").await;
-    // Gone between two looks: the first request finds out.
-    world.backend.stop_listening().await;
-    let answer = world.chat(&whole()).await;
-    let status = answer.status();
-    let code = code(answer).await;
+async fn a_backend_that_cannot_be_reached_is_reported_to_the_caller_and_in_the_catalogue() {
+    let mut setup = Setup::new().await;
+    setup.mcpd.until_active(&setup.caller, "qwen").await;
+    // Gone between two readiness checks: the first request finds out.
+    setup.backend.stop_listening().await;
+    let response = setup.chat(&chat_body()).await;
+    let status = response.status();
+    let code = error_code(response).await;
     assert!(
         (status == 502 && code == "backend_unreachable")
             || (status == 503 && code == "llm_inactive"),
         "{status} {code}"
     );
-    world.mcpd.row(&world.caller, "qwen", |row| row["status"] == "inactive").await;
+    setup.mcpd.until_entry(&setup.caller, "qwen", |entry| entry["status"] == "inactive").await;
 }
 
 #[tokio::test]
 async fn the_added_time_to_the_first_byte_is_small_on_an_idle_machine() {
-    let world = World::new().await;
-    let direct = format!("{}/v1/chat/completions", world.backend.url);
+    let setup = Setup::new().await;
+    let direct = format!("{}/v1/chat/completions", setup.backend.url);
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let body = scripted("qwen", json!({"do": "count", "n": 1}));
+    let body = scripted_chat("qwen", json!({"do": "count", "n": 1}));
     let first_byte = async |request: reqwest::RequestBuilder| {
         let began = Instant::now();
         let mut bytes = request.json(&body).send().await.unwrap().bytes_stream();
@@ -240,35 +245,36 @@ async fn the_added_time_to_the_first_byte_is_small_on_an_idle_machine() {
         while bytes.next().await.is_some() {}
         took
     };
-    let (mut straight, mut relayed) = (Vec::new(), Vec::new());
+    let (mut direct_times, mut relayed_times) = (Vec::new(), Vec::new());
     for _ in 0..100 {
-        straight.push(first_byte(http.post(&direct)).await);
-        let url = format!("{}/v1/chat/completions", world.mcpd.url);
-        relayed.push(first_byte(http.post(url).bearer_auth(&world.caller)).await);
+        direct_times.push(first_byte(http.post(&direct)).await);
+        let url = format!("{}/v1/chat/completions", setup.mcpd.url);
+        relayed_times.push(first_byte(http.post(url).bearer_auth(&setup.caller)).await);
     }
-    straight.sort();
-    relayed.sort();
-    let added = relayed[50].saturating_sub(straight[50]);
+    direct_times.sort();
+    relayed_times.sort();
+    let added = relayed_times[50].saturating_sub(direct_times[50]);
     assert!(added <= Duration::from_millis(3), "{added:?} at the median");
 }
 
 #[tokio::test]
-async fn what_is_too_much_is_refused_before_it_is_queued() {
-    let world = World::on(Mcpd::start().await, Backend::awake().await, |entry| entry).await;
-    let never = scripted("qwen", json!({"do": "never"}));
-    let running = async { world.chat(&never).await };
+async fn a_request_to_a_full_queue_is_refused_at_once() {
+    let setup =
+        Setup::with_parts(Mcpd::start().await, FakeBackend::awake().await, |entry| entry).await;
+    let never = scripted_chat("qwen", json!({"do": "never"}));
+    let running = async { setup.chat(&never).await };
     let rest = async {
-        world.backend.until_open(1).await;
-        let body = whole();
-        let mut waiting: Vec<_> = (0..101).map(|_| Box::pin(world.chat(&body))).collect();
-        // One slot runs, a hundred may wait: one of these is over.
-        let (answer, _, _) = futures_util::future::select_all(&mut waiting).await;
-        assert_eq!(answer.status(), 429);
-        assert!(answer.headers().contains_key("retry-after"));
-        assert_eq!(code(answer).await, "queue_full");
+        setup.backend.until_open_responses(1).await;
+        let body = chat_body();
+        let mut waiting: Vec<_> = (0..101).map(|_| Box::pin(setup.chat(&body))).collect();
+        // One runs and a hundred may wait: one of these is refused.
+        let (response, _, _) = futures_util::future::select_all(&mut waiting).await;
+        assert_eq!(response.status(), 429);
+        assert!(response.headers().contains_key("retry-after"));
+        assert_eq!(error_code(response).await, "queue_full");
     };
     tokio::select! {
-        _ = running => unreachable!("it never answers"),
+        _ = running => unreachable!("the backend never responds"),
         () = rest => {}
     }
 }

@@ -1,64 +1,64 @@
-//! Prompts, answers, tokens and header values are found nowhere but on the way.
+//! Prompts, responses, tokens and header values are neither stored nor logged.
 
-use crate::World;
+use crate::Setup;
 use serde_json::json;
 use std::path::Path;
-use testkit::caller::read;
+use testkit::caller::read_stream;
 
 #[tokio::test]
 async fn canaries_are_in_no_log_at_trace_no_database_no_folder_and_no_error() {
     const PROMPT: &str = "canary-prompt-5f1c";
     const HEADER: &str = "canary-header-77aa";
-    const ANSWER: &str = "canary-answer-09be";
-    let mut world = World::new().await;
+    const ANSWER: &str = "canary-response-09be";
+    let mut setup = Setup::new().await;
     let call = async |script| {
-        let mut body = testkit::caller::scripted("qwen", script);
+        let mut body = testkit::caller::scripted_chat("qwen", script);
         body["messages"] = json!([{"role": "user", "content": PROMPT}]);
-        let request = world.mcpd.post("/v1/chat/completions", &world.caller).json(&body);
+        let request = setup.mcpd.post("/v1/chat/completions", &setup.caller).json(&body);
         request.header("openai-beta", HEADER).send().await.unwrap()
     };
-    read(call(json!({"do": "count", "n": 3})).await).await;
-    read(call(json!({"do": "count", "n": 9, "abortAt": 3, "pauseMs": 20})).await).await;
+    read_stream(call(json!({"do": "count", "n": 3})).await).await;
+    read_stream(call(json!({"do": "count", "n": 9, "abortAt": 3, "pauseMs": 20})).await).await;
     let text = format!("{{\"error\": \"{ANSWER}\"}}");
-    let answer = call(json!({"do": "status", "status": 500, "body": text})).await;
-    assert!(answer.text().await.unwrap().contains(ANSWER));
-    // Errors of ours, with the prompt in the body that they complain of.
+    let response = call(json!({"do": "status", "status": 500, "body": text})).await;
+    assert!(response.text().await.unwrap().contains(ANSWER));
+    // An error of mcpd about a body that contains the prompt.
     let broken = format!("{{\"model\": 5, \"x\": \"{PROMPT}\"}}");
-    let answer = world.mcpd.post("/v1/chat/completions", &world.caller).body(broken);
-    let said = answer.send().await.unwrap().text().await.unwrap();
-    assert!(!said.contains(PROMPT), "{said}");
-    assert!(world.backend.seen()[0].headers["openai-beta"] == HEADER, "it did pass");
+    let request = setup.mcpd.post("/v1/chat/completions", &setup.caller).body(broken);
+    let error = request.send().await.unwrap().text().await.unwrap();
+    assert!(!error.contains(PROMPT), "{error}");
+    assert!(setup.backend.requests()[0].headers["openai-beta"] == HEADER, "the header was relayed");
 
-    world.agent.process.stop().await;
-    world.mcpd.process.stop().await;
-    let canaries = [PROMPT, HEADER, ANSWER, world.caller.as_str(), world.publisher.as_str()]
+    setup.agent.process.stop().await;
+    setup.mcpd.process.stop().await;
+    let canaries = [PROMPT, HEADER, ANSWER, setup.caller.as_str(), setup.publisher.as_str()]
         .map(str::as_bytes);
-    let mut looked_at = 0;
-    let home = world.home.file(".");
-    let folders = [world.mcpd.folder.path(), home.as_path(), world.agent.log.path()];
+    let mut files = 0;
+    let home = setup.home.file(".");
+    let folders = [setup.mcpd.folder.path(), home.as_path(), setup.agent.log.path()];
     for folder in folders {
-        search(folder, &canaries, &mut looked_at);
+        search(folder, &canaries, &mut files);
     }
-    let said = format!("0 hits in {looked_at} files");
-    testkit::figure::figure(
+    let found = format!("0 hits in {files} files");
+    testkit::figures::record(
         "prompts, answers, tokens in logs, databases, folders, errors",
-        said,
+        found,
         "0 hits",
     );
-    assert!(looked_at > 5, "only {looked_at} files were there to look at");
-    assert!(world.mcpd.process.err().contains("a publisher registered"), "there is a log");
-    assert!(world.agent.process.err().contains("DEBUG"), "the log was at its most talkative");
+    assert!(files > 5, "only {files} files were searched");
+    assert!(setup.mcpd.process.stderr().contains("a publisher registered"), "mcpd has logged");
+    assert!(setup.agent.process.stderr().contains("DEBUG"), "the agent has logged everything");
 }
 
-fn search(folder: &Path, canaries: &[&[u8]], looked_at: &mut usize) {
+fn search(folder: &Path, canaries: &[&[u8]], files: &mut usize) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            search(&path, canaries, looked_at);
+            search(&path, canaries, files);
             continue;
         }
         let bytes = std::fs::read(&path).unwrap();
-        *looked_at += usize::from(!bytes.is_empty());
+        *files += usize::from(!bytes.is_empty());
         for canary in canaries {
             let found = bytes.windows(canary.len()).position(|window| window == *canary);
             let around = |at: usize| {

@@ -2,11 +2,10 @@
 
 use crate::task::{Phase, Task};
 use crate::{
-    Action, Actions, AnswerEnd, Dispatch, Failure, From, Millis, Relay, TaskId, TaskRefusal,
-    failures,
+    Action, Actions, AnswerEnd, CancelReason, Dispatch, Failure, Millis, Relay, TaskId,
+    TaskRefusal, TaskSender, failures,
 };
-use wire::error::code;
-use wire::publisher::TaskFailure;
+use wire::publisher::{FailureCode, TaskFailure};
 
 impl Relay {
     /// The publisher has the task: an ack, a body claim, a piece of its answer. Repeating it is fine.
@@ -15,7 +14,7 @@ impl Relay {
     /// [`TaskRefusal`]; never `Answered`.
     pub fn acknowledge(
         &mut self,
-        from: &From,
+        from: &TaskSender,
         task: TaskId,
         now: Millis,
     ) -> Result<(), TaskRefusal> {
@@ -25,7 +24,6 @@ impl Relay {
             Phase::Dispatched => entry.phase = Phase::Accepted,
             Phase::Queued | Phase::Accepted | Phase::Answering => {}
         }
-        entry.accepted = true;
         self.reschedule(task);
         Ok(())
     }
@@ -36,7 +34,7 @@ impl Relay {
     /// [`TaskRefusal`].
     pub fn answer_begins(
         &mut self,
-        from: &From,
+        from: &TaskSender,
         task: TaskId,
         now: Millis,
     ) -> Result<(), TaskRefusal> {
@@ -47,7 +45,6 @@ impl Relay {
             Phase::Queued => return Err(TaskRefusal::Unknown),
             Phase::Dispatched | Phase::Accepted => entry.phase = Phase::Answering,
         }
-        entry.accepted = true;
         self.reschedule(task);
         Ok(())
     }
@@ -103,7 +100,7 @@ impl Relay {
     /// [`TaskRefusal`].
     pub fn task_failed(
         &mut self,
-        from: &From,
+        from: &TaskSender,
         task: TaskId,
         failure: &TaskFailure,
         now: Millis,
@@ -111,12 +108,17 @@ impl Relay {
     ) -> Result<(), TaskRefusal> {
         if let Some(llm) = self.wakes.get(&task).cloned() {
             self.owns_wake(from, &llm, now)?;
-            self.wake_failed(&llm, failure.code.as_deref().unwrap_or("not_ready"), now, out);
+            self.wake_failed(
+                &llm,
+                failure.code.as_ref().unwrap_or(&FailureCode::NotReady),
+                now,
+                out,
+            );
             return Ok(());
         }
         let phase = self.named(from, task, now)?.phase;
         let name = self.name_of(task);
-        let stopped = failure.code.as_deref() == Some(code::STOPPED_BY_OWNER);
+        let stopped = failure.code == Some(FailureCode::StoppedByOwner);
         match phase {
             Phase::Ended => {
                 self.release(task, now, out);
@@ -131,15 +133,15 @@ impl Relay {
                 out.push(Action::Fail { task, failure: failures::backend_aborted(&name) });
             }
             Phase::Dispatched | Phase::Accepted => {
-                let down = failure.code.as_deref() == Some(code::BACKEND_UNREACHABLE);
+                let down = failure.code == Some(FailureCode::BackendUnreachable);
                 if self.try_again(task, true, now, out)
                     || (down && self.wake_and_try_again(task, now, out))
                 {
                     return Ok(());
                 }
-                let told = match failure.code.as_deref() {
-                    Some(code::BACKEND_ABORTED) => failures::backend_aborted(&name),
-                    Some("unpublished") => failures::inactive(&name, "it was withdrawn"),
+                let told = match failure.code {
+                    Some(FailureCode::BackendAborted) => failures::backend_aborted(&name),
+                    Some(FailureCode::Unpublished) => failures::inactive(&name, "it was withdrawn"),
                     _ => failures::backend_unreachable(&name),
                 };
                 out.push(Action::Fail { task, failure: told });
@@ -162,12 +164,12 @@ impl Relay {
         let Some(entry) = self.tasks.get(&task) else {
             return;
         };
-        let is_this = entry.epoch == dispatch.epoch
-            && matches!(entry.phase, Phase::Dispatched | Phase::Accepted);
-        if is_this {
+        let is_this = entry.redispatched == dispatch.attempt;
+        let runs = is_this && matches!(entry.phase, Phase::Dispatched | Phase::Accepted);
+        if runs {
             out.push(Action::Fail { task, failure });
         }
-        if is_this || (entry.phase == Phase::Ended && entry.epoch == dispatch.epoch) {
+        if runs || (is_this && entry.phase == Phase::Ended) {
             self.release(task, now, out);
         }
     }
@@ -177,7 +179,7 @@ impl Relay {
     ///
     /// # Errors
     /// [`TaskRefusal::Unknown`], for unknown and foreign tasks.
-    pub fn wants_answer(&self, from: &From, task: TaskId) -> Result<bool, TaskRefusal> {
+    pub fn wants_answer(&self, from: &TaskSender, task: TaskId) -> Result<bool, TaskRefusal> {
         let wake = self.wakes.get(&task).and_then(|llm| self.llms.get(llm));
         let entry = self.tasks.get(&task);
         let sent_to = match (wake, entry) {
@@ -208,7 +210,7 @@ impl Relay {
         if matches!(entry.phase, Phase::Queued | Phase::Ended) {
             return;
         }
-        let why = failure.code;
+        let why = CancelReason::Failed(failure.code);
         out.push(Action::Fail { task, failure });
         self.stop_work(task, why, now, out);
     }
@@ -217,7 +219,7 @@ impl Relay {
     pub(crate) fn stop_work(
         &mut self,
         task: TaskId,
-        reason: &'static str,
+        reason: CancelReason,
         now: Millis,
         out: &mut Actions,
     ) {
@@ -236,16 +238,16 @@ impl Relay {
 
     /// The publisher's work has ended: the slot is free, the task forgotten, the next one goes.
     pub(crate) fn release(&mut self, task: TaskId, now: Millis, out: &mut Actions) {
-        let Some(llm) = self.tasks.get(&task).map(|t| t.llm.clone()) else {
+        let Some(llm) = self.tasks.get(&task).map(|t| t.llm) else {
             return;
         };
-        self.give_slot_back(task, out);
+        self.give_slot_back(task);
         self.remove(task, out);
         self.pump(&llm, now, out);
     }
 
     /// Takes the task off its session and its row's count.
-    pub(crate) fn give_slot_back(&mut self, task: TaskId, _out: &mut Actions) {
+    pub(crate) fn give_slot_back(&mut self, task: TaskId) {
         let Some(entry) = self.tasks.get(&task) else {
             return;
         };
@@ -262,7 +264,12 @@ impl Relay {
 
     /// Checks that the task was sent to whoever asks, and notes the sign of life. Unknown and
     /// foreign tasks get the same answer.
-    fn named(&mut self, from: &From, task: TaskId, now: Millis) -> Result<&mut Task, TaskRefusal> {
+    fn named(
+        &mut self,
+        from: &TaskSender,
+        task: TaskId,
+        now: Millis,
+    ) -> Result<&mut Task, TaskRefusal> {
         let Some(entry) = self.tasks.get_mut(&task) else {
             return Err(TaskRefusal::Unknown);
         };

@@ -99,7 +99,7 @@ impl Relay {
 
     fn wakes_and_timers(&self) -> Result<(), String> {
         let waking = self.llms.iter().filter_map(|(id, l)| Some((l.waking.as_ref()?, id)));
-        let of_rows: BTreeMap<_, _> = waking.map(|(wake, id)| (wake.task, id.clone())).collect();
+        let of_rows: BTreeMap<_, _> = waking.map(|(wake, id)| (wake.task, *id)).collect();
         let known: BTreeMap<_, _> = self.wakes.clone().into_iter().collect();
         agree(of_rows == known, || "wakes and rows do not agree".into())?;
         let of_tasks = self.tasks.iter().filter_map(|(id, task)| Some((task.due?, *id)));

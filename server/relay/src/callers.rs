@@ -3,8 +3,8 @@
 use crate::rows::Llm;
 use crate::task::{Phase, Surroundings, Task};
 use crate::{
-    Action, Actions, Allowed, Dispatch, Failure, GoneReason, Limits, LlmId, Millis, Relay, Submit,
-    SubmitRefusal, TaskId, failures, names,
+    Action, Actions, Allowed, CancelReason, Dispatch, Failure, GoneReason, Limits, LlmId, Millis,
+    Relay, Submit, SubmitRefusal, TaskId, failures, names,
 };
 use std::collections::BTreeSet;
 use wire::catalogue::LlmStatus;
@@ -30,7 +30,7 @@ impl Relay {
         let wanted = request.name.to_ascii_lowercase();
         let returning = !self.llms.get(&llm).is_some_and(|l| self.connected(l));
         let entry = Task {
-            llm: llm.clone(),
+            llm,
             phase: Phase::Queued,
             streaming: request.streaming,
             wanted,
@@ -41,12 +41,10 @@ impl Relay {
             dispatched_at: 0,
             ended_at: 0,
             session: None,
-            epoch: 0,
             modern: false,
             seen: now,
             missed: 0,
             delivered: false,
-            accepted: false,
             redispatched: 0,
             notice_at: (request.streaming && request.notices).then(|| now + self.limits.notice),
             due: None,
@@ -108,12 +106,7 @@ impl Relay {
             Phase::Queued => self.forget_queued(task, out),
             Phase::Ended => {}
             Phase::Dispatched | Phase::Accepted | Phase::Answering => {
-                let why = match reason {
-                    GoneReason::Disconnected => "caller_gone",
-                    GoneReason::SlowConsumer => "slow_consumer",
-                    GoneReason::Revoked => "token_revoked",
-                };
-                self.stop_work(task, why, now, out);
+                self.stop_work(task, CancelReason::Caller(reason), now, out);
             }
         }
     }
@@ -122,7 +115,7 @@ impl Relay {
     pub fn first_byte(&mut self, task: TaskId, out: &mut Actions) {
         if let Some(entry) = self.tasks.get_mut(&task) {
             entry.delivered = true;
-            let id = entry.llm.clone();
+            let id = entry.llm;
             if let Some(llm) = self.llms.get_mut(&id)
                 && !std::mem::replace(&mut llm.served, true)
             {
@@ -183,13 +176,11 @@ impl Relay {
         // A protocol-1 publisher never acknowledges: what was sent counts as taken.
         entry.phase = if modern { Phase::Dispatched } else { Phase::Accepted };
         entry.modern = modern;
-        entry.accepted = !modern;
         entry.return_by = None;
         entry.dispatched_at = now;
         entry.seen = now;
         entry.missed = 0;
-        entry.session = Some(llm.session.clone());
-        entry.epoch = session.epoch;
+        entry.session = Some(llm.session);
         out.push(Action::Dispatch(Dispatch {
             channel,
             task,
@@ -197,7 +188,7 @@ impl Relay {
             protocol: session.protocol,
             llm_name: llm.provider.name.clone(),
             model: llm.provider.model.clone(),
-            deadline_ms: self.limits.total,
+            attempt: entry.redispatched,
         }));
         self.reschedule(task);
     }
@@ -242,7 +233,7 @@ impl Relay {
         if entry.delivered || entry.redispatched >= self.limits.redispatch {
             return false;
         }
-        let old = entry.llm.clone();
+        let old = entry.llm;
         let target = if elsewhere {
             let members = self.candidates(&entry.wanted, &entry.allowed);
             let usable = members
@@ -251,17 +242,16 @@ impl Relay {
             usable.min_by_key(|id| self.preference(id))
         } else {
             // Its row may have been withdrawn in the meantime.
-            self.llms.contains_key(&old).then(|| old.clone())
+            self.llms.contains_key(&old).then_some(old)
         };
         let Some(target) = target else { return false };
-        self.give_slot_back(task, out);
+        self.give_slot_back(task);
         if let Some(entry) = self.tasks.get_mut(&task) {
             entry.phase = Phase::Queued;
-            entry.llm = target.clone();
+            entry.llm = target;
             entry.queued_at = now;
             entry.redispatched += 1;
             entry.session = None;
-            entry.accepted = false;
         }
         if let Some(llm) = self.llms.get_mut(&target) {
             llm.queue.push_front(task);

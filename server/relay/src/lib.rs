@@ -37,7 +37,7 @@ mod wakes;
 #[cfg(test)]
 mod tests;
 
-pub use ids::{ChannelId, Ids, LlmId, OwnerId, SessionId, TaskId};
+pub use ids::{ChannelId, Ids, InvalidId, LlmId, OwnerId, SessionId, TaskId};
 pub use limits::Limits;
 pub use names::parse_wanted;
 pub use types::*;

@@ -93,7 +93,7 @@ impl Relay {
         }
         if let Some(entry) = self.names.get_mut(name) {
             entry.reserved_until = None;
-            entry.rows.insert(id.clone());
+            entry.rows.insert(*id);
         }
         if unused {
             out.push(Action::SaveName(name.to_owned()));
@@ -200,7 +200,7 @@ impl Relay {
             .iter()
             .filter_map(|id| Some((id, self.llms.get(id)?)))
             .filter(|(_, llm)| !entry.admits(&llm.owner))
-            .map(|(id, llm)| (id.clone(), llm.session.clone()))
+            .map(|(id, llm)| (*id, llm.session))
             .collect();
         for (id, session) in unshared {
             self.delete_row(&id, UNSHARED, now, out);
@@ -239,7 +239,7 @@ impl Relay {
         for name in refused {
             let waiting = self.name_requests.entry(name).or_default();
             if waiting.len() < wire::limits::NAME_REQUESTS {
-                waiting.insert(key.clone());
+                waiting.insert(*key);
             }
         }
     }
@@ -250,9 +250,7 @@ impl Relay {
         let asked = self.name_requests.iter().filter(|(name, _)| theirs(name));
         let requests: BTreeSet<(&String, &str)> = asked
             .flat_map(|(name, waiting)| waiting.iter().map(move |session| (name, session)))
-            .filter_map(|(name, session)| {
-                Some((name, self.sessions.get(session)?.owner.id.0.as_str()))
-            })
+            .filter_map(|(name, session)| Some((name, &*self.sessions.get(session)?.owner.id.0)))
             .collect();
         let requests = requests.into_iter().take(wire::limits::NAME_REQUESTS);
         requests.map(|(name, user)| NameRequest { name: name.clone(), user: user.into() }).collect()
@@ -321,7 +319,7 @@ impl Relay {
         for name in llm.names() {
             let entry = self.names.entry(name.clone());
             let entry = entry.or_insert_with(|| Name::of(llm.owner.id.clone()));
-            entry.rows.insert(id.clone());
+            entry.rows.insert(*id);
             entry.reserved_until = None;
         }
     }

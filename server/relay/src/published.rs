@@ -4,10 +4,7 @@
 use crate::rows::Llm;
 use crate::{Action, Actions, LlmId, Millis, Owner, Relay, SessionId, failures, names};
 use std::collections::{BTreeSet, VecDeque};
-use wire::publisher::{Provider, Rejected, ReportedStatus};
-
-/// Most modalities of one model.
-const MODALITIES: usize = 16;
+use wire::publisher::{Provider, Rejected, RejectionCode, ReportedStatus};
 
 /// Why one provider is not taken.
 enum Refusal {
@@ -19,7 +16,7 @@ enum Refusal {
         foreign: bool,
     },
     /// Any other: code and sentence.
-    Other(&'static str, String),
+    Other(RejectionCode, String),
 }
 
 impl Relay {
@@ -40,7 +37,7 @@ impl Relay {
             match self.take_row(key, owner, provider, &kept, now, out) {
                 Ok(id) => {
                     self.set_status(&id, *status, now, out);
-                    out.push(Action::SaveLlm(id.clone()));
+                    out.push(Action::SaveLlm(id));
                     kept.insert(id);
                 }
                 Err(refusal) => {
@@ -115,10 +112,10 @@ impl Relay {
                         format!("the name {name} is served by another machine or entry of yours")
                     }
                 };
-                ("llm_name_taken", detail, suggestion)
+                (RejectionCode::NameTaken, detail, suggestion)
             }
         };
-        Rejected { name: provider.name.clone(), code: code.into(), detail, suggestion }
+        Rejected { name: provider.name.clone(), code, detail, suggestion }
     }
 
     /// The row for one provider: an own one, one that is taken over from an own session that is
@@ -148,7 +145,7 @@ impl Relay {
                 let most = self.limits.llms_per_owner;
                 if owned >= most {
                     let detail = format!("one owner publishes at most {most} models");
-                    return Err(Refusal::Other("llm_limit", detail));
+                    return Err(Refusal::Other(RejectionCode::TooMany, detail));
                 }
                 self.new_row(key, owner, provider, name, now)
             }
@@ -183,7 +180,7 @@ impl Relay {
                 }
                 other.llms.remove(id);
             }
-            llm.session = key.clone();
+            llm.session = *key;
         }
         Ok(())
     }
@@ -221,12 +218,12 @@ impl Relay {
         name: String,
         now: Millis,
     ) -> LlmId {
-        let id = LlmId(format!("{:032x}", self.ids.fresh()));
+        let id = LlmId(self.ids.fresh());
         let llm = Llm {
             name,
             pool: None,
             served: false,
-            session: key.clone(),
+            session: *key,
             owner: owner.clone(),
             provider: provider.clone(),
             reported: ReportedStatus::Inactive,
@@ -239,7 +236,7 @@ impl Relay {
             cooldown: None,
             wake_ms: None,
         };
-        self.llms.insert(id.clone(), llm);
+        self.llms.insert(id, llm);
         id
     }
 
@@ -256,7 +253,7 @@ impl Relay {
         if let Some(session) = self.sessions.get_mut(&llm.session) {
             session.llms.remove(id);
         }
-        out.push(Action::SaveLlm(id.clone()));
+        out.push(Action::SaveLlm(*id));
         for name in llm.names() {
             self.leave_name(name, id, now, out);
         }
@@ -295,7 +292,7 @@ pub(crate) fn why(status: ReportedStatus) -> Option<String> {
 /// Name and pool of a provider in the form in which they are compared.
 fn check_provider(provider: &Provider) -> Result<(String, Option<String>), Refusal> {
     let invalid = |what: &str, why: String| {
-        Refusal::Other("llm_name_invalid", format!("{what} is not usable: {why}"))
+        Refusal::Other(RejectionCode::NameInvalid, format!("{what} is not usable: {why}"))
     };
     let name = wire::names::normalise(&provider.name).map_err(|why| invalid("the name", why))?;
     let pool = provider.pool.as_deref().map(wire::names::normalise).transpose();
@@ -307,17 +304,13 @@ fn check_provider(provider: &Provider) -> Result<(String, Option<String>), Refus
         ("`description`", provider.description.as_ref()),
     ];
     let texts = texts.iter().filter_map(|(what, text)| Some((*what, (*text)?)));
-    let modalities = provider.modalities.iter().map(|text| ("a modality", text));
-    for (what, text) in texts.chain(modalities) {
+    for (what, text) in texts {
         wire::names::check_text(what, text).map_err(text_invalid)?;
-    }
-    if provider.modalities.len() > MODALITIES {
-        return Err(text_invalid(format!("there are at most {MODALITIES} modalities")));
     }
     names::check_shares(&provider.share_name).map_err(text_invalid)?;
     Ok((name, pool))
 }
 
 fn text_invalid(why: String) -> Refusal {
-    Refusal::Other("llm_text_invalid", why)
+    Refusal::Other(RejectionCode::TextInvalid, why)
 }

@@ -3,7 +3,7 @@
 use crate::{ChannelId, LlmId, Millis, Owner, Relay, SessionId, TaskId};
 use std::collections::{BTreeSet, VecDeque};
 use wire::catalogue::LlmStatus;
-use wire::publisher::{Instance, Provider, ReportedStatus};
+use wire::publisher::{FailureCode, Instance, Provider, ReportedStatus};
 
 /// A publisher's session.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ pub(crate) struct Waking {
 pub(crate) struct Cooldown {
     pub(crate) until: Millis,
     pub(crate) pause: u64,
-    pub(crate) cause: String,
+    pub(crate) cause: FailureCode,
 }
 
 impl Llm {

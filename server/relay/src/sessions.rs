@@ -44,7 +44,7 @@ impl Relay {
         self.lives(&key, now);
         let rejected = self.take_set(&key, owner, &request.providers, &statuses, now, out);
         let cancel = self.reconcile(&key, &request.inflight, now, out);
-        out.push(Action::SaveSession(key.clone()));
+        out.push(Action::SaveSession(key));
         let Some(session) = self.sessions.get(&key) else {
             return Err(RegisterRefusal::Invalid("the session vanished".into()));
         };
@@ -52,7 +52,7 @@ impl Relay {
             session.llms.iter().filter_map(|id| Some(self.view(id, self.llms.get(id)?).info));
         Ok(Registered {
             protocol,
-            provider_session_id: key.0.clone(),
+            provider_session_id: key.to_string(),
             epoch: session.epoch,
             heartbeat_seconds: self.limits.heartbeat.div_ceil(1000),
             llms: rows.collect(),
@@ -88,7 +88,8 @@ impl Relay {
         now: Millis,
         out: &mut Actions,
     ) -> Result<SessionId, RegisterRefusal> {
-        let given = request.provider_session_id.clone().map(SessionId);
+        let given: Option<SessionId> =
+            request.provider_session_id.as_ref().and_then(|id| id.parse().ok());
         if let Some((key, session)) = given.and_then(|id| self.sessions.get_key_value(&id)) {
             let id = |instance: &Option<wire::publisher::Instance>| {
                 instance.as_ref().map(|i| i.id.clone())
@@ -99,10 +100,10 @@ impl Relay {
             if session.owner.id != owner.id || elsewhere {
                 return Err(RegisterRefusal::SessionConflict);
             }
-            return Ok(key.clone());
+            return Ok(*key);
         }
         self.make_room_for_session(&owner.id, now, out)?;
-        let key = SessionId(format!("{:032x}", self.ids.fresh()));
+        let key = SessionId(self.ids.fresh());
         let session = Session {
             owner: owner.clone(),
             instance: None,
@@ -115,7 +116,7 @@ impl Relay {
             tasks: BTreeSet::new(),
             register_again: false,
         };
-        self.sessions.insert(key.clone(), session);
+        self.sessions.insert(key, session);
         Ok(key)
     }
 
@@ -133,7 +134,7 @@ impl Relay {
         }
         let idle = theirs().filter(|(_, s)| s.channel.is_none() && s.tasks.is_empty());
         let oldest = idle.min_by_key(|(_, s)| (!s.llms.is_empty(), s.last_seen));
-        let Some(key) = oldest.map(|(key, _)| key.clone()) else {
+        let Some(key) = oldest.map(|(key, _)| *key) else {
             return Err(RegisterRefusal::TooManySessions(self.limits.sessions_per_owner));
         };
         self.end_session(&key, "its machine was replaced by newer ones", now, out);
@@ -156,7 +157,7 @@ impl Relay {
             self.channels.remove(&channel);
             out.push(Action::CloseChannel { channel, last: LastEvent::None });
         }
-        out.push(Action::SaveSession(key.clone()));
+        out.push(Action::SaveSession(*key));
     }
 
     fn supersede(&mut self, key: &SessionId, out: &mut Actions) {
@@ -216,7 +217,7 @@ impl Relay {
     pub fn open_channel(
         &mut self,
         owner: &OwnerId,
-        session: &str,
+        session: SessionId,
         now: Millis,
         out: &mut Actions,
     ) -> Result<Opened, SessionRefusal> {
@@ -224,7 +225,7 @@ impl Relay {
         self.supersede(&key, out);
         self.next_channel += 1;
         let channel = ChannelId(self.next_channel);
-        self.channels.insert(channel, key.clone());
+        self.channels.insert(channel, key);
         self.lives(&key, now);
         let Some(entry) = self.sessions.get_mut(&key) else {
             return Err(SessionRefusal::Unknown);
@@ -242,7 +243,7 @@ impl Relay {
     pub fn channel_of(
         &self,
         owner: &OwnerId,
-        session: &str,
+        session: SessionId,
     ) -> Result<Option<ChannelId>, SessionRefusal> {
         let key = self.own_session(owner, session)?;
         Ok(self.sessions.get(&key).and_then(|s| s.channel))
@@ -290,7 +291,10 @@ impl Relay {
         now: Millis,
         out: &mut Actions,
     ) -> Result<HeartbeatReply, SessionRefusal> {
-        let key = self.own_session(owner, &beat.provider_session_id)?;
+        let key = {
+            let given = beat.provider_session_id.parse();
+            self.own_session(owner, given.map_err(|_| SessionRefusal::Unknown)?)?
+        };
         let Some(session) = self.sessions.get(&key) else {
             return Err(SessionRefusal::Unknown);
         };
@@ -377,7 +381,7 @@ impl Relay {
             .sessions
             .iter()
             .filter(|(_, s)| s.owner.id == *owner)
-            .map(|(key, _)| key.clone())
+            .map(|(key, _)| *key)
             .collect();
         for key in theirs {
             if let Some(channel) = self.sessions.get_mut(&key).and_then(|s| s.channel.take()) {
@@ -425,11 +429,10 @@ impl Relay {
             self.fail_queue(&id, &failure, out);
             out.push(Action::SaveLlm(id));
         }
-        out.push(Action::SaveSession(key.clone()));
+        out.push(Action::SaveSession(*key));
     }
 
-    fn own_session(&self, owner: &OwnerId, session: &str) -> Result<SessionId, SessionRefusal> {
-        let key = SessionId(session.to_owned());
+    fn own_session(&self, owner: &OwnerId, key: SessionId) -> Result<SessionId, SessionRefusal> {
         match self.sessions.get(&key) {
             Some(found) if found.owner.id == *owner => Ok(key),
             Some(_) | None => Err(SessionRefusal::Unknown),

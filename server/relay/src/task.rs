@@ -45,9 +45,8 @@ pub(crate) struct Task {
     pub(crate) return_by: Option<Millis>,
     pub(crate) dispatched_at: Millis,
     pub(crate) ended_at: Millis,
-    /// Session and epoch of the dispatch.
+    /// The session that it was dispatched to.
     pub(crate) session: Option<SessionId>,
-    pub(crate) epoch: u64,
     /// The publisher speaks protocol 2: it acknowledges, names its tasks, and stops on cancel.
     pub(crate) modern: bool,
     /// Last request that named the task.
@@ -56,7 +55,6 @@ pub(crate) struct Task {
     pub(crate) missed: u8,
     /// A byte went to the caller: the point of no return.
     pub(crate) delivered: bool,
-    pub(crate) accepted: bool,
     pub(crate) redispatched: u32,
     /// Next notice to the caller, when it wants any.
     pub(crate) notice_at: Option<Millis>,

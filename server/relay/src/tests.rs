@@ -11,8 +11,8 @@ mod time;
 mod wakes;
 
 use crate::{
-    Action, Actions, Allowed, AnswerEnd, ChannelId, From, GoneReason, Ids, Limits, Millis, Owner,
-    OwnerId, Relay, Saved, SessionId, Submit, SubmitRefusal, TaskId,
+    Action, Actions, Allowed, AnswerEnd, ChannelId, GoneReason, Ids, Limits, Millis, Owner,
+    OwnerId, Relay, Saved, Submit, SubmitRefusal, TaskId, TaskSender,
 };
 use std::io::Write as _;
 use std::sync::mpsc;
@@ -53,9 +53,9 @@ struct Publisher {
 }
 
 impl Publisher {
-    fn from(&self) -> From {
-        let session = Some(SessionId(self.session.clone()));
-        From { owner: self.owner.id.clone(), session, epoch: Some(self.epoch) }
+    fn from(&self) -> TaskSender {
+        let session = Some(self.session.parse().unwrap());
+        TaskSender { owner: self.owner.id.clone(), session }
     }
 }
 
@@ -107,7 +107,10 @@ impl World {
 
     fn open(&mut self, who: &str, registered: &Registered) -> Publisher {
         let (owner, session) = (owner(who), registered.provider_session_id.clone());
-        let opened = self.relay.open_channel(&owner.id, &session, self.now, &mut self.out).unwrap();
+        let opened = self
+            .relay
+            .open_channel(&owner.id, session.parse().unwrap(), self.now, &mut self.out)
+            .unwrap();
         self.relay.channel_ready(opened.channel, self.now, &mut self.out);
         Publisher { owner, session, epoch: opened.epoch, channel: opened.channel }
     }
@@ -220,7 +223,7 @@ impl World {
     /// The failures since the last look, by code.
     fn failed(&mut self) -> Vec<(TaskId, &'static str)> {
         let failed = |action: &Action| match action {
-            Action::Fail { task, failure } => Some((*task, failure.code)),
+            Action::Fail { task, failure } => Some((*task, failure.code.as_str())),
             _ => None,
         };
         let actions = self.take();

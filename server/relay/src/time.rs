@@ -115,7 +115,7 @@ impl Relay {
             .sessions
             .iter()
             .filter(|(_, s)| s.live && now > s.last_seen + self.limits.lease)
-            .map(|(key, _)| key.clone())
+            .map(|(key, _)| *key)
             .collect();
         if live >= DOUBT_FROM && expired.len() * 100 >= live * DOUBT_PERCENT {
             self.frozen_until = now + self.limits.freeze;
@@ -134,12 +134,8 @@ impl Relay {
 
     /// After the grace of a start, what waits for publishers that have not returned fails.
     fn settle_unreturned(&mut self, now: Millis, out: &mut Actions) {
-        let waiting: Vec<LlmId> = self
-            .llms
-            .iter()
-            .filter(|(_, l)| !l.queue.is_empty())
-            .map(|(id, _)| id.clone())
-            .collect();
+        let waiting: Vec<LlmId> =
+            self.llms.iter().filter(|(_, l)| !l.queue.is_empty()).map(|(id, _)| *id).collect();
         for id in waiting {
             self.pump(&id, now, out);
         }
@@ -155,7 +151,7 @@ impl Relay {
                 let wait = if empty { self.limits.empty_session } else { self.limits.delete_after };
                 now > s.last_seen + wait
             })
-            .map(|(key, _)| key.clone())
+            .map(|(key, _)| *key)
             .collect();
         for key in old {
             self.end_session(&key, "its publisher is gone", now, out);
@@ -165,7 +161,7 @@ impl Relay {
 
     /// The server goes down: new requests are refused, waiting ones fail, running ones go on, every
     /// channel is told.
-    pub fn drain(&mut self, _now: Millis, out: &mut Actions) {
+    pub fn drain(&mut self, out: &mut Actions) {
         self.draining = true;
         for task in self.tasks.keys().copied().collect::<Vec<_>>() {
             self.reschedule(task);

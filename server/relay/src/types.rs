@@ -2,6 +2,7 @@
 
 use crate::{ChannelId, LlmId, Millis, OwnerId, SessionId, TaskId};
 use wire::catalogue::LlmInfo;
+use wire::error::Code;
 use wire::publisher::{Instance, Provider};
 
 /// Effects for the driver, in order.
@@ -31,7 +32,7 @@ pub enum Action {
         /// Which.
         task: TaskId,
         /// For the publisher's log.
-        reason: &'static str,
+        reason: CancelReason,
     },
     /// Send a last event and end the channel's response.
     CloseChannel {
@@ -105,8 +106,8 @@ pub struct Dispatch {
     pub llm_name: String,
     /// The backend's own model id, for a protocol-1 publisher's body.
     pub model: Option<String>,
-    /// Time left.
-    pub deadline_ms: u64,
+    /// How often this task was sent before.
+    pub attempt: u32,
 }
 
 /// Last event of a channel.
@@ -139,8 +140,8 @@ pub enum Notice {
 /// A failure as the caller sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// One of [`wire::error::code`].
-    pub code: &'static str,
+    /// Why, for programs.
+    pub code: Code,
     /// HTTP status while no byte has been sent.
     pub status: u16,
     /// What failed, why, and what to do.
@@ -162,13 +163,11 @@ pub struct Owner {
 
 /// Who sends a request that names a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct From {
+pub struct TaskSender {
     /// The token's user.
     pub owner: OwnerId,
     /// The session header; a protocol-1 publisher may leave it out.
     pub session: Option<SessionId>,
-    /// The epoch header, when sent.
-    pub epoch: Option<u64>,
 }
 
 /// A control channel was opened.
@@ -224,7 +223,7 @@ impl Allowed {
         match self {
             Self::All => true,
             Self::Some { names, own } => {
-                own.as_ref().is_some_and(|own| own.0 == owner)
+                own.as_ref().is_some_and(|own| *own.0 == *owner)
                     || names.iter().any(|n| n == name || pool == Some(n))
             }
         }
@@ -253,6 +252,28 @@ pub enum GoneReason {
     SlowConsumer,
     /// Its token was revoked.
     Revoked,
+}
+
+/// Why a publisher's work is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelReason {
+    /// The caller is gone.
+    Caller(GoneReason),
+    /// The task failed for its caller.
+    Failed(Code),
+}
+
+impl CancelReason {
+    /// The word in the event `cancel`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller(GoneReason::Disconnected) => "caller_gone",
+            Self::Caller(GoneReason::SlowConsumer) => "slow_consumer",
+            Self::Caller(GoneReason::Revoked) => "token_revoked",
+            Self::Failed(code) => code.as_str(),
+        }
+    }
 }
 
 /// Why a register was refused.

@@ -40,12 +40,12 @@ impl Relay {
 
     /// The row as it is stored. `None`: it was deleted.
     #[must_use]
-    pub fn saved_llm(&self, id: &LlmId) -> Option<SavedLlm> {
-        let llm = self.llms.get(id)?;
+    pub fn saved_llm(&self, id: LlmId) -> Option<SavedLlm> {
+        let llm = self.llms.get(&id)?;
         Some(SavedLlm {
-            id: id.clone(),
+            id,
             owner: llm.owner.clone(),
-            session: llm.session.clone(),
+            session: llm.session,
             provider: llm.provider.clone(),
             created: llm.created,
             last_seen: self.sessions.get(&llm.session).map_or(llm.since, |s| s.last_seen),
@@ -55,10 +55,10 @@ impl Relay {
 
     /// The session as it is stored. `None`: it was deleted.
     #[must_use]
-    pub fn saved_session(&self, id: &SessionId) -> Option<SavedSession> {
-        let session = self.sessions.get(id)?;
+    pub fn saved_session(&self, id: SessionId) -> Option<SavedSession> {
+        let session = self.sessions.get(&id)?;
         Some(SavedSession {
-            id: id.clone(),
+            id,
             owner: session.owner.clone(),
             instance: session.instance.clone(),
             epoch: session.epoch,
@@ -90,7 +90,7 @@ impl Relay {
             let Some(session) = self.sessions.get_mut(&old.session) else {
                 continue;
             };
-            session.llms.insert(old.id.clone());
+            session.llms.insert(old.id);
             let name = old.provider.name.to_ascii_lowercase();
             let pool = old.provider.pool.as_ref().map(|pool| pool.to_ascii_lowercase());
             let llm = Llm {
@@ -119,7 +119,7 @@ impl Relay {
         let instance = self.sessions.get(&llm.session).and_then(|s| s.instance.as_ref());
         let provider = &llm.provider;
         let info = LlmInfo {
-            id: id.0.clone(),
+            id: id.to_string(),
             name: llm.name.clone(),
             kind: "virtual".into(),
             status: self.status(llm),
@@ -134,7 +134,6 @@ impl Relay {
             instance: instance.map(|i| i.name.clone()).filter(|name| !name.is_empty()),
             max_concurrency: llm.slots(),
             context_length: provider.context_length,
-            modalities: provider.modalities.clone(),
             reason: llm.reason.clone(),
             since: llm.since,
             created: llm.created,

@@ -1,8 +1,8 @@
 //! Waking: one wake per LLM at a time, whoever waits for it, whoever leaves.
 
 use crate::rows::{Cooldown, Waking};
-use crate::{Action, Actions, From, LlmId, Millis, Relay, TaskId, TaskRefusal, failures};
-use wire::publisher::ReportedStatus;
+use crate::{Action, Actions, LlmId, Millis, Relay, TaskId, TaskRefusal, TaskSender, failures};
+use wire::publisher::{FailureCode, ReportedStatus};
 
 impl Relay {
     /// `/result` of a wake that succeeded.
@@ -11,7 +11,7 @@ impl Relay {
     /// [`TaskRefusal::Unknown`]; also for a wake that was given up before.
     pub fn wake_succeeded(
         &mut self,
-        from: &From,
+        from: &TaskSender,
         task: TaskId,
         now: Millis,
         out: &mut Actions,
@@ -46,7 +46,7 @@ impl Relay {
         if let Some(llm) = self.llms.get_mut(id) {
             llm.waking = Some(Waking { task, began: now, until });
         }
-        self.wakes.insert(task, id.clone());
+        self.wakes.insert(task, *id);
         self.timers.insert((until, task));
         out.push(Action::Wake { channel, task, llm_name, max_wait_secs });
         self.reschedule_queue(id);
@@ -60,7 +60,7 @@ impl Relay {
         now: Millis,
         out: &mut Actions,
     ) -> bool {
-        let Some(id) = self.tasks.get(&task).map(|entry| entry.llm.clone()) else {
+        let Some(id) = self.tasks.get(&task).map(|entry| entry.llm) else {
             return false;
         };
         let recipe = self.llms.get(&id).and_then(|llm| llm.provider.wake_max_wait_seconds);
@@ -79,7 +79,7 @@ impl Relay {
         {
             let ms = now - waking.began;
             llm.wake_ms = Some(llm.wake_ms.map_or(ms, |old| (old * 3 + ms) / 4));
-            out.push(Action::SaveLlm(id.clone()));
+            out.push(Action::SaveLlm(*id));
         }
         self.end_wake(id);
         if let Some(llm) = self.llms.get_mut(id) {
@@ -98,7 +98,13 @@ impl Relay {
     }
 
     /// Every waiting caller is told the cause's code; the next try has to wait.
-    pub(crate) fn wake_failed(&mut self, id: &LlmId, cause: &str, now: Millis, out: &mut Actions) {
+    pub(crate) fn wake_failed(
+        &mut self,
+        id: &LlmId,
+        cause: &FailureCode,
+        now: Millis,
+        out: &mut Actions,
+    ) {
         self.end_wake(id);
         let Some(llm) = self.llms.get_mut(id) else {
             return;
@@ -107,16 +113,16 @@ impl Relay {
         let pause = llm.cooldown.as_ref().map_or(self.limits.wake_cooldown, |last| {
             (last.pause * 2).min(self.limits.wake_cooldown_max)
         });
-        llm.cooldown = Some(Cooldown { until: now + pause, pause, cause: cause.to_owned() });
+        llm.cooldown = Some(Cooldown { until: now + pause, pause, cause: cause.clone() });
         llm.reason = Some(format!("wake failed: {cause}"));
-        let failure = failures::wake_failed(&llm.name, cause, pause.div_ceil(1000));
+        let failure = failures::wake_failed(&llm.name, &cause, pause.div_ceil(1000));
         self.fail_queue(id, &failure, out);
     }
 
     /// The wake's publisher is gone or the wake took too long.
     pub(crate) fn wake_due(&mut self, task: TaskId, now: Millis, out: &mut Actions) {
         if let Some(llm) = self.wakes.get(&task).cloned() {
-            self.wake_failed(&llm, "not_ready", now, out);
+            self.wake_failed(&llm, &FailureCode::NotReady, now, out);
         }
     }
 
@@ -132,11 +138,11 @@ impl Relay {
     /// Checks that the wake was sent to whoever asks.
     pub(crate) fn owns_wake(
         &mut self,
-        from: &From,
+        from: &TaskSender,
         llm: &LlmId,
         now: Millis,
     ) -> Result<(), TaskRefusal> {
-        let key = self.llms.get(llm).map(|l| l.session.clone()).ok_or(TaskRefusal::Unknown)?;
+        let key = self.llms.get(llm).map(|l| l.session).ok_or(TaskRefusal::Unknown)?;
         let session = self.sessions.get_mut(&key).ok_or(TaskRefusal::Unknown)?;
         if session.owner.id != from.owner || from.session.as_ref().is_some_and(|s| *s != key) {
             return Err(TaskRefusal::Unknown);
@@ -154,9 +160,9 @@ impl Relay {
     }
 }
 
-/// Only codes that we know reach a caller: what a publisher writes is not passed on.
-fn known_cause(cause: &str) -> &'static str {
-    const KNOWN: &[&str] =
-        &["recipe_exit", "recipe_http_status", "recipe_timeout", "recipe_limit", "not_ready"];
-    KNOWN.iter().find(|known| **known == cause).copied().unwrap_or("not_ready")
+/// Only these codes reach a caller: a publisher's own text is not passed on.
+fn known_cause(cause: &FailureCode) -> FailureCode {
+    use FailureCode::{NotReady, RecipeExit, RecipeHttpStatus, RecipeLimit, RecipeTimeout};
+    let known = [RecipeExit, RecipeHttpStatus, RecipeTimeout, RecipeLimit];
+    if known.contains(cause) { cause.clone() } else { NotReady }
 }

@@ -18,7 +18,7 @@ use axum::extract::{Path, State};
 use codes::{Claim, Full, Moment, Refused};
 use http::StatusCode;
 use std::sync::Arc;
-use wire::error::code;
+use wire::error::Code;
 use wire::limits::PAIRING_MS;
 use wire::token::{CreateToken, CreatedToken, Pair, Pairing, PairingList};
 
@@ -118,6 +118,6 @@ fn unknown() -> ApiError {
 }
 
 fn too_many(message: &str, seconds: u64) -> ApiError {
-    let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, code::RATE_LIMITED, message);
+    let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, Code::RateLimited, message);
     ApiError { retry_after: Some(seconds), ..error }
 }

@@ -5,6 +5,7 @@ use http::StatusCode;
 use relay::Notice;
 use serde_json::value::RawValue;
 use std::fmt::Write as _;
+use wire::error::Code;
 
 /// The language that a caller's library understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +43,7 @@ impl Dialect {
     pub(super) fn whole_answer(self, status: StatusCode, text: &str) -> String {
         if serde_json::from_str::<&RawValue>(text).is_err() {
             let message = format!("the backend answered {status}: {text}");
-            return self.error(&ApiError::new(status, "backend_error", message));
+            return self.error(&ApiError::new(status, Code::BackendError, message));
         }
         let mut out = String::with_capacity(text.len() + 32);
         if self == Self::Anthropic && !status.is_success() {

@@ -16,7 +16,7 @@ use futures_util::stream;
 use http::{StatusCode, header};
 use relay::{Failure, GoneReason, Notice};
 use tokio::time::Instant;
-use wire::error::code;
+use wire::error::Code;
 
 /// Why the response's connection is cut: the answer is broken and its format cannot say so.
 #[derive(Debug, thiserror::Error)]
@@ -251,7 +251,7 @@ fn ends_event(tail: &[u8]) -> bool {
 
 fn unexplained() -> Failure {
     Failure {
-        code: code::BACKEND_ABORTED,
+        code: Code::BackendAborted,
         status: 502,
         message: "The answer broke off. Try again.".into(),
         retry_after_secs: None,

@@ -15,7 +15,7 @@ use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::error::code;
+use wire::error::Code;
 
 /// How long a body may take.
 #[derive(Debug, Clone, Copy)]
@@ -128,7 +128,7 @@ impl Reading {
             let frame = tokio::time::timeout(left.min(self.pace.idle), self.body.frame()).await;
             let frame = frame.map_err(|_| {
                 let message = "the request body did not arrive in time";
-                ApiError::new(StatusCode::REQUEST_TIMEOUT, code::INVALID_REQUEST, message)
+                ApiError::new(StatusCode::REQUEST_TIMEOUT, Code::InvalidRequest, message)
             })?;
             match frame.transpose() {
                 Err(_) => return Err(ApiError::invalid("the request body broke off", None)),
@@ -271,7 +271,7 @@ impl ApiError {
                           them; send this one again in a moment"
                 .to_owned(),
         };
-        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, code::BODY_BUDGET, message);
+        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, Code::BodyBudget, message);
         Self { retry_after: Some(limits::BODY_RETRY.as_secs()), ..error }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::error::code;
+use wire::error::Code;
 
 /// See the module's page. Every request has it among its extensions.
 pub(crate) struct Connection {
@@ -66,7 +66,7 @@ impl Connection {
             return Ok(());
         }
         let message = "this server has no room for another connection; try again in a moment";
-        let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, code::SERVER_BUSY, message);
+        let error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, Code::ServerBusy, message);
         Err(ApiError { retry_after: Some(5), ..error })
     }
 

@@ -13,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use relay::{Failure, SubmitRefusal};
 use serde_json::json;
-use wire::error::{ErrorBody, ErrorDetail, Problem, code};
+use wire::error::{Code, ErrorBody, ErrorDetail, Problem};
 
 /// An error on its way to whoever asked.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -21,8 +21,8 @@ use wire::error::{ErrorBody, ErrorDetail, Problem, code};
 pub struct ApiError {
     /// HTTP status.
     pub status: StatusCode,
-    /// One of [`code`].
-    pub code: &'static str,
+    /// Why, for programs.
+    pub code: Code,
     /// What failed, why, and what to do.
     pub message: String,
     /// The field at fault.
@@ -34,21 +34,21 @@ pub struct ApiError {
 impl ApiError {
     /// An error of this status, code and sentence.
     #[must_use]
-    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    pub fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), param: None, retry_after: None }
     }
 
     /// 400.
     #[must_use]
     pub fn invalid(message: impl Into<String>, param: Option<&'static str>) -> Self {
-        let error = Self::new(StatusCode::BAD_REQUEST, code::INVALID_REQUEST, message);
+        let error = Self::new(StatusCode::BAD_REQUEST, Code::InvalidRequest, message);
         Self { param, ..error }
     }
 
     /// 401.
     #[must_use]
     pub fn unauthorized(message: &str) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, code::INVALID_API_KEY, message)
+        Self::new(StatusCode::UNAUTHORIZED, Code::InvalidApiKey, message)
     }
 
     /// 403 for a missing scope.
@@ -56,13 +56,13 @@ impl ApiError {
     pub fn forbidden(scope: &str) -> Self {
         let message =
             format!("this key lacks the scope `{scope}`; ask an admin for one that has it");
-        Self::new(StatusCode::FORBIDDEN, code::FORBIDDEN, message)
+        Self::new(StatusCode::FORBIDDEN, Code::Forbidden, message)
     }
 
     /// 404.
     #[must_use]
     pub fn not_found(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_FOUND, code::NOT_FOUND, message)
+        Self::new(StatusCode::NOT_FOUND, Code::NotFound, message)
     }
 
     /// 404 for a path that mcpd does not have.
@@ -73,7 +73,7 @@ impl ApiError {
             "there is no such endpoint here: {method} {path}; {} lists those that there are",
             wire::paths::OPENAPI
         );
-        Self::new(StatusCode::NOT_FOUND, code::NO_SUCH_ENDPOINT, message)
+        Self::new(StatusCode::NOT_FOUND, Code::NoSuchEndpoint, message)
     }
 
     /// 503 while the server drains.
@@ -81,7 +81,7 @@ impl ApiError {
     pub fn shutting_down() -> Self {
         let message = "mcpd is shutting down; try again in a moment";
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        let error = Self::new(status, code::SERVER_SHUTDOWN, message);
+        let error = Self::new(status, Code::ServerShutdown, message);
         Self { retry_after: Some(5), ..error }
     }
 
@@ -89,14 +89,14 @@ impl ApiError {
     #[must_use]
     pub fn too_large(limit: usize) -> Self {
         let message = format!("a request body may have at most {limit} bytes");
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, code::REQUEST_TOO_LARGE, message)
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, Code::RequestTooLarge, message)
     }
 
     /// 500; the cause goes to the log.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "a request failed inside mcpd");
         let message = "mcpd failed inside; its log has the cause. Try again.";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message)
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, message)
     }
 
     /// The OpenAI `type` that goes with the status.
@@ -118,7 +118,7 @@ impl ApiError {
             message: self.message.clone(),
             kind: self.kind().into(),
             param: self.param.map(Into::into),
-            code: Some(self.code.into()),
+            code: self.code,
         };
         to_text(&ErrorBody { error })
     }
@@ -142,7 +142,7 @@ impl ApiError {
             title: self.status.canonical_reason().unwrap_or("Error").into(),
             status: self.status.as_u16(),
             detail: self.message.clone(),
-            code: self.code.into(),
+            code: self.code,
         })
     }
 }
@@ -178,7 +178,7 @@ impl ApiError {
         } else {
             format!("no such model; this key may use: {}", usable.join(", "))
         };
-        let error = Self::new(StatusCode::NOT_FOUND, code::LLM_NOT_FOUND, message);
+        let error = Self::new(StatusCode::NOT_FOUND, Code::LlmNotFound, message);
         Self { param: Some("model"), ..error }
     }
 }

@@ -10,7 +10,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use relay::{AnswerEnd, From as Publisher, TaskId, TaskRefusal};
+use relay::{AnswerEnd, TaskId, TaskRefusal, TaskSender};
 use std::sync::Arc;
 use wire::headers::{END, SEQ};
 use wire::publisher::{Chunk, SeqReply};
@@ -54,7 +54,7 @@ pub(crate) fn of_chunk(chunk: &Chunk) -> (Piece, Bytes) {
 /// publisher and nobody else.
 pub(super) async fn take(
     app: &Arc<App>,
-    from: &Publisher,
+    from: &TaskSender,
     task: TaskId,
     head: AnswerHead,
     piece: Piece,

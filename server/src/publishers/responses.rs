@@ -15,14 +15,14 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use relay::{AnswerEnd, From as Publisher, SessionId, TaskId, TaskRefusal};
+use relay::{AnswerEnd, TaskId, TaskRefusal, TaskSender};
 use std::sync::Arc;
-use wire::error::code;
+use wire::error::Code;
 
 /// The task that a publisher's request names, and who names it.
 pub(crate) struct Named {
     pub(super) principal: Principal,
-    pub(super) from: Publisher,
+    pub(super) from: TaskSender,
     pub(super) task: TaskId,
 }
 
@@ -35,13 +35,10 @@ impl FromRequestParts<Arc<App>> for Named {
         let Path(id) = Path::<String>::from_request_parts(parts, app)
             .await
             .map_err(|_| TaskRefusal::Unknown)?;
-        let task = id.parse().map_err(|()| TaskRefusal::Unknown)?;
-        let text = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok());
-        let from = Publisher {
-            owner: principal.owner().id,
-            session: text(wire::headers::SESSION).map(|id| SessionId(id.to_owned())),
-            epoch: text(wire::headers::EPOCH).and_then(|epoch| epoch.parse().ok()),
-        };
+        let task = id.parse().map_err(|_| TaskRefusal::Unknown)?;
+        let session = parts.headers.get(wire::headers::SESSION).and_then(|v| v.to_str().ok());
+        let session = session.map(str::parse).transpose().map_err(|_| TaskRefusal::Unknown)?;
+        let from = TaskSender { owner: principal.owner().id, session };
         Ok(Self { principal, from, task })
     }
 }
@@ -199,6 +196,6 @@ impl From<TaskRefusal> for ApiError {
             TaskRefusal::Answered => StatusCode::CONFLICT,
             TaskRefusal::Gone => StatusCode::GONE,
         };
-        Self::new(status, code::NOT_FOUND, refusal.to_string())
+        Self::new(status, Code::NotFound, refusal.to_string())
     }
 }

@@ -89,11 +89,11 @@ impl Inner {
     pub(super) fn take_changes(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
         for id in std::mem::take(&mut self.dirty_sessions) {
-            let saved = self.relay.saved_session(&id).map(Box::new);
+            let saved = self.relay.saved_session(id).map(Box::new);
             changes.push(Change::Session(id, saved));
         }
         for id in std::mem::take(&mut self.dirty_llms) {
-            let saved = self.relay.saved_llm(&id).map(Box::new);
+            let saved = self.relay.saved_llm(id).map(Box::new);
             changes.push(Change::Llm(id, saved));
         }
         for name in std::mem::take(&mut self.dirty_names) {

@@ -6,14 +6,14 @@
 use super::CallerRequest;
 use crate::http::body::aside;
 use bytes::{Bytes, BytesMut};
-use relay::{Dispatch, Failure, LastEvent, Opened, TaskId};
+use relay::{CancelReason, Dispatch, Failure, LastEvent, Opened, SessionId, TaskId};
 use serde::Serialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use wire::control::{Cancel, Drain, Hello, InferTask, Revoked, Task, WakeTask, event};
-use wire::error::code;
+use wire::error::Code;
 use wire::limits::{INLINE_BODY, SSE_LINE};
 
 /// The field's name in front of an event's data, and the line's end behind it.
@@ -78,9 +78,8 @@ impl Frame {
         }
         let sent = dispatch.clone();
         let written = aside(request.body.len(), move || old(&sent, &request)).await;
-        let cause = |error: crate::http::error::ApiError| {
-            failure(code::INVALID_REQUEST, 500, error.message)
-        };
+        let cause =
+            |error: crate::http::error::ApiError| failure(Code::InvalidRequest, 500, error.message);
         let written = written.map_err(cause).and_then(std::convert::identity);
         written.map_err(|failure| Unsent { dispatch, failure })
     }
@@ -112,7 +111,7 @@ fn modern(dispatch: &Dispatch, request: &CallerRequest) -> Result<Event, Failure
     }
     if !fits(&written) {
         let message = "the headers of this request are too long to be passed on".to_owned();
-        return Err(failure(code::HEADER_TOO_LARGE, 431, message));
+        return Err(failure(Code::HeaderTooLarge, 431, message));
     }
     Ok(written)
 }
@@ -127,7 +126,6 @@ fn task(dispatch: &Dispatch, request: &CallerRequest, inline: Option<Box<RawValu
         method: modern.then(|| "POST".to_owned()),
         path: modern.then(|| request.path.clone()),
         headers: if modern { request.headers.clone() } else { Default::default() },
-        deadline_ms: modern.then_some(dispatch.deadline_ms),
         body_ref: false,
         user: modern.then(|| request.user.clone()),
         request: inline,
@@ -140,7 +138,7 @@ fn old(dispatch: &Dispatch, request: &CallerRequest) -> Result<Event, Failure> {
     let unusable = |why: String| {
         let message =
             format!("{} takes valid JSON only, and this body is none: {why}", dispatch.llm_name);
-        failure(code::INVALID_REQUEST, 400, message)
+        failure(Code::InvalidRequest, 400, message)
     };
     serde_json::from_slice::<IgnoredAny>(&request.body).map_err(|e| unusable(e.to_string()))?;
     let body = match &dispatch.model {
@@ -167,15 +165,15 @@ fn on_one_line(body: Bytes) -> Bytes {
     body.freeze()
 }
 
-fn failure(code: &'static str, status: u16, message: String) -> Failure {
+fn failure(code: Code, status: u16, message: String) -> Failure {
     Failure { code, status, message, retry_after_secs: None }
 }
 
-pub(super) fn hello(opened: &Opened, session: &str, heartbeat_ms: u64) -> Frame {
+pub(super) fn hello(opened: &Opened, session: SessionId, heartbeat_ms: u64) -> Frame {
     let hello = Hello {
         protocol: opened.protocol,
         epoch: opened.epoch,
-        provider_session_id: session.to_owned(),
+        provider_session_id: session.to_string(),
         heartbeat_seconds: heartbeat_ms.div_ceil(1000),
     };
     frame(event::HELLO, &hello)
@@ -186,8 +184,9 @@ pub(super) fn wake(task: TaskId, llm_name: String, max_wait_seconds: u64) -> Fra
     frame(event::TASK, &Task::Wake(wake))
 }
 
-pub(super) fn cancel(task: TaskId, reason: &str) -> Frame {
-    frame(event::CANCEL, &Cancel { task_id: task.to_string(), reason: reason.into() })
+pub(super) fn cancel(task: TaskId, reason: CancelReason) -> Frame {
+    let reason = reason.as_str().to_owned();
+    frame(event::CANCEL, &Cancel { task_id: task.to_string(), reason })
 }
 
 pub(super) fn drain(reconnect_after_ms: u64) -> Frame {
@@ -230,7 +229,7 @@ mod tests {
             protocol,
             llm_name: "qwen".into(),
             model: Some("m".into()),
-            deadline_ms: 1,
+            attempt: 0,
         })
     }
 

@@ -20,16 +20,16 @@ pub(super) async fn check(store: &dyn Store) -> Result<(), StoreError> {
 async fn rows_and_sessions_come_back_as_they_were(store: &dyn Store) -> Result<(), StoreError> {
     let owner = Owner { id: OwnerId("mia".into()), label: "Mia".into(), groups: vec!["ml".into()] };
     let session = SavedSession {
-        id: SessionId("s".into()),
+        id: SessionId(1),
         owner: owner.clone(),
         instance: Some(Instance { id: "i".into(), name: "laptop".into(), ..Instance::default() }),
         epoch: 3,
         last_seen: 4,
     };
     let mut llm = SavedLlm {
-        id: LlmId("l".into()),
+        id: LlmId(2),
         owner: owner.clone(),
-        session: session.id.clone(),
+        session: session.id,
         provider: Provider { name: "qwen".into(), pool: Some("p".into()), ..Provider::default() },
         created: 1,
         last_seen: 2,
@@ -43,29 +43,26 @@ async fn rows_and_sessions_come_back_as_they_were(store: &dyn Store) -> Result<(
         served: true,
         reserved_until: Some(9),
     };
-    let (s, l) = (session.id.clone(), llm.id.clone());
+    let (s, l) = (session.id, llm.id);
     let first = [
-        Change::Session(s.clone(), Some(Box::new(session.clone()))),
-        Change::Llm(l.clone(), Some(Box::new(llm.clone()))),
+        Change::Session(s, Some(Box::new(session.clone()))),
+        Change::Llm(l, Some(Box::new(llm.clone()))),
         Change::Name(name.name.clone(), Some(Box::new(name.clone()))),
     ];
     store.apply(&first).await?;
     llm.wake_ms = Some(1200);
-    store.apply(&[Change::Llm(l.clone(), Some(Box::new(llm.clone())))]).await?;
+    store.apply(&[Change::Llm(l, Some(Box::new(llm.clone())))]).await?;
     let saved = store.load().await?;
     assert_eq!((saved.llms, saved.sessions), (vec![llm], vec![session]));
     assert_eq!(saved.names, vec![name]);
     // A second row of the same owner and name never stands beside the first, nor in its place.
-    let twin = SavedLlm { id: LlmId("twin".into()), ..saved_row(store).await? };
-    let twin = Change::Llm(twin.id.clone(), Some(Box::new(twin)));
+    let twin = SavedLlm { id: LlmId(3), ..saved_row(store).await? };
+    let twin = Change::Llm(twin.id, Some(Box::new(twin)));
     assert!(store.apply(std::slice::from_ref(&twin)).await.is_err());
     assert_eq!(saved_row(store).await?.id, l);
     store.apply(&[Change::Llm(l, None), twin]).await?;
-    let gone = [
-        Change::Llm(LlmId("twin".into()), None),
-        Change::Session(s, None),
-        Change::Name("old".into(), None),
-    ];
+    let gone =
+        [Change::Llm(LlmId(3), None), Change::Session(s, None), Change::Name("old".into(), None)];
     store.apply(&gone).await?;
     let saved = store.load().await?;
     assert!(saved.llms.is_empty() && saved.sessions.is_empty() && saved.names.is_empty());

@@ -5,10 +5,11 @@ mod tokens;
 
 use super::{Change, Revoked, Store, StoreError, StoredToken, TokenQuery};
 use async_trait::async_trait;
-use relay::{LlmId, Owner, OwnerId, Saved, SavedLlm, SavedName, SavedSession, SessionId};
+use relay::{InvalidId, Owner, OwnerId, Saved, SavedLlm, SavedName, SavedSession};
 use sqlx::sqlite::{SqlitePool, SqlitePoolOptions, SqliteRow};
 use sqlx::{Row, Sqlite, Transaction};
 use std::path::Path;
+use std::str::FromStr;
 use wire::token::TokenInfo;
 
 pub use file::{Checked, Fault, OpenError, backup, check};
@@ -76,12 +77,13 @@ impl Store for SqliteStore {
             match change {
                 Change::Llm(_, Some(llm)) => put_llm(&mut tx, llm).await?,
                 Change::Llm(id, None) => {
-                    let query = sqlx::query("DELETE FROM llms WHERE id = ?").bind(&id.0);
+                    let query = sqlx::query("DELETE FROM llms WHERE id = ?").bind(id.to_string());
                     query.execute(&mut *tx).await?;
                 }
                 Change::Session(_, Some(session)) => put_session(&mut tx, session).await?,
                 Change::Session(id, None) => {
-                    let query = sqlx::query("DELETE FROM sessions WHERE id = ?").bind(&id.0);
+                    let query =
+                        sqlx::query("DELETE FROM sessions WHERE id = ?").bind(id.to_string());
                     query.execute(&mut *tx).await?;
                 }
                 Change::Name(_, Some(name)) => put_name(&mut tx, name).await?,
@@ -159,9 +161,9 @@ async fn put_llm(tx: &mut Tx<'_>, llm: &SavedLlm) -> Result<(), sqlx::Error> {
          created = excluded.created, last_seen = excluded.last_seen, \
          wake_ms = excluded.wake_ms, name = excluded.name",
     )
-    .bind(&llm.id.0)
-    .bind(&llm.session.0)
-    .bind(&llm.owner.id.0)
+    .bind(llm.id.to_string())
+    .bind(llm.session.to_string())
+    .bind(&*llm.owner.id.0)
     .bind(&llm.owner.label)
     .bind(llm.owner.groups.join(" "))
     .bind(to_json(&llm.provider)?)
@@ -181,7 +183,7 @@ async fn put_name(tx: &mut Tx<'_>, name: &SavedName) -> Result<(), sqlx::Error> 
          VALUES (?, ?, ?, ?, ?, ?)",
     )
     .bind(&name.name)
-    .bind(&name.owner.0)
+    .bind(&*name.owner.0)
     .bind(to_json(&name.shared_by_owner)?)
     .bind(to_json(&name.shared_by_admin)?)
     .bind(name.served)
@@ -197,8 +199,8 @@ async fn put_session(tx: &mut Tx<'_>, session: &SavedSession) -> Result<(), sqlx
          (id, owner, owner_label, owner_groups, instance, epoch, last_seen) \
          VALUES (?, ?, ?, ?, ?, ?, ?)",
     )
-    .bind(&session.id.0)
-    .bind(&session.owner.id.0)
+    .bind(session.id.to_string())
+    .bind(&*session.owner.id.0)
     .bind(&session.owner.label)
     .bind(session.owner.groups.join(" "))
     .bind(session.instance.as_ref().map(to_json).transpose()?)
@@ -212,7 +214,7 @@ async fn put_session(tx: &mut Tx<'_>, session: &SavedSession) -> Result<(), sqlx
 fn session_of(row: &SqliteRow) -> Result<SavedSession, sqlx::Error> {
     let instance: Option<String> = row.try_get("instance")?;
     Ok(SavedSession {
-        id: SessionId(row.try_get("id")?),
+        id: id_of(row, "id")?,
         owner: owner_of(row)?,
         instance: instance.map(|text| from_json(&text)).transpose()?,
         epoch: unsigned(row, "epoch")?,
@@ -223,9 +225,9 @@ fn session_of(row: &SqliteRow) -> Result<SavedSession, sqlx::Error> {
 fn llm_of(row: &SqliteRow) -> Result<SavedLlm, sqlx::Error> {
     let wake_ms: Option<i64> = row.try_get("wake_ms")?;
     Ok(SavedLlm {
-        id: LlmId(row.try_get("id")?),
+        id: id_of(row, "id")?,
         owner: owner_of(row)?,
-        session: SessionId(row.try_get("session")?),
+        session: id_of(row, "session")?,
         provider: from_json(row.try_get("provider")?)?,
         created: unsigned(row, "created")?,
         last_seen: unsigned(row, "last_seen")?,
@@ -237,7 +239,7 @@ fn name_of(row: &SqliteRow) -> Result<SavedName, sqlx::Error> {
     let until: Option<i64> = row.try_get("reserved_until")?;
     Ok(SavedName {
         name: row.try_get("name")?,
-        owner: OwnerId(row.try_get("owner")?),
+        owner: OwnerId(row.try_get::<&str, _>("owner")?.into()),
         shared_by_owner: from_json(row.try_get("shared_by_owner")?)?,
         shared_by_admin: from_json(row.try_get("shared_by_admin")?)?,
         served: row.try_get("served")?,
@@ -246,10 +248,16 @@ fn name_of(row: &SqliteRow) -> Result<SavedName, sqlx::Error> {
 }
 
 fn owner_of(row: &SqliteRow) -> Result<Owner, sqlx::Error> {
-    let (id, label) = (OwnerId(row.try_get("owner")?), row.try_get("owner_label")?);
+    let id = OwnerId(row.try_get::<&str, _>("owner")?.into());
+    let label = row.try_get("owner_label")?;
     let groups: String = row.try_get("owner_groups")?;
     let groups = groups.split_whitespace().map(str::to_owned).collect();
     Ok(Owner { id, label, groups })
+}
+
+fn id_of<T: FromStr<Err = InvalidId>>(row: &SqliteRow, column: &str) -> Result<T, sqlx::Error> {
+    let text: &str = row.try_get(column)?;
+    text.parse().map_err(|e| sqlx::Error::Decode(Box::new(e)))
 }
 
 fn unsigned(row: &SqliteRow, column: &str) -> Result<u64, sqlx::Error> {

@@ -1,10 +1,10 @@
 //! Answers on their way from a publisher to a caller.
 
-use crate::publisher::Publisher;
 use crate::server::{PATIENCE, Server};
 use bytes::Bytes;
 use serde_json::{Value, json};
 use std::time::Duration;
+use testkit::fake_publisher::FakePublisher;
 use tokio::time::Instant;
 
 const SSE: &str = "text/event-stream";
@@ -13,7 +13,7 @@ const SSE: &str = "text/event-stream";
 async fn pieces_reach_the_caller_one_by_one_while_the_upload_is_open_and_byte_for_byte() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     let chat = tokio::spawn(server.chat(&caller, "qwen").header("cookie", "secret").send());
     let (task, frame) = publisher.task().await;
     assert_eq!(frame["request"], json!({"model": "qwen", "stream": true, "messages": []}));
@@ -23,7 +23,7 @@ async fn pieces_reach_the_caller_one_by_one_while_the_upload_is_open_and_byte_fo
     );
     assert!(!frame.to_string().contains("secret") && !frame.to_string().contains(&caller));
 
-    let (pieces, upload) = publisher.upload(&server, &task, SSE);
+    let (pieces, upload) = publisher.upload(&task, SSE);
     let upload =
         upload.header("x-mcpctl-h-openai-version", "7").header("x-mcpctl-h-set-cookie", "no");
     let upload = tokio::spawn(upload.send());
@@ -47,7 +47,7 @@ async fn pieces_reach_the_caller_one_by_one_while_the_upload_is_open_and_byte_fo
     drop(pieces);
     assert_eq!(answer.chunk().await.unwrap(), None);
     assert_eq!(upload.await.unwrap().unwrap().status(), 204);
-    let again = publisher.upload(&server, &task, SSE).1.send().await.unwrap();
+    let again = publisher.upload(&task, SSE).1.send().await.unwrap();
     assert_eq!(again.status(), 404, "the task is over and forgotten");
 }
 
@@ -55,11 +55,11 @@ async fn pieces_reach_the_caller_one_by_one_while_the_upload_is_open_and_byte_fo
 async fn a_backends_own_error_reaches_the_caller_as_it_is() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
     let body = "{\"error\": {\"message\": \"context too long\"}}";
-    let upload = publisher.post(&server, &wire::paths::task_response(&task));
+    let upload = publisher.post(&wire::paths::task_response(&task));
     let upload = upload.header(wire::headers::STATUS, "400").header("x-mcpctl-h-retry-after", "3");
     upload.header("content-type", "application/json").body(body).send().await.unwrap();
     let answer = chat.await.unwrap().unwrap();
@@ -75,11 +75,11 @@ async fn an_answer_whose_length_is_known_says_it_to_the_caller_and_is_complete_w
 {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     for _ in 0..2 {
         let chat = tokio::spawn(server.chat(&caller, "qwen").send());
         let (task, _) = publisher.task().await;
-        let upload = publisher.post(&server, &wire::paths::task_response(&task));
+        let upload = publisher.post(&wire::paths::task_response(&task));
         let upload = upload.header("content-type", "application/json").body("{\"n\": 1}");
         let taken = upload.send().await.unwrap();
         let answer = chat.await.unwrap().unwrap();
@@ -93,10 +93,10 @@ async fn an_answer_whose_length_is_known_says_it_to_the_caller_and_is_complete_w
 async fn a_whole_answer_that_breaks_off_is_broken_for_the_caller_too() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&server, &task, "application/json");
+    let (pieces, upload) = publisher.upload(&task, "application/json");
     let upload = tokio::spawn(upload.header("content-length", "8").send());
     pieces.send(Ok(Bytes::from_static(b"{\"n"))).await.unwrap();
     let answer = chat.await.unwrap().unwrap();
@@ -110,10 +110,10 @@ async fn a_whole_answer_that_breaks_off_is_broken_for_the_caller_too() {
 async fn a_caller_that_leaves_stops_the_upload_and_the_publisher_within_a_quarter_of_a_second() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&server, &task, SSE);
+    let (pieces, upload) = publisher.upload(&task, SSE);
     let upload = tokio::spawn(upload.send());
     pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
     let mut answer = chat.await.unwrap().unwrap();
@@ -132,7 +132,7 @@ async fn a_caller_that_leaves_stops_the_upload_and_the_publisher_within_a_quarte
     // The publisher says that its work has ended; the one slot is free for the next caller.
     let next = tokio::spawn(server.chat(&caller, "qwen").send());
     let stopped = json!({"error": {"message": "stopped", "code": "cancelled"}});
-    assert_eq!(publisher.result(&server, &task, &stopped).await.status(), 410);
+    assert_eq!(publisher.result(&task, &stopped).await.status(), 410);
     assert_ne!(publisher.task().await.0, task);
     next.abort();
     assert_eq!(publisher.event().await.0, "cancel", "also before the first byte");
@@ -143,11 +143,11 @@ async fn a_stream_that_breaks_ends_with_an_error_event_and_other_formats_with_a_
 {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     for (kind, piece) in [(SSE, "data: {\"par"), ("application/json", "{\"par")] {
         let chat = tokio::spawn(server.chat(&caller, "qwen").send());
         let (task, _) = publisher.task().await;
-        let (pieces, upload) = publisher.upload(&server, &task, kind);
+        let (pieces, upload) = publisher.upload(&task, kind);
         let upload = tokio::spawn(upload.send());
         pieces.send(Ok(Bytes::from_static(piece.as_bytes()))).await.unwrap();
         let answer = chat.await.unwrap().unwrap();
@@ -172,7 +172,7 @@ async fn a_publisher_of_protocol_1_gets_the_whole_body_and_answers_whole_or_in_c
     let caller = server.token("ann", &["infer"]).await;
     let token = server.token("mia", &["publish"]).await;
     let wish = json!({"providers": [{"name": "old", "type": "openai", "model": "backend/7b"}]});
-    let mut publisher = Publisher::with(&server, &token, &wish).await;
+    let mut publisher = FakePublisher::connect(&server.url, &token, &wish).await;
     assert_eq!(publisher.registered["protocol"], 1);
 
     let body = "{\"model\": \"old\",\r\r\n \"stream\": false, \"n\": 1.50}";
@@ -181,7 +181,7 @@ async fn a_publisher_of_protocol_1_gets_the_whole_body_and_answers_whole_or_in_c
     let (task, frame) = publisher.task().await;
     assert_eq!(frame["request"], json!({"model": "backend/7b", "stream": false, "n": 1.5}));
     let whole = json!({"status": 201, "body": {"text": "hi"}});
-    assert_eq!(publisher.result(&server, &task, &whole).await.status(), 204);
+    assert_eq!(publisher.result(&task, &whole).await.status(), 204);
     let answer = chat.await.unwrap().unwrap();
     assert_eq!(
         (answer.status().as_u16(), answer.text().await.unwrap()),
@@ -194,7 +194,7 @@ async fn a_publisher_of_protocol_1_gets_the_whole_body_and_answers_whole_or_in_c
     assert_eq!(frame["request"]["model"], "backend/7b");
     for (data, done) in [("{\"a\":\n1}", false), ("[DONE]", true)] {
         let chunk = json!({"chunk": {"data": data, "done": done}});
-        assert_eq!(publisher.result(&server, &task, &chunk).await.status(), 204);
+        assert_eq!(publisher.result(&task, &chunk).await.status(), 204);
     }
     let answer = infer.await.unwrap().unwrap();
     assert_eq!(answer.headers()["content-type"], SSE);
@@ -205,11 +205,11 @@ async fn a_publisher_of_protocol_1_gets_the_whole_body_and_answers_whole_or_in_c
 async fn pieces_are_taken_in_their_order_once_each_and_byte_for_byte() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
     let post = async |seq: &str, end: bool, text: &'static str| {
-        let request = publisher.post(&server, &wire::paths::task_response(&task));
+        let request = publisher.post(&wire::paths::task_response(&task));
         let request = request.header("content-type", SSE).header(wire::headers::SEQ, seq);
         let request = if end { request.header(wire::headers::END, "1") } else { request };
         let answer = request.body(text).send().await.unwrap();
@@ -240,12 +240,12 @@ async fn pieces_are_taken_in_their_order_once_each_and_byte_for_byte() {
 async fn a_chunked_answer_that_fails_ends_with_an_error_event_too() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    publisher.result(&server, &task, &json!({"chunk": {"data": "1"}})).await;
+    publisher.result(&task, &json!({"chunk": {"data": "1"}})).await;
     let failed = json!({"error": {"message": "gone", "code": "backend_aborted"}});
-    publisher.result(&server, &task, &failed).await;
+    publisher.result(&task, &failed).await;
     let text = chat.await.unwrap().unwrap().text().await.unwrap();
     assert!(
         text.starts_with("data: 1\n\ndata: {\"error\":") && text.contains("backend_aborted"),
@@ -257,7 +257,7 @@ async fn a_chunked_answer_that_fails_ends_with_an_error_event_too() {
 async fn a_large_body_is_claimed_as_the_caller_sent_it_and_by_its_own_publisher_only() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     let body = format!("{{\"model\":\"qwen\",\n \"picture\": \"{}\"}}", "x".repeat(3 << 20));
     let chat = tokio::spawn(server.post("/v1/embeddings", &caller).body(body.clone()).send());
     let (task, frame) = publisher.task().await;
@@ -272,7 +272,7 @@ async fn a_large_body_is_claimed_as_the_caller_sent_it_and_by_its_own_publisher_
     }
     let claimed = server.get(&path, &publisher.token).send().await.unwrap();
     assert!(claimed.bytes().await.unwrap() == body.as_bytes(), "every byte as it was");
-    let (pieces, upload) = publisher.upload(&server, &task, "application/json");
+    let (pieces, upload) = publisher.upload(&task, "application/json");
     drop(pieces);
     assert_eq!(upload.send().await.unwrap().status(), 204);
     assert_eq!(chat.await.unwrap().unwrap().text().await.unwrap(), "", "an empty answer is one");
@@ -286,7 +286,7 @@ async fn a_sleeping_backend_is_woken_once_and_waiting_callers_hear_of_it() {
     let provider =
         json!({"name": "qwen", "initialStatus": "hibernating", "wakeMaxWaitSeconds": 60});
     let wish = json!({"protocol": 2, "providers": [provider]});
-    let mut publisher = Publisher::with(&server, &token, &wish).await;
+    let mut publisher = FakePublisher::connect(&server.url, &token, &wish).await;
     let first = tokio::spawn(server.chat(&caller, "qwen").send());
     let (name, wake) = publisher.event().await;
     assert_eq!((name.as_str(), &wake["kind"]), ("task", &json!("wake")));
@@ -297,17 +297,17 @@ async fn a_sleeping_backend_is_woken_once_and_waiting_callers_hear_of_it() {
     assert!(notice.starts_with(b": waking "), "{notice:?}");
 
     let woken = json!({"ok": true, "ms": 1200});
-    publisher.result(&server, wake["taskId"].as_str().unwrap(), &woken).await;
+    publisher.result(wake["taskId"].as_str().unwrap(), &woken).await;
     let whole = json!({"status": 400, "body": {"error": {"message": "bad"}}});
     let (task, _) = publisher.task().await;
-    publisher.result(&server, &task, &whole).await;
+    publisher.result(&task, &whole).await;
     let mut said = String::new();
     while let Some(piece) = first.chunk().await.unwrap() {
         said.push_str(std::str::from_utf8(&piece).unwrap());
     }
     assert!(said.ends_with("data: {\"error\":{\"message\":\"bad\"}}\n\n"), "{said}");
     let (task, _) = publisher.task().await;
-    publisher.result(&server, &task, &whole).await;
+    publisher.result(&task, &whole).await;
     let second = second.await.unwrap().unwrap();
     assert_eq!(second.status(), 400, "without notices an error keeps its status");
 }
@@ -318,10 +318,10 @@ async fn a_caller_that_does_not_read_holds_the_upload_back_and_nobody_else_and_i
     let caller = server.token("ann", &["infer"]).await;
     let token = server.token("mia", &["publish"]).await;
     let wish = json!({"protocol": 2, "providers": [{"name": "qwen", "maxConcurrency": 2}]});
-    let mut publisher = Publisher::with(&server, &token, &wish).await;
+    let mut publisher = FakePublisher::connect(&server.url, &token, &wish).await;
     let lazy = tokio::spawn(server.chat(&caller, "qwen").send());
     let (slow_task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&server, &slow_task, SSE);
+    let (pieces, upload) = publisher.upload(&slow_task, SSE);
     let upload = tokio::spawn(upload.send());
     let mut sent = 0;
     let piece = Bytes::from(vec![b'x'; 64 * 1024]);
@@ -334,7 +334,7 @@ async fn a_caller_that_does_not_read_holds_the_upload_back_and_nobody_else_and_i
 
     let quick = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    publisher.result(&server, &task, &json!({"status": 200, "body": {}})).await;
+    publisher.result(&task, &json!({"status": 200, "body": {}})).await;
     assert_eq!(quick.await.unwrap().unwrap().status(), 200);
 
     let (name, frame) = publisher.event().await;

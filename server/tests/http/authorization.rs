@@ -1,7 +1,6 @@
 //! Every kind of key at every endpoint that the OpenAPI document lists; and whether anybody can tell
 //! another's object from one that is not there.
 
-use crate::publisher::Publisher;
 use crate::server::Server;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
@@ -98,7 +97,7 @@ async fn a_request_with_two_keys_is_refused_wherever_one_is_needed() {
 #[tokio::test]
 async fn every_kind_of_key_is_let_in_where_the_document_says_so_and_nowhere_else() {
     let (server, other) = (Server::start().await, Server::start().await);
-    let _publisher = Publisher::of(&server, "qwen").await;
+    let _publisher = server.publisher("qwen").await;
     let revoked = server.make_token("ann", &["infer", "publish", "admin"]).await;
     server.revoke_behind_its_back(&revoked.info.id).await;
     let expired = server.expired("ann", &["infer", "publish", "admin"]).await;
@@ -144,7 +143,7 @@ async fn said(answer: Response) -> (u16, String) {
 async fn nobody_can_tell_anothers_session_or_task_from_one_that_is_not_there() {
     const NOBODY: &str = "00000000000000000000000000000000";
     let server = Server::start().await;
-    let mut mia = Publisher::of(&server, "qwen").await;
+    let mut mia = server.publisher("qwen").await;
     let caller = server.token("ann", &["infer"]).await;
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = mia.task().await;
@@ -179,14 +178,14 @@ async fn nobody_can_tell_anothers_session_or_task_from_one_that_is_not_there() {
     );
     // None of it has disturbed whose task it is.
     let whole = json!({"status": 200, "body": {}});
-    assert_eq!(mia.result(&server, &task, &whole).await.status(), 204);
+    assert_eq!(mia.result(&task, &whole).await.status(), 204);
     assert_eq!(chat.await.unwrap().unwrap().status(), 200);
 }
 
 #[tokio::test]
 async fn a_model_that_a_key_is_not_for_looks_like_one_that_is_not_there() {
     let server = Server::start().await;
-    let _publisher = Publisher::of(&server, "qwen").await;
+    let _publisher = server.publisher("qwen").await;
     let narrow = server.token("ann", &["infer:other"]).await;
     for path in ["/v1/models/NAME", "/api/v1/llms/NAME"] {
         let ask = async |name: &str| {

@@ -1,6 +1,5 @@
 //! What request bodies may cost: memory, time, and the turn of others.
 
-use crate::publisher::Publisher;
 use crate::server::{PATIENCE, Server};
 use bytes::Bytes;
 use mcpd::config::Serving;
@@ -59,7 +58,7 @@ async fn code(answer: Response) -> (u16, String) {
 #[tokio::test]
 async fn a_request_that_will_be_refused_is_refused_before_the_rest_of_its_body_is_sent() {
     let server = Server::start().await;
-    let _publisher = Publisher::of(&server, "qwen").await;
+    let _publisher = server.publisher("qwen").await;
     let (all, other) =
         (server.token("ann", &["infer"]).await, server.token("ann", &["infer:other"]).await);
     let begin = |model: &str| format!("{{\"messages\":[],\"model\":\"{model}\",\"x\":\"");
@@ -82,7 +81,7 @@ async fn a_request_that_will_be_refused_is_refused_before_the_rest_of_its_body_i
 #[tokio::test]
 async fn a_full_queue_is_told_before_the_rest_of_the_body_is_sent() {
     let server = Server::start().await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     let caller = server.token("ann", &["infer"]).await;
     let mut waiting = Vec::new();
     for _ in 0..101 {
@@ -101,7 +100,7 @@ async fn a_full_queue_is_told_before_the_rest_of_the_body_is_sent() {
 #[tokio::test]
 async fn a_publishers_large_bodies_for_a_task_that_is_not_its_own_are_refused_unread() {
     let server = Server::start().await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     let (caller, eve) =
         (server.token("ann", &["infer"]).await, server.token("eve", &["publish"]).await);
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
@@ -131,7 +130,7 @@ async fn a_publishers_large_bodies_for_a_task_that_is_not_its_own_are_refused_un
     let answer = raw.hears().await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
     let ended = json!({"error": {"message": "x", "code": "cancelled"}});
-    assert_eq!(publisher.result(&server, &task, &ended).await.status(), 410);
+    assert_eq!(publisher.result(&task, &ended).await.status(), 410);
 }
 
 fn small() -> Serving {
@@ -141,7 +140,7 @@ fn small() -> Serving {
 #[tokio::test]
 async fn waiting_bodies_hold_their_keys_share_until_the_answers_first_byte() {
     let server = Server::serving(small()).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     let (ann, tom) = (server.token("ann", &["infer"]).await, server.token("tom", &["infer"]).await);
     let send = |key: &str, bytes: usize| {
         server.post("/v1/chat/completions", key).body(chat_of("qwen", bytes)).send()
@@ -159,7 +158,7 @@ async fn waiting_bodies_hold_their_keys_share_until_the_answers_first_byte() {
     let others = tokio::spawn(send(&tom, 300 << 10));
     server.row_where(&ann, "qwen", |row| row["queued"] == 2).await;
 
-    publisher.result(&server, &task, &json!({"status": 200, "body": {}})).await;
+    publisher.result(&task, &json!({"status": 200, "body": {}})).await;
     assert_eq!(first.await.unwrap().unwrap().status(), 200);
     let again = tokio::spawn(send(&ann, 500 << 10));
     server.row_where(&ann, "qwen", |row| row["queued"] == 2 && row["inFlight"] == 1).await;
@@ -172,7 +171,7 @@ async fn waiting_bodies_hold_their_keys_share_until_the_answers_first_byte() {
 #[tokio::test]
 async fn all_keys_together_hold_no_more_than_the_budget_and_a_drip_holds_what_has_arrived() {
     let server = Server::serving(small()).await;
-    let _publisher = Publisher::of(&server, "qwen").await;
+    let _publisher = server.publisher("qwen").await;
     let mut drips = Vec::new();
     for user in ["a", "b", "c"] {
         let key = server.token(user, &["infer"]).await;
@@ -200,7 +199,7 @@ async fn all_keys_together_hold_no_more_than_the_budget_and_a_drip_holds_what_ha
 #[tokio::test]
 async fn a_body_of_unknown_length_is_refused_when_it_outgrows_the_budget_and_its_caller_hears_it() {
     let server = Server::serving(small()).await;
-    let _publisher = Publisher::of(&server, "qwen").await;
+    let _publisher = server.publisher("qwen").await;
     let key = server.token("ann", &["infer"]).await;
     let held = server.post("/v1/chat/completions", &key).body(chat_of("qwen", 600 << 10));
     let held = tokio::spawn(held.send());
@@ -265,7 +264,7 @@ async fn what_needs_no_key_takes_a_kilobyte() {
 #[tokio::test]
 async fn a_heartbeat_or_register_names_no_more_than_one_owner_can_have() {
     let server = Server::start().await;
-    let publisher = Publisher::of(&server, "qwen").await;
+    let publisher = server.publisher("qwen").await;
     let beat = async |llms: usize, tasks: usize| {
         let report = json!({"name": "qwen", "status": "active"});
         let beat = json!({

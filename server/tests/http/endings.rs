@@ -1,10 +1,10 @@
 //! How connections end, and what must not be mistaken for a good end.
 
-use crate::publisher::Publisher;
 use crate::server::{PATIENCE, Server};
 use bytes::Bytes;
 use serde_json::json;
 use std::io::ErrorKind;
+use testkit::fake_publisher::FakePublisher;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -34,11 +34,11 @@ async fn to_end(mut socket: TcpStream) -> (String, Result<(), ErrorKind>) {
 async fn a_broken_answer_ends_with_a_reset_and_a_whole_one_with_a_close() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     for breaks in [true, false] {
         let socket = old_chat(&server, &caller).await;
         let (task, _) = publisher.task().await;
-        let (pieces, upload) = publisher.upload(&server, &task, "application/json");
+        let (pieces, upload) = publisher.upload(&task, "application/json");
         let upload = tokio::spawn(upload.send());
         pieces.send(Ok(Bytes::from_static(b"{\"half\":"))).await.unwrap();
         // The first half is on its way before the rest follows or does not.
@@ -74,10 +74,10 @@ async fn a_broken_answer_ends_with_a_reset_and_a_whole_one_with_a_close() {
 async fn an_answer_that_the_servers_end_cuts_is_no_whole_one() {
     let server = Server::start_scaled(0.02).await;
     let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     let socket = old_chat(&server, &caller).await;
     let (task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&server, &task, "application/json");
+    let (pieces, upload) = publisher.upload(&task, "application/json");
     let _upload = tokio::spawn(upload.send());
     pieces.send(Ok(Bytes::from_static(b"{\"half\":"))).await.unwrap();
     let reads = tokio::spawn(to_end(socket));
@@ -109,10 +109,10 @@ async fn a_key_that_is_sent_twice_is_refused() {
 async fn what_a_publisher_answers_is_never_run_as_a_page() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    let upload = publisher.post(&server, &wire::paths::task_response(&task));
+    let upload = publisher.post(&wire::paths::task_response(&task));
     let upload = upload.header("content-type", "text/html").body("<script>1</script>");
     upload.send().await.unwrap();
     let answer = chat.await.unwrap().unwrap();
@@ -127,7 +127,7 @@ async fn what_a_publisher_answers_is_never_run_as_a_page() {
 async fn a_header_that_is_too_long_to_be_passed_on_is_refused_by_its_name() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
-    let _publisher = Publisher::of(&server, "qwen").await;
+    let _publisher = server.publisher("qwen").await;
     for (value, refused) in [("\"".repeat(1_000), false), ("\"".repeat(1_024), true)] {
         let chat = server.chat(&caller, "qwen").header("anthropic-beta", &value);
         let chat = tokio::spawn(chat.send());
@@ -148,7 +148,7 @@ async fn a_body_that_an_old_publisher_cannot_take_fails_and_does_not_vanish() {
     let caller = server.token("ann", &["infer"]).await;
     let token = server.token("mia", &["publish"]).await;
     let wish = json!({"providers": [{"name": "old", "type": "openai", "model": "m"}]});
-    let mut publisher = Publisher::with(&server, &token, &wish).await;
+    let mut publisher = FakePublisher::connect(&server.url, &token, &wish).await;
     let body = "{\"model\": \"old\", \"n\": tru}";
     let answer = server.post("/v1/chat/completions", &caller).body(body).send();
     let answer = tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap();

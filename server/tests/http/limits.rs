@@ -1,6 +1,5 @@
 //! What a server on the internet must bear.
 
-use crate::publisher::Publisher;
 use crate::server::{PATIENCE, Server};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,7 +57,7 @@ async fn a_body_that_stops_half_way_is_given_up() {
 async fn a_request_that_cannot_be_used_is_refused_with_what_is_wrong_with_it() {
     let server = Server::start().await;
     let token = server.token("ann", &["infer"]).await;
-    let _publisher = Publisher::of(&server, "qwen").await;
+    let _publisher = server.publisher("qwen").await;
     for (path, body, status, word) in [
         ("/v1/chat/completions", &b"{}"[..], 400, "`model` is missing"),
         ("/v1/chat/completions", b"nonsense", 400, "JSON object"),

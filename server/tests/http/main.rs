@@ -1,5 +1,5 @@
-//! mcpd over real sockets: a server with a real database, a small publisher of our own, plain HTTP
-//! clients. What the real agent does with it is told in the e2e tests.
+//! mcpd over real sockets: a server with a real database, the fake publisher of `testkit` and plain HTTP
+//! clients. The end-to-end tests run it with the real agent.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where it fails")]
 
 mod answers;
@@ -7,11 +7,10 @@ mod authorization;
 mod bodies;
 mod endings;
 mod limits;
-mod lives;
 mod names;
 mod pairing;
-mod publisher;
 mod registers;
 mod server;
+mod shutdown;
 mod stored;
 mod tokens;

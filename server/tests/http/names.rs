@@ -1,27 +1,28 @@
 //! Names that several users serve: who may, who decides, and what callers see.
 
-use crate::publisher::Publisher;
 use crate::server::Server;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use testkit::fake_publisher::FakePublisher;
 
-async fn publish(server: &Server, user: &str, provider: Value) -> Publisher {
+async fn publish(server: &Server, user: &str, provider: Value) -> FakePublisher {
     let token = server.token(user, &["publish"]).await;
-    Publisher::with(server, &token, &json!({"protocol": 2, "providers": [provider]})).await
+    FakePublisher::connect(&server.url, &token, &json!({"protocol": 2, "providers": [provider]}))
+        .await
 }
 
-async fn again(server: &Server, publisher: &Publisher, provider: Value) -> Value {
+async fn again(publisher: &FakePublisher, provider: Value) -> Value {
     let wish = json!({
         "protocol": 2, "providerSessionId": publisher.session, "providers": [provider],
     });
-    let answer = publisher.post(server, wire::paths::REGISTER).json(&wish).send().await.unwrap();
+    let answer = publisher.post(wire::paths::REGISTER).json(&wish).send().await.unwrap();
     assert_eq!(answer.status(), 201);
     answer.json().await.unwrap()
 }
 
-async fn heartbeat(server: &Server, publisher: &Publisher) -> Value {
+async fn heartbeat(publisher: &FakePublisher) -> Value {
     let beat = json!({"providerSessionId": publisher.session});
-    let answer = publisher.post(server, wire::paths::HEARTBEAT).json(&beat).send().await.unwrap();
+    let answer = publisher.post(wire::paths::HEARTBEAT).json(&beat).send().await.unwrap();
     answer.json().await.unwrap()
 }
 
@@ -44,11 +45,11 @@ async fn ten_requests_for_a_pool_go_to_its_owner_although_another_publisher_want
         let chat = tokio::spawn(server.chat(&caller, "team").send());
         let (task, _) = mia.task().await;
         let whole = json!({"status": 200, "body": {"choices": []}});
-        assert_eq!(mia.result(&server, &task, &whole).await.status(), 204);
+        assert_eq!(mia.result(&task, &whole).await.status(), 204);
         assert_eq!(chat.await.unwrap().unwrap().status(), 200);
     }
     // What comes next on the intruder's channel is no task.
-    let probe = eve.post(&server, wire::paths::PROBE).header("x-mcpctl-probe-id", "p");
+    let probe = eve.post(wire::paths::PROBE).header("x-mcpctl-probe-id", "p");
     assert_eq!(probe.body("x").send().await.unwrap().status(), 204);
     assert_eq!(eve.event().await.0, "probe");
 }
@@ -68,7 +69,7 @@ async fn a_pool_with_the_name_of_anothers_model_does_not_make_it_its_own() {
     let withdrawn = json!({
         "protocol": 2, "providerSessionId": mia.session, "providers": [],
     });
-    mia.post(&server, wire::paths::REGISTER).json(&withdrawn).send().await.unwrap();
+    mia.post(wire::paths::REGISTER).json(&withdrawn).send().await.unwrap();
     assert_eq!(models().await, json!([]));
     assert_eq!(server.chat(&caller, "qwen").send().await.unwrap().status(), 404);
 }
@@ -80,13 +81,10 @@ async fn an_owner_is_asked_shares_and_both_serve_one_name_over_a_restart() {
     let tom = publish(&server, "tom", json!({"name": "qwen"})).await;
     let refused = &tom.registered["rejected"][0];
     assert_eq!(refused["suggestion"], "qwen-tom");
-    assert_eq!(
-        heartbeat(&server, &mia).await["nameRequests"],
-        json!([{"name": "qwen", "user": "tom"}])
-    );
-    again(&server, &mia, json!({"name": "qwen", "shareName": ["tom"]})).await;
-    assert_eq!(heartbeat(&server, &tom).await["registerAgain"], true);
-    let taken = again(&server, &tom, json!({"name": "qwen"})).await;
+    assert_eq!(heartbeat(&mia).await["nameRequests"], json!([{"name": "qwen", "user": "tom"}]));
+    again(&mia, json!({"name": "qwen", "shareName": ["tom"]})).await;
+    assert_eq!(heartbeat(&tom).await["registerAgain"], true);
+    let taken = again(&tom, json!({"name": "qwen"})).await;
     assert_eq!(taken["rejected"], json!([]));
     let caller = server.token("ann", &["infer"]).await;
     let owners = async |server: &Server| {
@@ -120,7 +118,7 @@ async fn an_admin_sees_shares_and_frees_names_and_a_publisher_sees_its_own() {
     let path = format!("{}/team/qwen/share", wire::paths::NAMES);
     let (status, shared) = admin(&server, Method::PUT, &path, json!({"with": ["tom"]})).await;
     assert_eq!((status, &shared["sharedByAdmin"]), (StatusCode::OK, &json!(["tom"])));
-    let taken = again(&server, &tom, json!({"name": "team/qwen"})).await;
+    let taken = again(&tom, json!({"name": "team/qwen"})).await;
     assert_eq!(taken["rejected"], json!([]));
     let (status, _) = admin(&server, Method::PUT, &path, json!({"with": ["a\nb"]})).await;
     assert_eq!(status, 400);
@@ -142,7 +140,7 @@ async fn a_publisher_calls_its_own_model_with_the_token_that_it_publishes_with()
     let chat = tokio::spawn(server.chat(&mia.token, "qwen").send());
     let (task, _) = mia.task().await;
     let whole = json!({"status": 200, "body": {"choices": []}});
-    mia.result(&server, &task, &whole).await;
+    mia.result(&task, &whole).await;
     assert_eq!(chat.await.unwrap().unwrap().status(), 200);
     assert_eq!(server.chat(&mia.token, "toms").send().await.unwrap().status(), 404);
     let models = server.get("/v1/models", &mia.token).send().await.unwrap();
@@ -156,7 +154,7 @@ async fn a_user_with_twenty_connected_sessions_gets_no_more_and_hears_why() {
     let token = server.token("eve", &["publish"]).await;
     let mut channels = Vec::new();
     for _ in 0..20 {
-        channels.push(Publisher::with(&server, &token, &json!({"providers": []})).await);
+        channels.push(FakePublisher::connect(&server.url, &token, &json!({"providers": []})).await);
     }
     let refused = server.post(wire::paths::REGISTER, &token).json(&json!({"providers": []}));
     let refused = refused.send().await.unwrap();

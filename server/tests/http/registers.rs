@@ -1,8 +1,8 @@
 //! Register, control channel, catalogue.
 
-use crate::publisher::Publisher;
 use crate::server::Server;
 use serde_json::{Value, json};
+use testkit::fake_publisher::FakePublisher;
 
 #[tokio::test]
 async fn a_register_answers_201_with_session_epoch_and_rows() {
@@ -16,7 +16,7 @@ async fn a_register_answers_201_with_session_epoch_and_rows() {
             {"name": "no good"},
         ],
     });
-    let mut publisher = Publisher::with(&server, &token, &wish).await;
+    let mut publisher = FakePublisher::connect(&server.url, &token, &wish).await;
     let answer = &mut publisher.registered;
     for field in ["id", "since", "created"] {
         answer["llms"][0][field] = json!("…");
@@ -83,16 +83,16 @@ async fn rows_keep_their_ids_over_reconnects_and_over_a_restart_of_the_server() 
     let server = Server::start().await;
     let token = server.token("mia", &["publish"]).await;
     let mut wish = json!({"protocol": 2, "providers": [{"name": "qwen"}]});
-    let mut first = Publisher::with(&server, &token, &wish).await;
+    let mut first = FakePublisher::connect(&server.url, &token, &wish).await;
     wish["providerSessionId"] = json!(first.session);
-    let second = Publisher::with(&server, &token, &wish).await;
+    let second = FakePublisher::connect(&server.url, &token, &wish).await;
     assert_eq!(first.event().await.0, "superseded");
     assert_eq!(first.event_or_end().await, None);
     assert_eq!(second.registered["llms"][0]["id"], first.registered["llms"][0]["id"]);
     assert_eq!(second.registered["epoch"], 2);
 
     let server = Server::start_in(server.stop().await, 1.0).await;
-    let third = Publisher::with(&server, &token, &wish).await;
+    let third = FakePublisher::connect(&server.url, &token, &wish).await;
     assert_eq!(third.session, first.session);
     assert_eq!(third.registered["llms"][0]["id"], first.registered["llms"][0]["id"]);
     assert_eq!(third.registered["epoch"], 3);
@@ -105,8 +105,8 @@ async fn rows_keep_their_ids_over_reconnects_and_over_a_restart_of_the_server() 
 async fn a_publisher_behind_a_buffering_proxy_polls_and_its_probe_is_confirmed_to_others() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "mia/qwen").await;
-    let probe = publisher.post(&server, wire::paths::PROBE).header("x-mcpctl-probe-id", "p1");
+    let mut publisher = server.publisher("mia/qwen").await;
+    let probe = publisher.post(wire::paths::PROBE).header("x-mcpctl-probe-id", "p1");
     assert_eq!(probe.body("x").send().await.unwrap().status(), 204);
     assert_eq!(publisher.event().await, ("probe".into(), json!({"id": "p1"})));
 
@@ -122,7 +122,7 @@ async fn a_publisher_behind_a_buffering_proxy_polls_and_its_probe_is_confirmed_t
         assert_eq!((&frames[0]["event"], &frames[1]["event"]), (&json!("hello"), &json!("task")));
         let task: Value = serde_json::from_str(frames[1]["data"].as_str().unwrap()).unwrap();
         let id = task["taskId"].as_str().unwrap();
-        publisher.result(&server, id, &json!({"status": 200, "body": {"a": 1}})).await;
+        publisher.result(id, &json!({"status": 200, "body": {"a": 1}})).await;
     };
     // The poll's channel takes the stream's place before the request comes.
     let (infer, ()) = tokio::join!(
@@ -138,7 +138,7 @@ async fn a_publisher_behind_a_buffering_proxy_polls_and_its_probe_is_confirmed_t
 #[tokio::test]
 async fn the_catalogue_shows_each_key_what_it_may_see() {
     let server = Server::start().await;
-    let _publisher = Publisher::of(&server, "qwen").await;
+    let _publisher = server.publisher("qwen").await;
     let names = async |user: &str, scope: &str| {
         let token = server.token(user, &[scope]).await;
         let list: Value =

@@ -11,6 +11,7 @@ use sqlx::{ConnectOptions as _, SqliteConnection};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
+use testkit::fake_publisher::FakePublisher;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -134,6 +135,14 @@ impl Server {
 
     pub(crate) fn get(&self, path: &str, token: &str) -> RequestBuilder {
         self.client.get(format!("{}{path}", self.url)).bearer_auth(token)
+    }
+
+    /// A publisher of protocol 2 that serves this one model for the user `mia`.
+    pub(crate) async fn publisher(&self, model: &str) -> FakePublisher {
+        let token = self.token("mia", &["publish"]).await;
+        let provider = json!({"name": model, "type": "openai"});
+        let register = json!({"protocol": 2, "providers": [provider]});
+        FakePublisher::connect(&self.url, &token, &register).await
     }
 
     /// A streamed chat with this model.

@@ -1,6 +1,5 @@
 //! What a database that does not answer may hold up, and what not.
 
-use crate::publisher::Publisher;
 use crate::server::Server;
 use bytes::Bytes;
 use serde_json::json;
@@ -14,10 +13,10 @@ const SCALE: f64 = 0.05;
 async fn a_locked_database_stops_neither_notices_nor_deadlines() {
     let server = Server::start_scaled(SCALE).await;
     let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     let running = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&server, &task, "text/event-stream");
+    let (pieces, upload) = publisher.upload(&task, "text/event-stream");
     let upload = tokio::spawn(upload.send());
     // The answer goes on until the test's end.
     let answering = tokio::spawn(async move {

@@ -1,6 +1,5 @@
 //! Who may do what, and how fast that ends.
 
-use crate::publisher::Publisher;
 use crate::server::{PATIENCE, Server, unix_ms};
 use bytes::Bytes;
 use mcpd::clock::WallClock;
@@ -8,12 +7,13 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use testkit::fake_publisher::FakePublisher;
 use tokio::time::Instant;
 
 #[tokio::test]
 async fn scopes_are_apart_from_each_other() {
     let server = Server::start().await;
-    let _publisher = Publisher::of(&server, "qwen").await;
+    let _publisher = server.publisher("qwen").await;
     let register = json!({"providers": []});
     let wish = json!({"user": "x", "scopes": ["infer"]});
     // A chat with an unknown model is 404 for who may call, and never reaches a publisher.
@@ -73,15 +73,15 @@ async fn a_key_revoked_behind_the_servers_back_ends_its_streams_within_a_second(
     let caller = server.make_token("ann", &["infer"]).await;
     let doomed = server.make_token("mia", &["publish"]).await;
     let wish = json!({"protocol": 2, "providers": [{"name": "qwen"}]});
-    let mut publisher = Publisher::with(&server, &doomed.token, &wish).await;
+    let mut publisher = FakePublisher::connect(&server.url, &doomed.token, &wish).await;
     let other = server.make_token("mia", &["publish"]).await;
     let wish = json!({"protocol": 2, "providers": [{"name": "desk"}]});
-    let mut desktop = Publisher::with(&server, &other.token, &wish).await;
+    let mut desktop = FakePublisher::connect(&server.url, &other.token, &wish).await;
 
     // A caller's key dies in the middle of an answer.
     let chat = tokio::spawn(server.chat(&caller.token, "desk").send());
     let (task, _) = desktop.task().await;
-    let (pieces, upload) = desktop.upload(&server, &task, "text/event-stream");
+    let (pieces, upload) = desktop.upload(&task, "text/event-stream");
     let upload = tokio::spawn(upload.send());
     pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
     let answer = chat.await.unwrap().unwrap();
@@ -138,7 +138,7 @@ async fn all_keys_of_a_user_who_leaves_end_at_once_with_their_streams_and_codes(
     let admin = server.token("root", &["admin"]).await;
     let (caller, other) =
         (server.token("mia", &["infer"]).await, server.token("tom", &["infer"]).await);
-    let mut publisher = Publisher::of(&server, "qwen").await;
+    let mut publisher = server.publisher("qwen").await;
     let wish = json!({"user": "mia", "scopes": ["publish"]});
     let code = server.post(wire::paths::PAIRINGS, &admin).json(&wish).send().await.unwrap();
     let code: Value = code.json().await.unwrap();
@@ -201,7 +201,7 @@ async fn a_clock_that_is_corrected_while_the_server_runs_counts_for_keys_at_once
     };
     let (caller, publishing) = (make("infer").await, make("publish").await);
     let register = json!({"protocol": 2, "providers": [{"name": "qwen"}]});
-    let mut publisher = Publisher::with(&server, &publishing, &register).await;
+    let mut publisher = FakePublisher::connect(&server.url, &publishing, &register).await;
     assert_eq!(server.get("/v1/models", &caller).send().await.unwrap().status(), 200);
 
     // The machine had started with a clock that was a day behind.

@@ -53,9 +53,6 @@ pub struct LlmInfo {
     /// Context length in tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context_length: Option<u64>,
-    /// `text`, `image`, …
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub modalities: Vec<String>,
     /// Why the status is what it is, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,

@@ -96,9 +96,6 @@ pub struct InferTask {
     /// Allow-listed request headers (protocol 2).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, String>,
-    /// Time left until the server gives up, in milliseconds (protocol 2).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deadline_ms: Option<u64>,
     /// The body must be fetched (protocol 2).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub body_ref: bool,

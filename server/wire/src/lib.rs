@@ -5,6 +5,9 @@
 //! state. Types only grow: unknown fields are ignored, new fields are optional, so that a peer of
 //! the seed system (protocol 1) still works.
 
+#[macro_use]
+mod macros;
+
 pub mod body;
 pub mod catalogue;
 pub mod control;

@@ -1,5 +1,9 @@
 //! What a publisher sends and gets back: register, heartbeat, results.
 
+mod codes;
+
+pub use codes::{FailureCode, RejectionCode, TaskOutcome};
+
 use crate::catalogue::LlmInfo;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -87,9 +91,6 @@ pub struct Provider {
     /// Context length in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_length: Option<u64>,
-    /// `text`, `image`, `audio`, …
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub modalities: Vec<String>,
     /// How long a wake may take, in seconds; absent when there is no recipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake_max_wait_seconds: Option<u64>,
@@ -177,8 +178,9 @@ fn heartbeat_secs() -> u64 {
 pub struct Rejected {
     /// As the publisher wrote it.
     pub name: String,
-    /// `llm_name_taken`, `llm_name_invalid`, `llm_text_invalid`, `llm_limit`, `name_limit`.
-    pub code: String,
+    /// Why.
+    #[cfg_attr(feature = "schemas", schema(value_type = String))]
+    pub code: RejectionCode,
     /// A sentence for the owner.
     pub detail: String,
     /// With `llm_name_taken`: a name that is free, to publish under instead.
@@ -261,9 +263,6 @@ pub struct TaskResult {
     /// A wake succeeded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ok: Option<bool>,
-    /// How long the wake took, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ms: Option<u64>,
 }
 
 /// One SSE data payload of a streamed answer.
@@ -286,10 +285,10 @@ pub struct Chunk {
 pub struct TaskFailure {
     /// For the caller; never prompt, answer, path or secret.
     pub message: String,
-    /// `backend_unreachable`, `cancelled`, `recipe_exit`, `recipe_http_status`, `recipe_timeout`,
-    /// `not_ready`, `recipe_cooldown`, `unpublished`, `backend_aborted`, …
+    /// Why; absent counts as `backend_unreachable`, and for a wake as `not_ready`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub code: Option<String>,
+    #[cfg_attr(feature = "schemas", schema(value_type = Option<String>))]
+    pub code: Option<FailureCode>,
 }
 
 /// Answer to a piece of a response whose number was seen before, or when one is missing.

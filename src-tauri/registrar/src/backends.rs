@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
-use wire::publisher::{LlmReport, Provider, Rejected, ReportedStatus};
+use wire::publisher::{FailureCode, LlmReport, Provider, Rejected, ReportedStatus};
 
 /// All of them. One value for the whole registrar.
 pub(crate) struct Backends {
@@ -210,7 +210,9 @@ impl Backends {
         let provider = backend.provider();
         let result = match provider::probe(&self.http, &provider).await {
             Ok(()) => Ok(asked.elapsed()),
-            Err(why) if provider::key(&provider).is_err() => Err(WakeError::new("not_ready", why)),
+            Err(why) if provider::key(&provider).is_err() => {
+                Err(WakeError::new(FailureCode::NotReady, why))
+            }
             Err(_) if !backend.may_run_recipe(Instant::now()) => Err(WakeError::too_often()),
             Err(_) => self.run_wake(backend, &provider).await,
         };
@@ -249,7 +251,7 @@ impl Backends {
                 tracing::info!(llm = name, ms = took.as_millis(), "awake");
             }
             // The cause may quote the recipe's output: for the owner's screen, not for a log file.
-            Err(error) => tracing::warn!(llm = name, code = error.code, "the wake failed"),
+            Err(error) => tracing::warn!(llm = name, code = error.code.as_str(), "the wake failed"),
         }
         result
     }
@@ -269,7 +271,11 @@ impl Backends {
         match self.recipes.sleep(backend.name(), sleep).await {
             Ok(()) => tracing::info!(llm = backend.name(), "idle: the sleep recipe ran"),
             Err(error) => {
-                tracing::warn!(llm = backend.name(), code = error.code, "the sleep recipe failed");
+                tracing::warn!(
+                    llm = backend.name(),
+                    code = error.code.as_str(),
+                    "the sleep recipe failed"
+                );
             }
         }
     }
@@ -331,7 +337,6 @@ fn declare(provider: &ProviderConfig, state: BackendState) -> Provider {
         share_name: provider.share_name.clone(),
         max_concurrency: Some(provider.max_concurrency),
         context_length: provider.context_length,
-        modalities: Vec::new(),
         wake_max_wait_seconds: provider.wake.as_ref().map(|wake| wake.max_wait.as_secs()),
     }
 }

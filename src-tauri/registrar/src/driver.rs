@@ -262,7 +262,7 @@ impl Driver {
         }
         self.backends.rejected(&registered.rejected);
         for refused in &registered.rejected {
-            tracing::warn!(llm = refused.name, code = refused.code, "{}", refused.detail);
+            tracing::warn!(llm = refused.name, code = refused.code.as_str(), "{}", refused.detail);
         }
         for id in &registered.cancel {
             self.tasks.cancel(id);

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wire::publisher::TaskOutcome;
 
 /// All running requests.
 pub(crate) struct RunningTasks {
@@ -36,8 +37,8 @@ pub(crate) struct Stop {
 
 /// How a request ended, for people.
 pub(crate) struct Outcome {
-    /// `done`, or the code of the failure.
-    pub(crate) word: String,
+    /// The end itself.
+    pub(crate) outcome: TaskOutcome,
     /// Tokens that the backend wrote, where its answer said so.
     pub(crate) tokens: Option<u64>,
     /// Why it failed, for the owner.
@@ -141,8 +142,8 @@ impl RunningTasks {
 
     /// Moves it from those that run to those that have ended.
     fn ended(&self, id: &str, outcome: Option<Outcome>) {
-        let aborted = || Outcome { word: "aborted".into(), tokens: None, cause: None };
-        let Outcome { word, tokens, cause } = outcome.unwrap_or_else(aborted);
+        let aborted = || Outcome { outcome: TaskOutcome::Aborted, tokens: None, cause: None };
+        let Outcome { outcome, tokens, cause } = outcome.unwrap_or_else(aborted);
         self.board.send_modify(|status| {
             let Some(at) = status.running.iter().position(|task| task.task_id == id) else {
                 return;
@@ -156,7 +157,7 @@ impl RunningTasks {
                 started: task.started,
                 ended: unix_ms(),
                 tokens,
-                outcome: word,
+                outcome,
                 cause,
             });
         });

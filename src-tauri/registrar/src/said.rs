@@ -62,7 +62,7 @@ pub(crate) fn registered(mut said: Registered) -> Option<Registered> {
     for refused in &mut said.rejected {
         *refused = Rejected {
             name: text(&refused.name),
-            code: text(&refused.code),
+            code: text(refused.code.as_str()).as_str().into(),
             detail: text(&refused.detail),
             suggestion: refused.suggestion.as_deref().map(text),
         };

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::watch;
+pub use wire::publisher::{FailureCode, TaskOutcome};
 
 pub use wire::publisher::NameRequest;
 
@@ -192,8 +193,8 @@ pub struct EndedTask {
     pub ended: u64,
     /// Tokens that the backend wrote, where its answer says so.
     pub tokens: Option<u64>,
-    /// `done`, or the code of the failure.
-    pub outcome: String,
+    /// How it ended.
+    pub outcome: TaskOutcome,
     /// Why it failed, where more is known than the code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,

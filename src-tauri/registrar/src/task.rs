@@ -18,12 +18,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use token_usage::Tail;
 use wire::control::{InferTask, WakeTask};
-use wire::error::code;
 use wire::headers;
-use wire::publisher::{TaskFailure, TaskResult};
-
-/// The code of a request that was stopped.
-const CANCELLED: &str = "cancelled";
+use wire::publisher::{FailureCode, TaskFailure, TaskOutcome, TaskResult};
 
 /// The way back to mcpd for the tasks of one registration.
 pub(crate) struct ServerLink {
@@ -82,25 +78,32 @@ pub(crate) async fn infer(
 ) -> Outcome {
     let tail = Arc::new(Tail::default());
     let failure = match run(&link, &backends, &task, &stop, &tail).await {
-        Ok(()) => return Outcome { word: "done".into(), tokens: tail.tokens(), cause: None },
+        Ok(()) => {
+            let outcome = TaskOutcome::Done;
+            return Outcome { outcome, tokens: tail.tokens(), cause: None };
+        }
         Err(failure) => failure,
     };
-    let word = failure.code.clone().unwrap_or_default();
-    let stopped = [CANCELLED, code::STOPPED_BY_OWNER].contains(&word.as_str());
+    let outcome = failure.code.clone().map_or_else(TaskOutcome::default, TaskOutcome::Failed);
+    let by_owner = failure.code == Some(FailureCode::StoppedByOwner);
+    let stopped = by_owner || failure.code == Some(FailureCode::Cancelled);
     let cause = (!stopped).then(|| failure.message.clone());
     let (id, llm) = (task.task_id.clone(), &task.llm_name);
-    match (word.as_str(), &cause) {
-        (code::PUBLISHER_LOST | code::INVALID_REQUEST, Some(cause)) => {
+    match (&failure.code, &cause) {
+        (Some(FailureCode::PublisherLost | FailureCode::InvalidRequest), Some(cause)) => {
             link.log_budget.log(|| tracing::warn!(task = id, llm, "the task failed: {cause}"));
         }
-        _ => tracing::debug!(task = id, llm, word, "the task did not complete"),
+        _ => {
+            let word = outcome.as_str();
+            tracing::debug!(task = id, llm, word, "the task did not complete");
+        }
     }
     // The server may be slow to take the report, and the request is large.
     drop(task);
-    if word != code::STOPPED_BY_OWNER {
+    if !by_owner {
         link.fail(&id, failure).await;
     }
-    Outcome { word, tokens: tail.tokens(), cause }
+    Outcome { outcome, tokens: tail.tokens(), cause }
 }
 
 /// Works until the end, or until somebody stops it. Dropping the work drops the backend's
@@ -129,7 +132,7 @@ async fn run(
     }
     // The server hears why before the answer breaks off: otherwise it would tell the caller that
     // the backend broke.
-    let failure = failure(code::STOPPED_BY_OWNER, "the owner stopped the request".into());
+    let failure = failure(FailureCode::StoppedByOwner, "the owner stopped the request".into());
     let told = tokio::time::timeout(limits::STOP_TOLD, link.fail(&task.task_id, failure.clone()));
     tokio::select! {
         _ = &mut work => {}
@@ -151,11 +154,13 @@ async fn relay(
     // The backend has the body.
     drop(body.room);
     let answer = asked.map_err(|unanswered| match unanswered {
-        SendError::Broken(why) => failure(code::BACKEND_ABORTED, format!("the backend {why}")),
+        SendError::Broken(why) => {
+            failure(FailureCode::BackendAborted, format!("the backend {why}"))
+        }
         SendError::Unreachable(why) => {
             let message = format!("the backend {why}");
             backends.unreachable(backend, why);
-            failure(code::BACKEND_UNREACHABLE, message)
+            failure(FailureCode::BackendUnreachable, message)
         }
     })?;
     if !link.is_current() {
@@ -218,9 +223,8 @@ pub(crate) async fn wake(link: Arc<ServerLink>, backends: Arc<Backends>, task: W
     };
     match woken {
         Err(failure) => link.fail(&task.task_id, failure).await,
-        Ok(took) => {
-            let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-            let result = TaskResult { ok: Some(true), ms: Some(ms), ..TaskResult::default() };
+        Ok(_took) => {
+            let result = TaskResult { ok: Some(true), ..TaskResult::default() };
             link.mcpd.result(&link.session, &task.task_id, &result).await;
         }
     }
@@ -228,7 +232,7 @@ pub(crate) async fn wake(link: Arc<ServerLink>, backends: Arc<Backends>, task: W
 
 /// Reports that a task's event was left out because it was too long.
 pub(crate) async fn left_out(link: Arc<ServerLink>, task: String, why: String) {
-    link.fail(&task, failure(code::REQUEST_TOO_LARGE, why)).await;
+    link.fail(&task, failure(FailureCode::RequestTooLarge, why)).await;
 }
 
 /// What became of a part of the answer, or of all of it.
@@ -238,33 +242,33 @@ fn taken(delivery: Delivery) -> Result<(), TaskFailure> {
         Delivery::Unwanted => Err(cancelled()),
         Delivery::Broken(why) => {
             let message = format!("the answer did not arrive at the server: {why}");
-            Err(failure(code::PUBLISHER_LOST, message))
+            Err(failure(FailureCode::PublisherLost, message))
         }
     }
 }
 
 fn broke_off() -> TaskFailure {
-    failure(code::BACKEND_ABORTED, "the backend broke off".into())
+    failure(FailureCode::BackendAborted, "the backend broke off".into())
 }
 
-fn failure(code: &str, message: String) -> TaskFailure {
-    TaskFailure { message, code: Some(code.into()) }
+fn failure(code: FailureCode, message: String) -> TaskFailure {
+    TaskFailure { message, code: Some(code) }
 }
 
 fn cancelled() -> TaskFailure {
-    failure(CANCELLED, "the request was stopped".into())
+    failure(FailureCode::Cancelled, "the request was stopped".into())
 }
 
 fn busy() -> TaskFailure {
     let message = "as many requests run and wait for this model as its owner allows";
-    failure(code::QUEUE_FULL, message.into())
+    failure(FailureCode::QueueFull, message.into())
 }
 
 /// The server wakes it again, where its owner has a recipe for that.
 fn falling_asleep() -> TaskFailure {
-    failure(code::BACKEND_UNREACHABLE, "the backend is being put to sleep".into())
+    failure(FailureCode::BackendUnreachable, "the backend is being put to sleep".into())
 }
 
 fn unpublished() -> TaskFailure {
-    failure("unpublished", "its owner does not publish this model any more".into())
+    failure(FailureCode::Unpublished, "its owner does not publish this model any more".into())
 }

@@ -20,6 +20,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wire::publisher::FailureCode;
 
 /// Begins the name of the file with a wake recipe's output.
 const WAKE: &str = "wake";
@@ -45,20 +46,23 @@ pub enum Step {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct WakeError {
-    /// `recipe_exit`, `recipe_http_status`, `recipe_timeout`, `not_ready`, `recipe_limit`.
-    pub code: &'static str,
+    /// The cause's kind.
+    pub code: FailureCode,
     /// The full cause.
     pub detail: String,
 }
 
 impl WakeError {
-    pub(crate) fn new(code: &'static str, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(code: FailureCode, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into() }
     }
 
     pub(crate) fn too_often() -> Self {
         let most = limits::RECIPE_RUNS_PER_HOUR;
-        Self::new("recipe_limit", format!("the recipe ran {most} times within an hour; wait"))
+        Self::new(
+            FailureCode::RecipeLimit,
+            format!("the recipe ran {most} times within an hour; wait"),
+        )
     }
 }
 
@@ -94,9 +98,12 @@ impl Recipes {
             watch(Step::Ready);
             return Ok(began.elapsed());
         }
-        provider::key(provider).map_err(|why| WakeError::new("not_ready", why))?;
+        provider::key(provider).map_err(|why| WakeError::new(FailureCode::NotReady, why))?;
         let Some(wake) = &provider.wake else {
-            return Err(WakeError::new("not_ready", "the backend is down and has no wake recipe"));
+            return Err(WakeError::new(
+                FailureCode::NotReady,
+                "the backend is down and has no wake recipe",
+            ));
         };
         watch(Step::Recipe(wake.recipe.describe()));
         let said = self.run(WAKE, &provider.name, &wake.recipe, wake.max_wait).await?;
@@ -176,7 +183,7 @@ pub(crate) async fn until_ready(
             let secs = max_wait.as_secs();
             let detail =
                 format!("the recipe ran, but the backend was not ready within {secs} s: {why}");
-            return Err(WakeError::new("not_ready", detail));
+            return Err(WakeError::new(FailureCode::NotReady, detail));
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(limits::WAKE_EVERY);

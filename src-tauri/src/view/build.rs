@@ -13,7 +13,8 @@ use registrar::limits::{TRAFFIC_STEP_MS, TRAFFIC_STEPS};
 use registrar::provider;
 use registrar::publish_gate::{Hold, HoldReason};
 use registrar::status::{
-    BackendState, ConnectionState, EndedTask, ProviderStatus, RunningTask, Status, TrafficStep,
+    BackendState, ConnectionState, EndedTask, FailureCode, ProviderStatus, RunningTask, Status,
+    TaskOutcome, TrafficStep,
 };
 use std::collections::VecDeque;
 
@@ -255,7 +256,7 @@ fn finished(task: &EndedTask) -> FinishedRequest {
         ended: task.ended,
         duration_ms: task.ended.saturating_sub(task.started),
         tokens: task.tokens,
-        succeeded: task.outcome == "done",
+        succeeded: task.outcome == TaskOutcome::Done,
         outcome: outcome(&task.outcome, task.cause.as_deref()),
     }
 }
@@ -264,15 +265,15 @@ fn user(user: Option<&String>) -> String {
     user.cloned().unwrap_or_else(|| tr("activity.unknownUser"))
 }
 
-fn outcome(word: &str, cause: Option<&str>) -> String {
-    let text = match word {
-        "done" => tr("outcome.done"),
-        "cancelled" => tr("outcome.cancelled"),
-        "stopped_by_owner" => tr("outcome.stopped"),
-        "backend_unreachable" => tr("outcome.unreachable"),
-        "backend_aborted" => tr("outcome.aborted"),
-        "publisher_lost" => tr("outcome.lost"),
-        other => other.replace('_', " "),
+fn outcome(outcome: &TaskOutcome, cause: Option<&str>) -> String {
+    let text = match outcome {
+        TaskOutcome::Done => tr("outcome.done"),
+        TaskOutcome::Failed(FailureCode::Cancelled) => tr("outcome.cancelled"),
+        TaskOutcome::Failed(FailureCode::StoppedByOwner) => tr("outcome.stopped"),
+        TaskOutcome::Failed(FailureCode::BackendUnreachable) => tr("outcome.unreachable"),
+        TaskOutcome::Failed(FailureCode::BackendAborted) => tr("outcome.aborted"),
+        TaskOutcome::Failed(FailureCode::PublisherLost) => tr("outcome.lost"),
+        TaskOutcome::Aborted | TaskOutcome::Failed(_) => outcome.as_str().replace('_', " "),
     };
     match cause {
         Some(cause) => format!("{text}: {cause}"),

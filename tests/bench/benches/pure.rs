@@ -5,8 +5,8 @@ use bytes::Bytes;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use relay::{
-    Actions, Allowed, AnswerEnd, From, Ids, Limits, Owner, OwnerId, Relay, Saved, SessionId,
-    Submit, TaskId,
+    Actions, Allowed, AnswerEnd, Ids, Limits, Owner, OwnerId, Relay, Saved, Submit, TaskId,
+    TaskSender,
 };
 use wire::publisher::{Provider, Register};
 use wire::sse::{Decoded, Decoder};
@@ -57,7 +57,7 @@ impl Ids for Counted {
 struct World {
     relay: Relay,
     out: Actions,
-    publishers: Vec<From>,
+    publishers: Vec<TaskSender>,
     tasks: u128,
 }
 
@@ -66,7 +66,7 @@ fn world(publishers: usize) -> World {
     let relay = Relay::new(Limits::default(), Saved::default(), Box::new(Counted(1 << 100)), NOW);
     let mut world = World { relay, out: Vec::new(), publishers: Vec::new(), tasks: 0 };
     for number in 0..publishers {
-        let id = OwnerId(format!("o{number}"));
+        let id = OwnerId(format!("o{number}").into());
         let owner = Owner { id, label: String::new(), groups: Vec::new() };
         let request = Register {
             protocol: 2,
@@ -74,11 +74,10 @@ fn world(publishers: usize) -> World {
             ..Register::default()
         };
         let done = world.relay.register(&owner, &request, NOW, &mut world.out).unwrap();
-        let session = done.provider_session_id;
-        let opened = world.relay.open_channel(&owner.id, &session, NOW, &mut world.out).unwrap();
+        let session = done.provider_session_id.parse().unwrap();
+        let opened = world.relay.open_channel(&owner.id, session, NOW, &mut world.out).unwrap();
         world.relay.channel_ready(opened.channel, NOW, &mut world.out);
-        let session = Some(SessionId(session));
-        world.publishers.push(From { owner: owner.id, session, epoch: Some(opened.epoch) });
+        world.publishers.push(TaskSender { owner: owner.id, session: Some(session) });
         world.out.clear();
     }
     world

@@ -84,7 +84,7 @@ impl Backend {
         command.arg("backend");
         let process = testkit::process::Process::start("backend", &mut command, folder.path());
         let url = testkit::until("the backend listens", async || {
-            process.out().lines().next().map(str::to_owned)
+            process.stdout().lines().next().map(str::to_owned)
         })
         .await;
         Ok(Self { url, _process: process, _folder: folder })

@@ -33,7 +33,7 @@ impl Delay {
         command.args(["delay", upstream]);
         let process = Process::start("delay", &mut command, folder.path());
         let address = testkit::until("the long way is open", async || {
-            process.out().lines().next().map(str::to_owned)
+            process.stdout().lines().next().map(str::to_owned)
         })
         .await;
         Self { address, _process: process, _folder: folder }

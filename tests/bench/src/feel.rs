@@ -6,7 +6,7 @@ use crate::roads::ours::{self, Ours};
 use serde_json::json;
 use std::time::Duration;
 use testkit::agent::provider;
-use testkit::backend::Backend;
+use testkit::fake_backend::FakeBackend;
 use testkit::mcpd::Mcpd;
 use testkit::process::program;
 use tokio::time::Instant;
@@ -18,9 +18,9 @@ const LOOK: Duration = Duration::from_millis(2);
 const IDLE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn measure() -> Vec<Line> {
-    let backend = Backend::awake().await;
-    let mcpd = Mcpd::usual().await;
-    let at_start = mcpd.process.memory() as f64 / f64::from(1 << 20);
+    let backend = FakeBackend::awake().await;
+    let mcpd = Mcpd::logging("info", 1.0).await;
+    let at_start = mcpd.process.resident_memory() as f64 / f64::from(1 << 20);
     let url = mcpd.url.clone();
     let mut ours = Ours::publish(mcpd, &url, &provider("one", &backend.url));
     let published = starts(&mut ours).await;
@@ -60,7 +60,7 @@ async fn starts(ours: &mut Ours) -> String {
     let mut found = Vec::new();
     for _ in 0..ROUNDS {
         ours.agent.process.stop().await;
-        ours.mcpd.gone(&ours.caller, "one").await;
+        ours.mcpd.until_gone(&ours.caller, "one").await;
         let began = Instant::now();
         ours.agent = ours::start(&ours.agent.home, &token, &[]);
         until_there(ours, "one").await;
@@ -86,15 +86,15 @@ async fn edits(ours: &Ours, backend: &str) -> String {
 async fn wakes() -> String {
     let mut found = Vec::new();
     for _ in 0..ROUNDS {
-        let backend = Backend::asleep().await;
+        let backend = FakeBackend::asleep().await;
         let mut entry = provider("sleeper", &backend.url);
         entry["wake"] =
             json!({"type": "http", "method": "POST", "url": format!("{}/wake", backend.url)});
-        let mcpd = Mcpd::usual().await;
+        let mcpd = Mcpd::logging("info", 1.0).await;
         let url = mcpd.url.clone();
         let ours = Ours::publish(mcpd, &url, &entry);
         let asleep = |row: &serde_json::Value| row["status"] == "hibernating";
-        ours.mcpd.row(&ours.caller, "sleeper", asleep).await;
+        ours.mcpd.until_entry(&ours.caller, "sleeper", asleep).await;
         let began = Instant::now();
         let call = ours.mcpd.post("/v1/chat/completions", &ours.caller);
         let answer = call.json(&json!({"model": "sleeper", "messages": []})).send().await.unwrap();
@@ -106,10 +106,10 @@ async fn wakes() -> String {
 
 async fn idle(ours: &Ours) -> (String, String) {
     let pid = ours.agent.process.pid();
-    let before = testkit::cost::cpu(pid);
+    let before = testkit::resource_usage::cpu(pid);
     tokio::time::sleep(IDLE).await;
-    let share = (testkit::cost::cpu(pid) - before) / IDLE.as_secs_f64() * 100.0;
-    let memory = ours.agent.process.memory() as f64 / f64::from(1 << 20);
+    let share = (testkit::resource_usage::cpu(pid) - before) / IDLE.as_secs_f64() * 100.0;
+    let memory = ours.agent.process.resident_memory() as f64 / f64::from(1 << 20);
     (short(memory), short(share))
 }
 

@@ -38,7 +38,7 @@ pub(crate) async fn measure(backend: &Backend) -> Vec<Line> {
 async fn crowds(ours: &Ours, alone: &Ours, lines: &mut Vec<Line>) {
     let (road, alone) = (ours.road(), alone.road());
     let mut crowd = Crowd::at(&ours.mcpd);
-    let before = ours.mcpd.process.memory();
+    let before = ours.mcpd.process.resident_memory();
     for count in CROWDS {
         crowd.grow(count, 1).await;
         tokio::time::sleep(SETTLE).await;
@@ -62,7 +62,7 @@ async fn crowds(ours: &Ours, alone: &Ours, lines: &mut Vec<Line>) {
         lines.push(Line::new(&format!("whole answer with {count} publishers"), value, target));
     }
     let count = CROWDS[CROWDS.len() - 1];
-    let each = (ours.mcpd.process.memory() - before) as f64 / count as f64 / 1000.0;
+    let each = (ours.mcpd.process.resident_memory() - before) as f64 / count as f64 / 1000.0;
     let what = format!("mcpd's memory for each of {count} idle publishers, KB");
     lines.push(Line::new(&what, short(each), "≤ 20"));
 }
@@ -115,14 +115,14 @@ async fn catalogue(ours: &Ours) -> Line {
 async fn stuck(ours: &Ours) -> Line {
     let road = ours.road();
     let body = Script::Stream(LONG).body("bench", 32);
-    let before = ours.mcpd.process.memory();
+    let before = ours.mcpd.process.resident_memory();
     let mut callers = Caller::several(&road, STUCK).await;
     let mut held = Vec::new();
     for caller in &mut callers {
         held.push(caller.post(&body).await);
     }
     tokio::time::sleep(SETTLE).await;
-    let each = (ours.mcpd.process.memory() - before) as f64 / STUCK as f64 / 1000.0;
+    let each = (ours.mcpd.process.resident_memory() - before) as f64 / STUCK as f64 / 1000.0;
     drop(held);
     Line::new("mcpd's memory for each caller that does not read, KB", short(each), "≤ 512")
 }

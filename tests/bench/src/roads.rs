@@ -40,17 +40,17 @@ pub(crate) const OURS: &str = "mcplocal";
 impl Road {
     /// CPU seconds that its processes have used.
     pub(crate) fn cpu(&self) -> Option<f64> {
-        self.sum(testkit::cost::cpu)
+        self.sum(testkit::resource_usage::cpu)
     }
 
     /// Memory that its processes hold, their share of it (PSS), in MiB.
     pub(crate) fn memory(&self) -> Option<f64> {
-        self.sum(testkit::cost::memory)
+        self.sum(testkit::resource_usage::memory)
     }
 
     /// The same with all that they share (RSS).
     pub(crate) fn resident(&self) -> Option<f64> {
-        self.sum(testkit::cost::resident)
+        self.sum(testkit::resource_usage::resident)
     }
 
     fn sum(&self, of: impl Fn(u32) -> f64) -> Option<f64> {

@@ -1,4 +1,4 @@
-//! A running `mcplocal-agent`, and the folder that it lives in.
+//! A running `mcplocal-agent` and its folder.
 
 use crate::process::{CommandLine, Process, program};
 use serde_json::{Value, json};
@@ -7,10 +7,10 @@ use std::process::Command;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// The agent's waits are a tenth of the real ones.
+/// Factor of all of the agent's waits.
 const SCALE: &str = "0.1";
 
-/// A `~/.mcpctl` for one test.
+/// A `~/.mcpctl` of one test.
 #[derive(Clone)]
 pub struct Home {
     folder: Arc<TempDir>,
@@ -23,63 +23,69 @@ impl Default for Home {
 }
 
 impl Home {
-    /// A folder with this server and these providers in its configuration.
+    /// A folder whose configuration has this server and these providers.
     #[must_use]
-    pub fn with(server: &str, providers: &[Value]) -> Self {
+    pub fn with_config(server: &str, providers: &[Value]) -> Self {
         let home = Self::default();
         home.configure(server, providers);
         home
     }
 
-    /// In a folder of the test's choice.
+    /// Uses an existing folder.
     #[must_use]
     pub fn in_folder(folder: TempDir) -> Self {
         Self { folder: Arc::new(folder) }
     }
 
-    /// Writes the configuration anew.
+    /// Replaces the configuration by one with this server and these providers.
     pub fn configure(&self, server: &str, providers: &[Value]) {
         let config = json!({"mcpdUrl": server, "llm": {"providers": providers}});
         self.write(&serde_json::to_string_pretty(&config).unwrap());
     }
 
-    /// Writes the configuration as an editor does: a new file, renamed over the old one.
+    /// Replaces the configuration as an editor does: writes a new file and renames it over the old
+    /// one.
     pub fn write(&self, text: &str) {
         let new = self.file("config.json.new");
         std::fs::write(&new, text).unwrap();
         std::fs::rename(new, self.file("config.json")).unwrap();
     }
 
-    /// A file in the folder.
+    /// Path of a file in the folder.
     #[must_use]
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// What a file of the folder says.
+    /// Content of a file in the folder; empty if it does not exist.
     #[must_use]
     pub fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.file(name)).unwrap_or_default()
     }
 
-    /// The live status.
+    /// Content of `status.json`; null if it does not exist.
     #[must_use]
     pub fn status(&self) -> Value {
         serde_json::from_str(&self.read("status.json")).unwrap_or_default()
     }
 
-    /// Waits for a status.
-    pub async fn shows(&self, what: &str, says: impl Fn(&Value) -> bool) -> Value {
-        crate::until(&format!("the status says {what}"), async || {
+    /// Waits for a status that fulfils `condition`; `what` describes it in the failure message.
+    pub async fn until_status(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        crate::until(&format!("status.json shows: {what}"), async || {
             let status = self.status();
-            says(&status).then_some(status)
+            condition(&status).then_some(status)
         })
         .await
+    }
+
+    /// Waits until the publishing process is connected to its server.
+    pub async fn until_online(&self) -> Value {
+        self.until_status("online", |status| status["connection"]["state"] == "online").await
     }
 }
 
 impl CommandLine for Home {
-    fn prepare(&self, arguments: &[&str]) -> Command {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("mcplocal-agent"));
         command
             .args(arguments)
@@ -92,34 +98,34 @@ impl CommandLine for Home {
     }
 }
 
-/// The agent, publishing from a folder.
+/// A running agent that publishes from a folder.
 pub struct Agent {
     /// The process.
     pub process: Process,
     /// Its folder.
     pub home: Home,
-    /// Its log; not in the folder that it watches.
+    /// Folder of its log, outside the folder that it watches.
     pub log: TempDir,
 }
 
 impl Agent {
-    /// Starts one with this bearer in its environment.
+    /// Starts an agent with this token in its environment.
     #[must_use]
     pub fn start(home: &Home, token: &str) -> Self {
-        Self::with(home, &[("MCPCTL_TOKEN", token)])
+        Self::with_environment(home, &[("MCPCTL_TOKEN", token)])
     }
 
-    /// Starts one whose waits are multiplied by this.
+    /// Starts an agent whose waits are multiplied by `scale`.
     #[must_use]
     pub fn scaled(home: &Home, token: &str, scale: f64) -> Self {
         let scale = scale.to_string();
-        Self::with(home, &[("MCPCTL_TOKEN", token), ("MCPCTL_TIME_SCALE", &scale)])
+        Self::with_environment(home, &[("MCPCTL_TOKEN", token), ("MCPCTL_TIME_SCALE", &scale)])
     }
 
-    /// Starts one with these environment variables.
+    /// Starts an agent with these environment variables.
     #[must_use]
-    pub fn with(home: &Home, environment: &[(&str, &str)]) -> Self {
-        let mut command = home.prepare(&["run"]);
+    pub fn with_environment(home: &Home, environment: &[(&str, &str)]) -> Self {
+        let mut command = home.command(&["run"]);
         command.env("RUST_LOG", "trace").envs(environment.iter().copied());
         let log = tempfile::tempdir().unwrap();
         let process = Process::start("agent", &mut command, log.path());
@@ -127,7 +133,7 @@ impl Agent {
     }
 }
 
-/// A published provider at this URL.
+/// Configuration entry of a published provider at this URL.
 #[must_use]
 pub fn provider(name: &str, url: &str) -> Value {
     json!({"name": name, "url": url, "model": "the-backends-own-name", "publish": true})

@@ -1,20 +1,20 @@
-//! A session bus of a test's own, which starts no services: nobody but the test decides what runs.
+//! A D-Bus session bus for one test. It activates no services, so only the test decides what runs.
 
 use crate::process::Process;
 use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// The bus.
+/// A running session bus.
 pub struct Bus {
-    /// Its address.
+    /// Its address, as in `DBUS_SESSION_BUS_ADDRESS`.
     pub address: String,
     _daemon: Process,
     _folder: TempDir,
 }
 
 impl Bus {
-    /// Starts one.
+    /// Starts one and waits for its socket.
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("bus");

@@ -1,42 +1,45 @@
-//! What a caller makes of an answer.
+//! The caller's side: requests with a script for the fake backend, and reading of responses.
 
 use futures_util::StreamExt as _;
 use reqwest::Response;
 use serde_json::{Value, json};
 
-/// A streamed answer, taken apart.
+/// A streamed response that was read to its end.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Streamed {
-    /// The text.
+    /// The text of all deltas.
     pub text: String,
-    /// It ended with `[DONE]`.
+    /// True if `[DONE]` came.
     pub done: bool,
-    /// The code of an error event.
+    /// Code of the error event, if there was one.
     pub error: Option<String>,
-    /// The connection broke.
+    /// True if the connection broke.
     pub broken: bool,
 }
 
-/// Reads a streamed answer to its end.
-pub async fn read(response: Response) -> Streamed {
+/// Reads a streamed response to its end.
+///
+/// # Panics
+/// The status is not 200.
+pub async fn read_stream(response: Response) -> Streamed {
     assert_eq!(response.status(), 200, "{:?}", response.text().await);
     let mut streamed = Streamed::default();
     let mut rest = String::new();
     let mut bytes = response.bytes_stream();
-    while let Some(piece) = bytes.next().await {
-        match piece {
+    while let Some(read) = bytes.next().await {
+        match read {
             Err(_) => streamed.broken = true,
-            Ok(piece) => rest.push_str(std::str::from_utf8(&piece).unwrap()),
+            Ok(read) => rest.push_str(std::str::from_utf8(&read).unwrap()),
         }
         while let Some((line, after)) = rest.split_once('\n') {
-            take(&mut streamed, line);
+            add_line(&mut streamed, line);
             rest = after.to_owned();
         }
     }
     streamed
 }
 
-fn take(streamed: &mut Streamed, line: &str) {
+fn add_line(streamed: &mut Streamed, line: &str) {
     let Some(data) = line.strip_prefix("data: ") else {
         return;
     };
@@ -52,20 +55,20 @@ fn take(streamed: &mut Streamed, line: &str) {
     streamed.text.push_str(content.unwrap_or_default());
 }
 
-/// The text that counts from 1 to `n`.
+/// The text " 1 2 3 …" up to `n`, as the fake backend's script `count` sends it.
 #[must_use]
 pub fn counted(n: u64) -> String {
     (1..=n).map(|at| format!(" {at}")).collect()
 }
 
-/// A streamed chat body with a script for the scripted backend.
+/// Body of a streamed chat with a script for the fake backend.
 #[must_use]
-pub fn scripted(model: &str, script: Value) -> Value {
+pub fn scripted_chat(model: &str, script: Value) -> Value {
     json!({"model": model, "stream": true, "messages": [], "x_script": script})
 }
 
-/// The code in an error's body.
-pub async fn code(response: Response) -> String {
+/// The code in the body of an error response.
+pub async fn error_code(response: Response) -> String {
     let body: Value = response.json().await.unwrap();
     body["error"]["code"].as_str().unwrap_or_default().to_owned()
 }

@@ -1,5 +1,5 @@
-//! A desktop in a box: a display that nobody sees, a window manager, a session bus with a keyring, a
-//! panel, and the tray app on it.
+//! A desktop for one test: a virtual display, a window manager, a session bus with a keyring, a panel,
+//! and the tray app.
 
 pub mod logind;
 pub mod notifications;
@@ -8,16 +8,16 @@ pub mod window;
 
 use crate::agent::Home;
 use crate::keyring::Keyring;
-use crate::process::{Process, finish};
+use crate::process::{Process, run_to_end};
 use panel::Panel;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 use tempfile::TempDir;
 
-/// The display, the bus and what is needed to start programs there.
+/// A display and a session bus, with what is needed to start programs there.
 pub struct Desktop {
-    /// The keyring, on the bus.
+    /// The keyring; its bus is the session bus.
     pub keyring: Keyring,
     display: String,
     folder: TempDir,
@@ -26,7 +26,7 @@ pub struct Desktop {
 }
 
 impl Desktop {
-    /// A desktop without a panel.
+    /// Starts a desktop without a panel.
     pub async fn bare() -> Self {
         let (keyring, folder) = (Keyring::unlocked().await, tempfile::tempdir().unwrap());
         let mut command = Command::new("Xvfb");
@@ -41,9 +41,10 @@ impl Desktop {
             "-noreset",
         ]);
         let screen = Process::start("Xvfb", &mut command, folder.path());
-        let number =
-            crate::until("the display is there", async || screen.out().trim().parse::<u32>().ok())
-                .await;
+        let number = crate::until("the display is there", async || {
+            screen.stdout().trim().parse::<u32>().ok()
+        })
+        .await;
         let display = format!(":{number}");
         let mut command = Command::new("openbox");
         command.env("DISPLAY", &display).env("HOME", folder.path());
@@ -51,14 +52,14 @@ impl Desktop {
         Self { keyring, display, folder, _windows: windows, _screen: screen }
     }
 
-    /// A desktop with a panel that shows tray icons.
+    /// Starts a desktop with a panel that shows tray icons.
     pub async fn with_panel() -> (Self, Panel) {
         let desktop = Self::bare().await;
         let panel = Panel::start(&desktop.keyring.bus.address).await;
         (desktop, panel)
     }
 
-    /// A program's environment on this desktop.
+    /// Environment of programs on this desktop.
     #[must_use]
     pub fn environment(&self) -> Vec<(String, String)> {
         let at = |name: &str| self.folder.path().join(name).display().to_string();
@@ -69,7 +70,7 @@ impl Desktop {
             ("HOME".to_owned(), at("home")),
             ("XDG_RUNTIME_DIR".to_owned(), at("")),
             ("LANG".to_owned(), "C.UTF-8".to_owned()),
-            // One bus is enough here, and the machine's own is none of a test's business.
+            // Programs must not reach the machine's own system bus.
             ("DBUS_SYSTEM_BUS_ADDRESS".to_owned(), self.keyring.bus.address.clone()),
         ];
         let keyring = self.keyring.environment();
@@ -77,36 +78,36 @@ impl Desktop {
         environment
     }
 
-    /// Where the desktop looks for what starts at login.
+    /// Folder of the programs that start at login.
     #[must_use]
     pub fn autostart(&self) -> PathBuf {
         self.folder.path().join("home/.config/autostart")
     }
 
-    /// The windows that are seen and whose title has this in it.
+    /// Ids of the visible windows whose title contains `title`.
     pub async fn windows(&self, title: &str) -> Vec<String> {
         let ended = self.xdotool(&["search", "--onlyvisible", "--name", title]).await;
-        ended.out.lines().map(str::to_owned).collect()
+        ended.stdout.lines().map(str::to_owned).collect()
     }
 
-    /// Waits for so many windows of this title.
+    /// Waits for exactly `count` windows of this title.
     pub async fn until_windows(&self, title: &str, count: usize) -> Vec<String> {
-        crate::until(&format!("{count} windows called {title}"), async || {
+        crate::until(&format!("there are {count} windows titled {title}"), async || {
             let windows = self.windows(title).await;
             (windows.len() == count).then_some(windows)
         })
         .await
     }
 
-    /// Presses keys in a window.
+    /// Activates a window and presses keys in it.
     pub async fn press(&self, window: &str, keys: &[&str]) {
         self.xdotool(&["windowactivate", "--sync", window]).await;
         self.xdotool(&[&["key", "--clearmodifiers"], keys].concat()).await;
     }
 
-    /// Closes a window as a person does by its frame.
+    /// Closes a window by Alt+F4.
     pub async fn close(&self, window: &str) {
-        // A window that was mapped a moment ago may not have the keyboard yet: then once more.
+        // A window that was just mapped may not have the keyboard focus yet: retry until it closes.
         crate::until("the window closes", async || {
             self.press(window, &["alt+F4"]).await;
             let closing = crate::within(Duration::from_secs(60), "", async || {
@@ -118,30 +119,30 @@ impl Desktop {
         .await;
     }
 
-    /// Clicks at this place of the screen with this button.
+    /// Clicks at this position of the screen with this button.
     pub async fn click_at(&self, x: &str, y: &str, button: &str) {
         self.xdotool(&["mousemove", x, y, "click", button]).await;
     }
 
-    /// Writes a picture of this part of the screen, as `520x420+0+480`.
+    /// Writes a picture of a part of the screen, given as `WIDTHxHEIGHT+X+Y`.
     pub async fn picture(&self, part: &str, path: &str) {
         let mut command = Command::new("import");
         command.args(["-window", "root", "-crop", part, "+repage", path]);
         command.env("DISPLAY", &self.display);
-        finish(command, "").await.good();
+        run_to_end(command, "").await.expect_success();
     }
 
-    async fn xdotool(&self, arguments: &[&str]) -> crate::process::Ended {
+    async fn xdotool(&self, arguments: &[&str]) -> crate::process::CommandOutput {
         let mut command = Command::new("xdotool");
         command.args(arguments).env("DISPLAY", &self.display);
-        finish(command, "").await
+        run_to_end(command, "").await
     }
 }
 
-/// The tray app, as it was built.
+/// Path of the tray app, from `MCPLOCAL_APP`.
 ///
 /// # Panics
-/// `MCPLOCAL_APP` does not say where it is.
+/// The variable does not name an existing file.
 #[must_use]
 pub fn program() -> PathBuf {
     let path = PathBuf::from(std::env::var_os("MCPLOCAL_APP").unwrap_or_default());
@@ -149,7 +150,7 @@ pub fn program() -> PathBuf {
     path
 }
 
-/// The tray app, running.
+/// A running tray app.
 pub struct App {
     /// The process.
     pub process: Process,
@@ -157,7 +158,7 @@ pub struct App {
 }
 
 impl App {
-    /// Starts it hidden, as at login.
+    /// Starts it as at login: hidden.
     #[must_use]
     pub fn at_login(desktop: &Desktop, home: &Home, more: &[(&str, &str)]) -> Self {
         Self::start(desktop, home, &["--autostart"], more)
@@ -177,7 +178,7 @@ impl App {
         Self { process, _log: log }
     }
 
-    /// The command that starts it.
+    /// Command that starts it, without arguments.
     #[must_use]
     pub fn command(desktop: &Desktop, home: &Home, more: &[(&str, &str)]) -> Command {
         let mut command = Command::new(program());

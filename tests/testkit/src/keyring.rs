@@ -1,13 +1,13 @@
-//! A real gnome-keyring on a session bus of a test's own.
+//! A real gnome-keyring on a session bus of its own.
 
 use crate::bus::Bus;
-use crate::process::{Process, finish};
+use crate::process::{Process, run_to_end};
 use std::process::Command;
 use tempfile::TempDir;
 
 const PASSWORD: &str = "a password";
 
-/// The bus and the keyring's daemon.
+/// A running gnome-keyring daemon.
 pub struct Keyring {
     /// The bus.
     pub bus: Bus,
@@ -16,34 +16,34 @@ pub struct Keyring {
 }
 
 impl Keyring {
-    /// A keyring that its owner has unlocked.
+    /// Starts one that is unlocked.
     pub async fn unlocked() -> Self {
         let (bus, folder) = (Bus::start().await, tempfile::tempdir().unwrap());
-        let daemon = serve(&folder, &bus, Some(PASSWORD));
+        let daemon = start_daemon(&folder, &bus, Some(PASSWORD));
         let keyring = Self { bus, daemon, folder };
         keyring.until_unlocked().await;
         keyring
     }
 
-    /// What a program needs to find it.
+    /// Environment with which a program uses this keyring.
     #[must_use]
     pub fn environment(&self) -> [(&str, &str); 2] {
         [("DBUS_SESSION_BUS_ADDRESS", &self.bus.address), ("MCPCTL_KEYCHAIN", "on")]
     }
 
-    /// A new session, begun in a way that does not unlock the keyring.
+    /// Restarts the daemon without the password, as a login without one does.
     pub fn lock(&mut self) {
         self.daemon.kill();
-        self.daemon = serve(&self.folder, &self.bus, None);
+        self.daemon = start_daemon(&self.folder, &self.bus, None);
     }
 
-    /// A new session, begun with the password.
+    /// Restarts the daemon with the password.
     pub fn unlock(&mut self) {
         self.daemon.kill();
-        self.daemon = serve(&self.folder, &self.bus, Some(PASSWORD));
+        self.daemon = start_daemon(&self.folder, &self.bus, Some(PASSWORD));
     }
 
-    /// Waits until a program that asks would be answered.
+    /// Waits until the default collection is available.
     pub async fn until_unlocked(&self) {
         crate::until("the keyring is unlocked", async || {
             self.default_collection().await.contains("/collection/login").then_some(())
@@ -58,11 +58,11 @@ impl Keyring {
             .args(["/org/freedesktop/secrets", "org.freedesktop.Secret.Service.ReadAlias"])
             .arg("string:default")
             .env("DBUS_SESSION_BUS_ADDRESS", &self.bus.address);
-        finish(command, "").await.out
+        run_to_end(command, "").await.stdout
     }
 }
 
-fn serve(folder: &TempDir, bus: &Bus, password: Option<&str>) -> Process {
+fn start_daemon(folder: &TempDir, bus: &Bus, password: Option<&str>) -> Process {
     let at = folder.path();
     let mut command = Command::new("gnome-keyring-daemon");
     command

@@ -1,4 +1,4 @@
-//! The real llama.cpp server with a real model that counts: "57" is answered " 58 59 60 …".
+//! The real llama.cpp server with a model that counts: the response to "57" is " 58 59 60 …".
 
 use crate::process::Process;
 use serde_json::{Value, json};
@@ -15,13 +15,13 @@ pub struct Llama {
     _folder: TempDir,
 }
 
-/// The folder with the server and its models.
+/// Folder of the server and its models; installed on first use.
 #[must_use]
 pub fn folder() -> PathBuf {
     crate::provided("backend.sh")
 }
 
-/// The command line of a server on this port.
+/// Command line of a server on this port.
 #[must_use]
 pub fn command_line(port: u16, more: &[&str]) -> Vec<String> {
     let folder = folder();
@@ -34,7 +34,7 @@ pub fn command_line(port: u16, more: &[&str]) -> Vec<String> {
 }
 
 impl Llama {
-    /// Starts one and waits until it is ready.
+    /// Starts one with further arguments and waits until it is ready.
     pub async fn start(more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = crate::free_port();
@@ -51,7 +51,7 @@ impl Llama {
         Self { url, process, _folder: folder }
     }
 
-    /// It, as a published provider.
+    /// Configuration entry that publishes it.
     #[must_use]
     pub fn provider(&self, name: &str) -> Value {
         json!({

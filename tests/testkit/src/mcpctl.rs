@@ -1,23 +1,23 @@
-//! `mcpctl`, as a person with a key uses it.
+//! `mcpctl` with settings of its own.
 
 use crate::process::{CommandLine, Process, program};
 use std::process::Command;
 use tempfile::TempDir;
 
-/// A person's settings, and the key in the environment if there is one.
+/// The settings folder of one user, and the environment of each call.
 pub struct Mcpctl {
     folder: TempDir,
     environment: Vec<(String, String)>,
 }
 
 impl Mcpctl {
-    /// With nothing set.
+    /// With neither a server nor a token.
     #[must_use]
     pub fn fresh() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), environment: Vec::new() }
     }
 
-    /// With server and key in the environment.
+    /// With server and token in the environment.
     #[must_use]
     pub fn with(url: &str, token: &str) -> Self {
         let variables = [("MCPCTL_URL", url), ("MCPCTL_TOKEN", token)];
@@ -25,21 +25,21 @@ impl Mcpctl {
         Self { environment: environment.to_vec(), ..Self::fresh() }
     }
 
-    /// The file with the settings.
+    /// The settings file.
     #[must_use]
     pub fn file(&self) -> std::path::PathBuf {
         self.folder.path().join("cli.json")
     }
 
-    /// Starts it, for what goes on until it is interrupted.
+    /// Starts a command that runs until it is interrupted.
     #[must_use]
     pub fn start(&self, arguments: &[&str]) -> Process {
-        Process::start("mcpctl", &mut self.prepare(arguments), self.folder.path())
+        Process::start("mcpctl", &mut self.command(arguments), self.folder.path())
     }
 }
 
 impl CommandLine for Mcpctl {
-    fn prepare(&self, arguments: &[&str]) -> Command {
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(program("mcpctl"));
         command
             .args(arguments)

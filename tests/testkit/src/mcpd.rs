@@ -7,13 +7,13 @@ use std::process::Command;
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// The server, on a loopback port of its own, with a database of its own.
+/// A server with a loopback port and a database of its own.
 pub struct Mcpd {
     /// `http://127.0.0.1:…`
     pub url: String,
     /// The process.
     pub process: Process,
-    /// Database and log.
+    /// Folder of its database and log.
     pub folder: Arc<TempDir>,
     port: u16,
     scale: f64,
@@ -22,39 +22,29 @@ pub struct Mcpd {
 }
 
 impl Mcpd {
-    /// Starts one.
+    /// Starts one that logs everything.
     pub async fn start() -> Self {
         Self::scaled(1.0).await
     }
 
-    /// With every time limit multiplied.
+    /// As [`Self::start`], with every time limit multiplied by `scale`.
     pub async fn scaled(scale: f64) -> Self {
         Self::start_in(Arc::new(tempfile::tempdir().unwrap()), 0, scale, "trace").await
     }
 
-    /// Starts one as people run it: it logs what they would see, and no more.
-    pub async fn usual() -> Self {
-        Self::quiet(1.0).await
+    /// Starts one with this log filter, and with every time limit multiplied by `scale`.
+    pub async fn logging(filter: &'static str, scale: f64) -> Self {
+        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), 0, scale, filter).await
     }
 
-    /// The same with every time limit multiplied.
-    pub async fn quiet(scale: f64) -> Self {
-        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), 0, scale, "info").await
-    }
-
-    /// The same, and it tells what it sends to whom.
-    pub async fn telling(scale: f64) -> Self {
-        Self::start_in(Arc::new(tempfile::tempdir().unwrap()), 0, scale, "mcpd=debug").await
-    }
-
-    /// On a folder of the test's choice, with these environment variables.
+    /// Starts one in an existing folder, with these environment variables.
     pub async fn in_folder(folder: TempDir, environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(program("mcpd"));
         command.envs(environment.iter().copied());
         Self::start_as(command, Arc::new(folder), 0, 1.0, "info").await
     }
 
-    /// With a limit of the shell's `ulimit`, and with every time limit multiplied.
+    /// Starts one under a limit of the shell's `ulimit`, with every time limit multiplied by `scale`.
     pub async fn limited(ulimit: &str, scale: f64) -> Self {
         let mut command = Command::new("sh");
         let script = format!("ulimit {ulimit} && exec \"$0\" \"$@\"");
@@ -81,8 +71,8 @@ impl Mcpd {
         let before = std::fs::read_to_string(folder.path().join("mcpd.out")).unwrap_or_default();
         let mut process = Process::start("mcpd", &mut command, folder.path());
         let url = crate::until("mcpd listens", async || {
-            assert!(process.ended().is_none(), "mcpd has ended: {}", process.err());
-            let out = process.out();
+            assert!(process.exit_status().is_none(), "mcpd has exited: {}", process.stderr());
+            let out = process.stdout();
             let new = out.get(before.len()..)?;
             new.lines().find_map(|line| line.strip_prefix("mcpd listening on ")).map(str::to_owned)
         })
@@ -92,32 +82,35 @@ impl Mcpd {
         Self { url, process, folder, port, scale, log, http }
     }
 
-    /// Kills it and starts it again on the same port and database.
+    /// Kills it, and starts it again on the same port and database.
     pub async fn restart(mut self) -> Self {
         self.process.kill();
-        self.again().await
+        self.start_again().await
     }
 
-    /// Starts one on the same port and database; this one must have ended.
-    pub async fn again(&self) -> Self {
+    /// Starts one on the same port and database; this one must have exited.
+    pub async fn start_again(&self) -> Self {
         Self::start_in(Arc::clone(&self.folder), self.port, self.scale, self.log).await
     }
 
-    /// A token, made as an admin makes it.
+    /// Creates a token by the `mcpd` command, as an admin does at the console.
     #[must_use]
     pub fn token(&self, user: &str, scopes: &str) -> String {
         self.make_token(user, scopes, &[])["token"].as_str().unwrap().to_owned()
     }
 
-    /// As [`Self::token`], with everything that is said of it.
+    /// As [`Self::token`], with further arguments; returns everything that the command prints.
     #[must_use]
     pub fn make_token(&self, user: &str, scopes: &str, more: &[&str]) -> Value {
-        let wish = ["token", "create", "--user", user, "--scope", scopes, "--json"];
-        let output = self.command(&[&wish, more].concat());
+        let create = ["token", "create", "--user", user, "--scope", scopes, "--json"];
+        let output = self.command(&[&create, more].concat());
         serde_json::from_str(&output).unwrap()
     }
 
-    /// Runs `mcpd …` on the same database.
+    /// Runs an `mcpd` command on the same database and returns what it prints.
+    ///
+    /// # Panics
+    /// The command failed.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> String {
         let mut command = Command::new(program("mcpd"));
@@ -127,38 +120,43 @@ impl Mcpd {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// A request with a bearer.
+    /// A GET with a token.
     pub fn get(&self, path: &str, token: &str) -> RequestBuilder {
         self.http.get(format!("{}{path}", self.url)).bearer_auth(token)
     }
 
-    /// A request with a bearer and a body.
+    /// A POST with a token.
     pub fn post(&self, path: &str, token: &str) -> RequestBuilder {
         self.http.post(format!("{}{path}", self.url)).bearer_auth(token)
     }
 
-    /// The catalogue's row of this name, as soon as it says this.
-    pub async fn row(&self, token: &str, name: &str, says: impl Fn(&Value) -> bool) -> Value {
-        let what = format!("the row of {name} is as it should be");
+    /// Waits for a catalogue entry of this name that fulfils `condition`.
+    pub async fn until_entry(
+        &self,
+        token: &str,
+        name: &str,
+        condition: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let what = format!("the catalogue entry of {name} fulfils the condition");
         crate::until(&what, async || {
-            let answer = self.get(&format!("/api/v1/llms/{name}"), token).send().await.ok()?;
-            let row: Value = answer.error_for_status().ok()?.json().await.ok()?;
-            says(&row).then_some(row)
+            let response = self.get(&format!("/api/v1/llms/{name}"), token).send().await.ok()?;
+            let entry: Value = response.error_for_status().ok()?.json().await.ok()?;
+            condition(&entry).then_some(entry)
         })
         .await
     }
 
-    /// Waits until there is a row that can be called.
-    pub async fn active(&self, token: &str, name: &str) -> Value {
-        let ready = |row: &Value| row["status"] == "active" && row["connected"] == true;
-        self.row(token, name, ready).await
+    /// Waits for a catalogue entry that is active and connected.
+    pub async fn until_active(&self, token: &str, name: &str) -> Value {
+        let ready = |entry: &Value| entry["status"] == "active" && entry["connected"] == true;
+        self.until_entry(token, name, ready).await
     }
 
-    /// Waits until the row is gone from the catalogue.
-    pub async fn gone(&self, token: &str, name: &str) {
-        crate::until("the row is gone", async || {
-            let answer = self.get(&format!("/api/v1/llms/{name}"), token).send().await.ok()?;
-            (answer.status() == 404).then_some(())
+    /// Waits until the catalogue has no entry of this name.
+    pub async fn until_gone(&self, token: &str, name: &str) {
+        crate::until(&format!("{name} is gone from the catalogue"), async || {
+            let response = self.get(&format!("/api/v1/llms/{name}"), token).send().await.ok()?;
+            (response.status() == 404).then_some(())
         })
         .await;
     }

@@ -1,11 +1,11 @@
-//! A real nginx in front of mcpd, with the settings that it comes with.
+//! A real nginx in front of mcpd, with its default settings.
 
 use crate::process::Process;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// What README tells people to write into the `location` in front of mcpd.
-pub const LINES: &str = "client_max_body_size 64m; \
+/// Settings that the README recommends for the `location` in front of mcpd.
+pub const README_LINES: &str = "client_max_body_size 64m; \
     proxy_http_version 1.1; proxy_set_header Connection \"\"; \
     proxy_request_buffering off; proxy_buffering off; \
     proxy_read_timeout 35m; proxy_send_timeout 35m;";
@@ -19,13 +19,13 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// In front of `upstream`; `more` goes into its `location`.
-    pub async fn before(upstream: &str, more: &str) -> Self {
-        Self::with(upstream, "", more).await
+    /// Starts one in front of `upstream`; `more` goes into its `location`.
+    pub async fn in_front_of(upstream: &str, more: &str) -> Self {
+        Self::with_settings(upstream, "", more).await
     }
 
-    /// The same, with this where the defaults stand.
-    pub async fn with(upstream: &str, defaults: &str, more: &str) -> Self {
+    /// As [`Self::in_front_of`], with `defaults` in the `http` block.
+    pub async fn with_settings(upstream: &str, defaults: &str, more: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let port = crate::free_port();
         let config = folder.path().join("nginx.conf");

@@ -1,11 +1,11 @@
-//! A process of ours: its log is kept, and it never outlives its test.
+//! Child processes: their output is stored in files, and they never outlive their test.
 
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-/// A running process. Dropping it kills it and, when the test fails, shows what it said.
+/// A running process. Dropping it kills it and, if the test fails, prints the end of its log.
 pub struct Process {
     name: String,
     child: Child,
@@ -14,13 +14,13 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `command`; what it prints goes to files in `folder`.
+    /// Starts `command`; its output goes to files in `folder`.
     #[must_use]
     pub fn start(name: &str, command: &mut Command, folder: &Path) -> Self {
         Self::start_with(name, command, folder, "")
     }
 
-    /// As [`Self::start`], with this on its stdin.
+    /// As [`Self::start`], with `input` on its stdin.
     #[must_use]
     pub fn start_with(name: &str, command: &mut Command, folder: &Path, input: &str) -> Self {
         let mut stdin = tempfile::tempfile().unwrap();
@@ -43,45 +43,46 @@ impl Process {
         self.child.id()
     }
 
-    /// What it has printed.
+    /// Its stdout so far.
     #[must_use]
-    pub fn out(&self) -> String {
+    pub fn stdout(&self) -> String {
         std::fs::read_to_string(&self.out).unwrap_or_default()
     }
 
-    /// What it has logged.
+    /// Its stderr so far.
     #[must_use]
-    pub fn err(&self) -> String {
+    pub fn stderr(&self) -> String {
         std::fs::read_to_string(&self.err).unwrap_or_default()
     }
 
-    /// How it ended, if it has.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
+    /// Its exit status; `None` while it runs.
+    pub fn exit_status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().unwrap()
     }
 
-    /// Sends a signal, as `TERM`.
+    /// Sends a signal, such as `TERM`.
     pub fn signal(&self, name: &str) {
         let signal = format!("-{name}");
         let sent = Command::new("kill").args([&signal, &self.pid().to_string()]).status();
-        assert!(sent.unwrap().success(), "{} is gone already", self.name);
+        assert!(sent.unwrap().success(), "{} has already exited", self.name);
     }
 
-    /// Kills it without a warning and waits until it is gone.
+    /// Sends SIGKILL and waits for its end.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
-    /// Asks it to end and waits.
+    /// Sends SIGTERM and waits for its end.
     pub async fn stop(&mut self) -> ExitStatus {
         self.signal("TERM");
-        crate::until("the process ends", async || self.child.try_wait().unwrap()).await
+        crate::until("the process exits after SIGTERM", async || self.child.try_wait().unwrap())
+            .await
     }
 
-    /// How many of its sockets listen for connections.
+    /// Number of its sockets that listen for connections.
     #[must_use]
-    pub fn listening(&self) -> usize {
+    pub fn listening_sockets(&self) -> usize {
         const LISTEN: &str = "0A";
         let folder = format!("/proc/{}/fd", self.pid());
         let own: Vec<String> = std::fs::read_dir(folder)
@@ -99,15 +100,15 @@ impl Process {
         lines.lines().filter(listens).count()
     }
 
-    /// The libraries that it has loaded.
+    /// Its memory map, which names the loaded libraries.
     #[must_use]
     pub fn libraries(&self) -> String {
         std::fs::read_to_string(format!("/proc/{}/maps", self.pid())).unwrap()
     }
 
-    /// What it holds of the machine's memory, in bytes.
+    /// Its resident memory, in bytes.
     #[must_use]
-    pub fn memory(&self) -> u64 {
+    pub fn resident_memory(&self) -> u64 {
         let path = format!("/proc/{}/status", self.pid());
         let status = std::fs::read_to_string(path).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -115,81 +116,95 @@ impl Process {
     }
 }
 
-/// How a command ended.
+/// Exit code and output of a finished command.
 #[derive(Debug)]
-pub struct Ended {
-    /// Its exit code.
+pub struct CommandOutput {
+    /// Exit code; `None` if a signal ended it.
     pub code: Option<i32>,
-    /// What it printed.
-    pub out: String,
-    /// What it complained of.
-    pub err: String,
+    /// Stdout.
+    pub stdout: String,
+    /// Stderr.
+    pub stderr: String,
 }
 
-impl Ended {
-    /// What it printed; it must have succeeded.
-    pub fn good(self) -> String {
+impl CommandOutput {
+    /// Its stdout.
+    ///
+    /// # Panics
+    /// The command failed.
+    pub fn expect_success(self) -> String {
         assert_eq!(self.code, Some(0), "{self:?}");
-        self.out
+        self.stdout
     }
 
-    /// What it complained of; it must have failed.
-    pub fn bad(self) -> String {
+    /// Its stderr.
+    ///
+    /// # Panics
+    /// The command succeeded.
+    pub fn expect_failure(self) -> String {
         assert!(self.code.is_some_and(|code| code != 0), "{self:?}");
-        self.err
+        self.stderr
     }
 }
 
-/// Runs a command to its end, with this on its stdin.
-pub fn finish(mut command: Command, input: &str) -> impl Future<Output = Ended> + use<> {
+/// Runs a command to its end, with `input` on its stdin.
+pub fn run_to_end(
+    mut command: Command,
+    input: &str,
+) -> impl Future<Output = CommandOutput> + use<> {
     let input = input.to_owned();
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     async move { wait(command, input).await }
 }
 
-async fn wait(mut command: Command, input: String) -> Ended {
+async fn wait(mut command: Command, input: String) -> CommandOutput {
     let ended = tokio::task::spawn_blocking(move || {
         let mut child = command.spawn().unwrap();
-        // One that reads nothing may have ended before it could.
+        // Fails if the command exits without reading its stdin.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         child.wait_with_output().unwrap()
     });
-    let output = tokio::time::timeout(crate::PATIENCE, ended).await.unwrap().unwrap();
+    let output = tokio::time::timeout(crate::TIMEOUT, ended).await.unwrap().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    CommandOutput {
+        code: output.status.code(),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
 }
 
-/// A program of ours as a person types it.
+/// A program with a command line.
 pub trait CommandLine {
-    /// It with these arguments.
-    fn prepare(&self, arguments: &[&str]) -> Command;
+    /// The program with these arguments.
+    fn command(&self, arguments: &[&str]) -> Command;
 
     /// Runs it to its end.
-    fn run(&self, arguments: &[&str]) -> impl Future<Output = Ended> {
+    fn run(&self, arguments: &[&str]) -> impl Future<Output = CommandOutput> {
         self.run_with(arguments, "", &[])
     }
 
-    /// As [`Self::run`], with this on its stdin and these environment variables.
+    /// As [`Self::run`], with `input` on its stdin and these environment variables.
     fn run_with(
         &self,
         arguments: &[&str],
         input: &str,
         environment: &[(&str, &str)],
-    ) -> impl Future<Output = Ended> {
-        let mut command = self.prepare(arguments);
+    ) -> impl Future<Output = CommandOutput> {
+        let mut command = self.command(arguments);
         command.envs(environment.iter().copied());
-        finish(command, input)
+        run_to_end(command, input)
     }
 }
 
-/// Waits until a process that is not ours has ended.
-pub async fn gone(pid: &str) {
-    crate::until("the process is gone", async || is_gone(pid).then_some(())).await;
+/// Waits for the end of a process that is not a child of the test.
+pub async fn until_exited(pid: &str) {
+    crate::until(&format!("process {pid} has exited"), async || has_exited(pid).then_some(()))
+        .await;
 }
 
-/// Whether a process that is not ours has ended; nobody may have taken note of its end yet.
+/// True if a process that is not a child of the test has exited; it may still be a zombie.
 #[must_use]
-pub fn is_gone(pid: &str) -> bool {
+pub fn has_exited(pid: &str) -> bool {
     let stat = Path::new("/proc").join(pid.trim()).join("stat");
     std::fs::read_to_string(stat).map_or(true, |stat| stat.contains(") Z "))
 }
@@ -198,11 +213,10 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
         if std::thread::panicking() {
-            let (name, err) = (&self.name, self.err());
+            let (name, err) = (&self.name, self.stderr());
             let lines: Vec<_> = err.lines().rev().take(60).collect();
             let tail: Vec<_> = lines.into_iter().rev().collect();
-            // The test's own output, shown when it fails.
-            #[expect(clippy::print_stderr, reason = "what is left of a failed test")]
+            #[expect(clippy::print_stderr, reason = "shown with a failed test")]
             {
                 eprintln!("--- {name} ---\n{}", tail.join("\n"));
             }
@@ -210,10 +224,10 @@ impl Drop for Process {
     }
 }
 
-/// One of our programs, built beside this test or this program.
+/// Path of a program of this workspace, in the folder where this test was built.
 ///
 /// # Panics
-/// It is not built.
+/// The program is not built.
 #[must_use]
 pub fn program(name: &str) -> PathBuf {
     let own = std::env::current_exe().unwrap();

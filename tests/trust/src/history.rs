@@ -1,104 +1,104 @@
-//! What was seen, by whom and when: the four logs of caller, mcpd, publisher and backend, as one.
-//! Made by the simulation, or read from real processes.
+//! A history of one run: facts observed by callers, mcpd, publishers and backends, in order of time.
+//! Made by the simulation, or read from the logs of real processes.
 
 mod check;
 
 pub use check::{Bounds, check};
 
-/// A request of a caller, as a number.
+/// A caller's request, as a number.
 pub type Call = u64;
 
-/// One thing that somebody saw.
+/// A fact and its time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Milliseconds since the beginning.
+    /// Milliseconds since the start.
     pub at: u64,
-    /// What.
+    /// The fact.
     pub fact: Fact,
 }
 
-/// What can be seen.
+/// An observable fact. A `model` is one publisher's model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
-    /// A caller asks.
-    Asks(Call),
-    /// A caller gets a piece of an answer: whose, and the how manieth.
-    Receives {
-        /// Who gets it.
+    /// A caller sends a request.
+    Requested(Call),
+    /// A caller receives a chunk of a response.
+    Received {
+        /// The receiving caller's request.
         call: Call,
-        /// Whom it was made for.
-        of: Call,
-        /// Its number, from 0.
-        piece: u64,
+        /// The request for which the backend wrote the chunk.
+        written_for: Call,
+        /// The chunk's number, from 0.
+        chunk: u64,
     },
     /// A caller's response ends.
-    Ends {
-        /// Whose.
+    Ended {
+        /// The request.
         call: Call,
-        /// With the sign of a complete answer (`[DONE]`, a whole body), not with an error.
+        /// True if the response ends like a complete one (`[DONE]` or a whole body).
         complete: bool,
     },
-    /// A caller leaves before its response has ended.
-    Leaves(Call),
-    /// A task goes down a channel.
+    /// A caller disconnects before its response has ended.
+    Disconnected(Call),
+    /// A task is sent on a control channel.
     Dispatched {
-        /// For whom.
+        /// The request.
         call: Call,
-        /// Which model of which publisher.
-        row: String,
+        /// The model.
+        model: String,
     },
     /// The withdrawal of a model is acknowledged to its publisher.
     Withdrawn {
-        /// Which model of which publisher.
-        row: String,
+        /// The model.
+        model: String,
     },
-    /// It is published (again).
+    /// A model is published, for the first time or again.
     Published {
-        /// Which model of which publisher.
-        row: String,
+        /// The model.
+        model: String,
     },
-    /// A backend begins to work.
-    Runs(Call),
-    /// It has written a piece.
-    Writes {
-        /// For whom.
+    /// A backend starts working on a request.
+    BackendStarted(Call),
+    /// A backend has written a chunk.
+    BackendWrote {
+        /// The request.
         call: Call,
-        /// Its number, from 0.
-        piece: u64,
+        /// The chunk's number, from 0.
+        chunk: u64,
     },
-    /// It has written everything.
-    Finishes(Call),
-    /// Its connection closes, finished or not.
-    Closes(Call),
-    /// The owner's recipe is started.
-    WakeBegins {
-        /// Which model of which publisher.
-        row: String,
+    /// A backend has written its whole response.
+    BackendFinished(Call),
+    /// A backend's connection closes, finished or not.
+    BackendClosed(Call),
+    /// A publisher starts a wake recipe.
+    WakeStarted {
+        /// The model.
+        model: String,
     },
-    /// It is over, whatever way.
-    WakeEnds {
-        /// Which model of which publisher.
-        row: String,
+    /// A wake recipe ends, successfully or not.
+    WakeEnded {
+        /// The model.
+        model: String,
     },
-    /// Somebody was let at an object; whether it was its own.
-    Touches {
-        /// Whether it was its own.
+    /// A party is granted access to an object.
+    AccessGranted {
+        /// True if the object belongs to that party.
         own: bool,
     },
-    /// How much is still held in the end: requests, slots, wakes.
-    Holds(usize),
+    /// Number of requests, slots and wakes that are still held at the end.
+    Remaining(usize),
 }
 
-/// The log.
+/// All facts of a run.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct History {
-    /// In order of time.
+    /// The facts, in order of time.
     pub entries: Vec<Entry>,
 }
 
 impl History {
-    /// Adds what is seen now.
-    pub fn saw(&mut self, at: u64, fact: Fact) {
+    /// Appends a fact with its time in milliseconds since the start.
+    pub fn record(&mut self, at: u64, fact: Fact) {
         self.entries.push(Entry { at, fact });
     }
 }

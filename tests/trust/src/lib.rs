@@ -1,23 +1,26 @@
-//! The promises of the protocol, put to the test.
+//! Randomised tests of the protocol's guarantees.
 //!
-//! Everything here is made from a [`tape::Tape`] of choices. A seed, a property test and a fuzzer all
-//! write such tapes, so that one generator serves the three, and what one of them finds the others can
-//! replay.
+//! Every random decision is drawn from [`choices::Choices`], which a seed, a property test or a fuzzer
+//! can provide. All three therefore share one generator, and can replay each other's findings.
 //!
-//! | room | what it is |
+//! | module | content |
 //! |---|---|
-//! | machine | any sequence of events for the relay, beside a reference model that knows only the protocol |
-//! | session | the same for the registrar's session |
-//! | simulation | callers, publishers and a bad network around the real relay and the real session |
-//! | targets | what a fuzzer knocks at: everything that reads strangers' bytes, and the machines |
-//! | history | what was seen, by whom and when; and the checker of the invariants over it |
+//! | [`choices`] | source of random decisions: a seed, or bytes |
+//! | [`relay_machine`] | random event sequences for the relay, compared with a reference model |
+//! | [`reconnect_policy`] | random connection endings for the registrar's reconnect policy |
+//! | [`simulation`] | callers, publishers and a faulty network around the real relay and session |
+//! | [`history`] | events observed by all parties, and the checker of the invariants |
+//! | [`fuzz_targets`] | fuzz targets for the parsers of untrusted input and the state machines |
+//! | [`corpus`] | stored inputs of the fuzz targets |
 //!
-//! The checker reads histories of real processes too (tests/chaos).
+//! The checker also reads histories of real processes (`tests/chaos`).
 
+pub mod choices;
+pub mod corpus;
+pub mod fuzz_targets;
+mod hang_detector;
 pub mod history;
-pub mod machine;
-pub mod session;
+pub mod reconnect_policy;
+pub mod relay_machine;
 pub mod simulation;
-pub mod tape;
-pub mod targets;
-mod written;
+mod stored_state;

@@ -1,74 +1,74 @@
-//! Callers, publishers and a network around the real relay and the real session, in a time of its own.
-//! Everything that happens follows from the seed; what is seen is written into a history.
+//! Deterministic simulation of callers, publishers and a network around the real relay and the real
+//! session, in simulated time. All events follow from the seed; all observations go to a history.
 //!
-//! The server here does what mcpd's driver does with the relay's actions, and a publisher what the
-//! registrar does with frames, each in the few lines that the protocol needs.
+//! The simulated server applies the relay's actions as mcpd does, and a simulated publisher handles
+//! frames as the registrar does, each as simply as the protocol allows.
 
 mod network;
 mod publisher;
 mod server;
 
+use crate::choices::Choices;
+use crate::hang_detector::HangDetector;
 use crate::history::{Bounds, Call, Entry, Fact, History};
-use crate::machine::Watch;
-use crate::tape::Tape;
-use network::{Down, Network, Noticed, Up};
+use network::{DeadConnections, Down, Network, Up};
 use publisher::{Publisher, Timer};
 use relay::{GoneReason, TaskId};
 use server::Server;
 use std::collections::BTreeMap;
 use tokio::time::Instant;
 
-/// How bad it gets.
+/// The faults of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Weather {
-    /// Requests overtake each other and arrive twice; everybody stays.
-    Calm,
-    /// Cuts, crashes of both sides, withdrawals, backends that break.
-    Storm,
+pub enum Conditions {
+    /// Requests overtake each other and arrive twice; all processes and connections stay up.
+    Stable,
+    /// Network cuts, crashes of both sides, withdrawals and failing backends too.
+    Faulty,
 }
 
-impl Weather {
-    /// What may be asked of everybody then.
+impl Conditions {
+    /// Returns the limits that the invariants use under these conditions.
     #[must_use]
     pub fn bounds(self) -> Bounds {
-        let runs_again = u64::from(server::limits().redispatch);
+        let retries = u64::from(server::limits().redispatch);
         match self {
-            Self::Calm => Bounds { closed_within: 250, ended_within: 900_000, runs_again },
-            // The longest cut, the longest delay after it, and what the two ends need to notice.
-            Self::Storm => Bounds { closed_within: 300_000, ended_within: 900_000, runs_again },
+            Self::Stable => Bounds { closed_within: 250, ended_within: 900_000, retries },
+            // The longest cut, the longest delay after it, and the time until both ends notice it.
+            Self::Faulty => Bounds { closed_within: 300_000, ended_within: 900_000, retries },
         }
     }
 }
 
 const PUBLISHERS: usize = 4;
-/// All requests of a run are made within so many milliseconds for each.
+/// Average time between two requests, in milliseconds.
 const PACE: u64 = 2_000;
-/// After the last request nothing goes wrong any more; so long after it, all must be at rest.
+/// Time after the last request in which no faults occur and everything must end, in milliseconds.
 const REST: u64 = 30 * 60_000;
-/// Between two misfortunes, at most.
-const TROUBLE: u64 = 60_000;
+/// Longest time between two faults, in milliseconds.
+const FAULT_PAUSE: u64 = 60_000;
 
-/// What is going to happen.
-enum What {
-    Ask(Call),
-    Leave(Call),
+/// A planned event.
+enum Planned {
+    Request(Call),
+    Disconnect(Call),
     ToServer(usize, u32, Up),
     ToPublisher(usize, u32, Down),
-    Own(usize, u32, Timer),
+    Timer(usize, u32, Timer),
     Tick,
     Sweep,
-    Trouble,
+    Fault,
     ServerStarts,
-    ServerNotices(Noticed),
+    ServerNotices(DeadConnections),
 }
 
-struct World {
+struct Simulation {
     now: u64,
-    /// In order of time, then of planning.
-    agenda: BTreeMap<(u64, u64), What>,
+    /// Planned events, by time and then by the order of planning.
+    agenda: BTreeMap<(u64, u64), Planned>,
     planned: u64,
-    tape: Tape<'static>,
-    weather: Weather,
+    choices: Choices<'static>,
+    conditions: Conditions,
     calls_end: u64,
     network: Network,
     server: Server,
@@ -78,72 +78,73 @@ struct World {
     epoch: Instant,
 }
 
-/// What many runs have found.
+/// The results of many runs.
 #[derive(Debug, Default)]
-pub struct Found {
-    /// Requests that were made.
+pub struct Summary {
+    /// Number of requests.
     pub tasks: u64,
-    /// Those that were answered in full.
+    /// Number of complete responses.
     pub complete: u64,
-    /// Breaches, each with the seed that tells the story again.
-    pub breaches: Vec<String>,
+    /// Violated invariants, each with the seed that reproduces it.
+    pub violations: Vec<String>,
 }
 
-/// The weathers of a campaign, in turn.
-pub const CAMPAIGN: [Weather; 2] = [Weather::Calm, Weather::Storm];
-/// Requests of each of its runs.
+/// The conditions of a campaign's runs, in turn.
+pub const CAMPAIGN: [Conditions; 2] = [Conditions::Stable, Conditions::Faulty];
+/// Requests of each run of a campaign.
 const EACH: u64 = 100;
 
-/// Runs from this seed on, until so many requests were made.
+/// Runs consecutive seeds, starting with this one, until there were `tasks` requests.
 #[must_use]
-pub fn campaign(seed: u64, tasks: u64) -> Found {
-    let mut found = Found::default();
+pub fn campaign(seed: u64, tasks: u64) -> Summary {
+    let mut summary = Summary::default();
     for seed in seed.. {
-        for weather in CAMPAIGN {
-            let history = run(seed, EACH, weather);
-            let whole = |entry: &&Entry| matches!(entry.fact, Fact::Ends { complete: true, .. });
-            found.tasks += EACH;
-            found.complete += history.entries.iter().filter(whole).count() as u64;
-            let breaches = crate::history::check(&history, &weather.bounds());
-            let told = |why| format!("seed {seed}, {weather:?}: {why}");
-            found.breaches.extend(breaches.into_iter().map(told));
+        for conditions in CAMPAIGN {
+            let history = run(seed, EACH, conditions);
+            let is_complete =
+                |entry: &&Entry| matches!(entry.fact, Fact::Ended { complete: true, .. });
+            summary.tasks += EACH;
+            summary.complete += history.entries.iter().filter(is_complete).count() as u64;
+            let violations = crate::history::check(&history, &conditions.bounds());
+            let describe = |violation| format!("seed {seed}, {conditions:?}: {violation}");
+            summary.violations.extend(violations.into_iter().map(describe));
         }
-        if found.tasks >= tasks {
+        if summary.tasks >= tasks {
             break;
         }
     }
-    found
+    summary
 }
 
-/// So many requests.
+/// Runs one simulation with this many requests.
 #[must_use]
-pub fn run(seed: u64, calls: u64, weather: Weather) -> History {
-    let mut world = World::new(seed, calls, weather);
-    let end = world.calls_end + REST;
-    let watch = Watch::begin((seed, weather, world.now));
-    while let Some(((at, _), what)) = world.agenda.pop_first() {
+pub fn run(seed: u64, calls: u64, conditions: Conditions) -> History {
+    let mut simulation = Simulation::new(seed, calls, conditions);
+    let end = simulation.calls_end + REST;
+    let detector = HangDetector::start((seed, conditions, simulation.now));
+    while let Some(((at, _), planned)) = simulation.agenda.pop_first() {
         if at > end {
             break;
         }
-        world.now = at;
-        watch.at((seed, weather, at));
-        world.happen(what);
-        world.time_the_tick();
+        simulation.now = at;
+        detector.moved_to((seed, conditions, at));
+        simulation.handle(planned);
+        simulation.plan_tick();
     }
-    let held = world.holds();
-    world.saw(Fact::Holds(held));
-    world.history
+    let remaining = simulation.remaining();
+    simulation.record(Fact::Remaining(remaining));
+    simulation.history
 }
 
-impl World {
-    fn new(seed: u64, calls: u64, weather: Weather) -> Self {
+impl Simulation {
+    fn new(seed: u64, calls: u64, conditions: Conditions) -> Self {
         let epoch = Instant::now();
-        let mut world = Self {
+        let mut simulation = Self {
             now: 1_000_000,
             agenda: BTreeMap::new(),
             planned: 0,
-            tape: Tape::seeded(seed),
-            weather,
+            choices: Choices::from_seed(seed),
+            conditions,
             calls_end: 1_000_000 + calls * PACE,
             network: Network::new(PUBLISHERS),
             server: Server::new(1_000_000),
@@ -153,109 +154,115 @@ impl World {
             epoch,
         };
         for at in 0..PUBLISHERS {
-            let delay = world.tape.below(2_000);
-            world.plan(delay, What::Own(at, 0, Timer::Connect));
+            let delay = simulation.choices.below(2_000);
+            simulation.plan(delay, Planned::Timer(at, 0, Timer::Connect));
         }
         for call in 0..calls {
-            let delay = 5_000 + world.tape.below(calls * PACE - 5_000);
-            world.plan(delay, What::Ask(call));
+            let delay = 5_000 + simulation.choices.below(calls * PACE - 5_000);
+            simulation.plan(delay, Planned::Request(call));
         }
-        world.plan(server::limits().sweep, What::Sweep);
-        if weather == Weather::Storm {
-            world.plan(TROUBLE, What::Trouble);
+        simulation.plan(server::limits().sweep, Planned::Sweep);
+        if conditions == Conditions::Faulty {
+            simulation.plan(FAULT_PAUSE, Planned::Fault);
         }
-        world
+        simulation
     }
 
-    fn plan(&mut self, delay: u64, what: What) {
+    fn plan(&mut self, delay: u64, event: Planned) {
         self.planned += 1;
-        self.agenda.insert((self.now + delay, self.planned), what);
+        self.agenda.insert((self.now + delay, self.planned), event);
     }
 
-    fn saw(&mut self, fact: Fact) {
-        self.history.saw(self.now, fact);
+    fn record(&mut self, fact: Fact) {
+        self.history.record(self.now, fact);
     }
 
-    /// The time as the registrar's session knows it.
+    /// The simulated time as the type that the registrar's session uses.
     fn instant(&self) -> Instant {
         self.epoch + std::time::Duration::from_millis(self.now)
     }
 
-    fn happen(&mut self, what: What) {
-        match what {
-            What::Ask(call) => self.ask(call),
-            What::Leave(call) => {
+    fn handle(&mut self, planned: Planned) {
+        match planned {
+            Planned::Request(call) => self.send_request(call),
+            Planned::Disconnect(call) => {
                 if let Some(task) = self.open.remove(&call) {
-                    self.saw(Fact::Leaves(call));
+                    self.record(Fact::Disconnected(call));
                     self.relay(|relay, now, out| {
                         relay.caller_gone(task, GoneReason::Disconnected, now, out);
                     });
                 }
             }
-            What::ToServer(from, life, up) => self.arrives(from, life, up),
-            What::ToPublisher(to, life, down) if self.publishers[to].life == life => {
-                self.reaches(to, down);
+            Planned::ToServer(from, incarnation, up) => {
+                self.arrives_at_server(from, incarnation, up);
             }
-            What::Own(who, life, timer) if self.publishers[who].life == life => {
-                self.timed(who, timer);
+            Planned::ToPublisher(to, incarnation, down)
+                if self.publishers[to].incarnation == incarnation =>
+            {
+                self.arrives_at_publisher(to, down);
             }
-            // Whoever this was for has ended meanwhile.
-            What::ToPublisher(..) | What::Own(..) => {}
-            What::Tick => self.relay(relay::Relay::tick),
-            What::Sweep => {
+            Planned::Timer(who, incarnation, timer)
+                if self.publishers[who].incarnation == incarnation =>
+            {
+                self.timer_fired(who, timer);
+            }
+            // The publisher was killed in the meantime.
+            Planned::ToPublisher(..) | Planned::Timer(..) => {}
+            Planned::Tick => self.relay(relay::Relay::tick),
+            Planned::Sweep => {
                 self.relay(relay::Relay::sweep);
-                self.plan(server::limits().sweep, What::Sweep);
+                self.plan(server::limits().sweep, Planned::Sweep);
             }
-            What::Trouble => self.trouble(),
-            What::ServerStarts => self.server.start(self.now),
-            What::ServerNotices(dead) => self.noticed(&dead),
+            Planned::Fault => self.inject_fault(),
+            Planned::ServerStarts => self.server.restart(self.now),
+            Planned::ServerNotices(dead) => self.connections_died(&dead),
         }
     }
 
-    fn ask(&mut self, call: Call) {
-        self.saw(Fact::Asks(call));
-        let name = self.tape.index(PUBLISHERS * 2 + 1);
+    fn send_request(&mut self, call: Call) {
+        self.record(Fact::Requested(call));
+        let name = self.choices.index(PUBLISHERS * 2 + 1);
         let name = match name.checked_sub(PUBLISHERS * 2) {
             Some(_) => publisher::POOL.to_owned(),
-            None => publisher::row(name / 2, name % 2),
+            None => publisher::model_name(name / 2, name % 2),
         };
         if !self.submit(call, name) {
-            self.saw(Fact::Ends { call, complete: false });
-        } else if self.tape.chance(15) {
-            let patience = self.tape.below(30_000);
-            self.plan(patience, What::Leave(call));
+            self.record(Fact::Ended { call, complete: false });
+        } else if self.choices.chance(15) {
+            let patience = self.choices.below(30_000);
+            self.plan(patience, Planned::Disconnect(call));
         }
     }
 
-    /// Something goes wrong, until the last request was made.
-    fn trouble(&mut self) {
+    /// Injects a random fault, until the last request was sent.
+    fn inject_fault(&mut self) {
         if self.now > self.calls_end {
             return;
         }
-        let who = self.tape.index(PUBLISHERS);
-        match self.tape.below(10) {
+        let who = self.choices.index(PUBLISHERS);
+        match self.choices.below(10) {
             0..4 => {
-                let length = self.tape.between(500, 120_000);
+                let length = self.choices.between(500, 120_000);
                 self.cut(who, length);
             }
             4 | 5 => self.publisher_is_killed(who),
             6 => self.server_is_killed(),
             7 => {
-                self.relay(relay::Relay::drain);
+                self.relay(|relay, _, out| relay.drain(out));
                 self.server.draining = true;
             }
-            _ => self.meddle(who),
+            _ => self.access_another_task(who),
         }
-        let pause = self.tape.between(1_000, TROUBLE);
-        // Who drains, ends.
+        let pause = self.choices.between(1_000, FAULT_PAUSE);
+        // A server that drains ends.
         if std::mem::take(&mut self.server.draining) {
             self.server_is_killed();
         }
-        self.plan(pause, What::Trouble);
+        self.plan(pause, Planned::Fault);
     }
 
-    /// What is still held: nothing, if all have kept their promises.
-    fn holds(&self) -> usize {
+    /// Counts what is still held; 0 at the end of a correct run.
+    fn remaining(&self) -> usize {
         let gauges = self.server.relay.gauges();
         let working: usize = self.publishers.iter().map(|p| p.works.len() + p.wakes.len()).sum();
         gauges.queued + gauges.running + gauges.waking + self.open.len() + working

@@ -1,24 +1,25 @@
-//! The real relay and the real session among simulated callers, publishers and a bad network.
+//! Simulates callers, publishers and a faulty network around the real relay and the real session.
 
 use trust::simulation::{self, CAMPAIGN};
 
-/// Requests of a run of the tests; `make soak` has twenty times as many.
+/// Simulated requests; `make soak` runs twenty times as many.
 const TASKS: u64 = 50_000;
 
 #[test]
-fn fifty_thousand_requests_in_calm_and_storm_break_no_invariant() {
-    let found = simulation::campaign(0, TASKS);
-    println!("figure: simulated requests | {} | ≥ 50,000", found.tasks);
-    println!("figure: invariant violations | {} | 0", found.breaches.len());
-    assert!(found.breaches.is_empty(), "{:#?}", found.breaches);
-    assert!(found.complete * 10 > found.tasks * 4, "only {} were answered", found.complete);
+fn fifty_thousand_requests_with_and_without_faults_violate_no_invariant() {
+    let summary = simulation::campaign(0, TASKS);
+    println!("figure: simulated requests | {} | ≥ 50,000", summary.tasks);
+    println!("figure: invariant violations | {} | 0", summary.violations.len());
+    assert!(summary.violations.is_empty(), "{:#?}", summary.violations);
+    let complete = summary.complete;
+    assert!(complete * 10 > summary.tasks * 4, "only {complete} responses were complete");
 }
 
 #[test]
-fn a_seed_tells_the_same_story_every_time() {
-    for (weather, seed) in [(CAMPAIGN[0], 7), (CAMPAIGN[1], 7)] {
-        let (one, two) = (simulation::run(seed, 100, weather), simulation::run(seed, 100, weather));
+fn a_seed_gives_the_same_history_every_time() {
+    for (faults, seed) in [(CAMPAIGN[0], 7), (CAMPAIGN[1], 7)] {
+        let (one, two) = (simulation::run(seed, 100, faults), simulation::run(seed, 100, faults));
         assert_eq!(one, two);
-        assert!(one.entries.len() > 500, "a story of {} facts", one.entries.len());
+        assert!(one.entries.len() > 500, "only {} facts", one.entries.len());
     }
 }

@@ -20,11 +20,11 @@ impl Relay {
         let waiting = waiting.filter_map(|session| self.sessions.get(session));
         NameInfo {
             name: name.to_owned(),
-            owner: entry.owner.0.clone(),
+            owner: entry.owner.to_string(),
             shared_by_owner: entry.by_owner.clone(),
             shared_by_admin: entry.by_admin.clone(),
-            served_by: users(rows.map(|llm| llm.owner.id.0.as_str()).collect()),
-            requested_by: users(waiting.map(|session| session.owner.id.0.as_str()).collect()),
+            served_by: users(rows.map(|llm| &*llm.owner.id.0).collect()),
+            requested_by: users(waiting.map(|session| &*session.owner.id.0).collect()),
             reserved_until: entry.reserved_until,
         }
     }
@@ -74,7 +74,7 @@ impl Relay {
         entry.by_owner.clear();
         for id in entry.rows.clone() {
             if let Some(llm) = self.llms.get(&id).filter(|llm| llm.owner.id == owner) {
-                let session = llm.session.clone();
+                let session = llm.session;
                 self.delete_row(&id, "an admin freed its name", now, out);
                 self.register_again(&session);
             }

@@ -84,8 +84,7 @@ fn an_answer_that_does_not_end_is_stopped_after_half_an_hour() {
     assert_eq!(world.failed(), []);
     world.live(&publisher, &[task], 1);
     let actions = world.take();
-    let failed =
-        |a: &Action| matches!(a, Action::Fail { failure, .. } if failure.code == "answer_timeout");
+    let failed = |a: &Action| matches!(a, Action::Fail { failure, .. } if failure.code.as_str() == "answer_timeout");
     assert!(actions.iter().any(failed));
     let told =
         |a: &Action| matches!(a, Action::Cancel { channel, .. } if *channel == publisher.channel);

@@ -41,7 +41,8 @@ impl World {
             _ => None,
         };
         let channels: Vec<_> = self.take().iter().filter_map(sent).collect();
-        let owner = |channel| self.relay.sessions[&self.relay.channels[channel]].owner.id.0.clone();
+        let owner =
+            |channel| self.relay.sessions[&self.relay.channels[channel]].owner.id.to_string();
         channels.iter().map(owner).collect()
     }
 }

@@ -19,16 +19,16 @@ fn a_session_gets_its_rows_back_with_the_same_ids_and_a_higher_epoch() {
 fn a_restart_of_the_server_keeps_rows_and_ids_for_their_owner() {
     let mut world = World::new();
     let first = world.register("mia", None, &[provider("qwen", "active")]);
-    let session = crate::SessionId(first.provider_session_id.clone());
-    let id = crate::LlmId(first.llms[0].id.clone());
+    let session = first.provider_session_id.parse().unwrap();
+    let id = first.llms[0].id.parse().unwrap();
     let saved = Saved {
-        llms: world.relay.saved_llm(&id).into_iter().collect(),
-        sessions: world.relay.saved_session(&session).into_iter().collect(),
+        llms: world.relay.saved_llm(id).into_iter().collect(),
+        sessions: world.relay.saved_session(session).into_iter().collect(),
         names: Vec::new(),
     };
     let mut world = World::restored(saved);
     assert_eq!(world.status("qwen"), "inactive");
-    let again = world.register("mia", Some(&session.0), &[provider("qwen", "active")]);
+    let again = world.register("mia", Some(&session.to_string()), &[provider("qwen", "active")]);
     assert_eq!(again.llms[0].id, first.llms[0].id);
     assert!(again.epoch > first.epoch);
 }
@@ -51,7 +51,7 @@ fn a_name_moves_to_its_owners_other_machine_when_the_first_one_is_gone() {
     let laptop = world.publish("mia", &[provider("qwen", "active")]);
     let id = world.relay.catalogue()[0].info.id.clone();
     let tower = world.register("mia", None, &[provider("qwen", "active")]);
-    assert_eq!(tower.rejected[0].code, "llm_name_taken", "the laptop is connected");
+    assert_eq!(tower.rejected[0].code.as_str(), "llm_name_taken", "the laptop is connected");
     world.relay.channel_closed(laptop.channel);
     let tower = Some(tower.provider_session_id);
     let tower = world.register("mia", tower.as_deref(), &[provider("qwen", "active")]);
@@ -67,7 +67,7 @@ fn an_owner_publishes_at_most_twenty_models() {
     let registered = world.register("mia", None, &set);
     assert_eq!(registered.llms.len(), 20);
     assert_eq!((registered.rejected[0].name.as_str(), registered.rejected.len()), ("m20", 1));
-    assert_eq!(registered.rejected[0].code, "llm_limit");
+    assert_eq!(registered.rejected[0].code.as_str(), "llm_limit");
     assert_eq!(world.register("tom", None, &[provider("x", "active")]).llms.len(), 1);
 }
 
@@ -97,7 +97,7 @@ fn an_owner_has_at_most_twenty_sessions_and_the_oldest_idle_one_makes_room() {
     world.open("mia", &last);
     assert_eq!(world.relay.gauges().sessions, 20);
     assert_eq!(world.status("first"), "active", "one that is connected stays");
-    let gone = world.relay.channel_of(&first.owner.id, &idle.provider_session_id);
+    let gone = world.relay.channel_of(&first.owner.id, idle.provider_session_id.parse().unwrap());
     assert_eq!(gone, Err(SessionRefusal::Unknown));
     let request = Register { protocol: 2, ..Register::default() };
     let refused = world.relay.register(&owner("mia"), &request, world.now, &mut world.out);
@@ -114,7 +114,10 @@ fn a_session_without_rows_and_channel_ends_after_ten_minutes() {
     assert_eq!(world.relay.gauges().sessions, 2);
     world.pass(2 * 60_000);
     let known = |who: &str, session: &str| {
-        world.relay.channel_of(&owner(who).id, session).map(|channel| channel.is_some())
+        world
+            .relay
+            .channel_of(&owner(who).id, session.parse().unwrap())
+            .map(|channel| channel.is_some())
     };
     assert_eq!(known("mia", &empty.provider_session_id), Err(SessionRefusal::Unknown));
     assert_eq!(known("tom", &full.provider_session_id), Ok(false));

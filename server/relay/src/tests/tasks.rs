@@ -1,7 +1,7 @@
 //! Requests: queue, dispatch, answer, failure, cancel.
 
 use super::{World, ask, provider};
-use crate::{Action, AnswerEnd, Failure, From, SubmitRefusal, TaskId, TaskRefusal};
+use crate::{Action, AnswerEnd, Failure, SubmitRefusal, TaskId, TaskRefusal, TaskSender};
 
 fn two_slots(name: &str) -> wire::publisher::Provider {
     wire::publisher::Provider { max_concurrency: Some(2), ..provider(name, "active") }
@@ -48,7 +48,7 @@ fn a_queue_has_a_bound_and_says_so_before_anything_is_queued() {
     let Err(SubmitRefusal::Failure(failure)) = world.try_submit("qwen") else {
         panic!("one runs and a hundred wait")
     };
-    assert_eq!((failure.code, failure.status), ("queue_full", 429));
+    assert_eq!((failure.code.as_str(), failure.status), ("queue_full", 429));
     assert!(failure.retry_after_secs.is_some());
 }
 
@@ -126,7 +126,7 @@ fn a_task_is_known_to_nobody_but_the_session_that_it_was_sent_to() {
     world.publish("mia", &[provider("qwen", "active")]);
     let eve = world.publish("eve", &[provider("other", "active")]);
     let task = world.submit("qwen");
-    let nameless = From { session: None, ..eve.from() };
+    let nameless = TaskSender { session: None, ..eve.from() };
     for from in [&eve.from(), &nameless] {
         let foreign = world.relay.acknowledge(from, task, world.now);
         assert_eq!(foreign.unwrap_err(), TaskRefusal::Unknown);
@@ -258,7 +258,7 @@ fn a_task_that_cannot_be_written_down_the_channel_fails_and_gives_its_slot_back(
         _ => None,
     });
     let failure = Failure {
-        code: "invalid_request",
+        code: wire::error::Code::InvalidRequest,
         status: 400,
         message: "x".into(),
         retry_after_secs: None,

@@ -90,11 +90,11 @@ fn when_most_publishers_seem_to_vanish_at_once_nothing_is_deleted_for_a_while() 
 fn after_a_start_a_request_waits_for_its_publisher_for_ten_seconds() {
     let mut first = World::new();
     let registered = first.register("mia", None, &[provider("qwen", "active")]);
-    let session = crate::SessionId(registered.provider_session_id.clone());
-    let id = crate::LlmId(registered.llms[0].id.clone());
+    let session = registered.provider_session_id.parse().unwrap();
+    let id = registered.llms[0].id.parse().unwrap();
     let saved = || crate::Saved {
-        llms: first.relay.saved_llm(&id).into_iter().collect(),
-        sessions: first.relay.saved_session(&session).into_iter().collect(),
+        llms: first.relay.saved_llm(id).into_iter().collect(),
+        sessions: first.relay.saved_session(session).into_iter().collect(),
         names: Vec::new(),
     };
 
@@ -102,7 +102,7 @@ fn after_a_start_a_request_waits_for_its_publisher_for_ten_seconds() {
     let task = world.submit("qwen");
     world.pass(9_000);
     assert_eq!(world.failed(), []);
-    let back = world.register("mia", Some(&session.0), &[provider("qwen", "active")]);
+    let back = world.register("mia", Some(&session.to_string()), &[provider("qwen", "active")]);
     world.open("mia", &back);
     assert_eq!(world.sent(), [task], "it came back in time");
 
@@ -119,7 +119,7 @@ fn a_drain_refuses_the_new_fails_the_waiting_and_lets_the_running_end() {
     let (running, waiting) = (world.submit("qwen"), world.submit("qwen"));
     world.begin(&publisher, running);
     world.take();
-    world.relay.drain(world.now, &mut world.out);
+    world.relay.drain(&mut world.out);
     let actions = world.take();
     let told = |action: &Action| matches!(action, Action::Drain { channel, .. } if *channel == publisher.channel);
     assert!(actions.iter().any(told));
@@ -139,7 +139,7 @@ fn who_left_a_draining_server_as_it_was_told_keeps_its_running_answers() {
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
     let task = world.submit("qwen");
     world.begin(&publisher, task);
-    world.relay.drain(world.now, &mut world.out);
+    world.relay.drain(&mut world.out);
     world.relay.channel_closed(publisher.channel);
     world.pass(30_000);
     assert_eq!(world.failed(), []);

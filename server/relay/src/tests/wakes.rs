@@ -1,7 +1,7 @@
 //! One wake at a time, for all who wait.
 
 use super::{Publisher, World, provider};
-use crate::{From, SubmitRefusal};
+use crate::{SubmitRefusal, TaskSender};
 use wire::publisher::{Provider, ReportedStatus};
 
 #[test]
@@ -116,7 +116,7 @@ fn only_whom_it_was_sent_to_ends_a_wake() {
     let eve = world.publish("eve", &[provider("other", "active")]);
     let task = world.submit("qwen");
     let wake = world.wake().unwrap();
-    let nameless = From { session: None, ..eve.from() };
+    let nameless = TaskSender { session: None, ..eve.from() };
     for from in [&eve.from(), &nameless] {
         assert!(world.relay.wake_succeeded(from, wake, world.now, &mut world.out).is_err());
     }

@@ -6,7 +6,7 @@ use crate::{limits, said};
 use reqwest::{Response, StatusCode, header};
 use serde::de::DeserializeOwned;
 use std::time::Duration;
-use wire::error::code;
+use wire::error::Code;
 
 /// Why a request to mcpd failed, by what to do next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -87,7 +87,7 @@ pub(super) async fn of_session(response: Response) -> Result<Response, Fault> {
     let is_page = kind.is_some_and(|kind| kind.starts_with("text/html"));
     // A server of protocol 1 says nothing but the status.
     let code = text_of(response, &["/code"]).await;
-    if !is_page && code != code::NO_SUCH_ENDPOINT {
+    if !is_page && Code::parse(&code) != Some(Code::NoSuchEndpoint) {
         return Err(Fault::UnknownSession);
     }
     let message = "there is no mcpd at this URL (404); is its path right?".into();

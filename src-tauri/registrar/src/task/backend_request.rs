@@ -12,9 +12,8 @@ use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Request, Response};
 use tokio::sync::OwnedSemaphorePermit;
 use wire::control::InferTask;
-use wire::error::code;
 use wire::limits::BODY;
-use wire::publisher::TaskFailure;
+use wire::publisher::{FailureCode, TaskFailure};
 use wire::{headers, paths};
 
 /// A request's body.
@@ -99,19 +98,19 @@ pub(crate) fn build(
     let request = http.request(Method::POST, provider::endpoint(provider, path));
     let request = provider::authorize(provider, request.headers(out).body(body)).map_err(|_| {
         let message = "the backend's key is not set on its owner's machine";
-        failure(code::BACKEND_UNREACHABLE, message.into())
+        failure(FailureCode::BackendUnreachable, message.into())
     })?;
     request.build().map_err(|_| refused("it cannot be sent on"))
 }
 
 fn refused(why: &str) -> TaskFailure {
-    failure(code::INVALID_REQUEST, format!("the publisher refused the request: {why}"))
+    failure(FailureCode::InvalidRequest, format!("the publisher refused the request: {why}"))
 }
 
 fn too_large() -> TaskFailure {
-    failure(code::REQUEST_TOO_LARGE, format!("the request has more than {BODY} bytes"))
+    failure(FailureCode::RequestTooLarge, format!("the request has more than {BODY} bytes"))
 }
 
 fn unfetched(why: &str) -> TaskFailure {
-    failure(code::PUBLISHER_LOST, format!("the request could not be fetched: {why}"))
+    failure(FailureCode::PublisherLost, format!("the request could not be fetched: {why}"))
 }

@@ -8,9 +8,8 @@ use crate::limits;
 use futures_util::TryStreamExt as _;
 use reqwest::header;
 use serde_json::value::RawValue;
-use wire::error::code;
 use wire::limits::SSE_EVENT;
-use wire::publisher::{Chunk, TaskFailure, TaskResult};
+use wire::publisher::{Chunk, FailureCode, TaskFailure, TaskResult};
 use wire::sse::{Decoded, Decoder};
 
 /// The payload that ends a stream in the OpenAI dialect.
@@ -42,8 +41,8 @@ async fn events(
         decoder.feed(&bytes, &mut found);
         for decoded in found.drain(..) {
             // Without it the answer would lack a piece.
-            let event =
-                decoded.map_err(|too_long| failure(code::BACKEND_ABORTED, too_long.to_string()))?;
+            let event = decoded
+                .map_err(|too_long| failure(FailureCode::BackendAborted, too_long.to_string()))?;
             let done = event.data == DONE;
             chunk(link, task, Chunk { data: event.data, done }).await?;
             if done {
@@ -69,7 +68,10 @@ async fn whole(
     while let Some(bytes) = answer.try_next().await.map_err(|_| broke_off())? {
         if body.len() + bytes.len() > limits::WHOLE_ANSWER {
             let most = limits::WHOLE_ANSWER;
-            return Err(failure(code::BACKEND_ABORTED, format!("the answer is over {most} bytes")));
+            return Err(failure(
+                FailureCode::BackendAborted,
+                format!("the answer is over {most} bytes"),
+            ));
         }
         body.extend_from_slice(&bytes);
     }
@@ -77,7 +79,7 @@ async fn whole(
     let body = String::from_utf8(body).ok().and_then(|text| RawValue::from_string(text).ok());
     let body = body.ok_or_else(|| {
         let message = format!("the backend's answer ({status}) is no JSON; this way needs it");
-        failure(code::BACKEND_ABORTED, message)
+        failure(FailureCode::BackendAborted, message)
     })?;
     let result = TaskResult { status: Some(status), body: Some(body), ..<_>::default() };
     post(link, task, result).await

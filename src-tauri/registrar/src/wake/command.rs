@@ -10,6 +10,7 @@ use std::io;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
+use wire::publisher::FailureCode;
 
 /// Environment variables that a recipe may see, beside those with [`KEEP_PREFIXES`] and its own.
 const KEEP: &[&str] =
@@ -35,11 +36,13 @@ pub(super) async fn run(
     }
     let group = Group::start(recipe, &output).map_err(|error| {
         let program = &recipe.command;
-        WakeError::new("recipe_exit", format!("{program} could not be started: {error}"))
+        WakeError::new(FailureCode::RecipeExit, format!("{program} could not be started: {error}"))
     })?;
     let _when_dropped = unwanted.clone().drop_guard();
     let attended = recipes.running.spawn(attend(group, output, max_wait, unwanted));
-    attended.await.unwrap_or_else(|error| Err(WakeError::new("recipe_exit", error.to_string())))
+    attended
+        .await
+        .unwrap_or_else(|error| Err(WakeError::new(FailureCode::RecipeExit, error.to_string())))
 }
 
 /// Waits for the program itself, not for its group: a daemon that it leaves behind lives on.
@@ -62,10 +65,13 @@ async fn attend(
         }
         let secs = max_wait.as_secs();
         let detail = format!("the command did not end within {secs} s{}", output.tail());
-        return Err(WakeError::new("recipe_timeout", detail));
+        return Err(WakeError::new(FailureCode::RecipeTimeout, detail));
     };
     group.ended = true;
-    judge(status.map_err(|error| WakeError::new("recipe_exit", error.to_string()))?, &output)
+    judge(
+        status.map_err(|error| WakeError::new(FailureCode::RecipeExit, error.to_string()))?,
+        &output,
+    )
 }
 
 /// Never ends.
@@ -77,7 +83,7 @@ async fn keep_bounded(output: &Output) {
 }
 
 fn stopped() -> WakeError {
-    WakeError::new("recipe_exit", "the command was stopped before its end")
+    WakeError::new(FailureCode::RecipeExit, "the command was stopped before its end")
 }
 
 fn judge(status: ExitStatus, output: &Output) -> Result<String, WakeError> {
@@ -85,7 +91,10 @@ fn judge(status: ExitStatus, output: &Output) -> Result<String, WakeError> {
         return Ok(output.text());
     }
     let how = status.code().map_or_else(|| status.to_string(), |code| format!("exit code {code}"));
-    Err(WakeError::new("recipe_exit", format!("the command failed, {how}{}", output.tail())))
+    Err(WakeError::new(
+        FailureCode::RecipeExit,
+        format!("the command failed, {how}{}", output.tail()),
+    ))
 }
 
 /// The recipe's processes. Dropped before the program has ended, they are told to end.
@@ -171,6 +180,7 @@ mod tests {
     use std::path::Path;
     use std::time::Duration;
     use tokio::time::Instant;
+    use wire::publisher::FailureCode;
 
     fn sh(script: &str) -> CommandRecipe {
         let args = vec!["-c".to_owned(), script.to_owned()];
@@ -201,7 +211,7 @@ mod tests {
     async fn a_failing_command_tells_its_exit_code_and_its_last_words() {
         let error = run(&sh("echo no such unit >&2; exit 7"), Duration::from_secs(9)).await;
         let error = error.unwrap_err();
-        assert_eq!(error.code, "recipe_exit");
+        assert_eq!(error.code, FailureCode::RecipeExit);
         assert!(error.detail.contains("exit code 7") && error.detail.contains("no such unit"));
     }
 
@@ -222,7 +232,7 @@ mod tests {
         let file = dir.path().join("pid");
         let script = format!("sleep 60 & echo $! > {}; wait", file.display());
         let error = run(&sh(&script), Duration::from_millis(500)).await.unwrap_err();
-        assert_eq!(error.code, "recipe_timeout");
+        assert_eq!(error.code, FailureCode::RecipeTimeout);
         gone(&std::fs::read_to_string(file).unwrap()).await;
     }
 

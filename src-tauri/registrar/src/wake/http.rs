@@ -5,9 +5,10 @@ use crate::config::HttpRecipe;
 use crate::{http_clients, limits};
 use reqwest::{Client, Method, redirect};
 use std::time::Duration;
+use wire::publisher::FailureCode;
 
 pub(super) async fn run(recipe: &HttpRecipe, max_wait: Duration) -> Result<String, WakeError> {
-    let failed = |detail: String| WakeError::new("recipe_http_status", detail);
+    let failed = |detail: String| WakeError::new(FailureCode::RecipeHttpStatus, detail);
     let http = Client::builder()
         .no_proxy()
         .redirect(redirect::Policy::none())
@@ -25,7 +26,11 @@ pub(super) async fn run(recipe: &HttpRecipe, max_wait: Duration) -> Result<Strin
         request = request.body(body.clone());
     }
     let response = request.send().await.map_err(|error| {
-        let code = if error.is_timeout() { "recipe_timeout" } else { "recipe_http_status" };
+        let code = if error.is_timeout() {
+            FailureCode::RecipeTimeout
+        } else {
+            FailureCode::RecipeHttpStatus
+        };
         WakeError::new(code, format!("the wake URL {}", http_clients::network_cause(&error)))
     })?;
     let status = response.status();

@@ -4,12 +4,13 @@ use super::WakeError;
 use crate::config::{WolRecipe, mac_address};
 use std::net::Ipv4Addr;
 use tokio::net::UdpSocket;
+use wire::publisher::FailureCode;
 
 /// The discard port, by convention.
 const PORT: u16 = 9;
 
 pub(super) async fn run(recipe: &WolRecipe) -> Result<String, WakeError> {
-    let failed = |detail: String| WakeError::new("recipe_exit", detail);
+    let failed = |detail: String| WakeError::new(FailureCode::RecipeExit, detail);
     let packet = packet(mac_address::parse(&recipe.mac).map_err(failed)?);
     let to = (recipe.broadcast.unwrap_or(Ipv4Addr::BROADCAST), recipe.port.unwrap_or(PORT));
     let sent = async {

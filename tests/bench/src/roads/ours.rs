@@ -18,31 +18,31 @@ pub(crate) struct Ours {
 impl Ours {
     /// With the model `bench`, which takes as many requests at once as there are callers.
     pub(crate) async fn open(backend: &str) -> Self {
-        let mcpd = Mcpd::usual().await;
+        let mcpd = Mcpd::logging("info", 1.0).await;
         let url = mcpd.url.clone();
         let ours = Self::publish(mcpd, &url, &bench(backend));
-        ours.mcpd.active(&ours.caller, "bench").await;
+        ours.mcpd.until_active(&ours.caller, "bench").await;
         ours
     }
 
     /// The same with a long way between the two.
     pub(crate) async fn open_far(backend: &str) -> (Self, Delay) {
-        let mcpd = Mcpd::usual().await;
+        let mcpd = Mcpd::logging("info", 1.0).await;
         let delay = Delay::before(mcpd.url.trim_start_matches("http://")).await;
         let ours = Self::publish(mcpd, &format!("http://{}", delay.address), &bench(backend));
-        ours.mcpd.active(&ours.caller, "bench").await;
+        ours.mcpd.until_active(&ours.caller, "bench").await;
         (ours, delay)
     }
 
     /// The same behind an nginx with TLS, for callers and for the agent.
     pub(super) async fn open_tls(backend: &str, tls: &Certificate) -> Road {
-        let mcpd = Mcpd::usual().await;
+        let mcpd = Mcpd::logging("info", 1.0).await;
         let front = nginx::before(OURS, &mcpd.url, Some(tls), Vec::new(), ()).await;
         let (publisher, token) = (mcpd.token("mia", "publish"), mcpd.token("tom", "infer"));
-        let home = Home::with(&front.url, &[bench(backend)]);
+        let home = Home::with_config(&front.url, &[bench(backend)]);
         let trusted = tls.file().display().to_string();
         let agent = start(&home, &publisher, &[("MCPCTL_CA_FILE", &trusted)]);
-        mcpd.active(&token, "bench").await;
+        mcpd.until_active(&token, "bench").await;
         let pids = [front.pids.clone(), vec![mcpd.process.pid(), agent.process.pid()]].concat();
         Road { token, pids, open: Box::new((front.open, mcpd, agent)), ..front }
     }
@@ -50,7 +50,7 @@ impl Ours {
     /// Starts an agent that publishes this at the server's URL, and does not wait for it.
     pub(crate) fn publish(mcpd: Mcpd, url: &str, entry: &Value) -> Self {
         let (publisher, caller) = (mcpd.token("mia", "publish"), mcpd.token("tom", "infer"));
-        let home = Home::with(url, std::slice::from_ref(entry));
+        let home = Home::with_config(url, std::slice::from_ref(entry));
         let agent = start(&home, &publisher, &[]);
         Self { mcpd, agent, caller }
     }
@@ -78,5 +78,5 @@ fn bench(backend: &str) -> Value {
 /// An agent with the times and the log that people have.
 pub(crate) fn start(home: &Home, token: &str, more: &[(&str, &str)]) -> Agent {
     let usual = [("MCPCTL_TIME_SCALE", "1"), ("RUST_LOG", "info"), ("MCPCTL_TOKEN", token)];
-    Agent::with(home, &[&usual, more].concat())
+    Agent::with_environment(home, &[&usual, more].concat())
 }

@@ -1,37 +1,37 @@
-//! What the tray app costs and how fast it is there, measured on a desktop in a box and printed
-//! beside the figures that were committed last. `--keep` writes them down.
+//! Measures memory, idle CPU and start times of the tray app on a desktop of `testkit`, and prints them
+//! beside the committed figures. `--keep` writes them to docs/desktop-figures.json.
 //!
 //! `MCPLOCAL_APP` names the program to measure; `scripts/figures.sh` builds it.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a script for the people who build")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a developer tool")]
 
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
 use testkit::agent::{Home, provider};
-use testkit::backend::Backend;
-use testkit::cost::{cpu, memory};
 use testkit::desktop::panel::{Icon, Panel};
 use testkit::desktop::{App, Desktop};
+use testkit::fake_backend::FakeBackend;
 use testkit::mcpd::Mcpd;
+use testkit::resource_usage::{cpu, memory};
 use tokio::time::{Instant, sleep};
 
 /// Starts that are timed; the median counts.
 const STARTS: usize = 5;
 /// Rounds of window open and closed.
 const ROUNDS: usize = 3;
-/// After a change, memory is looked at when it has been quiet for so long.
+/// Pause after a change, before memory is measured.
 const SETTLE: Duration = Duration::from_secs(5);
-/// How long an idle app is watched.
+/// Time over which idle CPU is measured.
 const IDLE: Duration = Duration::from_secs(60);
 const TITLE: &str = "mcplocal";
 
 #[tokio::main]
 async fn main() {
     let mut figures = Map::new();
-    let world = World::new().await;
-    let starts = world.starts().await;
+    let setup = Setup::new().await;
+    let starts = setup.measure_starts().await;
     figures.insert("start to tray, ms".into(), json!(median(starts)));
-    world.one_run(&mut figures).await;
+    setup.measure_run(&mut figures).await;
     report(&figures);
     if std::env::args().any(|argument| argument == "--keep") {
         let text = serde_json::to_string_pretty(&Value::Object(figures)).unwrap();
@@ -39,18 +39,18 @@ async fn main() {
     }
 }
 
-struct World {
+struct Setup {
     desktop: Desktop,
     mcpd: Mcpd,
     home: Home,
     token: String,
-    _backend: Backend,
+    _backend: FakeBackend,
 }
 
-impl World {
+impl Setup {
     async fn new() -> Self {
         let (desktop, mcpd, backend) =
-            (Desktop::bare().await, Mcpd::start().await, Backend::awake().await);
+            (Desktop::bare().await, Mcpd::start().await, FakeBackend::awake().await);
         let home = Home::default();
         let config = json!({
             "mcpdUrl": mcpd.url, "llm": {"providers": [provider("qwen", &backend.url)]},
@@ -62,13 +62,13 @@ impl World {
     }
 
     fn start(&self) -> App {
-        // Times as people have them, and logs as they are.
+        // Real time scale and the default log level.
         let more =
             [("MCPCTL_TOKEN", &*self.token), ("MCPCTL_TIME_SCALE", "1"), ("RUST_LOG", "info")];
         App::at_login(&self.desktop, &self.home, &more)
     }
 
-    async fn starts(&self) -> Vec<f64> {
+    async fn measure_starts(&self) -> Vec<f64> {
         let mut took = Vec::new();
         for _ in 0..STARTS {
             let panel = Panel::start(&self.desktop.keyring.bus.address).await;
@@ -82,22 +82,22 @@ impl World {
         took
     }
 
-    async fn one_run(&self, figures: &mut Map<String, Value>) {
+    async fn measure_run(&self, figures: &mut Map<String, Value>) {
         let panel = Panel::start(&self.desktop.keyring.bus.address).await;
         let app = self.start();
         let icon = panel.icon().await;
-        self.mcpd.active(&self.mcpd.token("tom", "infer"), "qwen").await;
+        self.mcpd.until_active(&self.mcpd.token("tom", "infer"), "qwen").await;
         let pid = app.process.pid();
         sleep(SETTLE).await;
         figures.insert("tray only, MiB".into(), json!(memory(pid)));
-        println!("watching it for {} s while it is idle", IDLE.as_secs());
+        println!("measuring idle CPU for {} s", IDLE.as_secs());
         let before = cpu(pid);
         sleep(IDLE).await;
         let share = (cpu(pid) - before) / IDLE.as_secs_f64() * 100.0;
         figures.insert("idle, % of one CPU".into(), json!((share * 100.0).round() / 100.0));
         let mut opened = Vec::new();
         for round in 0..ROUNDS {
-            opened.push(self.window(&icon).await);
+            opened.push(self.time_to_window(&icon).await);
             sleep(SETTLE).await;
             if round == 0 {
                 figures.insert("window open, MiB".into(), json!(memory(pid)));
@@ -112,7 +112,7 @@ impl World {
         figures.insert("click to window again, ms".into(), json!(median(opened[1..].to_vec())));
     }
 
-    async fn window(&self, icon: &Icon) -> f64 {
+    async fn time_to_window(&self, icon: &Icon) -> f64 {
         let began = Instant::now();
         icon.activate().await;
         self.desktop.until_windows(TITLE, 1).await;

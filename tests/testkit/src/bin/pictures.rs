@@ -1,20 +1,20 @@
-//! Takes the README's pictures of the real app: its pages by WebDriver, its menu on a real panel.
+//! Takes the README's pictures of the real app: pages by WebDriver, the menu on a real panel.
 //!
 //! `MCPLOCAL_APP` names the program; `scripts/pictures.sh` builds it and installs the panel.
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a script for the people who build")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a developer tool")]
 
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 use testkit::agent::{Home, provider};
-use testkit::backend::Backend;
 use testkit::desktop::Desktop;
 use testkit::desktop::window::Window;
+use testkit::fake_backend::FakeBackend;
 use testkit::mcpd::Mcpd;
 use testkit::process::Process;
 
-/// A panel on the left of the lower edge, with nothing but tray icons.
+/// Settings of a panel at the left of the lower edge that has only tray icons.
 const PANEL: &[(&str, &str, &str)] = &[
     ("/panels", "int-array", "1"),
     ("/panels/panel-1/position", "string", "p=8;x=600;y=880"),
@@ -23,29 +23,29 @@ const PANEL: &[(&str, &str, &str)] = &[
     ("/panels/panel-1/plugin-ids", "int-array", "1"),
     ("/plugins/plugin-1", "string", "systray"),
 ];
-/// Where the icon is on it, and what of the screen is kept.
+/// Position of the icon, and the part of the screen that becomes the picture.
 const ICON: (&str, &str) = ("18", "880");
-const KEPT: &str = "520x420+0+480";
+const PART: &str = "520x420+0+480";
 
 #[tokio::main]
 async fn main() {
     let desktop = Desktop::bare().await;
     let (mcpd, backend, asleep) =
-        (Mcpd::start().await, Backend::awake().await, Backend::asleep().await);
+        (Mcpd::start().await, FakeBackend::awake().await, FakeBackend::asleep().await);
     let folder = tempfile::tempdir().unwrap();
     let _panel = panel(&desktop, &folder).await;
     let home = home(&mcpd, &backend, &asleep);
     let publisher = mcpd.token("mia", "publish");
     let keys = [mcpd.token("tom", "infer"), mcpd.token("ann", "infer")];
     let window = Window::open(&desktop, &home, &[("MCPCTL_TOKEN", &publisher)]).await;
-    mcpd.active(&keys[0], "qwen3-8b").await;
+    mcpd.until_active(&keys[0], "qwen3-8b").await;
     for (at, tokens) in [312, 1840, 96, 705].into_iter().enumerate() {
-        ask(&mcpd, &keys[at % 2], tokens).await;
+        chat(&mcpd, &keys[at % 2], tokens).await;
     }
     let script = json!({"do": "count", "n": 9, "stallAt": 3});
-    let body = testkit::caller::scripted("qwen3-8b", script);
+    let body = testkit::caller::scripted_chat("qwen3-8b", script);
     let running = mcpd.post("/v1/chat/completions", &keys[0]).json(&body).send().await.unwrap();
-    window.says("busy 1").await;
+    window.until_text("busy 1").await;
 
     for (page, name, words) in [
         ("Overview", "overview", "Last 30 minutes"),
@@ -57,20 +57,20 @@ async fn main() {
         ("About", "about", "0.1.0"),
     ] {
         window.click(page).await;
-        window.says(words).await;
-        keep(name, &window.picture().await);
+        window.until_text(words).await;
+        save(name, &window.picture().await);
     }
     window.click("Models").await;
     window.click("llama-3.3-70b").await;
-    window.says("Wake").await;
+    window.until_text("Wake").await;
     window.scroll_to("Wake").await;
-    keep("model", &window.picture().await);
+    save("model", &window.picture().await);
 
     desktop.click_at(ICON.0, ICON.1, "3").await;
-    // The menu fades in, and nothing tells when it is there.
+    // The menu fades in, and the end of that cannot be observed.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let path = file("tray");
-    desktop.picture(KEPT, path.to_str().unwrap()).await;
+    desktop.picture(PART, path.to_str().unwrap()).await;
     println!("{}", path.display());
     drop(running);
     window.close().await;
@@ -98,7 +98,7 @@ async fn panel(desktop: &Desktop, folder: &tempfile::TempDir) -> [Process; 2] {
         if kind.ends_with("-array") {
             command.arg("-a");
         }
-        testkit::until("the panel's settings are kept", async || {
+        testkit::until("the panel's settings are stored", async || {
             command.status().unwrap().success().then_some(())
         })
         .await;
@@ -106,7 +106,7 @@ async fn panel(desktop: &Desktop, folder: &tempfile::TempDir) -> [Process; 2] {
     [settings, start("xfce4-panel", "xfce4-panel", &["--disable-wm-check"])]
 }
 
-fn home(mcpd: &Mcpd, backend: &Backend, asleep: &Backend) -> Home {
+fn home(mcpd: &Mcpd, backend: &FakeBackend, asleep: &FakeBackend) -> Home {
     let wake =
         json!({"type": "command", "command": "systemctl", "args": ["--user", "start", "llama"]});
     let mut large = provider("llama-3.3-70b", &asleep.url);
@@ -123,7 +123,7 @@ fn home(mcpd: &Mcpd, backend: &Backend, asleep: &Backend) -> Home {
     home
 }
 
-async fn ask(mcpd: &Mcpd, key: &str, tokens: u64) {
+async fn chat(mcpd: &Mcpd, key: &str, tokens: u64) {
     let answer = json!({"usage": {"completion_tokens": tokens}}).to_string();
     let script = json!({"do": "status", "status": 200, "body": answer});
     let body: Value = json!({"model": "qwen3-8b", "messages": [], "x_script": script});
@@ -135,7 +135,7 @@ fn file(name: &str) -> PathBuf {
     testkit::repository().join(format!("docs/pictures/{name}.png"))
 }
 
-fn keep(name: &str, picture: &[u8]) {
+fn save(name: &str, picture: &[u8]) {
     let path = file(name);
     std::fs::write(&path, picture).unwrap();
     println!("{}", path.display());

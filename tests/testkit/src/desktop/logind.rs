@@ -1,4 +1,4 @@
-//! Whom programs ask to keep the machine awake.
+//! A double of logind, which programs ask to keep the machine awake.
 
 use parking_lot::Mutex;
 use std::io::{ErrorKind, Read as _};
@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use zbus::{Connection, interface};
 
-/// The login manager: whoever holds a lock keeps its end of a socket open.
+/// The login manager. A lock is held while its holder keeps its end of a socket open.
 pub struct Logind {
     locks: Arc<Mutex<Vec<(String, UnixStream)>>>,
     _connection: Connection,
@@ -28,7 +28,7 @@ impl Manager {
 }
 
 impl Logind {
-    /// Starts one on this bus.
+    /// Starts it on this bus.
     pub async fn start(bus: &str) -> Self {
         let locks = Arc::new(Mutex::new(Vec::new()));
         let manager = Manager { locks: Arc::clone(&locks) };
@@ -46,7 +46,7 @@ impl Logind {
 
     /// Waits until exactly these locks are held.
     pub async fn until_held(&self, wanted: &[&str]) {
-        crate::until(&format!("held are {wanted:?}"), async || {
+        crate::until(&format!("exactly these locks are held: {wanted:?}"), async || {
             let mut locks = self.locks.lock();
             locks.retain_mut(|(_, lock)| is_held(lock));
             let held: Vec<&str> = locks.iter().map(|(lock, _)| lock.as_str()).collect();

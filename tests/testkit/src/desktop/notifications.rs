@@ -1,4 +1,4 @@
-//! A desktop's notifications: what programs want to tell, and clicks on it.
+//! A double of the notification server: records notifications and clicks on them.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use zbus::{Connection, interface};
 const NAME: &str = "org.freedesktop.Notifications";
 const PATH: &str = "/org/freedesktop/Notifications";
 
-/// The server that shows them.
+/// The notification server.
 pub struct Notifications {
     connection: Connection,
     shown: Arc<Mutex<Vec<(String, String)>>>,
@@ -46,12 +46,12 @@ impl Server {
 
     fn get_server_information(&self) -> (String, String, String, String) {
         let text = str::to_owned;
-        (text("box"), text("tests"), text("1"), text("1.2"))
+        (text("testkit"), text("tests"), text("1"), text("1.2"))
     }
 }
 
 impl Notifications {
-    /// Starts one on this bus.
+    /// Starts it on this bus.
     pub async fn start(bus: &str) -> Self {
         let shown = Arc::new(Mutex::new(Vec::new()));
         let server = Server { shown: Arc::clone(&shown) };
@@ -67,9 +67,9 @@ impl Notifications {
         Self { connection, shown }
     }
 
-    /// Waits for one with these words; its number, its title and its text.
-    pub async fn says(&self, words: &str) -> (u32, String, String) {
-        crate::until(&format!("a notification says {words:?}"), async || {
+    /// Waits for a notification that contains `words`; returns its number, title and text.
+    pub async fn until_shown(&self, words: &str) -> (u32, String, String) {
+        crate::until(&format!("a notification contains {words:?}"), async || {
             let shown = self.shown.lock();
             let at = shown
                 .iter()
@@ -80,7 +80,7 @@ impl Notifications {
         .await
     }
 
-    /// A click on it.
+    /// Clicks on the notification of this number.
     pub async fn click(&self, number: u32) {
         let invoked = (number, "default");
         self.connection

@@ -1,5 +1,5 @@
-//! A panel as tray icons know it: a StatusNotifierWatcher of our own, and a look at what an icon
-//! shows it: picture, tooltip and menu.
+//! A panel as tray icons see it: a StatusNotifierWatcher that reads picture, tooltip and menu of each
+//! icon.
 
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ const PATH: &str = "/StatusNotifierWatcher";
 const ITEM: &str = "org.kde.StatusNotifierItem";
 const MENU: &str = "com.canonical.dbusmenu";
 
-/// The panel. Dropping it takes it off the bus.
+/// The panel. Dropping it removes it from the bus.
 pub struct Panel {
     connection: Connection,
     registered: Arc<Mutex<Vec<(String, String)>>>,
@@ -27,7 +27,7 @@ struct Watcher {
 impl Watcher {
     fn register_status_notifier_item(&self, service: &str, #[zbus(header)] header: Header<'_>) {
         let sender = header.sender().map(ToString::to_string).unwrap_or_default();
-        // Either a path of the caller's, or a name with the usual path.
+        // Either a path of the sender, or a bus name with the default path.
         let item = if service.starts_with('/') {
             (sender, service.to_owned())
         } else {
@@ -55,7 +55,7 @@ impl Watcher {
 }
 
 impl Panel {
-    /// Starts one on this bus.
+    /// Starts it on this bus.
     pub async fn start(bus: &str) -> Self {
         let registered = Arc::new(Mutex::new(Vec::new()));
         let watcher = Watcher { registered: Arc::clone(&registered) };
@@ -71,7 +71,7 @@ impl Panel {
         Self { connection, registered }
     }
 
-    /// The icon that registers next or has registered.
+    /// The icon that registered last; waits for the first one.
     pub async fn icon(&self) -> Icon {
         let (service, path) =
             crate::until("an icon registers", async || self.registered.lock().last().cloned())
@@ -79,13 +79,13 @@ impl Panel {
         Icon { connection: self.connection.clone(), service, path }
     }
 
-    /// Whether any icon has registered.
+    /// True if no icon has registered.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.registered.lock().is_empty()
     }
 
-    /// Leaves the bus.
+    /// Closes its connection to the bus.
     pub async fn stop(self) {
         self.connection.close().await.unwrap();
     }
@@ -98,36 +98,36 @@ pub struct Icon {
     path: String,
 }
 
-/// One line of its menu.
+/// A line of an icon's menu.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     id: i32,
-    /// What it says.
+    /// Text.
     pub label: String,
-    /// It can be clicked.
+    /// True if it can be clicked.
     pub enabled: bool,
-    /// Of a switch: whether it is on.
+    /// State of a switch; `None` for other lines.
     pub on: Option<bool>,
-    /// One level down.
+    /// Lines of its submenu.
     pub lines: Vec<Self>,
 }
 
 impl Icon {
-    /// Its picture: pixels in a row, and all of them as ARGB bytes.
+    /// Its picture: width in pixels, and the pixels as ARGB bytes.
     pub async fn picture(&self) -> (i32, Vec<u8>) {
         let pixmaps: Vec<(i32, i32, Vec<u8>)> = self.property("IconPixmap").await;
         let (width, _, bytes) = pixmaps.into_iter().next().unwrap();
         (width, bytes)
     }
 
-    /// Its title and text.
+    /// Title and text of its tooltip.
     pub async fn tooltip(&self) -> String {
         type Tooltip = (String, Vec<(i32, i32, Vec<u8>)>, String, String);
         let (_, _, title, text): Tooltip = self.property("ToolTip").await;
         format!("{title} {text}")
     }
 
-    /// A left click.
+    /// Clicks it with the left button.
     pub async fn activate(&self) {
         self.connection
             .call_method(Some(&*self.service), &*self.path, Some(ITEM), "Activate", &(0, 0))
@@ -135,9 +135,9 @@ impl Icon {
             .unwrap();
     }
 
-    /// The labels, unless the icon is gone.
+    /// The labels of the menu; `None` if the icon's process is gone.
     pub async fn labels_or_none(&self) -> Option<Vec<String>> {
-        let ping = ("org.freedesktop.DBus.Peer", "Ping");
+        let ping = ("org.freedesktop.DBus.Protocol1Peer", "Ping");
         let service = Some(&*self.service);
         let there = self.connection.call_method(service, &*self.path, Some(ping.0), ping.1, &());
         there.await.ok()?;
@@ -172,8 +172,8 @@ impl Icon {
         self.menu().await.into_iter().map(label).filter(|label| !label.is_empty()).collect()
     }
 
-    /// Waits for a line with these words.
-    pub async fn says(&self, words: &str) {
+    /// Waits for a line that contains `words`.
+    pub async fn until_line(&self, words: &str) {
         let mut last = Vec::new();
         let found = async {
             loop {
@@ -181,14 +181,14 @@ impl Icon {
                 if last.iter().any(|label| label.contains(words)) {
                     return;
                 }
-                tokio::time::sleep(crate::LOOK).await;
+                tokio::time::sleep(crate::POLL_INTERVAL).await;
             }
         };
-        let found = tokio::time::timeout(crate::PATIENCE, found).await.is_ok();
-        assert!(found, "the menu never says {words:?}; it says {last:#?}");
+        let found = tokio::time::timeout(crate::TIMEOUT, found).await.is_ok();
+        assert!(found, "no menu line contains {words:?}; the lines are {last:#?}");
     }
 
-    /// Clicks the line that begins with these words, wherever it stands.
+    /// Clicks the line that begins with `words`, in the menu or a submenu.
     pub async fn click(&self, words: &str) {
         let line = crate::until(&format!("a line {words:?} to click"), async || {
             let menu = self.menu().await;
@@ -234,7 +234,7 @@ fn line(value: &Value<'_>) -> Line {
     let get = |name: &str| {
         let mut all = properties.iter();
         let found = all.find(|(key, _)| **key == Value::from(name)).map(|(_, value)| value);
-        found.map(bare)
+        found.map(unwrap_variant)
     };
     let label = get("label").and_then(|label| label.downcast_ref::<String>().ok());
     let label = label.unwrap_or_default();
@@ -242,15 +242,15 @@ fn line(value: &Value<'_>) -> Line {
     let state = get("toggle-state").and_then(|state| state.downcast_ref::<i32>().ok());
     Line {
         id: *id,
-        // An underscore marks an access key; two of them stand for one.
+        // A single underscore marks an access key; a double one is a literal underscore.
         label: label.replace("__", "_"),
         enabled: get("enabled").is_none_or(|enabled| *enabled == Value::from(true)),
         on: is_switch.then(|| state == Some(1)),
-        lines: children.iter().map(|child| line(bare(child))).collect(),
+        lines: children.iter().map(|child| line(unwrap_variant(child))).collect(),
     }
 }
 
-/// A variant's value.
-fn bare<'a>(value: &'a Value<'a>) -> &'a Value<'a> {
+/// The value inside a variant.
+fn unwrap_variant<'a>(value: &'a Value<'a>) -> &'a Value<'a> {
     if let Value::Value(inner) = value { inner } else { value }
 }

@@ -11,23 +11,23 @@ use serde_json::json;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// The window, the driver that started its process, and the app's process that stays.
+/// The window, the driver that started its process, and the tray process.
 pub struct Window {
     client: Client,
     driver: Process,
-    _app: App,
+    _tray: App,
     _log: TempDir,
 }
 
 impl Window {
-    /// Starts the app, whose configuration must say that it starts hidden, and its window by the
-    /// driver: as the app would, but with somebody at the keyboard.
+    /// Starts the tray process and, through the driver, the window process. The configuration must have
+    /// `startHidden`, so that the tray process does not open a window of its own.
     pub async fn open(desktop: &Desktop, home: &Home, more: &[(&str, &str)]) -> Self {
         let log = tempfile::tempdir().unwrap();
         let port = crate::free_port();
-        let stays = App::at_login(desktop, home, more);
+        let tray = App::at_login(desktop, home, more);
         crate::until("the app runs", async || home.file("tray.lock").exists().then_some(())).await;
-        // The driver starts the window in its own environment.
+        // The driver passes its own environment on to the window process.
         let app = App::command(desktop, home, more);
         let mut command = Command::new("WebKitWebDriver");
         command.args([format!("--port={port}"), "--host=127.0.0.1".to_owned()]);
@@ -42,17 +42,17 @@ impl Window {
         let options = json!({"binary": program(), "args": ["--window"]});
         let capabilities = [("webkitgtk:browserOptions".to_owned(), options)];
         let capabilities: serde_json::Map<_, _> = capabilities.into_iter().collect();
-        let client = crate::within(crate::PATIENCE * 2, "the window is there", async || {
+        let client = crate::within(crate::TIMEOUT * 2, "the window is there", async || {
             let mut builder = ClientBuilder::new(HttpConnector::new());
             builder.capabilities(capabilities.clone());
             builder.connect(&format!("http://127.0.0.1:{port}")).await.ok()
         })
         .await;
-        Self { client, driver, _app: stays, _log: log }
+        Self { client, driver, _tray: tray, _log: log }
     }
 
-    /// Waits until the page says this.
-    pub async fn says(&self, words: &str) {
+    /// Waits until the page contains `words`.
+    pub async fn until_text(&self, words: &str) {
         let mut last = String::new();
         let found = async {
             loop {
@@ -60,11 +60,11 @@ impl Window {
                 if last.contains(words) {
                     return;
                 }
-                tokio::time::sleep(crate::LOOK).await;
+                tokio::time::sleep(crate::POLL_INTERVAL).await;
             }
         };
-        let found = tokio::time::timeout(crate::PATIENCE, found).await.is_ok();
-        assert!(found, "the page never says {words:?}; it says:\n{last}");
+        let found = tokio::time::timeout(crate::TIMEOUT, found).await.is_ok();
+        assert!(found, "the page does not contain {words:?}; it contains:\n{last}");
     }
 
     async fn text(&self) -> Result<String, CmdError> {
@@ -82,34 +82,34 @@ impl Window {
         self.find(&path).await.click().await.unwrap();
     }
 
-    /// Chooses the button of this label among those that belong together.
+    /// Chooses the radio button of this label.
     pub async fn check(&self, label: &str) {
         let path = format!("//label[input[@type='radio']][normalize-space(.)={}]", quoted(label));
         self.find(&path).await.click().await.unwrap();
     }
 
-    /// The switch of this name, and whether it is on.
+    /// True if the switch of this name is on.
     pub async fn is_on(&self, name: &str) -> bool {
         let path = format!("//*[@role='switch'][@aria-label={}]", quoted(name));
         let on = self.find(&path).await.attr("aria-checked").await.unwrap();
         on.as_deref() == Some("true")
     }
 
-    /// Writes into the field of this label, in place of what stands there.
+    /// Replaces the content of the field of this label.
     pub async fn fill(&self, label: &str, text: &str) {
         let field = self.field(label).await;
         field.clear().await.unwrap();
         field.send_keys(text).await.unwrap();
     }
 
-    /// As [`Self::fill`], in the block of this name.
+    /// As [`Self::fill`], in the field set of this name.
     pub async fn fill_in(&self, block: &str, label: &str, text: &str) {
         let field = self.field_in(block, label).await;
         field.clear().await.unwrap();
         field.send_keys(text).await.unwrap();
     }
 
-    /// Chooses the value of the field of this label, in the block of this name.
+    /// Selects a value in the field of this label, in the field set of this name.
     pub async fn choose_in(&self, block: &str, label: &str, value: &str) {
         self.field_in(block, label).await.select_by_value(value).await.unwrap();
     }
@@ -136,17 +136,20 @@ impl Window {
         .await
     }
 
-    /// Runs a script in the page, for what only its own code could do.
+    /// Runs a script in the page.
+    ///
+    /// # Errors
+    /// The driver refused the script, or the script threw.
     pub async fn run(&self, script: &str) -> Result<serde_json::Value, CmdError> {
         self.client.execute_async(script, vec![]).await
     }
 
-    /// The page as it is seen, as a PNG file.
+    /// Screenshot of the page, as a PNG file.
     pub async fn picture(&self) -> Vec<u8> {
         self.client.screenshot().await.unwrap()
     }
 
-    /// Brings the block of this name into view.
+    /// Scrolls to the field set of this name.
     pub async fn scroll_to(&self, block: &str) {
         let path = format!("//fieldset[normalize-space(legend)={}]", quoted(block));
         let block = self.find(&path).await;
@@ -154,7 +157,7 @@ impl Window {
         self.client.execute(script, vec![serde_json::to_value(block).unwrap()]).await.unwrap();
     }
 
-    /// Ends the app and the driver.
+    /// Ends the window process and the driver.
     pub async fn close(mut self) {
         let _ = self.client.clone().close().await;
         self.driver.kill();

@@ -1,4 +1,4 @@
-//! See `trust::targets`.
+//! Fuzz target `headers`, see `trust::fuzz_targets`.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| trust::targets::run("headers", data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| trust::fuzz_targets::run("headers", data));

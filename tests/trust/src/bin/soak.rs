@@ -1,41 +1,44 @@
-//! `make soak`: many more simulated requests and random events than the tests have time for. A failing
-//! seed is printed and can be told again.
-#![expect(clippy::print_stdout, reason = "a tool for the people who build")]
+//! `make soak`: runs far more simulated requests and random events than the tests have time for.
+//! Prints the seed of each failure, which reproduces it.
+#![expect(clippy::print_stdout, reason = "a command line tool")]
 
 use clap::Parser;
 use std::process::ExitCode;
-use trust::tape::Tape;
-use trust::{machine, session, simulation};
+use trust::choices::Choices;
+use trust::{reconnect_policy, relay_machine, simulation};
 
+/// Events of each run of a state machine.
 const STEPS: usize = 200;
+/// Failures that are printed.
+const SHOWN: usize = 20;
 
 #[derive(Parser)]
 struct Arguments {
-    /// Simulated requests
+    /// Number of simulated requests, and of random events for each state machine
     #[arg(long, default_value_t = 1_000_000)]
     tasks: u64,
-    /// The first seed
+    /// First random seed
     #[arg(long, default_value_t = 0)]
     seed: u64,
 }
 
 fn main() -> ExitCode {
     let Arguments { tasks, seed } = Arguments::parse();
-    let found = simulation::campaign(seed, tasks);
-    println!("{} simulated requests, {} answered in full", found.tasks, found.complete);
-    let mut breaches = found.breaches;
+    let summary = simulation::campaign(seed, tasks);
+    println!("{} simulated requests, {} with a complete response", summary.tasks, summary.complete);
+    let mut violations = summary.violations;
     let runs = tasks / STEPS as u64;
     for seed in seed..seed + runs {
-        let relay = machine::run(&mut Tape::seeded(seed), STEPS);
-        let session = session::run(&mut Tape::seeded(seed), STEPS);
-        let named = |machine, why| format!("seed {seed}, the {machine}: {why}");
-        breaches.extend(relay.err().map(|why| named("relay", why)));
-        breaches.extend(session.err().map(|why| named("session", why)));
+        let relay = relay_machine::run(&mut Choices::from_seed(seed), STEPS);
+        let policy = reconnect_policy::run(&mut Choices::from_seed(seed), STEPS);
+        let describe = |machine, error| format!("seed {seed}, {machine}: {error}");
+        violations.extend(relay.err().map(|error| describe("relay", error)));
+        violations.extend(policy.err().map(|error| describe("reconnect policy", error)));
     }
-    println!("{} events for each machine", runs * STEPS as u64);
-    println!("{} breaches", breaches.len());
-    for breach in breaches.iter().take(20) {
-        println!("{breach}");
+    println!("{} events for each state machine", runs * STEPS as u64);
+    println!("{} violations", violations.len());
+    for violation in violations.iter().take(SHOWN) {
+        println!("{violation}");
     }
-    if breaches.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

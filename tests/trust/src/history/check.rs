@@ -1,47 +1,48 @@
-//! The invariants, checked over a history.
+//! Checks the protocol's invariants I1 to I10 (see `docs/trust.md`) over a history.
 
 use super::{Call, Fact, History};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What the setting allows.
+/// Limits that depend on the setting of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// A backend's connection is closed so long after its caller has left, in milliseconds.
+    /// Longest time from a caller's disconnect to its backend's connection closing, in milliseconds.
     pub closed_within: u64,
-    /// A response ends so long after the request.
+    /// Longest time from a request to the end of its response, in milliseconds.
     pub ended_within: u64,
-    /// Backends may run a task once, and so many times more before its first byte.
-    pub runs_again: u64,
+    /// Number of times a request may be run again before its first byte.
+    pub retries: u64,
 }
 
-/// One call, as far as the history tells.
+/// Observations of one request.
 #[derive(Default)]
-struct Seen {
-    asked: Option<u64>,
+struct Observed {
+    requested: Option<u64>,
     outcomes: Vec<u64>,
-    left: Option<u64>,
+    disconnected: Option<u64>,
+    /// Chunks received by the caller.
     received: u64,
-    /// Pieces written by the run whose answer is received.
+    /// Chunks written by the latest run of the backend.
     written: u64,
     finished: bool,
     complete: bool,
     runs: u64,
-    open: u64,
+    open_runs: u64,
     closed: Option<u64>,
 }
 
-/// Every breach, in words; none is the aim.
+/// Returns a description of every violated invariant.
 #[must_use]
 pub fn check(history: &History, bounds: &Bounds) -> Vec<String> {
-    let mut checker = Checker { calls: BTreeMap::new(), breaches: Vec::new() };
+    let mut checker = Checker { calls: BTreeMap::new(), violations: Vec::new() };
     checker.read(history);
-    checker.judge(history.entries.last().map_or(0, |entry| entry.at), bounds);
-    checker.breaches
+    checker.finish(history.entries.last().map_or(0, |entry| entry.at), bounds);
+    checker.violations
 }
 
 struct Checker {
-    calls: BTreeMap<Call, Seen>,
-    breaches: Vec<String>,
+    calls: BTreeMap<Call, Observed>,
+    violations: Vec<String>,
 }
 
 impl Checker {
@@ -50,115 +51,121 @@ impl Checker {
         for entry in &history.entries {
             let at = entry.at;
             match &entry.fact {
-                Fact::Asks(call) => self.of(*call).asked = Some(at),
-                Fact::Receives { call, of, piece } => self.receives(*call, *of, *piece, at),
-                Fact::Ends { call, complete } => {
-                    let seen = self.of(*call);
-                    seen.outcomes.push(at);
-                    seen.complete |= *complete;
+                Fact::Requested(call) => self.of(*call).requested = Some(at),
+                Fact::Received { call, written_for, chunk } => {
+                    self.received(*call, *written_for, *chunk, at);
                 }
-                Fact::Leaves(call) => {
-                    let seen = self.of(*call);
-                    seen.outcomes.push(at);
-                    seen.left = Some(at);
+                Fact::Ended { call, complete } => {
+                    let observed = self.of(*call);
+                    observed.outcomes.push(at);
+                    observed.complete |= *complete;
                 }
-                Fact::Runs(call) => self.runs(*call, at),
-                Fact::Writes { call, piece } => {
-                    let seen = self.of(*call);
-                    seen.written = seen.written.max(piece + 1);
+                Fact::Disconnected(call) => {
+                    let observed = self.of(*call);
+                    observed.outcomes.push(at);
+                    observed.disconnected = Some(at);
                 }
-                Fact::Finishes(call) => self.of(*call).finished = true,
-                Fact::Closes(call) => {
-                    let seen = self.of(*call);
-                    seen.open = seen.open.saturating_sub(1);
-                    seen.closed = Some(at);
+                Fact::BackendStarted(call) => self.backend_started(*call, at),
+                Fact::BackendWrote { call, chunk } => {
+                    let observed = self.of(*call);
+                    observed.written = observed.written.max(chunk + 1);
                 }
-                Fact::Withdrawn { row } => drop(withdrawn.insert(row.clone())),
-                Fact::Published { row } => drop(withdrawn.remove(row)),
-                Fact::Dispatched { call, row } if withdrawn.contains(row) => {
-                    self.breach(10, at, format!("{call} goes to {row}, which is withdrawn"));
+                Fact::BackendFinished(call) => self.of(*call).finished = true,
+                Fact::BackendClosed(call) => {
+                    let observed = self.of(*call);
+                    observed.open_runs = observed.open_runs.saturating_sub(1);
+                    observed.closed = Some(at);
+                }
+                Fact::Withdrawn { model } => drop(withdrawn.insert(model.clone())),
+                Fact::Published { model } => drop(withdrawn.remove(model)),
+                Fact::Dispatched { call, model } if withdrawn.contains(model) => {
+                    self.violation(10, at, format!("{call} is sent to withdrawn model {model}"));
                 }
                 Fact::Dispatched { .. } => {}
-                Fact::WakeBegins { row } => {
-                    if !waking.insert(row.clone()) {
-                        self.breach(8, at, format!("{row} is woken twice at a time"));
+                Fact::WakeStarted { model } => {
+                    if !waking.insert(model.clone()) {
+                        self.violation(8, at, format!("two wakes of {model} at the same time"));
                     }
                 }
-                Fact::WakeEnds { row } => drop(waking.remove(row)),
-                Fact::Touches { own: false } => {
-                    self.breach(9, at, "somebody was let at another's object".into());
+                Fact::WakeEnded { model } => drop(waking.remove(model)),
+                Fact::AccessGranted { own: false } => {
+                    self.violation(9, at, "access to another party's object was granted".into());
                 }
-                Fact::Touches { own: true } | Fact::Holds(0) => {}
-                Fact::Holds(left) => self.breach(7, at, format!("{left} are held in the end")),
+                Fact::AccessGranted { own: true } | Fact::Remaining(0) => {}
+                Fact::Remaining(count) => {
+                    self.violation(7, at, format!("{count} objects are still held at the end"));
+                }
             }
         }
     }
 
-    fn of(&mut self, call: Call) -> &mut Seen {
+    fn of(&mut self, call: Call) -> &mut Observed {
         self.calls.entry(call).or_default()
     }
 
-    fn breach(&mut self, invariant: u8, at: u64, why: String) {
-        self.breaches.push(format!("I{invariant} at {at} ms: {why}"));
+    fn violation(&mut self, invariant: u8, at: u64, what: String) {
+        self.violations.push(format!("I{invariant} at {at} ms: {what}"));
     }
 
-    fn runs(&mut self, call: Call, at: u64) {
-        let seen = self.of(call);
-        seen.runs += 1;
-        seen.open += 1;
-        seen.finished = false;
-        seen.written = 0;
-        if seen.received > 0 {
-            self.breach(4, at, format!("{call} is run again after its first byte"));
-        }
-    }
-
-    fn receives(&mut self, call: Call, of: Call, piece: u64, at: u64) {
-        if of != call {
-            self.breach(2, at, format!("{call} gets text of {of}"));
-        }
-        let seen = self.of(call);
-        let (expected, over) = (seen.received, !seen.outcomes.is_empty());
-        seen.received = piece + 1;
-        let written = seen.written;
-        if piece != expected {
-            self.breach(3, at, format!("{call} gets piece {piece} for {expected}"));
-        }
-        if piece >= written {
-            self.breach(3, at, format!("{call} gets piece {piece}; {written} were written"));
-        }
-        if over {
-            self.breach(6, at, format!("{call} gets a piece after its end"));
+    fn backend_started(&mut self, call: Call, at: u64) {
+        let observed = self.of(call);
+        observed.runs += 1;
+        observed.open_runs += 1;
+        observed.finished = false;
+        observed.written = 0;
+        if observed.received > 0 {
+            self.violation(4, at, format!("{call} is run again after its first byte"));
         }
     }
 
-    fn judge(&mut self, end: u64, bounds: &Bounds) {
-        for (call, seen) in std::mem::take(&mut self.calls) {
-            let outcomes = seen.outcomes.len();
+    fn received(&mut self, call: Call, written_for: Call, chunk: u64, at: u64) {
+        if written_for != call {
+            self.violation(2, at, format!("{call} receives text of {written_for}"));
+        }
+        let observed = self.of(call);
+        let (expected, ended) = (observed.received, !observed.outcomes.is_empty());
+        observed.received = chunk + 1;
+        let written = observed.written;
+        if chunk != expected {
+            self.violation(3, at, format!("{call} receives chunk {chunk} instead of {expected}"));
+        }
+        if chunk >= written {
+            let what = format!("{call} receives chunk {chunk}, but {written} were written");
+            self.violation(3, at, what);
+        }
+        if ended {
+            self.violation(6, at, format!("{call} receives a chunk after its end"));
+        }
+    }
+
+    fn finish(&mut self, end: u64, bounds: &Bounds) {
+        for (call, observed) in std::mem::take(&mut self.calls) {
+            let Observed { received, written, finished, .. } = observed;
+            let outcomes = observed.outcomes.len();
             if outcomes != 1 {
-                self.breach(1, end, format!("{call} has {outcomes} outcomes"));
+                self.violation(1, end, format!("{call} has {outcomes} outcomes"));
             }
-            if seen.complete && !(seen.finished && seen.received == seen.written) {
-                let Seen { received, written, finished, .. } = seen;
-                let what = format!("{received} of {written} pieces, finished: {finished}");
-                self.breach(3, end, format!("{call} is complete with {what}"));
+            if observed.complete && !(finished && received == written) {
+                let what = format!("{received} of {written} chunks, finished: {finished}");
+                self.violation(3, end, format!("{call} is complete with {what}"));
             }
-            if seen.runs > 1 + bounds.runs_again {
-                self.breach(4, end, format!("{call} is run {} times", seen.runs));
+            if observed.runs > 1 + bounds.retries {
+                self.violation(4, end, format!("{call} is run {} times", observed.runs));
             }
-            if seen.open > 0 {
-                self.breach(7, end, format!("{call}'s backend still works"));
+            if observed.open_runs > 0 {
+                self.violation(7, end, format!("the backend of {call} is still working"));
             }
-            if let (Some(left), Some(closed)) = (seen.left, seen.closed)
+            if let (Some(left), Some(closed)) = (observed.disconnected, observed.closed)
                 && closed > left + bounds.closed_within
             {
                 let late = closed - left;
-                self.breach(5, closed, format!("{call}'s backend works {late} ms for nobody"));
+                let what = format!("the backend of {call} works {late} ms after the disconnect");
+                self.violation(5, closed, what);
             }
-            if let (Some(asked), Some(ended)) = (seen.asked, seen.outcomes.first())
-                && *ended > asked + bounds.ended_within
+            if let (Some(requested), Some(ended)) = (observed.requested, observed.outcomes.first())
+                && *ended > requested + bounds.ended_within
             {
-                self.breach(7, *ended, format!("{call} took {} ms", ended - asked));
+                self.violation(7, *ended, format!("{call} took {} ms", ended - requested));
             }
         }
     }
@@ -168,101 +175,119 @@ impl Checker {
 mod tests {
     use super::{Bounds, Fact, History, check};
 
-    const BOUNDS: Bounds = Bounds { closed_within: 250, ended_within: 10_000, runs_again: 1 };
+    const BOUNDS: Bounds = Bounds { closed_within: 250, ended_within: 10_000, retries: 1 };
 
-    fn row() -> String {
+    fn model() -> String {
         "m".into()
     }
 
-    /// Two calls that are answered as they should, one whose caller leaves, a wake and a withdrawal;
-    /// ten milliseconds between any two facts.
-    fn good() -> Vec<Fact> {
+    /// A history without violations: a wake, two complete requests, one whose caller disconnects, and
+    /// a withdrawal.
+    fn valid() -> Vec<Fact> {
         use Fact::{
-            Asks, Closes, Dispatched, Ends, Finishes, Holds, Leaves, Receives, Runs, Touches,
-            WakeBegins, WakeEnds, Withdrawn, Writes,
+            AccessGranted, BackendClosed, BackendFinished, BackendStarted, BackendWrote,
+            Disconnected, Dispatched, Ended, Received, Remaining, Requested, WakeEnded,
+            WakeStarted, Withdrawn,
         };
-        let answered = |call| {
+        let complete_call = |call| {
             vec![
-                Asks(call),
-                Dispatched { call, row: row() },
-                Runs(call),
-                Writes { call, piece: 0 },
-                Receives { call, of: call, piece: 0 },
-                Writes { call, piece: 1 },
-                Receives { call, of: call, piece: 1 },
-                Finishes(call),
-                Closes(call),
-                Ends { call, complete: true },
+                Requested(call),
+                Dispatched { call, model: model() },
+                BackendStarted(call),
+                BackendWrote { call, chunk: 0 },
+                Received { call, written_for: call, chunk: 0 },
+                BackendWrote { call, chunk: 1 },
+                Received { call, written_for: call, chunk: 1 },
+                BackendFinished(call),
+                BackendClosed(call),
+                Ended { call, complete: true },
             ]
         };
-        let mut facts = vec![WakeBegins { row: row() }, WakeEnds { row: row() }];
-        facts.extend(answered(1));
-        facts.extend(answered(2));
-        facts.extend([Asks(3), Runs(3), Leaves(3), Closes(3), Touches { own: true }]);
-        facts.extend([Withdrawn { row: row() }, Holds(0)]);
+        let mut facts = vec![WakeStarted { model: model() }, WakeEnded { model: model() }];
+        facts.extend(complete_call(1));
+        facts.extend(complete_call(2));
+        facts.extend([
+            Requested(3),
+            BackendStarted(3),
+            Disconnected(3),
+            BackendClosed(3),
+            AccessGranted { own: true },
+        ]);
+        facts.extend([Withdrawn { model: model() }, Remaining(0)]);
         facts
     }
 
-    fn found(facts: &[Fact]) -> Vec<String> {
+    /// Checks these facts, ten milliseconds apart.
+    fn violations(facts: &[Fact]) -> Vec<String> {
         let mut history = History::default();
         for (number, fact) in (0..).zip(facts) {
-            history.saw(number * 10, fact.clone());
+            history.record(number * 10, fact.clone());
         }
         check(&history, &BOUNDS)
     }
 
-    /// What is found when these facts stand behind the first one like this.
-    fn after(place: &Fact, more: &[Fact]) -> Vec<String> {
-        let mut facts = good();
+    /// Checks the valid history with these facts inserted after the first one that equals `place`.
+    fn inserted(place: &Fact, more: &[Fact]) -> Vec<String> {
+        let mut facts = valid();
         let at = facts.iter().position(|fact| fact == place).unwrap() + 1;
         facts.splice(at..at, more.iter().cloned());
-        found(&facts)
+        violations(&facts)
     }
 
-    fn without(gone: &Fact) -> Vec<String> {
-        let mut facts = good();
-        facts.retain(|fact| fact != gone);
-        found(&facts)
-    }
-
-    #[test]
-    fn a_good_story_has_no_breach() {
-        assert_eq!(found(&good()), Vec::<String>::new());
+    /// Checks the valid history without this fact.
+    fn without(removed: &Fact) -> Vec<String> {
+        let mut facts = valid();
+        facts.retain(|fact| fact != removed);
+        violations(&facts)
     }
 
     #[test]
-    fn a_breach_of_every_invariant_is_found() {
+    fn a_valid_history_has_no_violation() {
+        assert_eq!(violations(&valid()), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_violation_of_every_invariant_is_found() {
         use Fact::{
-            Asks, Closes, Dispatched, Ends, Holds, Leaves, Receives, Runs, Touches, WakeBegins,
-            Withdrawn, Writes,
+            AccessGranted, BackendClosed, BackendStarted, BackendWrote, Disconnected, Dispatched,
+            Ended, Received, Remaining, Requested, WakeStarted, Withdrawn,
         };
-        let first = Writes { call: 1, piece: 1 };
-        let piece = |call, of, piece| Receives { call, of, piece };
-        let ended = Ends { call: 1, complete: true };
-        let late = vec![Touches { own: true }; 30];
-        let long = vec![Touches { own: true }; 1_100];
+        let first = BackendWrote { call: 1, chunk: 1 };
+        let chunk = |call, written_for, chunk| Received { call, written_for, chunk };
+        let ended = Ended { call: 1, complete: true };
+        let late = vec![AccessGranted { own: true }; 30];
+        let long = vec![AccessGranted { own: true }; 1_100];
         let cases = [
-            ("I1", after(&ended, &[Ends { call: 1, complete: false }])),
+            ("I1", inserted(&ended, &[Ended { call: 1, complete: false }])),
             ("I1", without(&ended)),
-            ("I2", after(&first, &[piece(1, 2, 1)])),
-            ("I3", without(&piece(1, 1, 0))),
-            ("I3", without(&piece(1, 1, 1))),
-            ("I3", after(&piece(1, 1, 1), &[piece(1, 1, 1)])),
+            ("I2", inserted(&first, &[chunk(1, 2, 1)])),
+            ("I3", without(&chunk(1, 1, 0))),
+            ("I3", without(&chunk(1, 1, 1))),
+            ("I3", inserted(&chunk(1, 1, 1), &[chunk(1, 1, 1)])),
             ("I3", without(&first)),
-            ("I4", after(&Runs(1), &[Runs(1), Closes(1), Runs(1), Closes(1)])),
-            ("I4", after(&piece(1, 1, 0), &[Runs(1), Closes(1)])),
-            ("I5", after(&Leaves(3), &late)),
-            ("I6", after(&ended, &[Writes { call: 1, piece: 2 }, piece(1, 1, 2)])),
-            ("I7", after(&Asks(2), &long)),
-            ("I7", after(&Leaves(3), &[Holds(1)])),
-            ("I7", without(&Closes(2))),
-            ("I8", after(&WakeBegins { row: row() }, &[WakeBegins { row: row() }])),
-            ("I9", after(&Leaves(3), &[Touches { own: false }])),
-            ("I10", after(&Withdrawn { row: row() }, &[Dispatched { call: 3, row: row() }])),
+            (
+                "I4",
+                inserted(
+                    &BackendStarted(1),
+                    &[BackendStarted(1), BackendClosed(1), BackendStarted(1), BackendClosed(1)],
+                ),
+            ),
+            ("I4", inserted(&chunk(1, 1, 0), &[BackendStarted(1), BackendClosed(1)])),
+            ("I5", inserted(&Disconnected(3), &late)),
+            ("I6", inserted(&ended, &[BackendWrote { call: 1, chunk: 2 }, chunk(1, 1, 2)])),
+            ("I7", inserted(&Requested(2), &long)),
+            ("I7", inserted(&Disconnected(3), &[Remaining(1)])),
+            ("I7", without(&BackendClosed(2))),
+            ("I8", inserted(&WakeStarted { model: model() }, &[WakeStarted { model: model() }])),
+            ("I9", inserted(&Disconnected(3), &[AccessGranted { own: false }])),
+            (
+                "I10",
+                inserted(&Withdrawn { model: model() }, &[Dispatched { call: 3, model: model() }]),
+            ),
         ];
-        for (number, (invariant, breaches)) in cases.iter().enumerate() {
-            let hit = breaches.iter().any(|breach| breach.starts_with(&format!("{invariant} ")));
-            assert!(hit, "case {number}: {invariant} is not among {breaches:?}");
+        for (number, (invariant, found)) in cases.iter().enumerate() {
+            let hit = found.iter().any(|violation| violation.starts_with(&format!("{invariant} ")));
+            assert!(hit, "case {number}: {invariant} is not among {found:?}");
         }
     }
 }

@@ -1,31 +1,32 @@
-//! The ways between publishers and the server: how long they take, what gets lost on them.
+//! The network between publishers and the server: delays, reordering, duplicates and losses.
 
-use super::{What, World};
+use super::{Planned, Simulation};
+use crate::history::Call;
 use relay::{ChannelId, Opened, RegisterRefusal, SessionRefusal, TaskId};
 use std::collections::BTreeMap;
 use wire::publisher::{Heartbeat, HeartbeatReply, Register, Registered};
 
-/// The longest way in milliseconds when nothing is wrong: there and back within 250 ms.
-const WAY: u64 = 80;
-/// A cut that is shorter is bridged by TCP; a longer one breaks what is open.
-const BRIDGED: u64 = 10_000;
-/// A request that is not answered fails after this long.
-const REQUEST: u64 = 10_000;
-/// The server's TCP gives an unanswered connection up after this long, at most.
+/// Longest one-way delay without faults, in milliseconds.
+const MAX_DELAY: u64 = 80;
+/// TCP survives a cut up to this long, in milliseconds; a longer one breaks all connections.
+const TCP_SURVIVES: u64 = 10_000;
+/// Timeout of a publisher's request, in milliseconds.
+const REQUEST_TIMEOUT: u64 = 10_000;
+/// Longest time until the server's TCP gives up a dead connection, in milliseconds.
 const USER_TIMEOUT: u64 = 36_000;
 
-/// From a publisher.
+/// A message from a publisher to the server.
 #[derive(Clone)]
 pub(super) enum Up {
     Register(Box<Register>),
     Open(String),
-    Beat(Box<Heartbeat>),
+    Heartbeat(Box<Heartbeat>),
     Acknowledge(TaskId),
     Begin(TaskId),
-    /// A piece of an answer, and for which request the backend made it.
-    Piece {
+    /// A chunk of a response, with the request for which the backend wrote it.
+    Chunk {
         task: TaskId,
-        of: u64,
+        written_for: Call,
         number: u64,
     },
     End {
@@ -44,25 +45,25 @@ pub(super) enum Up {
     },
 }
 
-/// To a publisher.
+/// A message or connection event that reaches a publisher.
 #[derive(Clone)]
 pub(super) enum Down {
     Registered(Box<(Register, Result<Registered, RegisterRefusal>)>),
     Opened(Result<Opened, SessionRefusal>),
-    Beaten(Box<Result<HeartbeatReply, SessionRefusal>>),
+    HeartbeatReply(Box<Result<HeartbeatReply, SessionRefusal>>),
     Frame(ChannelId, Frame),
-    /// The channel is dead.
+    /// The control channel is closed.
     Lost(ChannelId),
-    /// A request has failed.
+    /// A request has failed without a response.
     Unanswered(Box<Up>),
-    /// 410 to an upload, or its connection broke.
+    /// An upload is answered with 410, or its connection is closed.
     Stop(TaskId),
 }
 
-/// An event of a control channel.
+/// An event on a control channel.
 #[derive(Clone)]
 pub(super) enum Frame {
-    Task { task: TaskId, call: u64, name: String },
+    Task { task: TaskId, call: Call, name: String },
     Wake { task: TaskId, name: String },
     Cancel(TaskId),
     Drain(u64),
@@ -70,13 +71,13 @@ pub(super) enum Frame {
     Revoked,
 }
 
-/// What of a publisher the server will find dead.
-pub(super) struct Noticed {
+/// Connections of a publisher that the server will find closed.
+pub(super) struct DeadConnections {
     pub(super) channels: Vec<ChannelId>,
     pub(super) uploads: Vec<TaskId>,
 }
 
-/// What must not be overtaken.
+/// A connection whose messages stay in order.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Stream {
     Channel(ChannelId),
@@ -84,9 +85,9 @@ enum Stream {
 }
 
 pub(super) struct Network {
-    /// When each publisher's cut ends, and how long it is.
+    /// End and length of each publisher's latest cut, in milliseconds.
     cuts: Vec<(u64, u64)>,
-    /// When the last piece of a stream arrives.
+    /// Arrival time of the last message of each stream.
     latest: BTreeMap<Stream, u64>,
 }
 
@@ -95,13 +96,13 @@ impl Network {
         Self { cuts: vec![(0, 0); publishers], latest: BTreeMap::new() }
     }
 
-    /// How long something that leaves now is under way; `None` when it is lost.
-    fn way(&self, publisher: usize, now: u64, delay: u64) -> Option<u64> {
+    /// Returns the delay of a message that is sent now, or `None` if it is lost.
+    fn delivery(&self, publisher: usize, now: u64, delay: u64) -> Option<u64> {
         let (until, length) = self.cuts[publisher];
         if now >= until {
             return Some(delay);
         }
-        (length <= BRIDGED).then(|| until - now + delay)
+        (length <= TCP_SURVIVES).then(|| until - now + delay)
     }
 
     fn in_order(&mut self, stream: Stream, arrival: u64) -> u64 {
@@ -111,100 +112,103 @@ impl Network {
     }
 }
 
-impl World {
+impl Simulation {
     fn delay(&mut self) -> u64 {
-        1 + self.tape.below(WAY)
+        1 + self.choices.below(MAX_DELAY)
     }
 
-    /// A publisher sends something.
-    pub(super) fn up(&mut self, from: usize, up: Up) {
-        let life = self.publishers[from].life;
+    /// Sends a message from a publisher.
+    pub(super) fn send_up(&mut self, from: usize, up: Up) {
+        let incarnation = self.publishers[from].incarnation;
         let delay = self.delay();
-        let Some(way) = self.network.way(from, self.now, delay) else {
+        let Some(delay) = self.network.delivery(from, self.now, delay) else {
             let failed = Down::Unanswered(Box::new(up));
-            return self.plan(REQUEST, What::ToPublisher(from, life, failed));
+            return self.plan(REQUEST_TIMEOUT, Planned::ToPublisher(from, incarnation, failed));
         };
         let stream = match &up {
-            Up::Begin(task) | Up::Piece { task, .. } | Up::End { task, .. } => Some(*task),
+            Up::Begin(task) | Up::Chunk { task, .. } | Up::End { task, .. } => Some(*task),
             Up::Register(_)
             | Up::Open(_)
-            | Up::Beat(_)
+            | Up::Heartbeat(_)
             | Up::Acknowledge(_)
             | Up::Failed { .. }
             | Up::Woke { .. } => None,
         };
-        let arrival = self.now + way;
+        let arrival = self.now + delay;
         let arrival = match stream {
             Some(task) => self.network.in_order(Stream::Upload(task), arrival),
             None => arrival,
         };
-        let twice =
-            matches!(up, Up::Acknowledge(_) | Up::Beat(_) | Up::Failed { .. } | Up::Woke { .. });
-        if twice && self.tape.chance(5) {
+        let may_repeat = matches!(
+            up,
+            Up::Acknowledge(_) | Up::Heartbeat(_) | Up::Failed { .. } | Up::Woke { .. }
+        );
+        if may_repeat && self.choices.chance(5) {
             let later = arrival - self.now + self.delay();
-            self.plan(later, What::ToServer(from, life, up.clone()));
+            self.plan(later, Planned::ToServer(from, incarnation, up.clone()));
         }
-        self.plan(arrival - self.now, What::ToServer(from, life, up));
+        self.plan(arrival - self.now, Planned::ToServer(from, incarnation, up));
     }
 
-    /// The server answers a request.
+    /// Sends the server's response to a request.
     pub(super) fn reply(&mut self, to: usize, request: Up, down: Down) {
-        let life = self.publishers[to].life;
+        let incarnation = self.publishers[to].incarnation;
         let delay = self.delay();
-        match self.network.way(to, self.now, delay) {
-            Some(way) => self.plan(way, What::ToPublisher(to, life, down)),
-            // Done, but nobody hears of it.
+        match self.network.delivery(to, self.now, delay) {
+            Some(delay) => self.plan(delay, Planned::ToPublisher(to, incarnation, down)),
+            // The request was handled, but its response is lost.
             None => {
                 let failed = Down::Unanswered(Box::new(request));
-                self.plan(REQUEST, What::ToPublisher(to, life, failed));
+                self.plan(REQUEST_TIMEOUT, Planned::ToPublisher(to, incarnation, failed));
             }
         }
     }
 
-    /// The server sends an event down a channel.
-    pub(super) fn frame(&mut self, to: usize, channel: ChannelId, frame: Frame) {
-        let life = self.publishers[to].life;
+    /// Sends an event on a control channel.
+    pub(super) fn send_frame(&mut self, to: usize, channel: ChannelId, frame: Frame) {
+        let incarnation = self.publishers[to].incarnation;
         let delay = self.delay();
-        if let Some(way) = self.network.way(to, self.now, delay) {
-            let arrival = self.network.in_order(Stream::Channel(channel), self.now + way);
+        if let Some(delay) = self.network.delivery(to, self.now, delay) {
+            let arrival = self.network.in_order(Stream::Channel(channel), self.now + delay);
             let down = Down::Frame(channel, frame);
-            self.plan(arrival - self.now, What::ToPublisher(to, life, down));
+            self.plan(arrival - self.now, Planned::ToPublisher(to, incarnation, down));
         }
     }
 
-    /// A connection ends, and the publisher's side hears of it, if anything still reaches it.
-    pub(super) fn hang_up(&mut self, to: usize, down: Down) {
-        let life = self.publishers[to].life;
+    /// Closes a connection; the publisher notices unless the network is cut.
+    pub(super) fn close(&mut self, to: usize, down: Down) {
+        let incarnation = self.publishers[to].incarnation;
         let delay = self.delay();
-        if let Some(way) = self.network.way(to, self.now, delay) {
+        if let Some(delay) = self.network.delivery(to, self.now, delay) {
             let arrival = match &down {
                 Down::Lost(channel) => {
-                    self.network.in_order(Stream::Channel(*channel), self.now + way)
+                    self.network.in_order(Stream::Channel(*channel), self.now + delay)
                 }
                 Down::Registered(_)
                 | Down::Opened(_)
-                | Down::Beaten(_)
+                | Down::HeartbeatReply(_)
                 | Down::Frame(..)
                 | Down::Unanswered(_)
-                | Down::Stop(_) => self.now + way,
+                | Down::Stop(_) => self.now + delay,
             };
-            self.plan(arrival - self.now, What::ToPublisher(to, life, down));
+            self.plan(arrival - self.now, Planned::ToPublisher(to, incarnation, down));
         }
     }
 
-    /// Nothing passes for a while. What is open breaks if it lasts, each end by its own clock.
+    /// Cuts a publisher's network for this many milliseconds. In a long cut, each end detects dead
+    /// connections by its own timeout.
     pub(super) fn cut(&mut self, who: usize, length: u64) {
         if self.network.cuts[who].0 > self.now {
             return;
         }
         self.network.cuts[who] = (self.now + length, length);
-        if length <= BRIDGED {
+        if length <= TCP_SURVIVES {
             return;
         }
-        let silence = wire::limits::CHANNEL_DEAD_MS;
-        let life = self.publishers[who].life;
+        let channel_timeout = wire::limits::CHANNEL_DEAD_MS;
+        let incarnation = self.publishers[who].incarnation;
         if let Some(channel) = self.publishers[who].channel {
-            self.plan(silence, What::ToPublisher(who, life, Down::Lost(channel)));
+            self.plan(channel_timeout, Planned::ToPublisher(who, incarnation, Down::Lost(channel)));
         }
         self.server_notices(who, USER_TIMEOUT);
     }

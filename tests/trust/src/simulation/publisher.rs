@@ -1,8 +1,8 @@
-//! A publisher: the real session of the registrar decides when it comes back; the rest is what the
-//! registrar does with frames, its backends and its recipes.
+//! A simulated publisher. The registrar's real session decides when it reconnects; frames, backends and
+//! recipes are handled as the registrar does.
 
 use super::network::{Down, Frame, Up};
-use super::{What, World};
+use super::{Planned, Simulation};
 use crate::history::{Call, Fact};
 use registrar::client::Fault;
 use registrar::limits::Times;
@@ -14,24 +14,24 @@ use wire::publisher::{
     Heartbeat, Instance, LlmReport, Provider, Register, Registered, ReportedStatus,
 };
 
-/// Every publisher's second model is in it.
+/// The pool that contains the second model of every publisher.
 pub(super) const POOL: &str = "pool";
-/// After a stop, a person comes and starts it again.
-const PERSON: u64 = 120_000;
-/// A report that was not answered is sent again so often.
-const TRIES: u32 = 5;
-/// The longest answer, in pieces.
-const PIECES: u64 = 20;
+/// Time until a stopped publisher is restarted by its user, in milliseconds.
+const MANUAL_RESTART: u64 = 120_000;
+/// Retries of a report that gets no response.
+const RETRIES: u32 = 5;
+/// Most chunks of a response.
+const CHUNKS: u64 = 20;
 
-/// Its own appointments.
+/// A timer of a publisher.
 pub(super) enum Timer {
     Connect,
-    Beat(ChannelId),
-    /// The backend writes the next piece, or ends.
+    Heartbeat(ChannelId),
+    /// The backend writes the next chunk, or ends.
     Step(TaskId),
     Acknowledge(TaskId),
-    /// The recipe is over.
-    Awake {
+    /// A wake recipe ends.
+    RecipeEnded {
         name: String,
         well: bool,
     },
@@ -42,14 +42,14 @@ pub(super) struct Work {
     call: Call,
     next: u64,
     total: u64,
-    /// It will break off there.
+    /// True if the response breaks off instead of ending.
     breaks: bool,
 }
 
 pub(super) struct Publisher {
     pub(super) at: usize,
-    /// Raised when it is killed: what was meant for the one before does not reach it.
-    pub(super) life: u32,
+    /// Incremented when it is killed; messages to an earlier incarnation are dropped.
+    pub(super) incarnation: u32,
     pub(super) session_id: Option<String>,
     pub(super) epoch: u64,
     session: ReconnectPolicy,
@@ -57,17 +57,17 @@ pub(super) struct Publisher {
     published: BTreeSet<String>,
     asleep: BTreeSet<String>,
     pub(super) works: BTreeMap<TaskId, Work>,
-    /// Recipes that run, and the wake tasks that wait for each.
+    /// Models whose recipe runs, with the wake tasks that wait for it.
     pub(super) wakes: BTreeMap<String, Vec<TaskId>>,
 }
 
-/// The name of a publisher's first or second model; the second has a recipe.
-pub(super) fn row(publisher: usize, which: usize) -> String {
+/// Returns the name of a publisher's first (0) or second (1) model; the second has a wake recipe.
+pub(super) fn model_name(publisher: usize, which: usize) -> String {
     format!("m{publisher}-{which}")
 }
 
 pub(super) fn owner_id(publisher: usize) -> OwnerId {
-    OwnerId(format!("owner-{publisher}"))
+    OwnerId(format!("owner-{publisher}").into())
 }
 
 pub(super) fn owner(publisher: usize) -> Owner {
@@ -78,13 +78,13 @@ impl Publisher {
     pub(super) fn new(at: usize) -> Self {
         Self {
             at,
-            life: 0,
+            incarnation: 0,
             session_id: None,
             epoch: 0,
             session: ReconnectPolicy::new(Times::default()),
             channel: None,
-            published: (0..2).map(|which| row(at, which)).collect(),
-            asleep: std::iter::once(row(at, 1)).collect(),
+            published: (0..2).map(|which| model_name(at, which)).collect(),
+            asleep: std::iter::once(model_name(at, 1)).collect(),
             works: BTreeMap::new(),
             wakes: BTreeMap::new(),
         }
@@ -116,7 +116,7 @@ impl Publisher {
         }
     }
 
-    fn set(&self) -> Register {
+    fn register_request(&self) -> Register {
         Register {
             protocol: wire::PROTOCOL_2,
             provider_session_id: self.session_id.clone(),
@@ -127,7 +127,7 @@ impl Publisher {
         }
     }
 
-    fn beat(&self) -> Heartbeat {
+    fn heartbeat(&self) -> Heartbeat {
         let report = |name: &String| LlmReport {
             name: name.clone(),
             status: self.status(name),
@@ -143,37 +143,37 @@ impl Publisher {
     }
 }
 
-impl World {
-    pub(super) fn timed(&mut self, who: usize, timer: Timer) {
+impl Simulation {
+    pub(super) fn timer_fired(&mut self, who: usize, timer: Timer) {
         match timer {
             Timer::Connect => self.connect(who),
-            Timer::Beat(channel) if self.publishers[who].channel == Some(channel) => {
-                let beat = Box::new(self.publishers[who].beat());
-                self.up(who, Up::Beat(beat));
-                self.time_the_beat(who, channel);
+            Timer::Heartbeat(channel) if self.publishers[who].channel == Some(channel) => {
+                let heartbeat = Box::new(self.publishers[who].heartbeat());
+                self.send_up(who, Up::Heartbeat(heartbeat));
+                self.set_heartbeat_timer(who, channel);
             }
-            Timer::Beat(_) => {}
+            Timer::Heartbeat(_) => {}
             Timer::Acknowledge(task) => {
                 if self.publishers[who].works.get(&task).is_some_and(|work| work.next == 0) {
-                    self.up(who, Up::Acknowledge(task));
+                    self.send_up(who, Up::Acknowledge(task));
                 }
             }
             Timer::Step(task) => self.step(who, task),
-            Timer::Awake { name, well } => self.recipe_ended(who, &name, well),
+            Timer::RecipeEnded { name, well } => self.recipe_ended(who, &name, well),
         }
     }
 
-    fn own(&mut self, who: usize, delay: u64, timer: Timer) {
-        let life = self.publishers[who].life;
-        self.plan(delay, What::Own(who, life, timer));
+    fn set_timer(&mut self, who: usize, delay: u64, timer: Timer) {
+        let incarnation = self.publishers[who].incarnation;
+        self.plan(delay, Planned::Timer(who, incarnation, timer));
     }
 
-    /// Registers what its owner wants published now.
+    /// Registers the models that are published now.
     fn connect(&mut self, who: usize) {
-        if self.weather == super::Weather::Storm && self.now < self.calls_end {
+        if self.conditions == super::Conditions::Faulty && self.now < self.calls_end {
             for which in 0..2 {
-                if self.tape.chance(15) {
-                    let name = row(who, which);
+                if self.choices.chance(15) {
+                    let name = model_name(who, which);
                     let published = &mut self.publishers[who].published;
                     if !published.remove(&name) {
                         published.insert(name);
@@ -181,22 +181,22 @@ impl World {
                 }
             }
         }
-        let register = self.publishers[who].set();
-        for row in self.publishers[who].published.clone() {
-            self.saw(Fact::Published { row });
+        let register = self.publishers[who].register_request();
+        for model in self.publishers[who].published.clone() {
+            self.record(Fact::Published { model });
         }
-        self.up(who, Up::Register(Box::new(register)));
+        self.send_up(who, Up::Register(Box::new(register)));
     }
 
-    fn time_the_beat(&mut self, who: usize, channel: ChannelId) {
+    fn set_heartbeat_timer(&mut self, who: usize, channel: ChannelId) {
         let busy = !self.publishers[who].works.is_empty();
         let period = if busy { 10_000 } else { 30_000 };
-        let delay = period * 9 / 10 + self.tape.below(period / 5);
-        self.own(who, delay, Timer::Beat(channel));
+        let delay = period * 9 / 10 + self.choices.below(period / 5);
+        self.set_timer(who, delay, Timer::Heartbeat(channel));
     }
 
-    /// Something from the server arrives.
-    pub(super) fn reaches(&mut self, who: usize, down: Down) {
+    /// Handles a message or connection event.
+    pub(super) fn arrives_at_publisher(&mut self, who: usize, down: Down) {
         match down {
             Down::Registered(reply) => self.registered(who, &reply.0, reply.1),
             Down::Opened(Ok(opened)) => {
@@ -204,12 +204,12 @@ impl World {
                 let publisher = &mut self.publishers[who];
                 publisher.session.online(now);
                 publisher.channel = Some(opened.channel);
-                self.time_the_beat(who, opened.channel);
+                self.set_heartbeat_timer(who, opened.channel);
             }
             Down::Opened(Err(_)) => {
                 self.ended(who, Ending::Fault(Fault::UnknownSession));
             }
-            Down::Beaten(reply) => match *reply {
+            Down::HeartbeatReply(reply) => match *reply {
                 Ok(reply) => self.cancelled(who, &reply.cancel),
                 Err(_) => self.ended(who, Ending::Fault(Fault::UnknownSession)),
             },
@@ -249,28 +249,28 @@ impl World {
             }
         };
         let declared: BTreeSet<&str> = request.providers.iter().map(|p| p.name.as_str()).collect();
-        for row in [row(who, 0), row(who, 1)] {
-            if !declared.contains(row.as_str()) {
-                self.saw(Fact::Withdrawn { row });
+        for model in [model_name(who, 0), model_name(who, 1)] {
+            if !declared.contains(model.as_str()) {
+                self.record(Fact::Withdrawn { model });
             }
         }
         self.cancelled(who, &registered.cancel);
         let publisher = &mut self.publishers[who];
         publisher.epoch = registered.epoch;
         publisher.session_id = Some(registered.provider_session_id.clone());
-        self.up(who, Up::Open(registered.provider_session_id));
+        self.send_up(who, Up::Open(registered.provider_session_id));
     }
 
     fn ended(&mut self, who: usize, ending: Ending) {
-        let (now, random) = (self.instant(), self.tape.fraction());
+        let (now, random) = (self.instant(), self.choices.fraction());
         let publisher = &mut self.publishers[who];
         publisher.channel = None;
         let delay = match publisher.session.ended(ending, now, random) {
             Next::Register => 0,
-            Next::Wait { delay, .. } => u64::try_from(delay.as_millis()).unwrap_or(PERSON),
-            Next::Stop(_) => PERSON,
+            Next::Wait { delay, .. } => u64::try_from(delay.as_millis()).unwrap_or(MANUAL_RESTART),
+            Next::Stop(_) => MANUAL_RESTART,
         };
-        self.own(who, delay, Timer::Connect);
+        self.set_timer(who, delay, Timer::Connect);
     }
 
     fn unanswered(&mut self, who: usize, request: Up) {
@@ -279,15 +279,15 @@ impl World {
                 let failed = Fault::Failed { message: "no answer".into(), retry_after: None };
                 self.ended(who, Ending::Fault(failed));
             }
-            Up::Begin(task) | Up::Piece { task, .. } | Up::End { task, .. } => self.stop(who, task),
-            Up::Failed { task, code, tries } if tries < TRIES => {
-                self.up(who, Up::Failed { task, code, tries: tries + 1 });
+            Up::Begin(task) | Up::Chunk { task, .. } | Up::End { task, .. } => self.stop(who, task),
+            Up::Failed { task, code, tries } if tries < RETRIES => {
+                self.send_up(who, Up::Failed { task, code, tries: tries + 1 });
             }
-            Up::Woke { task, well, tries } if tries < TRIES => {
-                self.up(who, Up::Woke { task, well, tries: tries + 1 });
+            Up::Woke { task, well, tries } if tries < RETRIES => {
+                self.send_up(who, Up::Woke { task, well, tries: tries + 1 });
             }
-            // The next heartbeat says it all.
-            Up::Beat(_) | Up::Acknowledge(_) | Up::Failed { .. } | Up::Woke { .. } => {}
+            // The next heartbeat reports the same.
+            Up::Heartbeat(_) | Up::Acknowledge(_) | Up::Failed { .. } | Up::Woke { .. } => {}
         }
     }
 
@@ -306,27 +306,27 @@ impl World {
     }
 
     fn work(&mut self, who: usize, task: TaskId, call: Call, name: &str) {
-        let storm = self.weather == super::Weather::Storm;
+        let faulty = self.conditions == super::Conditions::Faulty;
         let publisher = &self.publishers[who];
         if publisher.works.contains_key(&task) {
             return;
         }
-        let down = publisher.asleep.contains(name) || storm && self.tape.chance(3);
-        let code = match publisher_has(&self.publishers[who], name) {
+        let down = publisher.asleep.contains(name) || faulty && self.choices.chance(3);
+        let code = match self.publishers[who].published.contains(name) {
             false => Some("unpublished"),
-            true if down => Some(wire::error::code::BACKEND_UNREACHABLE),
+            true if down => Some(wire::error::Code::BackendUnreachable.as_str()),
             true => None,
         };
         if let Some(code) = code {
-            return self.up(who, Up::Failed { task, code, tries: 0 });
+            return self.send_up(who, Up::Failed { task, code, tries: 0 });
         }
-        self.saw(Fact::Runs(call));
-        let total = 1 + self.tape.below(PIECES);
-        let breaks = storm && self.tape.chance(5);
+        self.record(Fact::BackendStarted(call));
+        let total = 1 + self.choices.below(CHUNKS);
+        let breaks = faulty && self.choices.chance(5);
         self.publishers[who].works.insert(task, Work { call, next: 0, total, breaks });
-        let prefill = self.tape.below(5_000);
-        self.own(who, 500, Timer::Acknowledge(task));
-        self.own(who, prefill, Timer::Step(task));
+        let prefill = self.choices.below(5_000);
+        self.set_timer(who, 500, Timer::Acknowledge(task));
+        self.set_timer(who, prefill, Timer::Step(task));
     }
 
     fn step(&mut self, who: usize, task: TaskId) {
@@ -334,24 +334,24 @@ impl World {
         let (call, number) = (work.call, work.next);
         if number < work.total {
             work.next += 1;
-            self.saw(Fact::Writes { call, piece: number });
+            self.record(Fact::BackendWrote { call, chunk: number });
             if number == 0 {
-                self.up(who, Up::Begin(task));
+                self.send_up(who, Up::Begin(task));
             }
-            self.up(who, Up::Piece { task, of: call, number });
-            let pause = self.tape.below(1_000);
-            return self.own(who, pause, Timer::Step(task));
+            self.send_up(who, Up::Chunk { task, written_for: call, number });
+            let pause = self.choices.below(1_000);
+            return self.set_timer(who, pause, Timer::Step(task));
         }
         let well = !work.breaks;
         self.publishers[who].works.remove(&task);
         if well {
-            self.saw(Fact::Finishes(call));
+            self.record(Fact::BackendFinished(call));
         }
-        self.saw(Fact::Closes(call));
-        self.up(who, Up::End { task, well });
+        self.record(Fact::BackendClosed(call));
+        self.send_up(who, Up::End { task, well });
         // A backend with nothing to do may fall asleep.
-        if self.tape.chance(10) && self.publishers[who].works.is_empty() {
-            self.publishers[who].asleep.insert(row(who, 1));
+        if self.choices.chance(10) && self.publishers[who].works.is_empty() {
+            self.publishers[who].asleep.insert(model_name(who, 1));
         }
     }
 
@@ -361,11 +361,11 @@ impl World {
         }
     }
 
-    /// Nobody waits for it: the backend is let go, then the server is told that the work has ended.
+    /// Stops the backend's work on a task, then reports that it has ended.
     fn stop(&mut self, who: usize, task: TaskId) {
         if let Some(work) = self.publishers[who].works.remove(&task) {
-            self.saw(Fact::Closes(work.call));
-            self.up(who, Up::Failed { task, code: "cancelled", tries: 0 });
+            self.record(Fact::BackendClosed(work.call));
+            self.send_up(who, Up::Failed { task, code: "cancelled", tries: 0 });
         }
     }
 
@@ -373,42 +373,38 @@ impl World {
         let waiting = self.publishers[who].wakes.entry(name.clone()).or_default();
         waiting.push(task);
         if waiting.len() == 1 {
-            self.saw(Fact::WakeBegins { row: name.clone() });
-            let takes = self.tape.between(100, 25_000);
-            let well = self.tape.chance(80);
-            self.own(who, takes, Timer::Awake { name, well });
+            self.record(Fact::WakeStarted { model: name.clone() });
+            let takes = self.choices.between(100, 25_000);
+            let well = self.choices.chance(80);
+            self.set_timer(who, takes, Timer::RecipeEnded { name, well });
         }
     }
 
     fn recipe_ended(&mut self, who: usize, name: &str, well: bool) {
-        self.saw(Fact::WakeEnds { row: name.to_owned() });
+        self.record(Fact::WakeEnded { model: name.to_owned() });
         let publisher = &mut self.publishers[who];
         let waiting = publisher.wakes.remove(name).unwrap_or_default();
         if well {
             publisher.asleep.remove(name);
         }
         for task in waiting {
-            self.up(who, Up::Woke { task, well, tries: 0 });
+            self.send_up(who, Up::Woke { task, well, tries: 0 });
         }
     }
 
-    /// kill -9: its backends lose their callers, the server its connections; it starts again later.
+    /// Kills the publisher: its connections to backends and server close; it restarts later.
     pub(super) fn publisher_is_killed(&mut self, who: usize) {
-        self.publishers[who].life += 1;
+        self.publishers[who].incarnation += 1;
         for work in std::mem::take(&mut self.publishers[who].works).into_values() {
-            self.saw(Fact::Closes(work.call));
+            self.record(Fact::BackendClosed(work.call));
         }
-        for row in std::mem::take(&mut self.publishers[who].wakes).into_keys() {
-            self.saw(Fact::WakeEnds { row });
+        for model in std::mem::take(&mut self.publishers[who].wakes).into_keys() {
+            self.record(Fact::WakeEnded { model });
         }
         self.publishers[who].channel = None;
         self.publishers[who].session = ReconnectPolicy::new(Times::default());
         self.server_notices(who, 50);
-        let pause = self.tape.between(500, 60_000);
-        self.own(who, pause, Timer::Connect);
+        let pause = self.choices.between(500, 60_000);
+        self.set_timer(who, pause, Timer::Connect);
     }
-}
-
-fn publisher_has(publisher: &Publisher, name: &str) -> bool {
-    publisher.published.contains(name)
 }

@@ -1,26 +1,26 @@
-//! The server: the real relay, and what mcpd's driver does around it.
+//! The simulated server: the real relay, whose actions are applied as mcpd does.
 
 use super::network::{Down, Frame, Up};
 use super::publisher::{owner, owner_id};
-use super::{What, World};
+use super::{Planned, Simulation};
 use crate::history::{Call, Fact};
-use crate::written::Written;
+use crate::stored_state::StoredState;
 use relay::{
-    Action, Actions, Allowed, AnswerEnd, ChannelId, From, LastEvent, Limits, Millis, Relay,
-    SessionId, Submit, TaskId, TaskRefusal,
+    Action, Actions, Allowed, AnswerEnd, ChannelId, LastEvent, Limits, Millis, Relay, Submit,
+    TaskId, TaskRefusal, TaskSender,
 };
 use std::collections::BTreeMap;
 use wire::publisher::TaskFailure;
 
-/// Publishers declare at most as much.
+/// Longest wake that publishers declare, in seconds.
 const WAKE_SECS: u64 = 20;
 
-/// The numbers of the simulated server: shorter where the real ones would only make it long.
+/// The relay's limits, with shorter deadlines so that runs stay short.
 pub(super) fn limits() -> Limits {
     Limits { first_byte: 120_000, total: 240_000, ..Limits::default() }
 }
 
-/// How long a recipe is waited for.
+/// Returns the longest wake, in seconds.
 pub(super) fn wake_secs() -> u64 {
     WAKE_SECS
 }
@@ -31,19 +31,19 @@ pub(super) struct Server {
     up: bool,
     channels: BTreeMap<ChannelId, usize>,
     tasks: BTreeMap<TaskId, Call>,
-    /// Open uploads: from whom.
+    /// Open uploads, and the publisher of each.
     uploads: BTreeMap<TaskId, usize>,
     next_task: u128,
-    /// When the tick that was planned last is due.
+    /// Due time of the tick that was planned last.
     ticks_at: Option<Millis>,
-    written: Written,
+    stored: StoredState,
 }
 
 impl Server {
     pub(super) fn new(now: Millis) -> Self {
-        let mut written = Written::default();
+        let mut stored = StoredState::default();
         Self {
-            relay: written.start(limits(), now),
+            relay: stored.start_relay(limits(), now),
             draining: false,
             up: true,
             channels: BTreeMap::new(),
@@ -51,34 +51,34 @@ impl Server {
             uploads: BTreeMap::new(),
             next_task: 0,
             ticks_at: None,
-            written,
+            stored,
         }
     }
 
-    /// From what an earlier run wrote down.
-    pub(super) fn start(&mut self, now: Millis) {
-        self.relay = self.written.start(limits(), now);
+    /// Restarts from the stored state.
+    pub(super) fn restart(&mut self, now: Millis) {
+        self.relay = self.stored.start_relay(limits(), now);
         self.up = true;
     }
 }
 
-impl World {
-    /// One event for the relay, and what it asks for.
+impl Simulation {
+    /// Passes one event to the relay and applies its actions.
     pub(super) fn relay<R>(
         &mut self,
         event: impl FnOnce(&mut Relay, Millis, &mut Actions) -> R,
     ) -> R {
         let mut out = Actions::new();
         let reply = event(&mut self.server.relay, self.now, &mut out);
-        self.perform(out);
+        self.apply_actions(out);
         reply
     }
 
-    pub(super) fn time_the_tick(&mut self) {
+    pub(super) fn plan_tick(&mut self) {
         let due = self.server.relay.next_tick().map(|at| at.max(self.now));
         if self.server.up && due.is_some() && due != self.server.ticks_at {
             self.server.ticks_at = due;
-            self.plan(due.unwrap_or_default() - self.now, What::Tick);
+            self.plan(due.unwrap_or_default() - self.now, Planned::Tick);
         }
     }
 
@@ -100,38 +100,40 @@ impl World {
         accepted
     }
 
-    fn perform(&mut self, actions: Actions) {
+    fn apply_actions(&mut self, actions: Actions) {
         for action in actions {
-            self.server.written.take(&self.server.relay, &action);
+            self.server.stored.apply(&self.server.relay, &action);
             match action {
                 Action::Dispatch(sent) => {
                     let Some(call) = self.server.tasks.get(&sent.task).copied() else { continue };
-                    self.saw(Fact::Dispatched { call, row: sent.llm_name.clone() });
+                    self.record(Fact::Dispatched { call, model: sent.llm_name.clone() });
                     let frame = Frame::Task { task: sent.task, call, name: sent.llm_name };
-                    self.down(sent.channel, frame);
+                    self.send_to_channel(sent.channel, frame);
                 }
                 Action::Wake { channel, task, llm_name, .. } => {
-                    self.down(channel, Frame::Wake { task, name: llm_name });
+                    self.send_to_channel(channel, Frame::Wake { task, name: llm_name });
                 }
-                Action::Cancel { channel, task, .. } => self.down(channel, Frame::Cancel(task)),
+                Action::Cancel { channel, task, .. } => {
+                    self.send_to_channel(channel, Frame::Cancel(task))
+                }
                 Action::Drain { channel, reconnect_after_ms } => {
-                    self.down(channel, Frame::Drain(reconnect_after_ms));
+                    self.send_to_channel(channel, Frame::Drain(reconnect_after_ms));
                 }
                 Action::CloseChannel { channel, last } => {
                     match last {
-                        LastEvent::Superseded => self.down(channel, Frame::Superseded),
-                        LastEvent::Revoked(_) => self.down(channel, Frame::Revoked),
+                        LastEvent::Superseded => self.send_to_channel(channel, Frame::Superseded),
+                        LastEvent::Revoked(_) => self.send_to_channel(channel, Frame::Revoked),
                         LastEvent::None => {}
                     }
                     if let Some(to) = self.server.channels.remove(&channel) {
-                        self.hang_up(to, Down::Lost(channel));
+                        self.close(to, Down::Lost(channel));
                     }
                 }
-                Action::Fail { task, .. } => self.ends(task, false),
-                Action::Complete { task } => self.ends(task, true),
+                Action::Fail { task, .. } => self.response_ends(task, false),
+                Action::Complete { task } => self.response_ends(task, true),
                 Action::StopUpload { task } => {
                     if let Some(from) = self.server.uploads.remove(&task) {
-                        self.hang_up(from, Down::Stop(task));
+                        self.close(from, Down::Stop(task));
                     }
                 }
                 Action::Forget { task } => drop(self.server.tasks.remove(&task)),
@@ -144,26 +146,26 @@ impl World {
         }
     }
 
-    fn down(&mut self, channel: ChannelId, frame: Frame) {
+    fn send_to_channel(&mut self, channel: ChannelId, frame: Frame) {
         if let Some(to) = self.server.channels.get(&channel).copied() {
-            self.frame(to, channel, frame);
+            self.send_frame(to, channel, frame);
         }
     }
 
-    fn ends(&mut self, task: TaskId, complete: bool) {
+    fn response_ends(&mut self, task: TaskId, complete: bool) {
         let Some(call) = self.server.tasks.get(&task).copied() else { return };
         if self.open.remove(&call).is_some() {
-            self.saw(Fact::Ends { call, complete });
+            self.record(Fact::Ended { call, complete });
         }
     }
 
-    /// A publisher's request arrives.
-    pub(super) fn arrives(&mut self, from: usize, life: u32, up: Up) {
-        let alive = self.publishers[from].life == life;
+    /// Handles a publisher's message.
+    pub(super) fn arrives_at_server(&mut self, from: usize, incarnation: u32, up: Up) {
+        let alive = self.publishers[from].incarnation == incarnation;
         if !self.server.up {
             if alive {
                 let failed = Down::Unanswered(Box::new(up));
-                self.hang_up(from, failed);
+                self.close(from, failed);
             }
             return;
         }
@@ -176,7 +178,8 @@ impl World {
                 self.reply(from, up, Down::Registered(Box::new((*request, reply))));
             }
             Up::Open(session) => {
-                let opened = self.relay(|r, now, out| r.open_channel(&owner, &session, now, out));
+                let Ok(id) = session.parse() else { return };
+                let opened = self.relay(|r, now, out| r.open_channel(&owner, id, now, out));
                 if let Ok(opened) = &opened {
                     self.server.channels.insert(opened.channel, from);
                     let channel = opened.channel;
@@ -186,19 +189,22 @@ impl World {
                     self.reply(from, up, Down::Opened(opened));
                 }
             }
-            Up::Beat(beat) => {
-                let reply = self.relay(|relay, now, out| relay.heartbeat(&owner, &beat, now, out));
-                self.reply(from, up, Down::Beaten(Box::new(reply)));
+            Up::Heartbeat(heartbeat) => {
+                let reply =
+                    self.relay(|relay, now, out| relay.heartbeat(&owner, &heartbeat, now, out));
+                self.reply(from, up, Down::HeartbeatReply(Box::new(reply)));
             }
             Up::Acknowledge(task) => {
-                let who = self.who(from);
+                let who = self.sender(from);
                 let refused = self.relay(|relay, now, _| relay.acknowledge(&who, task, now));
                 if refused == Err(TaskRefusal::Gone) {
-                    self.hang_up(from, Down::Stop(task));
+                    self.close(from, Down::Stop(task));
                 }
             }
             Up::Begin(task) => self.upload_begins(from, task),
-            Up::Piece { task, of, number } => self.piece(from, task, of, number),
+            Up::Chunk { task, written_for, number } => {
+                self.chunk_arrives(from, task, written_for, number);
+            }
             Up::End { task, well } => {
                 if self.server.uploads.remove(&task).is_some() {
                     let end = if well { AnswerEnd::Complete } else { AnswerEnd::Aborted };
@@ -206,34 +212,34 @@ impl World {
                 }
             }
             Up::Failed { task, code, .. } => {
-                let (who, code) = (self.who(from), Some(code.to_owned()));
+                let (who, code) = (self.sender(from), Some(code.into()));
                 let failure = TaskFailure { message: String::new(), code };
-                // Whatever it answers, the publisher has said what it had to say.
+                // The publisher ignores the response.
                 let _ =
                     self.relay(|relay, now, out| relay.task_failed(&who, task, &failure, now, out));
             }
-            Up::Woke { task, well, .. } => self.woke(from, task, well),
+            Up::Woke { task, well, .. } => self.wake_ended(from, task, well),
         }
     }
 
-    fn who(&self, publisher: usize) -> From {
+    fn sender(&self, publisher: usize) -> TaskSender {
         let publisher = &self.publishers[publisher];
-        let session = publisher.session_id.clone().map(SessionId);
-        From { owner: owner_id(publisher.at), session, epoch: Some(publisher.epoch) }
+        let session = publisher.session_id.as_ref().and_then(|id| id.parse().ok());
+        TaskSender { owner: owner_id(publisher.at), session }
     }
 
     fn upload_begins(&mut self, from: usize, task: TaskId) {
-        let who = self.who(from);
+        let who = self.sender(from);
         match self.relay(|relay, now, _| relay.answer_begins(&who, task, now)) {
             Ok(()) => drop(self.server.uploads.insert(task, from)),
             Err(TaskRefusal::Answered) => {}
             Err(TaskRefusal::Unknown | TaskRefusal::Gone) => {
-                self.hang_up(from, Down::Stop(task));
+                self.close(from, Down::Stop(task));
             }
         }
     }
 
-    fn piece(&mut self, from: usize, task: TaskId, of: Call, piece: u64) {
+    fn chunk_arrives(&mut self, from: usize, task: TaskId, written_for: Call, chunk: u64) {
         if self.server.uploads.get(&task) != Some(&from) {
             return;
         }
@@ -243,33 +249,33 @@ impl World {
             relay.answer_goes_on(task, now);
         });
         if self.open.contains_key(&call) {
-            self.saw(Fact::Receives { call, of, piece });
+            self.record(Fact::Received { call, written_for, chunk });
         }
     }
 
-    fn woke(&mut self, from: usize, task: TaskId, well: bool) {
-        let who = self.who(from);
-        // A wake that was given up before is not known any more, and that is all.
+    fn wake_ended(&mut self, from: usize, task: TaskId, well: bool) {
+        let who = self.sender(from);
+        // The relay may have given this wake up before; the response is ignored.
         let _ = self.relay(|relay, now, out| {
             if well {
                 return relay.wake_succeeded(&who, task, now, out);
             }
-            let code = Some("recipe_exit".to_owned());
+            let code = Some("recipe_exit".into());
             let failure = TaskFailure { message: String::new(), code };
             relay.task_failed(&who, task, &failure, now, out)
         });
     }
 
-    /// A publisher's connections have died: the kernel says so now, or a timeout does later.
+    /// Plans that the server finds a publisher's connections closed after this time in milliseconds.
     pub(super) fn server_notices(&mut self, publisher: usize, after: u64) {
         let channels: Vec<ChannelId> = self.server.channels_of(publisher).collect();
         let uploads = self.server.uploads.iter().filter(|(_, from)| **from == publisher);
         let uploads: Vec<TaskId> = uploads.map(|(task, _)| *task).collect();
-        let notices = super::network::Noticed { channels, uploads };
-        self.plan(after, What::ServerNotices(notices));
+        let notices = super::network::DeadConnections { channels, uploads };
+        self.plan(after, Planned::ServerNotices(notices));
     }
 
-    pub(super) fn noticed(&mut self, dead: &super::network::Noticed) {
+    pub(super) fn connections_died(&mut self, dead: &super::network::DeadConnections) {
         for channel in &dead.channels {
             if self.server.channels.remove(channel).is_some() {
                 self.server.relay.channel_closed(*channel);
@@ -283,46 +289,46 @@ impl World {
         }
     }
 
-    /// kill -9, and a new one after a while.
+    /// Kills the server, and restarts it after a while.
     pub(super) fn server_is_killed(&mut self) {
         if !std::mem::take(&mut self.server.up) {
             return;
         }
         for (channel, to) in std::mem::take(&mut self.server.channels) {
-            self.hang_up(to, Down::Lost(channel));
+            self.close(to, Down::Lost(channel));
         }
         for (task, from) in std::mem::take(&mut self.server.uploads) {
-            self.hang_up(from, Down::Stop(task));
+            self.close(from, Down::Stop(task));
         }
         for (call, _) in std::mem::take(&mut self.open) {
-            self.saw(Fact::Ends { call, complete: false });
+            self.record(Fact::Ended { call, complete: false });
         }
         self.server.tasks.clear();
         self.server.ticks_at = None;
-        // Nobody speaks to it meanwhile.
-        self.server.relay = Written::default().start(limits(), self.now);
-        let pause = self.tape.between(200, 20_000);
-        self.plan(pause, What::ServerStarts);
+        // Replaced on restart; receives no events in the meantime.
+        self.server.relay = StoredState::default().start_relay(limits(), self.now);
+        let pause = self.choices.between(200, 20_000);
+        self.plan(pause, Planned::ServerStarts);
     }
 
-    /// A publisher names a task that is another's.
-    pub(super) fn meddle(&mut self, who: usize) {
+    /// Lets a publisher acknowledge a task of another publisher, which must be refused.
+    pub(super) fn access_another_task(&mut self, who: usize) {
         let tasks: Vec<TaskId> = self.server.uploads.keys().copied().collect();
-        let Some(task) = (!tasks.is_empty()).then(|| tasks[self.tape.index(tasks.len())]) else {
+        let Some(task) = (!tasks.is_empty()).then(|| tasks[self.choices.index(tasks.len())]) else {
             return;
         };
         if self.server.uploads.get(&task) == Some(&who) {
             return;
         }
-        let from = From { owner: owner(who).id, session: None, epoch: None };
-        let taken = self.relay(|relay, now, _| relay.acknowledge(&from, task, now)).is_ok();
-        self.saw(Fact::Touches { own: !taken });
+        let from = TaskSender { owner: owner(who).id, session: None };
+        let granted = self.relay(|relay, now, _| relay.acknowledge(&from, task, now)).is_ok();
+        self.record(Fact::AccessGranted { own: !granted });
     }
 }
 
 impl Server {
     fn channels_of(&self, publisher: usize) -> impl Iterator<Item = ChannelId> + '_ {
-        let its = move |(_, to): &(&ChannelId, &usize)| **to == publisher;
-        self.channels.iter().filter(its).map(|(channel, _)| *channel)
+        let belongs = move |(_, to): &(&ChannelId, &usize)| **to == publisher;
+        self.channels.iter().filter(belongs).map(|(channel, _)| *channel)
     }
 }

@@ -1,0 +1,61 @@
+//! The server's end.
+
+use crate::server::{PATIENCE, Server};
+use bytes::Bytes;
+use mcpd::clock::WallClock;
+use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+#[tokio::test]
+async fn a_server_that_goes_down_refuses_new_work_and_lets_running_answers_end() {
+    let mut server = Server::start().await;
+    let caller = server.token("ann", &["infer"]).await;
+    let mut publisher = server.publisher("qwen").await;
+    let running = tokio::spawn(server.chat(&caller, "qwen").send());
+    let (task, _) = publisher.task().await;
+    let (pieces, upload) = publisher.upload(&task, "text/event-stream");
+    let upload = tokio::spawn(upload.send());
+    pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
+    let running = running.await.unwrap().unwrap();
+    let waiting = tokio::spawn(server.chat(&caller, "qwen").send());
+    server.row_where(&caller, "qwen", |row| row["queued"] == 1).await;
+    assert_eq!(server.get(wire::paths::READYZ, "").send().await.unwrap().status(), 200);
+
+    server.shutdown.cancel();
+    assert_eq!(publisher.event().await, ("drain".into(), json!({"reconnectAfterMs": 2000})));
+    let waiting = waiting.await.unwrap().unwrap();
+    assert_eq!(waiting.status(), 503);
+    assert!(waiting.text().await.unwrap().contains("server_shutdown"));
+    assert_eq!(server.get(wire::paths::READYZ, "").send().await.unwrap().status(), 503);
+    assert_eq!(server.get(wire::paths::HEALTHZ, "").send().await.unwrap().status(), 200);
+    let refused = server.chat(&caller, "qwen").send().await.unwrap();
+    assert_eq!(refused.status(), 503);
+    assert!(refused.headers().contains_key("retry-after"));
+
+    pieces.send(Ok(Bytes::from_static(b"data: [DONE]\n\n"))).await.unwrap();
+    drop(pieces);
+    assert_eq!(running.text().await.unwrap(), "data: 1\n\ndata: [DONE]\n\n");
+    assert_eq!(upload.await.unwrap().unwrap().status(), 204);
+    assert_eq!(publisher.event_or_end().await, None, "the channel ends");
+    let ended = tokio::time::timeout(PATIENCE, &mut server.running).await;
+    ended.expect("the server ends").unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn a_server_that_loses_a_part_of_itself_ends_with_an_error_so_that_it_is_started_again() {
+    let broken = Arc::new(AtomicBool::new(false));
+    let breaks = Arc::clone(&broken);
+    // What looks after tokens asks the clock twice a second.
+    let clock = WallClock::new(move || {
+        assert!(!breaks.load(Ordering::Relaxed), "the test breaks it here");
+        crate::server::unix_ms()
+    });
+    let mut server = Server::start_by(clock, tempfile::tempdir().unwrap(), 1.0).await;
+    let url = format!("{}{}", server.url, wire::paths::HEALTHZ);
+    assert_eq!(server.client.get(&url).send().await.unwrap().status(), 200);
+    broken.store(true, Ordering::Relaxed);
+    let ended = tokio::time::timeout(PATIENCE, &mut server.running).await;
+    let error = ended.expect("the server ends").unwrap().unwrap_err().to_string();
+    assert!(error.contains("ended unexpectedly") && error.contains("breaks it here"), "{error}");
+}

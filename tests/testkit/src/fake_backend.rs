@@ -1,0 +1,317 @@
+//! The fake backend: a real HTTP server that speaks the OpenAI dialect and shares no code with ours.
+//! It records its requests, notices disconnects of its peer, and misbehaves as each request asks
+//! for: by `x_script`, or by the last message where a client cannot add keys.
+//!
+//! It is awake while a file named `awake` exists in its folder, so that a recipe of any kind can wake
+//! it. [`FakeBackend`] runs it inside the test; the program `recording_backend` runs it in a process
+//! of its own, which a test can kill or stop, and uses the script `record` (see [`recorded`]).
+//!
+//! The benchmarks have a backend of their own, because this one would cost more than what they
+//! measure.
+
+mod recorded;
+
+use crate::received_request::ReceivedRequest;
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get, post};
+use futures_util::stream::{self, StreamExt as _};
+use http::{HeaderMap, StatusCode, Uri, header};
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
+
+/// A fake backend that runs inside the test.
+pub struct FakeBackend {
+    /// `http://127.0.0.1:…`
+    pub url: String,
+    shared: Arc<Shared>,
+    serving: AbortOnDropHandle<()>,
+    _folder: TempDir,
+}
+
+struct Shared {
+    folder: PathBuf,
+    requests: Mutex<Vec<ReceivedRequest>>,
+    /// Responses in progress.
+    open: AtomicUsize,
+    /// Calls of `/wake`.
+    wakes: AtomicUsize,
+}
+
+impl Shared {
+    fn new(folder: &Path) -> Arc<Self> {
+        Arc::new(Self {
+            folder: folder.to_owned(),
+            requests: Mutex::default(),
+            open: AtomicUsize::new(0),
+            wakes: AtomicUsize::new(0),
+        })
+    }
+
+    fn is_awake(&self) -> bool {
+        self.folder.join("awake").exists()
+    }
+}
+
+impl FakeBackend {
+    /// Starts one that is ready.
+    pub async fn awake() -> Self {
+        let backend = Self::asleep().await;
+        std::fs::write(backend.awake_file(), "").unwrap();
+        backend
+    }
+
+    /// Starts one whose readiness endpoints answer 503 until it is woken.
+    pub async fn asleep() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let shared = Shared::new(folder.path());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let app = router(Arc::clone(&shared));
+        let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+        Self { url, shared, serving: AbortOnDropHandle::new(serving), _folder: folder }
+    }
+
+    /// Closes the port and waits until it is closed: while the aborted task still holds it,
+    /// connections would be reset and not refused.
+    pub async fn stop_listening(&mut self) {
+        self.serving.abort();
+        let _aborted = (&mut self.serving).await;
+    }
+
+    /// The file whose existence means that the backend is awake.
+    #[must_use]
+    pub fn awake_file(&self) -> PathBuf {
+        self.shared.folder.join("awake")
+    }
+
+    /// A command recipe that wakes the backend and logs each of its runs.
+    #[must_use]
+    pub fn wake_command(&self) -> Value {
+        let (log, awake) = (self.recipe_log(), self.awake_file());
+        let script = format!("echo ran >> {}; touch {}", log.display(), awake.display());
+        json!({"type": "command", "command": "sh", "args": ["-c", script]})
+    }
+
+    /// Number of recipe runs, by command or by HTTP.
+    #[must_use]
+    pub fn recipe_runs(&self) -> usize {
+        let log = std::fs::read_to_string(self.recipe_log()).unwrap_or_default();
+        log.lines().count() + self.shared.wakes.load(Ordering::SeqCst)
+    }
+
+    fn recipe_log(&self) -> PathBuf {
+        self.shared.folder.join("recipe.log")
+    }
+
+    /// All requests so far, except readiness checks and wakes.
+    #[must_use]
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
+        self.shared.requests.lock().clone()
+    }
+
+    /// Number of responses in progress.
+    #[must_use]
+    pub fn open_responses(&self) -> usize {
+        self.shared.open.load(Ordering::SeqCst)
+    }
+
+    /// Waits until exactly `count` responses are in progress.
+    pub async fn until_open_responses(&self, count: usize) {
+        crate::until(&format!("the backend has {count} responses in progress"), async || {
+            (self.open_responses() == count).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Serves a fake backend with this folder, for ever.
+///
+/// # Errors
+/// The listener failed.
+pub async fn serve(listener: TcpListener, folder: &Path) -> std::io::Result<()> {
+    axum::serve(listener, router(Shared::new(folder))).await
+}
+
+fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/v1/models", get(readiness))
+        .route("/health", get(readiness))
+        .route("/wake", post(wake))
+        .fallback(any(respond))
+        .with_state(shared)
+}
+
+async fn readiness(State(shared): State<Arc<Shared>>) -> Response {
+    if !shared.is_awake() {
+        return asleep();
+    }
+    let model = json!({"object": "model", "id": "the-backends-own-name"});
+    axum::Json(json!({"object": "list", "data": [model]})).into_response()
+}
+
+fn asleep() -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, "asleep").into_response()
+}
+
+async fn wake(State(shared): State<Arc<Shared>>) -> StatusCode {
+    shared.wakes.fetch_add(1, Ordering::SeqCst);
+    std::fs::write(shared.folder.join("awake"), "").unwrap();
+    StatusCode::OK
+}
+
+async fn respond(
+    State(shared): State<Arc<Shared>>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let received = ReceivedRequest { path: uri.path().to_owned(), headers, body };
+    let request = received.json();
+    shared.requests.lock().push(received);
+    let script = script(&request);
+    if script["do"] == "record" {
+        return recorded::respond(&shared, &script);
+    }
+    let open = OpenResponse::new(shared);
+    let number = |name: &str| script[name].as_u64();
+    match script["do"].as_str() {
+        Some("status") => {
+            let status = StatusCode::from_u16(u16::try_from(number("status").unwrap()).unwrap());
+            let kind = script["type"].as_str().unwrap_or("application/json").to_owned();
+            let text = script["body"].as_str().unwrap_or_default().to_owned();
+            (status.unwrap(), [(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Some("never") => {
+            let _open = open;
+            std::future::pending().await
+        }
+        Some("half") => half(open),
+        Some("late") => {
+            tokio::time::sleep(Duration::from_millis(number("ms").unwrap())).await;
+            axum::Json(whole()).into_response()
+        }
+        Some("flood") => flood(open, number("bytes").unwrap()),
+        Some("count") => count(open, script.clone()),
+        _ if request["stream"] == true => count(open, json!({"n": 5})),
+        _ => axum::Json(whole()).into_response(),
+    }
+}
+
+fn script(request: &Value) -> Value {
+    let last = request["messages"].as_array().and_then(|messages| messages.last());
+    let text = last.and_then(|message| message["content"].as_str());
+    let in_message = text.and_then(|text| serde_json::from_str(text).ok());
+    in_message.unwrap_or_else(|| request["x_script"].clone())
+}
+
+/// Guard of a response in progress; dropped when everything is sent or the peer has disconnected.
+struct OpenResponse(Arc<Shared>);
+
+impl OpenResponse {
+    fn new(shared: Arc<Shared>) -> Self {
+        shared.open.fetch_add(1, Ordering::SeqCst);
+        Self(shared)
+    }
+}
+
+impl Drop for OpenResponse {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn whole() -> Value {
+    let message = json!({"role": "assistant", "content": "whole"});
+    json!({"object": "chat.completion", "choices": [{"index": 0, "message": message}]})
+}
+
+/// Streams `n` events that count from 1, with `pauseMs` before each. `abortAt` resets the connection
+/// before that event, `stallAt` sends nothing more from that event on, `commentsFirst` sends that many
+/// comments first, `split` cuts each event into two writes at that byte.
+fn count(open: OpenResponse, script: Value) -> Response {
+    let number = |name: &str| script[name].as_u64();
+    let n = number("n").unwrap_or(5);
+    let pause = Duration::from_millis(number("pauseMs").unwrap_or(0));
+    let (abort, stall) = (number("abortAt"), number("stallAt"));
+    let split = number("split").map(|at| usize::try_from(at).unwrap());
+    let comments = number("commentsFirst").unwrap_or(0);
+    let first = stream::iter((0..comments).map(|_| Ok(Bytes::from_static(b":\n\n"))));
+    let events = stream::iter(1..=n + 1).then(move |at| async move {
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
+        if Some(at) == stall {
+            std::future::pending::<()>().await;
+        }
+        if Some(at) == abort {
+            return Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset));
+        }
+        Ok(if at > n { DONE } else { chunk_event(&format!(" {at}")) })
+    });
+    let writes = events.flat_map(move |event| match (event, split) {
+        (Ok(bytes), Some(at)) if at < bytes.len() => {
+            let (a, b) = (bytes.slice(..at), bytes.slice(at..));
+            stream::iter(vec![Ok(a), Ok(b)])
+        }
+        (event, _) => stream::iter(vec![event]),
+    });
+    event_stream(open, first.chain(writes))
+}
+
+/// The last event of a stream.
+const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
+
+/// An event with this text as its delta.
+fn chunk_event(text: &str) -> Bytes {
+    let choice = json!({"index": 0, "delta": {"content": text}});
+    format!("data: {}\n\n", json!({"object": "chat.completion.chunk", "choices": [choice]})).into()
+}
+
+/// The first half of a JSON response; then the connection is reset.
+fn half(open: OpenResponse) -> Response {
+    let writes = [
+        Ok(Bytes::from_static(b"{\"the first\": \"half\",")),
+        Err(std::io::Error::from(std::io::ErrorKind::ConnectionReset)),
+    ];
+    // The pause lets the first write reach the peer before the reset.
+    let writes = stream::iter(writes).then(move |write| {
+        let _while_sending = &open;
+        async move {
+            if write.is_err() {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+            write
+        }
+    });
+    ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(writes)).into_response()
+}
+
+/// An event stream of this length, as fast as the peer reads.
+fn flood(open: OpenResponse, bytes: u64) -> Response {
+    const EVENT: usize = 64 * 1024;
+    let event = Bytes::from(format!("data: {}\n\n", "x".repeat(EVENT - 8)));
+    let events = usize::try_from(bytes).unwrap() / EVENT;
+    event_stream(open, stream::iter((0..events).map(move |_| Ok(event.clone()))))
+}
+
+/// A response with this body; `guard` is dropped with it.
+fn event_stream(
+    guard: impl Send + Sync + 'static,
+    body: impl futures_util::Stream<Item = Result<Bytes, std::io::Error>> + Send + 'static,
+) -> Response {
+    let body = body.inspect(move |_| {
+        let _while_sending = &guard;
+    });
+    ([(header::CONTENT_TYPE, "text/event-stream")], Body::from_stream(body)).into_response()
+}

@@ -1,4 +1,0 @@
-//! See `trust::targets`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| trust::targets::run("session", data));
