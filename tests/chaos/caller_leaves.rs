@@ -10,7 +10,7 @@ use testkit::mcpd::Mcpd;
 use testkit::setup::{Setup, chat_body};
 use tokio::time::Instant;
 
-const PROMISE: &str = "caller gone → backend let go";
+const PROMISE: &str = "caller disconnects: time to release the backend";
 
 /// Starts a call, waits until `reached`, and disconnects; returns the time of that.
 async fn leave(setup: &Setup, body: &Value, reached: impl Future<Output = ()>) -> Instant {

@@ -59,7 +59,7 @@ async fn inject_all(phase: Phase, when: &str) {
         }
     }
     let found = format!("{} in {}", violations.len(), PROCESS_FAULTS.len());
-    record(&format!("kills and stops at every phase, {when}: breaches"), found, "0");
+    record(&format!("kills and stops at every phase, {when}: violations"), found, "0");
     assert!(violations.is_empty(), "{phase:?}: {violations:#?}");
 }
 

@@ -49,7 +49,7 @@ async fn two_thousand_requests_to_one_publisher_fill_its_queue_and_the_rest_is_r
     refusals.sort();
     let grown = setup.mcpd.process.resident_memory().saturating_sub(before) >> 20;
     let waiting = admitted.len();
-    record("2,000 requests at one publisher: let in", waiting, "101 (1 runs, 100 wait)");
+    record("2,000 requests to one publisher: admitted", waiting, "101 (1 runs, 100 wait)");
     let slow = percentile(&refusals, 99);
     record("… the rest: 429 with Retry-After, p99", ms(slow), "≤ 50 ms");
     record("… memory of mcpd", format!("+{grown} MB"), "≤ +50 MB");
@@ -78,10 +78,10 @@ async fn slow_headers_slow_bodies_and_half_open_sockets_are_closed_and_do_not_de
     let (heads, bodies, silent) = tokio::join!(longest(heads), longest(bodies), longest(silent));
     let spread = (busy.as_secs_f64() / quiet.as_secs_f64() - 1.0) * 100.0;
     record("slow headers: closed after", ms(heads), "10 s");
-    record("sockets that say nothing: closed after", ms(silent), "10 s");
+    record("silent sockets: closed after", ms(silent), "10 s");
     record("slow bodies: closed after", ms(bodies), "15 s");
     let found = format!("{spread:+.0} % ({} → {})", us(quiet), us(busy));
-    record(&format!("… with {count} of them: p99 of the healthy"), found, "≤ +20 %");
+    record(&format!("… with {count} of them: p99 of other callers"), found, "≤ +20 %");
     let late = if thorough() { Duration::from_secs(5) } else { Duration::from_secs(20) };
     for (took, most) in [(heads, 10), (silent, 10), (bodies, 15)] {
         assert!(took <= Duration::from_secs(most) + late, "{took:?}, not {most} s");

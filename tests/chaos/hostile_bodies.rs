@@ -26,8 +26,9 @@ async fn a_body_of_sixty_megabytes_does_not_delay_other_callers() {
     }
     let (took, status) = large.await.unwrap();
     assert_eq!(status, 404);
-    let name =
-        format!("hostile bodies: longest wait of others while {body} MB of numbers are read");
+    let name = format!(
+        "hostile bodies: longest wait of other callers while {body} MB of numbers are read"
+    );
     record(&name, format!("{} ({calls} calls in {})", ms(longest), ms(took)), "≤ 100 ms");
     // On a busy machine all times are longer. A body that is read without a pause takes most of `took`.
     let most = Duration::from_millis(500).max(took / 3);

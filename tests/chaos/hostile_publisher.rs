@@ -36,7 +36,11 @@ async fn one_publish_token_fills_neither_the_catalogue_nor_the_memory_nor_the_di
     let list = mcpd.get(wire::paths::NAMES, &admin).send().await.unwrap();
     let list: Value = list.json().await.unwrap();
     let names = list["names"].as_array().unwrap().len();
-    record("hostile publisher: names that are its own after 600", names, "11 (10 live, 1 pool)");
+    record(
+        "hostile publisher: names that it owns after registering 600",
+        names,
+        "11 (10 live, 1 pool)",
+    );
     assert_eq!(names, 11);
 
     // Long texts, and a session for each register.

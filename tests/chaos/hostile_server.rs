@@ -102,7 +102,7 @@ async fn an_agent_exits_within_five_seconds_wherever_its_server_is_silent() {
     }
     let slowest = took.iter().max().unwrap();
     let found = format!("{:.1}", slowest.as_secs_f64());
-    record("hostile server, silent: the agent ends after SIGTERM, s", found, "≤ 5");
+    record("hostile server, silent: the agent exits after SIGTERM, s", found, "≤ 5");
     assert!(*slowest <= END, "{ALL:?}: {took:?}");
 }
 
@@ -149,7 +149,7 @@ async fn a_hostile_server_exhausts_neither_the_memory_nor_the_time_of_its_publis
     let peak = peak_memory(setup.agent.process.pid()) / MB;
     record("hostile server: the agent's memory at its peak, MB", peak, "≤ 200");
     record("hostile server: status.json, KB", status_size / 1024, "≤ 256");
-    record("hostile server: its longest pause, s", pause.as_secs(), "≤ 600");
+    record("hostile server: the agent's longest pause, s", pause.as_secs(), "≤ 600");
     assert!(peak <= MEMORY_MB, "{peak} MB");
     assert!(status_size <= STATUS_KB * 1024, "{status_size} bytes");
     assert!(results <= 1_000, "{results} results at once");

@@ -35,9 +35,13 @@ async fn random_kills_stops_and_network_faults_break_no_invariant() {
     let requests = seeds.len() as u64 * CALLS;
     let [complete, sent, withdrawn, woken] = totals;
     let found = format!("{sent} sent, {withdrawn} withdrawals, {woken} wakes");
-    record("stories on real processes: requests", format!("{requests}, {complete} complete"), "–");
-    record("stories on real processes: what else the logs tell", found, "–");
-    record("stories on real processes: invariant violations", violations.len(), "0");
+    record(
+        "random faults on real processes: requests",
+        format!("{requests}, {complete} complete"),
+        "–",
+    );
+    record("random faults on real processes: other events", found, "–");
+    record("random faults on real processes: invariant violations", violations.len(), "0");
     assert!(violations.is_empty(), "{violations:#?}");
     // A single run may lack one of these events; all runs together must have each of them.
     assert!(chosen.is_some() || totals.iter().all(|total| *total > 0), "{totals:?}");

@@ -49,7 +49,7 @@ async fn a_revoked_token_ends_streams_and_channels_within_a_second() {
     let entry: Value = response.json().await.unwrap();
     assert_eq!(entry["status"], "inactive", "{entry}");
     record("revoked token: an open stream ends after", ms(stream), "≤ 1 s");
-    record("revoked token: its publisher says so after", ms(shown), "≤ 1 s + 1 s to write it");
+    record("revoked token: its publisher shows it after", ms(shown), "≤ 1 s + 1 s to write it");
     assert!(stream <= Duration::from_secs(1), "{stream:?}");
     assert!(shown <= Duration::from_secs(3), "{shown:?}");
 }

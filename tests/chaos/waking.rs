@@ -24,7 +24,7 @@ async fn a_hundred_callers_of_a_sleeping_model_run_its_recipe_once() {
     let good = statuses.iter().filter(|status| status.is_success()).count();
     let runs = setup.backend.recipe_runs();
     let found = format!("{runs} run, {good} answers");
-    record("100 callers on a sleeping model", found, "1 run, 100 answers");
+    record("100 callers of a sleeping model", found, "1 run, 100 answers");
     assert_eq!((runs, good), (1, CALLERS));
     until_idle(&setup).await;
 }

@@ -141,8 +141,9 @@ async fn a_stderr_that_is_not_read_blocks_nothing() {
     let token = json!({"user": "ann", "scopes": ["infer"]});
     let url = format!("{}{}", started.url, wire::paths::TOKENS);
     // Each request logs more than a hundred bytes; a pipe buffers 64 KB.
+    let client = client();
     for _ in 0..800 {
-        let created = client().post(&url).bearer_auth(&admin).json(&token).send().await.unwrap();
+        let created = client.post(&url).bearer_auth(&admin).json(&token).send().await.unwrap();
         assert_eq!(created.status(), 201);
     }
     drop(unread);

@@ -140,7 +140,7 @@ async fn heartbeats_continue_during_a_wake() {
     let flag = backend.awake_file();
     let wake = json!({"wake": {"type": "command", "command": "true", "maxWaitSeconds": 60}});
     let home = Home::with_config(&url, &[with_keys(provider("qwen", &backend.url), &wake)]);
-    let _agent = Agent::start(&home, "t");
+    let _agent = Agent::scaled(&home, "t", 0.05);
     server.until_event("heartbeat", |_| true).await;
     let id = testkit::fake_server::task_id(1);
     let task = json!({"kind": "wake", "taskId": id, "llmName": "qwen", "maxWaitSeconds": 60});

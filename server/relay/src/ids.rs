@@ -4,10 +4,30 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Where fresh ids come from: random in the driver, counted in tests.
+/// Source of fresh ids: random in the driver, counted in tests.
 pub trait Ids {
     /// 128 unpredictable bits.
     fn fresh(&mut self) -> u128;
+}
+
+/// Consecutive ids, for tests, simulations and benchmarks.
+#[derive(Debug)]
+pub struct CountedIds(u128);
+
+impl CountedIds {
+    /// Ids from `first` on. Ranges of different sources must not overlap.
+    #[must_use]
+    pub fn starting_at(first: u128) -> Self {
+        Self(first)
+    }
+}
+
+impl Ids for CountedIds {
+    fn fresh(&mut self) -> u128 {
+        let id = self.0;
+        self.0 += 1;
+        id
+    }
 }
 
 /// A text that is no id of the relay: an id has exactly 32 lower-case hex digits.

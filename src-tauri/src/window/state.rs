@@ -64,7 +64,7 @@ impl WindowState {
         let route = route.unwrap_or_else(|| Page::Overview.into());
         Self {
             keychain: Keychain::os(),
-            recipes: Recipes::of(&home),
+            recipes: Recipes::new(&home),
             home,
             config,
             view,

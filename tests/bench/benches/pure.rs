@@ -5,7 +5,7 @@ use bytes::Bytes;
 use divan::counter::{BytesCount, ItemsCount};
 use divan::{Bencher, black_box};
 use relay::{
-    Actions, Allowed, AnswerEnd, Ids, Limits, Owner, OwnerId, Relay, Saved, Submit, TaskId,
+    Actions, Allowed, AnswerEnd, CountedIds, Limits, Owner, OwnerId, Relay, Saved, Submit, TaskId,
     TaskSender,
 };
 use wire::publisher::{Provider, Register};
@@ -44,16 +44,6 @@ fn rewrite_the_model_in_a_body_of_one_mib(bencher: Bencher<'_, '_>) {
         .bench(|| wire::body::with_model(black_box(&body), "the-backends-own-name").unwrap());
 }
 
-/// Ids that count.
-struct Counted(u128);
-
-impl Ids for Counted {
-    fn fresh(&mut self) -> u128 {
-        self.0 += 1;
-        self.0
-    }
-}
-
 struct World {
     relay: Relay,
     out: Actions,
@@ -63,7 +53,12 @@ struct World {
 
 /// So many publishers, each with one model and an open channel.
 fn world(publishers: usize) -> World {
-    let relay = Relay::new(Limits::default(), Saved::default(), Box::new(Counted(1 << 100)), NOW);
+    let relay = Relay::new(
+        Limits::default(),
+        Saved::default(),
+        Box::new(CountedIds::starting_at(1 << 100)),
+        NOW,
+    );
     let mut world = World { relay, out: Vec::new(), publishers: Vec::new(), tasks: 0 };
     for number in 0..publishers {
         let id = OwnerId(format!("o{number}").into());

@@ -1,8 +1,8 @@
 //! Stand-in for the server's store: what the relay has asked to save, and a relay restored from it.
 
 use relay::{
-    Action, Actions, Ids, Limits, LlmId, Millis, Relay, Saved, SavedLlm, SavedName, SavedSession,
-    SessionId,
+    Action, Actions, CountedIds, Limits, LlmId, Millis, Relay, Saved, SavedLlm, SavedName,
+    SavedSession, SessionId,
 };
 use std::collections::BTreeMap;
 
@@ -13,16 +13,6 @@ pub(crate) struct StoredState {
     sessions: BTreeMap<SessionId, SavedSession>,
     names: BTreeMap<String, SavedName>,
     starts: u128,
-}
-
-/// Consecutive ids, in a range apart from those of tasks.
-struct Counted(u128);
-
-impl Ids for Counted {
-    fn fresh(&mut self) -> u128 {
-        self.0 += 1;
-        self.0
-    }
 }
 
 impl StoredState {
@@ -63,7 +53,7 @@ impl StoredState {
             sessions: self.sessions.values().cloned().collect(),
             names: self.names.values().cloned().collect(),
         };
-        let ids = Counted((1 << 100) + (self.starts << 64));
+        let ids = CountedIds::starting_at((1 << 100) + (self.starts << 64));
         let mut relay = Relay::new(limits, saved, Box::new(ids), now);
         relay.sweep(now, &mut Actions::new());
         relay
