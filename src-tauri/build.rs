@@ -1,47 +1,47 @@
-//! Tells Tauri which commands exist, so that each needs a permission, and makes sure that there is
-//! a page to embed: a Rust build must not need Node.
+//! Declares the commands to Tauri, so that each needs a permission, and writes a placeholder page if
+//! none was built, so that a Rust build does not need Node.
 
 use std::path::Path;
 use std::{fs, io};
 
-/// What the page may ask for; `window.rs` lists them too, and a test compares.
+/// Commands that the page may call. `window.rs` lists them too; a test compares both.
 const COMMANDS: &[&str] = &[
-    "watch_status",
+    "watch_view",
     "set_publish",
     "pause",
     "stop_request",
     "copy_text",
     "model_entry",
-    "check_model",
+    "validate_model",
     "save_model",
     "remove_model",
-    "undo_removal",
-    "offered_models",
+    "undo_remove_model",
+    "list_backend_models",
     "find_backends",
-    "test_wake",
-    "stop_test",
+    "start_wake_test",
+    "stop_wake_test",
     "publish_as",
     "share_name",
     "decline_name",
-    "check_server",
+    "validate_server_url",
     "sign_in",
-    "pair",
+    "sign_in_with_code",
     "sign_out",
-    "move_to_keychain",
+    "move_token_to_keychain",
     "test_connection",
-    "try_model",
+    "send_test_request",
     "change_settings",
-    "starts_at_login",
-    "start_at_login",
-    "examine",
-    "bundle",
+    "autostart",
+    "set_autostart",
+    "run_checks",
+    "preview_bundle",
     "save_bundle",
     "open_logs",
     "about",
 ];
 
 const PAGE: &str = "<!doctype html><html lang=\"en\"><title>mcplocal</title>\
-    <p>The page was not built. Run <code>npm ci && npm run build</code> in <code>ui</code>.</p>\n";
+    <p>The page was not built. Run <code>npm install && npm run build</code> in <code>ui</code>.</p>\n";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     placeholder_page(Path::new("../ui/dist"))?;

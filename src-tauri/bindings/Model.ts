@@ -2,7 +2,7 @@
 import type { Tone } from "./Tone";
 
 /**
- * One model of the configuration.
+ * One model of config.json.
  */
 export type Model = { 
 /**
@@ -10,42 +10,42 @@ export type Model = {
  */
 name: string, 
 /**
- * What the configuration says.
+ * Its publish switch in config.json.
  */
 publish: boolean, 
 /**
- * How good that is, for a colour and a shape.
+ * The colour and shape of its state.
  */
 tone: Tone, 
 /**
- * What is true, in words; empty when it is neither published nor on its way out.
+ * Its state in words; empty if it is not published.
  */
 state: string, 
 /**
- * Why it is not as it should be.
+ * Why it does not work.
  */
-trouble: string | null, 
+problem: string | null, 
 /**
- * Its name belongs to another user: a free one, to publish it under instead.
+ * A free name, if its own belongs to another user.
  */
-suggestion: string | null, 
+suggestedName: string | null, 
 /**
- * Users who would like to publish under its name too.
+ * Users who requested to publish under its name too.
  */
-requests: Array<string>, 
+nameRequests: Array<string>, 
 /**
- * With whom its name is shared: `<user>`, `group:<group>` or `*`.
+ * Who may publish under its name too: `<user>`, `group:<group>` or `*`.
  */
 sharedWith: Array<string>, 
 /**
  * The backend's own model id.
  */
-asks: string, 
+backendModel: string, 
 /**
- * The backend, in words.
+ * The backend's kind and address.
  */
 backend: string, 
 /**
- * Whether it can be woken.
+ * It has a wake recipe.
  */
-wakes: boolean, };
+canWake: boolean, };

@@ -3,7 +3,7 @@ import type { KindInfo } from "./KindInfo";
 import type { RecipeKind } from "./RecipeKind";
 
 /** Kinds of backends. */
-export const KINDS = [
+export const PROVIDER_KINDS = [
   {
     "id": "llamacpp",
     "label": "llama.cpp",

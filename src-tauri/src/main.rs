@@ -1,100 +1,104 @@
-//! The tray app's start: which of its two processes this is, a look whether there is a desktop, and
-//! Tauri. The process that stays is [`app`]'s, the one with the window [`window`]'s.
+//! Entry point of the tray app: checks for a desktop and starts one of its two processes. The tray
+//! process is [`supervisor`]'s, the window process [`window`]'s.
 #![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
 
-mod actions;
-mod app;
-mod chores;
-mod commands;
-mod confirm;
-mod edits;
-mod instance;
+mod background;
+mod blocking;
+mod command_approval;
+mod config_edits;
+mod events;
+mod handoff;
+mod i18n;
+mod keep_awake;
 mod limits;
 mod menu;
-mod opener;
-mod page;
-#[cfg(target_os = "linux")]
-mod panel;
-mod tell;
+mod notifications;
+mod pause;
+mod program;
+mod route;
+mod single_instance;
+mod supervisor;
 mod tray;
+#[cfg(target_os = "linux")]
+mod tray_host;
 mod view;
-mod views;
+mod view_feed;
 mod window;
-mod words;
+mod window_process;
 
-use instance::Instance;
-use menu::Action;
-use opener::Opener;
-use page::Place;
+use events::Event;
+use handoff::Handoff;
+use menu::action::Action;
+use program::Mode;
 use registrar::home::Home;
-use registrar::logging::{self, Level};
+use registrar::logging;
 use std::process::ExitCode;
-use tauri::{Manager, RunEvent};
-
-/// The argument with which the desktop starts this program at login.
-pub(crate) const AT_LOGIN: &str = "--autostart";
+use supervisor::Startup;
+use tauri::RunEvent;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let is_window = arguments.first().is_some_and(|first| first == window::ARGUMENT);
+    let mode = Mode::from_arguments(&arguments);
     #[cfg(target_os = "linux")]
-    let without_gl = prepare_toolkit(!is_window);
+    let without_gl = prepare_toolkit(&mode);
     #[cfg(not(target_os = "linux"))]
     let without_gl = false;
     if !has_display() {
-        return refuse(
-            "mcplocal needs a graphical session and cannot open one (DISPLAY and WAYLAND_DISPLAY). \
+        return fail(
+            "mcplocal needs a graphical session and found none (DISPLAY, WAYLAND_DISPLAY). \
              On a machine without a desktop, run `mcplocal-agent run`.",
         );
     }
     let home = match Home::from_env() {
         Ok(home) => home,
-        Err(error) => return refuse(&error.to_string()),
+        Err(error) => return fail(&error.to_string()),
     };
-    if is_window {
-        let place = arguments.get(1).and_then(|text| Place::of_text(text));
-        let level = logging::to_files(&home);
-        return ended(window::run(home, place, level));
-    }
-    let instance = match instance::claim(&home) {
-        Ok(Some(instance)) => instance,
-        Ok(None) => return ExitCode::SUCCESS,
-        Err(error) => return refuse(&format!("{} cannot be used: {error}", home.dir().display())),
+    let run = match mode {
+        Mode::Window { route } => {
+            let level = logging::to_files(&home);
+            window::run(home, route, level)
+        }
+        Mode::Tray { at_login } => {
+            let instance = match single_instance::claim(&Handoff::new(&home)) {
+                Ok(Some(instance)) => instance,
+                Ok(None) => return ExitCode::SUCCESS,
+                Err(error) => {
+                    return fail(&format!("{} cannot be used: {error}", home.dir().display()));
+                }
+            };
+            let level = logging::to_files(&home);
+            let (events, inbox) = events::channel();
+            run_tray(Startup { home, events, inbox, level, instance, without_gl, at_login })
+        }
     };
-    let level = logging::to_files(&home);
-    let at_login = arguments.iter().any(|argument| argument == AT_LOGIN);
-    let opener = Opener::new(home.clone(), without_gl);
-    ended(stay(home, opener, level, instance, at_login))
-}
-
-fn ended(run: tauri::Result<()>) -> ExitCode {
     match run {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => refuse(&format!("mcplocal could not start: {error}")),
+        Err(error) => fail(&format!("mcplocal could not start: {error}")),
     }
 }
 
-#[expect(clippy::print_stderr, reason = "the only place left to say why there is no window")]
-fn refuse(why: &str) -> ExitCode {
-    eprintln!("{why}");
+#[expect(clippy::print_stderr, reason = "without a window, stderr is the only place for errors")]
+fn fail(error: &str) -> ExitCode {
+    eprintln!("{error}");
     ExitCode::FAILURE
 }
 
-/// GTK and WebKit read these from the environment, before anything else of them runs. Whether the
-/// window must be started without what was set here.
+/// Sets environment variables that GTK and WebKit read when they start. Returns true if the window
+/// process must be started without [`program::GDK_GL`].
 #[cfg(target_os = "linux")]
-fn prepare_toolkit(stays: bool) -> bool {
+fn prepare_toolkit(mode: &Mode) -> bool {
     use std::path::Path;
-    // WebKitGTK shows an empty window on NVIDIA's own driver otherwise.
+    // With NVIDIA's own driver, WebKitGTK would show an empty window.
     if Path::new("/proc/driver/nvidia/version").exists() {
         let _ = gtk::glib::setenv("WEBKIT_DISABLE_DMABUF_RENDERER", "1", false);
     }
-    // A process without a window needs no graphics driver: that is 30 MiB.
-    let without = stays && std::env::var_os(opener::GL).is_none();
-    without && gtk::glib::setenv(opener::GL, "disable", true).is_ok()
+    // A process without a window needs no graphics driver, which saves 30 MiB.
+    let is_tray = matches!(mode, Mode::Tray { .. });
+    let disable = is_tray && std::env::var_os(program::GDK_GL).is_none();
+    disable && gtk::glib::setenv(program::GDK_GL, "disable", true).is_ok()
 }
 
-/// Tauri panics without a display before any of our code runs in it, so GTK is asked first.
+/// Checks for a display before Tauri starts, which would panic without one.
 fn has_display() -> bool {
     #[cfg(target_os = "linux")]
     return gtk::init().is_ok();
@@ -102,35 +106,25 @@ fn has_display() -> bool {
     true
 }
 
-/// The process that stays until it is told to quit.
-fn stay(
-    home: Home,
-    opener: Opener,
-    level: Level,
-    instance: Instance,
-    at_login: bool,
-) -> tauri::Result<()> {
+/// Runs the tray process until it quits.
+fn run_tray(startup: Startup) -> tauri::Result<()> {
+    let events = startup.events.clone();
     tauri::Builder::default()
         .plugin(tauri_plugin_clipboard_manager::init())
         .plugin(tauri_plugin_notification::init())
-        .on_menu_event(|app, event| {
+        .on_menu_event(move |_, event| {
             if let Some(action) = Action::from_id(event.id().as_ref()) {
-                actions::act(app, action);
+                events.send(Event::Clicked(action));
             }
         })
         .setup(move |app| {
             #[cfg(target_os = "macos")]
             app.set_activation_policy(tauri::ActivationPolicy::Accessory);
-            app::start(app.handle(), home, opener, level, instance)?;
-            let state = app.state::<app::App>();
-            if !(at_login && state.settings().start_hidden) {
-                state.opener.show(app.handle(), None);
-            }
-            Ok(())
+            Ok(supervisor::start(app.handle(), startup)?)
         })
         .build(tauri::generate_context!())?
         .run(|_, event| {
-            // There is no window here whose end could be the program's; a real quit carries a code.
+            // Without a window of its own, this process ends only by a quit, which carries a code.
             if let RunEvent::ExitRequested { code: None, api, .. } = event {
                 api.prevent_exit();
             }

@@ -1,14 +1,18 @@
-//! The tray's menu as data: a pure function from the view. [`crate::tray`] paints it.
+//! The tray's menu as data, a pure function of the view. The tray shows it.
 
+pub(crate) mod action;
+
+use crate::i18n::{tr, tr_with};
 use crate::limits::{MENU_LINE_CHARS_MAX, MENU_MODELS_MAX, MENU_REQUESTS_MAX, MENU_RUNNING_MAX};
-use crate::view::{Mark, Model, Running, View};
-use crate::words::{say, say_with};
+use crate::pause::Pause;
+use crate::view::{Model, RunningRequest, StateIcon, View};
+use action::Action;
 
-/// Picture, tooltip and lines of the tray.
+/// Icon, tooltip and menu lines of the tray.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Menu {
     /// The icon.
-    pub mark: Mark,
+    pub icon: StateIcon,
     /// Shown while the pointer rests on the icon.
     pub tooltip: String,
     /// From top to bottom.
@@ -18,27 +22,27 @@ pub(crate) struct Menu {
 /// One line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Item {
-    /// Says something; cannot be clicked.
-    Words(String),
-    /// A switch.
+    /// A text that cannot be clicked.
+    Text(String),
+    /// A line with a check mark.
     Switch {
-        /// What a click does.
+        /// The action of a click.
         action: Action,
-        /// What it is and how it is.
+        /// Name and state.
         label: String,
         /// Checked.
         on: bool,
     },
-    /// Does something.
+    /// A line that can be clicked.
     Button {
-        /// What it does.
+        /// The action of a click.
         action: Action,
-        /// What it says.
+        /// The text.
         label: String,
     },
-    /// More lines, one level down; they never change.
-    More {
-        /// What it says.
+    /// A submenu; its lines never change.
+    Submenu {
+        /// The text.
         label: String,
         /// Buttons.
         items: Vec<Self>,
@@ -48,196 +52,98 @@ pub(crate) enum Item {
 }
 
 impl Item {
-    /// The identifier that the platform's menu carries; none for lines that do nothing.
+    /// The line's identifier in the desktop's menu; `None` if a click does nothing.
     pub(crate) fn id(&self) -> Option<String> {
         match self {
             Self::Switch { action, .. } | Self::Button { action, .. } => Some(action.id()),
-            Self::Words(_) | Self::More { .. } | Self::Separator => None,
+            Self::Text(_) | Self::Submenu { .. } | Self::Separator => None,
         }
     }
 }
 
-/// What a click asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// Show the window.
-    OpenSettings,
-    /// Show who used the models.
-    OpenActivity,
-    /// Show the models.
-    OpenModels,
-    /// Show this model.
-    OpenModel(String),
-    /// Put the base URL for callers into the clipboard.
-    CopyUrl,
-    /// Say goodbye and end.
-    Quit,
-    /// Flip the master switch.
-    TogglePublishing,
-    /// Publish nothing for a while.
-    Pause(Pause),
-    /// Flip the publish switch of this model.
-    Toggle(String),
-    /// Publish this model under another name.
-    PublishAs {
-        /// As it is called now.
-        name: String,
-        /// As it is to be called.
-        new: String,
-    },
-}
-
-/// How long a pause lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[cfg_attr(test, derive(ts_rs::TS), ts(export))]
-pub(crate) enum Pause {
-    /// An hour.
-    Hour,
-    /// Until this program starts again.
-    Restart,
-    /// Until a person turns it on.
-    TurnedOn,
-}
-
-/// The actions whose identifiers are words.
-const PLAIN: &[(&str, Action)] = &[
-    ("open", Action::OpenSettings),
-    ("activity", Action::OpenActivity),
-    ("models", Action::OpenModels),
-    ("copy-url", Action::CopyUrl),
-    ("quit", Action::Quit),
-    ("publishing", Action::TogglePublishing),
-    ("pause-hour", Action::Pause(Pause::Hour)),
-    ("pause-restart", Action::Pause(Pause::Restart)),
-    ("pause-off", Action::Pause(Pause::TurnedOn)),
-];
-/// Begins the identifier of a model's switch.
-const TOGGLE: &str = "publish:";
-/// Begins the identifier of a line that opens a model's page.
-const MODEL: &str = "model:";
-/// Begins the identifier of a line that publishes a model under another name; both names follow, with
-/// a space, which no name has.
-const PUBLISH_AS: &str = "publish-as:";
-
-impl Action {
-    /// The identifier that the platform's menu carries.
-    pub(crate) fn id(&self) -> String {
-        match self {
-            Self::Toggle(name) => format!("{TOGGLE}{name}"),
-            Self::OpenModel(name) => format!("{MODEL}{name}"),
-            Self::PublishAs { name, new } => format!("{PUBLISH_AS}{name} {new}"),
-            Self::OpenSettings
-            | Self::OpenActivity
-            | Self::OpenModels
-            | Self::CopyUrl
-            | Self::Quit
-            | Self::TogglePublishing
-            | Self::Pause(_) => {
-                let plain = PLAIN.iter().find(|(_, action)| action == self);
-                plain.map(|(id, _)| (*id).to_owned()).unwrap_or_default()
-            }
-        }
-    }
-
-    /// The action behind an identifier; none for lines that do nothing.
-    pub(crate) fn from_id(id: &str) -> Option<Self> {
-        if let Some(name) = id.strip_prefix(TOGGLE) {
-            return Some(Self::Toggle(name.into()));
-        }
-        if let Some(name) = id.strip_prefix(MODEL) {
-            return Some(Self::OpenModel(name.into()));
-        }
-        if let Some((name, new)) = id.strip_prefix(PUBLISH_AS).and_then(|id| id.split_once(' ')) {
-            return Some(Self::PublishAs { name: name.into(), new: new.into() });
-        }
-        PLAIN.iter().find(|(plain, _)| *plain == id).map(|(_, action)| action.clone())
-    }
-}
-
-/// The menu that says what the view says.
+/// Builds the menu that shows this view.
 pub(crate) fn menu(view: &View) -> Menu {
-    let mut items = vec![Item::Words(line(&format!("{} {}", bullet(view.mark), view.headline)))];
-    items.extend(view.notices.iter().map(|notice| Item::Words(line(&notice.text))));
+    let mut items = vec![Item::Text(line(&format!("{} {}", bullet(view.icon), view.headline)))];
+    items.extend(view.notices.iter().map(|notice| Item::Text(line(&notice.text))));
     items.push(Item::Separator);
     items.push(Item::Switch {
         action: Action::TogglePublishing,
-        label: say("tray.publishing"),
+        label: tr("tray.publishing"),
         on: view.publishing,
     });
     items.extend(model_items(&view.models));
-    items.push(pause());
+    items.push(pause_menu());
     items.push(Item::Separator);
     items.extend(request_items(&view.models));
     items.extend(running_items(&view.running));
-    items.push(button(Action::OpenSettings, say("tray.open")));
+    items.push(button(Action::OpenSettings, tr("tray.open")));
     if view.call_url.is_some() {
-        items.push(button(Action::CopyUrl, say("tray.copyUrl")));
+        items.push(button(Action::CopyUrl, tr("tray.copyUrl")));
     }
-    items.push(button(Action::OpenActivity, say("tray.activity")));
+    items.push(button(Action::OpenActivity, tr("tray.activity")));
     items.push(Item::Separator);
-    items.push(button(Action::Quit, say("tray.quit")));
-    Menu { mark: view.mark, tooltip: line(&format!("mcplocal: {}", view.headline)), items }
+    items.push(button(Action::Quit, tr("tray.quit")));
+    Menu { icon: view.icon, tooltip: line(&format!("mcplocal: {}", view.headline)), items }
 }
 
 fn model_items(models: &[Model]) -> Vec<Item> {
     if models.is_empty() {
-        return vec![Item::Words(say("tray.noModels"))];
+        return vec![Item::Text(tr("tray.noModels"))];
     }
-    let mut items: Vec<Item> = models.iter().take(MENU_MODELS_MAX).flat_map(lines_of).collect();
+    let mut items: Vec<Item> = models.iter().take(MENU_MODELS_MAX).flat_map(model_lines).collect();
     if let Some(more) = models.len().checked_sub(MENU_MODELS_MAX).filter(|more| *more > 0) {
-        items.push(button(Action::OpenSettings, say_with("tray.more", &[("count", &more)])));
+        items.push(button(Action::OpenSettings, tr_with("tray.more", &[("count", &more)])));
     }
     items
 }
 
-/// Its switch, and the way out when its name is taken.
-fn lines_of(model: &Model) -> Vec<Item> {
-    let mut lines = vec![switch(model)];
-    lines.extend(model.suggestion.as_ref().map(|new| {
+/// The switch of a model; if its name is taken, also a line that publishes it under a free one.
+fn model_lines(model: &Model) -> Vec<Item> {
+    let mut lines = vec![publish_switch(model)];
+    lines.extend(model.suggested_name.as_ref().map(|new| {
         let action = Action::PublishAs { name: model.name.clone(), new: new.clone() };
-        button(action, line(&say_with("tray.publishAs", &[("name", new)])))
+        button(action, line(&tr_with("tray.publishAs", &[("name", new)])))
     }));
     lines
 }
 
-fn switch(model: &Model) -> Item {
+fn publish_switch(model: &Model) -> Item {
     let mut label = model.name.clone();
     if !model.state.is_empty() {
         label = format!("{label} — {}", model.state);
     }
-    if let Some(trouble) = &model.trouble {
-        label = format!("{label}: {trouble}");
+    if let Some(problem) = &model.problem {
+        label = format!("{label}: {problem}");
     }
     Item::Switch {
-        action: Action::Toggle(model.name.clone()),
+        action: Action::TogglePublish(model.name.clone()),
         label: line(&label),
         on: model.publish,
     }
 }
 
-fn pause() -> Item {
+fn pause_menu() -> Item {
     let items = [
-        (Pause::Hour, say("tray.pauseHour")),
-        (Pause::Restart, say("tray.pauseRestart")),
-        (Pause::TurnedOn, say("tray.pauseTurnedOn")),
+        (Pause::Hour, tr("tray.pauseHour")),
+        (Pause::Restart, tr("tray.pauseRestart")),
+        (Pause::TurnedOn, tr("tray.pauseTurnedOn")),
     ];
     let items = items.map(|(pause, label)| button(Action::Pause(pause), label)).to_vec();
-    Item::More { label: say("tray.pause"), items }
+    Item::Submenu { label: tr("tray.pause"), items }
 }
 
-/// Who would like to publish under a name of ours.
+/// Requests of other users for a name of this machine.
 fn request_items(models: &[Model]) -> Vec<Item> {
-    let asking =
-        models.iter().flat_map(|model| model.requests.iter().map(move |user| (user, model)));
-    let words = |(user, model): (&String, &Model)| {
+    let requests =
+        models.iter().flat_map(|model| model.name_requests.iter().map(move |user| (user, model)));
+    let item = |(user, model): (&String, &Model)| {
         let values: [(&str, &dyn std::fmt::Display); 2] = [("user", user), ("model", &model.name)];
-        let label = line(&say_with("tray.request", &values));
+        let label = line(&tr_with("tray.nameRequest", &values));
         button(Action::OpenModel(model.name.clone()), label)
     };
-    let mut items: Vec<Item> = asking.clone().take(MENU_REQUESTS_MAX).map(words).collect();
-    if let Some(more) = asking.count().checked_sub(MENU_REQUESTS_MAX).filter(|more| *more > 0) {
-        items.push(button(Action::OpenModels, say_with("tray.more", &[("count", &more)])));
+    let mut items: Vec<Item> = requests.clone().take(MENU_REQUESTS_MAX).map(item).collect();
+    if let Some(more) = requests.count().checked_sub(MENU_REQUESTS_MAX).filter(|more| *more > 0) {
+        items.push(button(Action::OpenModels, tr_with("tray.more", &[("count", &more)])));
     }
     if !items.is_empty() {
         items.push(Item::Separator);
@@ -245,16 +151,16 @@ fn request_items(models: &[Model]) -> Vec<Item> {
     items
 }
 
-/// Who uses the machine now.
-fn running_items(running: &[Running]) -> Vec<Item> {
-    let words = |task: &Running| {
+/// Running requests.
+fn running_items(running: &[RunningRequest]) -> Vec<Item> {
+    let item = |task: &RunningRequest| {
         let values: [(&str, &dyn std::fmt::Display); 2] =
             [("user", &task.user), ("model", &task.model)];
-        Item::Words(line(&say_with("tray.running", &values)))
+        Item::Text(line(&tr_with("tray.running", &values)))
     };
-    let mut items: Vec<Item> = running.iter().take(MENU_RUNNING_MAX).map(words).collect();
+    let mut items: Vec<Item> = running.iter().take(MENU_RUNNING_MAX).map(item).collect();
     if let Some(more) = running.len().checked_sub(MENU_RUNNING_MAX).filter(|more| *more > 0) {
-        items.push(button(Action::OpenSettings, say_with("tray.more", &[("count", &more)])));
+        items.push(button(Action::OpenSettings, tr_with("tray.more", &[("count", &more)])));
     }
     if !items.is_empty() {
         items.push(Item::Separator);
@@ -266,18 +172,18 @@ fn button(action: Action, label: String) -> Item {
     Item::Button { action, label }
 }
 
-/// The icon's shape again, for those who read the menu and not the panel.
-fn bullet(mark: Mark) -> char {
-    match mark {
-        Mark::Off => '○',
-        Mark::Connecting => '◌',
-        Mark::Online | Mark::Busy => '●',
-        Mark::Partial => '◐',
-        Mark::Error => '▲',
+/// The icon's shape as a character, for people who cannot see the panel.
+fn bullet(icon: StateIcon) -> char {
+    match icon {
+        StateIcon::Off => '○',
+        StateIcon::Connecting => '◌',
+        StateIcon::Online | StateIcon::Busy => '●',
+        StateIcon::Partial => '◐',
+        StateIcon::Error => '▲',
     }
 }
 
-/// One line of bounded length: a server's error text may have many and be long.
+/// Shortens a text to one menu line: a server's error message may have many lines and be long.
 fn line(text: &str) -> String {
     let flat: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if flat.chars().count() <= MENU_LINE_CHARS_MAX {

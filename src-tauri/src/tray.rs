@@ -1,150 +1,149 @@
-//! Paints [`crate::menu::Menu`] on the platform's tray: in place, and only what changed, because an
-//! open menu must not be replaced. A desktop without a tray is a state, not an error: it is tried
-//! again until a panel comes. What is painted is decided elsewhere.
+//! Shows a [`Menu`] on the desktop's tray. [`menu()`] decides its content.
+//!
+//! Changes only the lines that differ, because an open menu must not be replaced. A desktop without a
+//! tray is no error: the icon is retried until a panel appears.
 
-use crate::app::App;
-use crate::limits::{PANEL_GRACE, TRAY_RETRY_MAX, TRAY_RETRY_MIN};
+use crate::events::{Event, EventSender};
+use crate::limits::{TRAY_GRACE, TRAY_RETRY_MAX, TRAY_RETRY_MIN};
 use crate::menu::{Item, Menu, menu};
-use crate::view::{Mark, View};
-use crate::words::say;
+use crate::view::{StateIcon, View};
 use std::sync::Arc;
 use tauri::image::Image;
 use tauri::menu::{CheckMenuItem, IsMenuItem, MenuItem, PredefinedMenuItem, Submenu};
 use tauri::tray::{MouseButton, MouseButtonState, TrayIcon, TrayIconBuilder, TrayIconEvent};
-use tauri::{AppHandle, Manager, Wry};
+use tauri::{AppHandle, Wry};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
 
 const TRAY_ID: &str = "mcplocal";
 
-/// What the painter works with.
-pub(crate) struct Easel {
+/// Everything that the tray works with.
+pub(crate) struct TrayContext {
     /// The application.
     pub app: AppHandle,
-    /// What to paint; the painter ends with its sender.
+    /// Receives clicks, and whether there is a tray icon.
+    pub events: EventSender,
+    /// The view to show; the tray ends with its sender.
     pub view: watch::Receiver<View>,
-    /// Told whether there is no tray, and what that means.
-    pub no_tray: Arc<watch::Sender<Option<String>>>,
-    /// A click changed a check mark that the view did not: paint all of it again.
+    /// A click changed a check mark that the view did not: set every line again.
     pub repaint: Arc<Notify>,
 }
 
-/// Waits for a panel, then paints every view. Blocks in the platform's calls: give it a thread.
-pub(crate) async fn keep_painting(mut easel: Easel) {
-    let Some(mut painter) = first_paint(&mut easel).await else { return };
+/// Waits for a panel, then shows every view. Blocks in the desktop's calls, so it needs a thread.
+pub(crate) async fn run(mut context: TrayContext) {
+    let Some(mut tray) = create_when_possible(&mut context).await else { return };
     loop {
         let mut all = false;
         tokio::select! {
-            changed = easel.view.changed() => if changed.is_err() { return },
-            () = easel.repaint.notified() => all = true,
+            changed = context.view.changed() => if changed.is_err() { return },
+            () = context.repaint.notified() => all = true,
         }
-        let menu = menu(&easel.view.borrow_and_update());
-        if let Err(error) = painter.paint(menu, all) {
-            tracing::warn!(%error, "the tray could not be repainted: {error}");
+        let menu = menu(&context.view.borrow_and_update());
+        if let Err(error) = tray.update(menu, all) {
+            tracing::warn!(%error, "the tray could not be updated: {error}");
         }
     }
 }
 
-/// None when the application ended before there was a panel.
-async fn first_paint(easel: &mut Easel) -> Option<Painter> {
+/// Retries until the icon is shown; `None` if the application ended before.
+async fn create_when_possible(context: &mut TrayContext) -> Option<Tray> {
     let started = Instant::now();
     let mut retry = TRAY_RETRY_MIN;
+    let mut reported_missing = false;
     loop {
-        let menu = menu(&easel.view.borrow_and_update());
-        match painter(&easel.app, menu).await {
-            Ok(painter) => {
-                easel.no_tray.send_replace(None);
-                return Some(painter);
+        let menu = menu(&context.view.borrow_and_update());
+        match create(context, menu).await {
+            Ok(tray) => {
+                context.events.deliver(Event::TrayShown).await;
+                return Some(tray);
             }
             Err(error) => tracing::debug!(%error, "no tray icon yet: {error}"),
         }
-        if started.elapsed() >= PANEL_GRACE
-            && easel.no_tray.send_replace(Some(say("notice.noTray"))).is_none()
-        {
+        if started.elapsed() >= TRAY_GRACE && !reported_missing {
             tracing::info!("this desktop shows no tray icon; opening the window instead");
-            easel.app.state::<App>().opener.show(&easel.app, None);
+            context.events.deliver(Event::TrayMissing).await;
+            reported_missing = true;
         }
-        let gone = async { while easel.view.changed().await.is_ok() {} };
-        // The person without a panel is told when the grace is over, and not at some later try.
-        let grace = PANEL_GRACE.saturating_sub(started.elapsed());
+        let view_ended = async { while context.view.changed().await.is_ok() {} };
+        // The missing icon is reported at the end of the grace period, not at some later retry.
+        let grace = TRAY_GRACE.saturating_sub(started.elapsed());
         let wait = if grace.is_zero() { retry } else { retry.min(grace) };
         tokio::select! {
             () = sleep(wait) => {}
             () = panel_changed() => {}
-            () = gone => return None,
+            () = view_ended => return None,
         }
         retry = (retry * 2).min(TRAY_RETRY_MAX);
     }
 }
 
-async fn painter(app: &AppHandle, menu: Menu) -> Result<Painter, String> {
+async fn create(context: &TrayContext, menu: Menu) -> Result<Tray, String> {
     #[cfg(target_os = "linux")]
-    crate::panel::present().await?;
-    Painter::new(app, menu).map_err(|error| error.to_string())
+    crate::tray_host::check().await?;
+    Tray::new(&context.app, context.events.clone(), menu).map_err(|error| error.to_string())
 }
 
-/// A panel has come, or gone.
+/// Returns when a panel has appeared or gone.
 async fn panel_changed() {
     #[cfg(target_os = "linux")]
-    crate::panel::changed().await;
+    crate::tray_host::changed().await;
     #[cfg(not(target_os = "linux"))]
     std::future::pending().await
 }
 
-/// The tray icon and what is on it.
-struct Painter {
+/// The tray icon, its menu, and the content that they show.
+struct Tray {
     app: AppHandle,
     icon: TrayIcon,
     menu: tauri::menu::Menu<Wry>,
-    lines: Vec<Line>,
-    painted: Menu,
+    lines: Vec<MenuLine>,
+    shown: Menu,
 }
 
-impl Painter {
-    fn new(app: &AppHandle, painted: Menu) -> tauri::Result<Self> {
+impl Tray {
+    fn new(app: &AppHandle, events: EventSender, shown: Menu) -> tauri::Result<Self> {
         let menu = tauri::menu::Menu::new(app)?;
         let mut lines = Vec::new();
-        for item in &painted.items {
-            let line = Line::new(app, item)?;
+        for item in &shown.items {
+            let line = MenuLine::new(app, item)?;
             menu.append(line.as_item())?;
             lines.push(line);
         }
         let icon = TrayIconBuilder::with_id(TRAY_ID)
-            .icon(picture(painted.mark))
-            .tooltip(&painted.tooltip)
+            .icon(image(shown.icon))
+            .tooltip(&shown.tooltip)
             .menu(&menu)
             .show_menu_on_left_click(cfg!(target_os = "macos"))
-            .on_tray_icon_event(|tray, event| {
+            .on_tray_icon_event(move |_, event| {
                 if is_left_click(&event) {
-                    let app = tray.app_handle();
-                    app.state::<App>().opener.show(app, None);
+                    events.send(Event::Show(None));
                 }
             })
             .build(app)?;
-        Ok(Self { app: app.clone(), icon, menu, lines, painted })
+        Ok(Self { app: app.clone(), icon, menu, lines, shown })
     }
 
-    /// Changes what differs; with `all` also what should not.
-    fn paint(&mut self, new: Menu, all: bool) -> tauri::Result<()> {
-        if new.mark != self.painted.mark {
-            self.icon.set_icon(Some(picture(new.mark)))?;
+    /// Shows new content. Sets only the lines that differ, or with `all` every line.
+    fn update(&mut self, new: Menu, all: bool) -> tauri::Result<()> {
+        if new.icon != self.shown.icon {
+            self.icon.set_icon(Some(image(new.icon)))?;
         }
-        if new.tooltip != self.painted.tooltip {
+        if new.tooltip != self.shown.tooltip {
             self.icon.set_tooltip(Some(&new.tooltip))?;
         }
         self.replace_lines(&new.items)?;
         for (index, line) in self.lines.iter().enumerate() {
-            if all || self.painted.items.get(index) != new.items.get(index) {
+            if all || self.shown.items.get(index) != new.items.get(index) {
                 line.set(&new.items[index])?;
             }
         }
-        self.painted = new;
+        self.shown = new;
         Ok(())
     }
 
-    /// Takes out the lines that are no more and puts in the new ones; the rest stays as it is.
+    /// Removes the lines that are gone and inserts new ones; lines at both ends stay untouched.
     fn replace_lines(&mut self, new: &[Item]) -> tauri::Result<()> {
-        let old = &self.painted.items;
+        let old = &self.shown.items;
         let head = old.iter().zip(new).take_while(|(a, b)| same_line(a, b)).count();
         let tail = old[head..]
             .iter()
@@ -155,31 +154,29 @@ impl Painter {
         for line in self.lines.drain(head..old.len() - tail) {
             self.menu.remove(line.as_item())?;
         }
-        self.painted.items.drain(head..self.painted.items.len() - tail);
+        self.shown.items.drain(head..self.shown.items.len() - tail);
         for (index, item) in new.iter().enumerate().take(new.len() - tail).skip(head) {
-            let line = Line::new(&self.app, item)?;
+            let line = MenuLine::new(&self.app, item)?;
             self.menu.insert(line.as_item(), index)?;
             self.lines.insert(index, line);
-            self.painted.items.insert(index, item.clone());
+            self.shown.items.insert(index, item.clone());
         }
         Ok(())
     }
 }
 
-/// A line on the platform's menu.
-enum Line {
+/// A line of the desktop's menu.
+enum MenuLine {
     Text(MenuItem<Wry>),
     Check(CheckMenuItem<Wry>),
-    More(Submenu<Wry>),
+    Submenu(Submenu<Wry>),
     Separator(PredefinedMenuItem<Wry>),
 }
 
-impl Line {
+impl MenuLine {
     fn new(app: &AppHandle, item: &Item) -> tauri::Result<Self> {
         Ok(match item {
-            Item::Words(words) => {
-                Self::Text(MenuItem::new(app, escape(words), false, None::<&str>)?)
-            }
+            Item::Text(text) => Self::Text(MenuItem::new(app, escape(text), false, None::<&str>)?),
             Item::Button { action, label } => {
                 Self::Text(MenuItem::with_id(app, action.id(), escape(label), true, None::<&str>)?)
             }
@@ -188,12 +185,12 @@ impl Line {
                 let label = escape(label);
                 Self::Check(CheckMenuItem::with_id(app, id, label, true, *on, None::<&str>)?)
             }
-            Item::More { label, items } => {
-                let more = Submenu::new(app, escape(label), true)?;
+            Item::Submenu { label, items } => {
+                let submenu = Submenu::new(app, escape(label), true)?;
                 for item in items {
-                    more.append(Self::new(app, item)?.as_item())?;
+                    submenu.append(Self::new(app, item)?.as_item())?;
                 }
-                Self::More(more)
+                Self::Submenu(submenu)
             }
             Item::Separator => Self::Separator(PredefinedMenuItem::separator(app)?),
         })
@@ -201,13 +198,13 @@ impl Line {
 
     fn set(&self, item: &Item) -> tauri::Result<()> {
         match (self, item) {
-            (Self::Text(line), Item::Words(words)) => line.set_text(escape(words)),
+            (Self::Text(line), Item::Text(text)) => line.set_text(escape(text)),
             (Self::Text(line), Item::Button { label, .. }) => line.set_text(escape(label)),
             (Self::Check(line), Item::Switch { label, on, .. }) => {
                 line.set_text(escape(label))?;
                 line.set_checked(*on)
             }
-            (Self::Text(_) | Self::Check(_) | Self::More(_) | Self::Separator(_), _) => Ok(()),
+            (Self::Text(_) | Self::Check(_) | Self::Submenu(_) | Self::Separator(_), _) => Ok(()),
         }
     }
 
@@ -215,18 +212,18 @@ impl Line {
         match self {
             Self::Text(line) => line,
             Self::Check(line) => line,
-            Self::More(line) => line,
+            Self::Submenu(line) => line,
             Self::Separator(line) => line,
         }
     }
 }
 
-/// Whether the second can be painted over the first.
+/// True if the line of the first can be changed to show the second.
 fn same_line(a: &Item, b: &Item) -> bool {
     std::mem::discriminant(a) == std::mem::discriminant(b) && a.id() == b.id()
 }
 
-/// `&` marks an access key on most platforms.
+/// Doubles `&`, which marks an access key on most desktops.
 fn escape(text: &str) -> String {
     text.replace('&', "&&")
 }
@@ -238,13 +235,13 @@ fn is_left_click(event: &TrayIconEvent) -> bool {
     )
 }
 
-fn picture(mark: Mark) -> Image<'static> {
-    match mark {
-        Mark::Off => tauri::include_image!("../icons/tray-off.png"),
-        Mark::Connecting => tauri::include_image!("../icons/tray-connecting.png"),
-        Mark::Online => tauri::include_image!("../icons/tray-online.png"),
-        Mark::Busy => tauri::include_image!("../icons/tray-busy.png"),
-        Mark::Partial => tauri::include_image!("../icons/tray-partial.png"),
-        Mark::Error => tauri::include_image!("../icons/tray-error.png"),
+fn image(icon: StateIcon) -> Image<'static> {
+    match icon {
+        StateIcon::Off => tauri::include_image!("../icons/tray-off.png"),
+        StateIcon::Connecting => tauri::include_image!("../icons/tray-connecting.png"),
+        StateIcon::Online => tauri::include_image!("../icons/tray-online.png"),
+        StateIcon::Busy => tauri::include_image!("../icons/tray-busy.png"),
+        StateIcon::Partial => tauri::include_image!("../icons/tray-partial.png"),
+        StateIcon::Error => tauri::include_image!("../icons/tray-error.png"),
     }
 }

@@ -1,159 +1,157 @@
-//! What the tray and the page show: the shapes. [`compose`] fills them from the registrar's status and
-//! the intended state; how they are drawn is [`crate::menu`]'s and the page's business.
+//! The state that the tray and the page show, as types. [`build`] fills them from the registrar's
+//! status and the configuration.
 
-mod compose;
+pub(crate) mod build;
 #[cfg(test)]
 mod tests;
-
-pub(crate) use compose::{Facts, ages, counts_down, view};
 
 use registrar::config::settings::Settings;
 use serde::Serialize;
 
-/// Everything that is shown and that changes by itself.
+/// Everything that is shown and can change without a click.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(test, derive(ts_rs::TS), ts(export))]
 pub(crate) struct View {
-    /// Which picture.
-    pub mark: Mark,
-    /// The connection, in words.
+    /// The icon of the state.
+    pub icon: StateIcon,
+    /// The state of the connection, in words.
     pub headline: String,
-    /// What else a person should know, most urgent first.
+    /// Messages for the person, the most urgent first.
     pub notices: Vec<Notice>,
-    /// The server's origin, when there is one.
+    /// The server's origin.
     pub server: Option<String>,
-    /// What callers use as their base URL.
+    /// The base URL for callers.
     pub call_url: Option<String>,
-    /// Where the token is kept: `keychain`, `file`, `env`, `systemd`.
-    pub token: Option<String>,
-    /// The master switch: nothing is paused.
+    /// Where the token is stored: `keychain`, `file`, `env` or `systemd`.
+    pub token_storage: Option<String>,
+    /// The master switch; false while publishing is paused.
     pub publishing: bool,
-    /// Every model that the configuration names, in the file's order.
+    /// Every model in config.json, in its order.
     pub models: Vec<Model>,
-    /// Who uses them now.
-    pub running: Vec<Running>,
-    /// Who used them, the latest first.
-    pub recent: Vec<Ended>,
-    /// How much, over the last while; the oldest first.
+    /// Requests that run.
+    pub running: Vec<RunningRequest>,
+    /// Requests that ended, the latest first.
+    pub recent: Vec<FinishedRequest>,
+    /// Requests and tokens per minute, the oldest first.
     pub traffic: Vec<Traffic>,
-    /// What a person chose.
+    /// The settings of this machine.
     pub settings: Settings,
 }
 
-/// The pictures, one for each kind of state.
+/// The icons, one for each kind of state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(test, derive(ts_rs::TS))]
-pub(crate) enum Mark {
+pub(crate) enum StateIcon {
     /// Nothing is published.
     Off,
-    /// On the way to the server.
+    /// Connecting to the server.
     Connecting,
-    /// Published and reachable.
+    /// Connected.
     Online,
-    /// Online, and somebody is being answered.
+    /// Connected, and a request runs.
     Busy,
-    /// Online, and something needs a look.
+    /// Connected, and something needs attention.
     Partial,
-    /// Only a person can help.
+    /// Not connected until the person acts.
     Error,
 }
 
-/// Something that a person should know.
+/// A message for the person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub(crate) struct Notice {
-    /// What it is about; says which button helps.
-    pub about: About,
-    /// In words.
+    /// Chooses the button that is offered.
+    pub kind: NoticeKind,
+    /// The message.
     pub text: String,
 }
 
-/// What a notice is about.
+/// Kinds of notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(test, derive(ts_rs::TS))]
-pub(crate) enum About {
-    /// The last click did not work.
+pub(crate) enum NoticeKind {
+    /// The last click's edit was refused.
     Refused,
-    /// The file is broken.
+    /// config.json is broken.
     Config,
-    /// A part of the file is not used.
+    /// A part of config.json is ignored.
     Warning,
     /// Another process publishes.
     Elsewhere,
-    /// There is no tray.
+    /// There is no tray icon.
     Tray,
     /// The token is in a file.
     TokenFile,
 }
 
-/// One model of the configuration.
+/// One model of config.json.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub(crate) struct Model {
     /// Its name in the catalogue.
     pub name: String,
-    /// What the configuration says.
+    /// Its publish switch in config.json.
     pub publish: bool,
-    /// How good that is, for a colour and a shape.
+    /// The colour and shape of its state.
     pub tone: Tone,
-    /// What is true, in words; empty when it is neither published nor on its way out.
+    /// Its state in words; empty if it is not published.
     pub state: String,
-    /// Why it is not as it should be.
-    pub trouble: Option<String>,
-    /// Its name belongs to another user: a free one, to publish it under instead.
-    pub suggestion: Option<String>,
-    /// Users who would like to publish under its name too.
-    pub requests: Vec<String>,
-    /// With whom its name is shared: `<user>`, `group:<group>` or `*`.
+    /// Why it does not work.
+    pub problem: Option<String>,
+    /// A free name, if its own belongs to another user.
+    pub suggested_name: Option<String>,
+    /// Users who requested to publish under its name too.
+    pub name_requests: Vec<String>,
+    /// Who may publish under its name too: `<user>`, `group:<group>` or `*`.
     pub shared_with: Vec<String>,
     /// The backend's own model id.
-    pub asks: String,
-    /// The backend, in words.
+    pub backend_model: String,
+    /// The backend's kind and address.
     pub backend: String,
-    /// Whether it can be woken.
-    pub wakes: bool,
+    /// It has a wake recipe.
+    pub can_wake: bool,
 }
 
-/// How a state is meant.
+/// Colours and shapes of a model's state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub(crate) enum Tone {
-    /// Nothing to say.
+    /// Not published, or held back.
     Off,
-    /// On its way.
+    /// Changing.
     Pending,
-    /// It answers.
+    /// Ready.
     Good,
-    /// It answers somebody.
+    /// Serving a request.
     Busy,
-    /// It sleeps and can be woken.
+    /// Asleep.
     Asleep,
-    /// Its name is another user's.
+    /// Its name belongs to another user.
     Taken,
-    /// It needs a look.
+    /// Down or refused.
     Bad,
 }
 
-/// A running request.
+/// A request that runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(test, derive(ts_rs::TS))]
-pub(crate) struct Running {
-    /// Names it in `stop_request`.
+pub(crate) struct RunningRequest {
+    /// Its id, for `stop_request`.
     pub task_id: String,
-    /// Who asks.
+    /// The caller.
     pub user: String,
-    /// Which model.
+    /// The model's name.
     pub model: String,
     /// The endpoint.
     pub path: String,
-    /// Unix milliseconds.
+    /// When it started, in unix milliseconds.
     #[cfg_attr(test, ts(type = "number"))]
     pub started: u64,
 }
@@ -162,31 +160,31 @@ pub(crate) struct Running {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(test, derive(ts_rs::TS))]
-pub(crate) struct Ended {
+pub(crate) struct FinishedRequest {
     /// Its id.
     pub task_id: String,
-    /// Who asked.
+    /// The caller.
     pub user: String,
-    /// Which model.
+    /// The model's name.
     pub model: String,
     /// The endpoint.
     pub path: String,
-    /// Unix milliseconds.
+    /// When it ended, in unix milliseconds.
     #[cfg_attr(test, ts(type = "number"))]
     pub ended: u64,
-    /// Milliseconds.
+    /// How long it took, in milliseconds.
     #[cfg_attr(test, ts(type = "number"))]
-    pub took: u64,
-    /// Tokens written, where the answer said so.
+    pub duration_ms: u64,
+    /// Tokens written, if the response named their number.
     #[cfg_attr(test, ts(type = "number | null"))]
     pub tokens: Option<u64>,
-    /// It ended as it should.
-    pub good: bool,
+    /// True if the backend's whole response was delivered.
+    pub succeeded: bool,
     /// How it ended, in words.
     pub outcome: String,
 }
 
-/// What ended within one step of time.
+/// Requests that ended within one minute.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub(crate) struct Traffic {

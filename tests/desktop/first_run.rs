@@ -40,7 +40,7 @@ impl FirstRun {
     async fn sign_in_with_a_token(&self) {
         let create = ["token", "create", "--user", "mia", "--scope", "publish"];
         let token = self.admin.run(&create).await.expect_success();
-        self.window.until_text("Share a model of this machine").await;
+        self.window.until_text("Share a model on this machine").await;
         self.window.fill("Server URL", &self.mcpd.url).await;
         self.window.fill("Token", token.trim()).await;
         self.window.click("Sign in").await;
@@ -51,7 +51,7 @@ impl FirstRun {
     async fn try_model(&self) {
         self.window.click("Next").await;
         self.window.click("Next").await;
-        self.window.click("Ask it now").await;
+        self.window.click("Send a test request").await;
         self.window.until_text("“whole”").await;
         self.window.click("Done").await;
         self.window.until_text("Online — 127.0.0.1").await;
@@ -67,7 +67,7 @@ async fn the_first_run_leads_from_a_pairing_code_to_a_response() {
     let backend = FakeBackend::awake().await;
     let run = FirstRun::with_discovery(&ports(&backend)).await;
     let window = &run.window;
-    window.until_text("Share a model of this machine").await;
+    window.until_text("Share a model on this machine").await;
     window.fill("Server URL", "http://mcpd.example.com").await;
     // The URL is checked when the field loses the focus.
     window.fill("Token", "mcp_publish_wrong").await;
@@ -96,7 +96,7 @@ async fn the_first_run_leads_from_a_pairing_code_to_a_response() {
     let entry = std::fs::read_to_string(entry).unwrap();
     assert!(entry.contains("--autostart"), "{entry}");
     window.click("Next").await;
-    window.click("Ask it now").await;
+    window.click("Send a test request").await;
     window.until_text("“whole”").await;
     window.click("Done").await;
     window.until_text("Online — 127.0.0.1").await;
@@ -144,15 +144,15 @@ async fn without_any_backend_the_first_run_shows_what_to_do() {
     let nothing = format!("openai={}", testkit::free_port());
     let run = FirstRun::with_discovery(&nothing).await;
     run.sign_in_with_a_token().await;
-    run.window.until_text("No backend answers").await;
-    run.window.until_text("Start one of them and look again").await;
+    run.window.until_text("No backend responds").await;
+    run.window.until_text("Start one of them and search again").await;
     run.window.click("Next").await;
     run.window.click("Next").await;
     run.window.until_text("Nothing is published yet.").await;
-    run.window.until_text("Go back and publish a model, or finish here").await;
+    run.window.until_text("Go back and publish a model, or finish now").await;
     run.window.click("Back").await;
     run.window.click("Back").await;
-    run.window.click("Add by hand…").await;
-    run.window.until_text("A new model").await;
+    run.window.click("Add manually…").await;
+    run.window.until_text("New model").await;
     run.window.close().await;
 }

@@ -124,11 +124,11 @@ async fn a_refused_token_is_shown_as_a_notification_and_a_click_on_it_opens_the_
     configure_hidden(&home, &mcpd.url, &[provider("qwen", &backend.url)]);
     let _app = App::at_login(&desktop, &home, &[("MCPCTL_TOKEN", "mcp_publish_wrong")]);
     let (number, title, body) = notifications.until_shown("401").await;
-    assert!(title.contains("does not take your token") && !body.contains("mcp_publish"), "{body}");
+    assert!(title.contains("refused your token") && !body.contains("mcp_publish"), "{body}");
     notifications.click(number).await;
     let window = desktop.until_windows(TITLE, 1).await.remove(0);
     desktop.close(&window).await;
-    notifications.until_shown("still there").await;
+    notifications.until_shown("still running").await;
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ async fn the_master_switch_and_a_pause_withdraw_everything() {
 async fn the_user_of_a_running_request_is_in_the_menu() {
     let setup = Setup::new().await;
     let response = setup.scripted_chat(json!({"do": "count", "n": 9, "stallAt": 3})).await;
-    setup.icon.until_line("tom uses qwen").await;
+    setup.icon.until_line("tom is using qwen").await;
     setup.icon.until_line("[x] qwen — busy 1").await;
     drop(response);
     setup.icon.until_line("[x] qwen — ready").await;

@@ -44,7 +44,7 @@ async fn a_wake_recipe_is_entered_confirmed_in_a_dialog_saved_and_tested() {
     let window = Window::open(&desktop, &home, &[("MCPCTL_TOKEN", "x")]).await;
     window.click("Models").await;
     window.click("qwen").await;
-    window.choose_in("Wake", "How", "command").await;
+    window.choose_in("Wake", "Recipe", "command").await;
     window.fill_in("Wake", "Program", "touch").await;
     window.fill_in("Wake", "Arguments", backend.awake_file().to_str().unwrap()).await;
     window.click("Save and test wake").await;
@@ -59,7 +59,7 @@ async fn a_wake_recipe_is_entered_confirmed_in_a_dialog_saved_and_tested() {
     window.click("Save and test wake").await;
     let dialog = desktop.until_windows("Run this command", 1).await.remove(0);
     desktop.press(&dialog, &["Return"]).await;
-    window.until_text("the backend answers").await;
+    window.until_text("the backend is ready").await;
     let wake = &config(&home)["llm"]["providers"][0]["wake"];
     assert_eq!(wake["command"], "touch", "{wake}");
     assert!(backend.awake_file().exists(), "the recipe has run");
@@ -106,7 +106,7 @@ async fn commands_of_a_hostile_page_are_refused() {
         assert!(result.starts_with("bad "), "{command} {args}: {result}");
     }
     assert_eq!(home.read("config.json"), before, "nothing was changed");
-    for command in ["model_entry", "bundle", "examine", "about"] {
+    for command in ["model_entry", "preview_bundle", "run_checks", "about"] {
         let result = invoke(command, json!({"name": "qwen"})).await;
         assert!(result.starts_with("good ") && !result.contains("canary"), "{command}: {result}");
     }
@@ -134,16 +134,16 @@ async fn a_name_is_shared_with_another_user_on_the_models_page_and_the_share_is_
     window.until_text("tom would like to publish qwen too").await;
     window.click("decide").await;
     window.click("Allow tom").await;
-    window.until_text("tom may publish qwen too").await;
+    window.until_text("tom can publish qwen too").await;
     state("ready").await;
     assert_eq!(config(&home)["llm"]["providers"][0]["shareName"], json!(["tom"]));
-    window.fill("Share it with", "group:").await;
+    window.fill("Share this name with", "group:").await;
     window.click("Share").await;
     window.until_text("shareName: a group must have a name").await;
-    window.click("Do not share with tom any more").await;
+    window.click("Stop sharing with tom").await;
     state("rejected").await;
     window.click("Not now, tom").await;
-    window.until_text("The request of tom is not shown any more").await;
+    window.until_text("The request from tom is hidden").await;
     home.until_status("no request", |s| s["nameRequests"] == json!([])).await;
     assert_eq!(config(&home)["llm"]["providers"][0]["declineName"], json!(["tom"]));
     window.close().await;

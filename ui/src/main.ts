@@ -1,4 +1,4 @@
-// The page's start.
+// Entry point of the page.
 import { mount } from "svelte";
 import App from "./App.svelte";
 import "./app.css";

@@ -1,19 +1,19 @@
-// The built page in a real Chromium, served with the policy that the app gives it.
+// The built page in a real Chromium, served with the app's content security policy.
 import { readFileSync } from "node:fs";
 import { chromium } from "playwright-core";
 import { preview } from "vite";
-import { ANSWERS, install } from "./fake.mjs";
+import { RESULTS, install } from "./fake.mjs";
 
 const read = (path) => readFileSync(new URL(path, import.meta.url), "utf8");
 
-/** The window's sizes: large, as it opens, and that at 200 %. */
+/** Sizes of the window: large, default, and default at 200 % zoom. */
 export const SIZES = [
   { name: "large", width: 1280, height: 800 },
-  { name: "usual", width: 940, height: 660 },
+  { name: "default", width: 940, height: 660 },
   { name: "zoomed", width: 470, height: 330 },
 ];
 
-/** Serves the page and starts the browser; `close` ends both. */
+/** Serves the page and starts the browser; `close` stops both. */
 export async function start() {
   const { csp } = JSON.parse(read("../../src-tauri/tauri.conf.json")).app.security;
   const server = await preview({
@@ -27,8 +27,8 @@ export async function start() {
   });
   const url = server.resolvedUrls.local[0];
   return {
-    /** A page in this state, at this place of it. */
-    async open({ view, answers = {}, broken, at = "" }) {
+    /** Opens the page with this state, at this address. */
+    async open({ view, results = {}, broken, at = "" }) {
       const context = await browser.newContext({
         viewport: SIZES[1],
         reducedMotion: "reduce",
@@ -40,7 +40,7 @@ export async function start() {
       page.on("console", (line) => {
         if (line.type() === "error") problems.push(line.text());
       });
-      await page.addInitScript(install, { view, broken, answers: { ...ANSWERS, ...answers } });
+      await page.addInitScript(install, { view, broken, results: { ...RESULTS, ...results } });
       await page.goto(`${url}#${at}`);
       page.problems = problems;
       return page;
@@ -52,14 +52,14 @@ export async function start() {
   };
 }
 
-/** Every call of this command that the page made. */
+/** The arguments of every call of this command. */
 export const calls = (page, command) =>
   page.evaluate(
     (name) => window.fake.calls.filter((call) => call.command === name).map((call) => call.args),
     command,
   );
 
-/** Waits until the page has called this command, and gives the last call's arguments. */
+/** Waits until the page has called this command; returns the last call's arguments. */
 export async function called(page, command) {
   await page.waitForFunction(
     (name) => window.fake.calls.some((call) => call.command === name),

@@ -1,21 +1,21 @@
-// A backend for the page alone: it answers the page's commands from one state, as Rust would, and
-// remembers what it was asked. It runs inside of the page, so it must not use anything of this file.
+// A fake of Rust for the page: it returns fixed results for the page's commands and records the calls.
+// `install` runs inside of the page, so it must not use anything else of this file.
 
-/** What the page shows when nothing else is said: a machine in use. */
+/** The default view: a machine in use. */
 export function view(changes = {}) {
   const now = Date.now();
   const minute = 60_000;
   return {
-    mark: "busy",
+    icon: "busy",
     headline: "Online — mcpd.example.com (2 published)",
     notices: [],
     server: "https://mcpd.example.com",
     callUrl: "https://mcpd.example.com/v1",
-    token: "keychain",
+    tokenStorage: "keychain",
     publishing: true,
     models: [
-      model("qwen3-8b", { publish: true, tone: "busy", state: "busy 1", wakes: true }),
-      model("llama-3.3-70b", { publish: true, tone: "asleep", state: "asleep", wakes: true }),
+      model("qwen3-8b", { publish: true, tone: "busy", state: "busy 1", canWake: true }),
+      model("llama-3.3-70b", { publish: true, tone: "asleep", state: "asleep", canWake: true }),
       model("gemma-3", { tone: "off", state: "", backend: "ollama · 127.0.0.1:11434" }),
     ],
     running: [
@@ -28,11 +28,11 @@ export function view(changes = {}) {
       },
     ],
     recent: [
-      ended("r1", "tom", "qwen3-8b", now - 2 * minute, 4_200, 312, "answered"),
-      ended("r2", "ann", "llama-3.3-70b", now - 5 * minute, 61_000, 1840, "answered"),
+      finished("r1", "tom", "qwen3-8b", now - 2 * minute, 4_200, 312, "answered"),
+      finished("r2", "ann", "llama-3.3-70b", now - 5 * minute, 61_000, 1840, "answered"),
       {
-        ...ended("r3", "tom", "qwen3-8b", now - 9 * minute, 900, null, "stopped by you"),
-        good: false,
+        ...finished("r3", "tom", "qwen3-8b", now - 9 * minute, 900, null, "stopped by you"),
+        succeeded: false,
       },
     ],
     traffic: Array.from({ length: 30 }, (_, at) => ({
@@ -59,30 +59,30 @@ export function model(name, changes = {}) {
     publish: false,
     tone: "off",
     state: "",
-    trouble: null,
-    suggestion: null,
-    requests: [],
+    problem: null,
+    suggestedName: null,
+    nameRequests: [],
     sharedWith: [],
-    asks: name,
+    backendModel: name,
     backend: "llamacpp · 127.0.0.1:8080",
-    wakes: false,
+    canWake: false,
     ...changes,
   };
 }
 
-function ended(taskId, user, name, at, took, tokens, outcome) {
+function finished(taskId, user, model, ended, durationMs, tokens, outcome) {
   const path = "/v1/chat/completions";
-  return { taskId, user, model: name, path, ended: at, took, tokens, good: true, outcome };
+  return { taskId, user, model, path, ended, durationMs, tokens, succeeded: true, outcome };
 }
 
 /** A machine on which nothing is set up. */
 export function fresh(changes = {}) {
   return view({
-    mark: "error",
+    icon: "error",
     headline: "Not set up — no server is set",
     server: null,
     callUrl: null,
-    token: null,
+    tokenStorage: null,
     models: [],
     running: [],
     recent: [],
@@ -91,8 +91,8 @@ export function fresh(changes = {}) {
   });
 }
 
-/** The answers to the page's commands; each test may replace some. A text is thrown, as by Rust. */
-export const ANSWERS = {
+/** The results of the commands; a test may replace some. `{ throws }` rejects, `{ never }` waits. */
+export const RESULTS = {
   model_entry: {
     name: "qwen3-8b",
     type: "llamacpp",
@@ -100,7 +100,7 @@ export const ANSWERS = {
     model: "qwen3-8b-q4",
     publish: true,
     maxConcurrency: 2,
-    mine: { of: "another tool" },
+    theirs: { of: "another tool" },
     wake: { type: "command", command: "systemctl", args: ["--user", "start", "llama"] },
     sleep: {
       type: "command",
@@ -109,23 +109,23 @@ export const ANSWERS = {
       idleSeconds: 900,
     },
   },
-  check_model: [],
-  check_server: null,
-  offered_models: ["qwen3-8b-q4", "qwen3-8b-q8"],
+  validate_model: [],
+  validate_server_url: null,
+  list_backend_models: ["qwen3-8b-q4", "qwen3-8b-q8"],
   find_backends: [
     { kind: "ollama", url: "http://127.0.0.1:11434", models: ["gemma-3", "phi-4"] },
     { kind: "llamacpp", url: "http://127.0.0.1:8080", models: ["qwen3-8b-q4"] },
   ],
-  starts_at_login: { on: true, problem: null },
-  start_at_login: { on: true, problem: null },
-  test_connection: "The server answers and takes the token.",
-  try_model: { answer: "Hello there, my good friend!", ms: 840 },
-  examine: [
+  autostart: { enabled: true, problem: null },
+  set_autostart: { enabled: true, problem: null },
+  test_connection: "The server responds and accepts the token.",
+  send_test_request: { answer: "Hello there, my good friend!", ms: 840 },
+  run_checks: [
     { about: "config.json", verdict: "good", found: "providers: 3, to be published: 2", fix: null },
     { about: "keychain", verdict: "notice", found: "it cannot be used now", fix: "unlock it" },
     { about: "server", verdict: "broken", found: "cannot be reached", fix: "check the network" },
   ],
-  bundle: [
+  preview_bundle: [
     { name: "about.json", text: '{\n  "version": "0.1.0"\n}' },
     { name: "doctor.json", text: "[]" },
   ],
@@ -137,7 +137,7 @@ export const ANSWERS = {
   },
 };
 
-/** Put into the page before its own code. `state`: view, answers, whether news come at all. */
+/** Runs in the page before its own code. `state`: the view, results, and why no view arrives. */
 export function install(state) {
   const callbacks = new Map();
   const channels = new Map();
@@ -150,16 +150,16 @@ export function install(state) {
   const fake = {
     /** Every call, in order. */
     calls: [],
-    answers: state.answers,
-    /** Shows another view. */
+    results: state.results,
+    /** Pushes another view. */
     show(view) {
-      send(fake.status, { what: "view", it: view });
+      send(fake.updates, { type: "view", value: view });
     },
-    /** Wants a page, or one model's. */
-    want(page, model = null) {
-      send(fake.status, { what: "show", it: { page, model } });
+    /** Requests a page, or a model's. */
+    request(page, model = null) {
+      send(fake.updates, { type: "show", value: { page, model } });
     },
-    /** Tells a step of the wake test. */
+    /** Sends a step of the wake test. */
     step(line) {
       send(fake.test, line);
     },
@@ -173,16 +173,16 @@ export function install(state) {
     unregisterCallback: (id) => callbacks.delete(id),
     async invoke(command, args) {
       fake.calls.push({ command, args: JSON.parse(JSON.stringify(args ?? {})) });
-      if (command === "watch_status") {
+      if (command === "watch_view") {
         if (state.broken) throw state.broken;
-        fake.status = args.channel;
+        fake.updates = args.channel;
         if (state.view) fake.show(state.view);
       }
-      if (command === "test_wake") fake.test = args.channel;
-      const answer = fake.answers[command];
-      if (answer?.throws !== undefined) throw answer.throws;
-      if (answer?.never) return new Promise(() => {});
-      return answer === undefined ? null : structuredClone(answer);
+      if (command === "start_wake_test") fake.test = args.channel;
+      const result = fake.results[command];
+      if (result?.throws !== undefined) throw result.throws;
+      if (result?.never) return new Promise(() => {});
+      return result === undefined ? null : structuredClone(result);
     },
   };
 }

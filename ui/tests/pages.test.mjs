@@ -1,5 +1,5 @@
-// Every page in every state: drawn in light and dark at three sizes, kept as pictures, without a
-// violation of accessibility, an error in the console, or a line that is wider than the window.
+// Takes a screenshot of every page in every state, in light and dark and in three sizes. Fails on an
+// accessibility violation, an error in the console, or content that is wider than the window.
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
@@ -16,33 +16,33 @@ before(async () => {
 });
 after(() => app.close());
 
-async function look(page, name) {
+async function checkPage(page, name) {
   await page.screenshot({ path: `${PICTURES}/${name}.png` });
   const { violations } = await new AxeBuilder({ page }).analyze();
-  const told = violations.map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.html).join(" ")}`);
-  assert.deepEqual(told, [], name);
-  const wider = await page.evaluate(() =>
+  const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((n) => n.html).join(" ")}`);
+  assert.deepEqual(found, [], name);
+  const overflows = await page.evaluate(() =>
     [document.documentElement, document.querySelector("main")].some(
       (element) => element && element.scrollWidth > element.clientWidth,
     ),
   );
-  assert.equal(wider, false, `${name}: something is wider than the window`);
+  assert.equal(overflows, false, `${name}: the content is wider than the window`);
 }
 
-describe("each state of each page is readable for everybody", { concurrency: 2 }, () => {
+describe("every state of every page is accessible", { concurrency: 2 }, () => {
   for (const state of STATES) {
     test(state.name, async () => {
       const page = await app.open(state);
       await page.locator("h1").first().waitFor({ state: "attached" });
       await state.act?.(page);
-      // What is asked of Rust has been answered: no state of waiting is left but the wanted one.
-      const waiting = () => !document.querySelector("main [aria-busy=true]");
-      if (state.view) await page.waitForFunction(waiting);
+      // Waits for pending commands, except in the state that shows them.
+      const idle = () => !document.querySelector("main [aria-busy=true]");
+      if (state.view) await page.waitForFunction(idle);
       for (const colorScheme of ["light", "dark"]) {
         await page.emulateMedia({ colorScheme });
         for (const size of SIZES) {
           await page.setViewportSize(size);
-          await look(page, `${state.name}-${colorScheme}-${size.name}`);
+          await checkPage(page, `${state.name}-${colorScheme}-${size.name}`);
         }
       }
       assert.deepEqual(page.problems, []);

@@ -1,52 +1,52 @@
-// Every page in every state that a person can meet, for pictures and for the accessibility checks.
+// Every page in every state that a person can see, for screenshots and accessibility checks.
 import { fresh, model, view } from "./fake.mjs";
 
 const notices = [
-  { about: "config", text: "config.json 4:7: config.json is not valid JSON: a comma is missing" },
-  { about: "tokenFile", text: "The token is in a file that every program of yours can read" },
+  { kind: "config", text: "config.json 4:7: config.json is not valid JSON: a comma is missing" },
+  { kind: "tokenFile", text: "The token is stored in a file that all of your programs can read" },
 ];
-const wrong = [
+const errors = [
   { field: "name", message: "another model has this name" },
   { field: "url", message: '"ftp://x" must start with http:// or https://' },
   { field: "wake.command", message: "it must name a program" },
 ];
 
-/** A model whose name is another user's. */
+/** A model whose name belongs to another user. */
 export const taken = model("qwen3-8b", {
   publish: true,
   tone: "taken",
   state: "name taken",
-  trouble:
-    "the name qwen3-8b belongs to another user, who was asked to share it; qwen3-8b-mia is free",
-  suggestion: "qwen3-8b-mia",
+  problem:
+    "the name qwen3-8b belongs to another user, who was requested to share it; qwen3-8b-mia is free",
+  suggestedName: "qwen3-8b-mia",
 });
 
-/** A model whose name others would like to have too, and some have. */
-export const asked = model("qwen3-8b", {
+/** A model whose name is requested by users and shared with others. */
+export const requested = model("qwen3-8b", {
   publish: true,
   tone: "good",
   state: "ready",
-  requests: ["tom", "ann"],
+  nameRequests: ["tom", "ann"],
   sharedWith: ["bob", "group:research", "*"],
 });
 
-/** A step has come when its heading has the keyboard: it is read from there on. */
-const comes = (page) => page.waitForFunction(() => document.activeElement?.tagName === "H1");
+/** Waits for the next step: its heading gets the focus. */
+const stepShown = (page) => page.waitForFunction(() => document.activeElement?.tagName === "H1");
 
-const step = (number) => async (page) => {
+const toStep = (number) => async (page) => {
   for (let at = 1; at < number; at += 1) {
     await page.getByRole("button", { name: "Next" }).click();
-    await comes(page);
+    await stepShown(page);
   }
 };
 
-/** Signing in leads from the first step to the second. */
+/** Signs in, which leads from the first step to the second. */
 async function signIn(page) {
   await page.getByLabel("Server URL").fill("https://mcpd.example.com");
   await page.locator("input[type=password]").fill("mcp_publish_x");
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("heading", { name: "What do you want to share?" }).waitFor();
-  await comes(page);
+  await stepShown(page);
 }
 
 export const STATES = [
@@ -55,7 +55,7 @@ export const STATES = [
     name: "overview-troubled",
     at: "overview",
     view: view({
-      mark: "partial",
+      icon: "partial",
       headline: "Reconnecting in 12 s — the server cannot be reached: Connection refused",
       notices,
       running: [],
@@ -64,7 +64,7 @@ export const STATES = [
   {
     name: "overview-paused",
     at: "overview",
-    view: view({ mark: "off", headline: "Paused until 15:30", publishing: false, running: [] }),
+    view: view({ icon: "off", headline: "Paused until 15:30", publishing: false, running: [] }),
   },
   { name: "overview-empty", at: "overview", view: fresh({ server: "https://mcpd.example.com" }) },
   {
@@ -77,7 +77,7 @@ export const STATES = [
           publish: true,
           tone: "bad",
           state: "down",
-          trouble: "http://127.0.0.1:9090 cannot be reached: Connection refused (os error 111)",
+          problem: "http://127.0.0.1:9090 cannot be reached: Connection refused (os error 111)",
         }),
       ],
     }),
@@ -86,29 +86,29 @@ export const STATES = [
     name: "models-empty",
     at: "models",
     view: fresh({ server: "https://mcpd.example.com" }),
-    answers: { find_backends: [] },
+    results: { find_backends: [] },
   },
   {
     name: "models-names",
     at: "models",
     view: view({
       models: [
-        { ...taken, name: "phi-4", suggestion: "phi-4-mia" },
-        asked,
+        { ...taken, name: "phi-4", suggestedName: "phi-4-mia" },
+        requested,
         ...view().models.slice(1),
       ],
     }),
   },
   { name: "model", at: "models/qwen3-8b", view: view() },
   { name: "model-taken", at: "models/qwen3-8b", view: view({ models: [taken] }) },
-  { name: "model-asked", at: "models/qwen3-8b", view: view({ models: [asked] }) },
+  { name: "model-requested", at: "models/qwen3-8b", view: view({ models: [requested] }) },
   {
     name: "model-share-wrong",
     at: "models/qwen3-8b",
-    view: view({ models: [asked] }),
-    answers: { share_name: { throws: "shareName: a group must have a name" } },
+    view: view({ models: [requested] }),
+    results: { share_name: { throws: "shareName: a group must have a name" } },
     async act(page) {
-      await page.getByLabel("Share it with").fill("group:");
+      await page.getByLabel("Share this name with").fill("group:");
       await page.getByRole("button", { name: "Share", exact: true }).click();
       await page.getByText("a group must have a name").waitFor();
     },
@@ -117,9 +117,9 @@ export const STATES = [
     name: "model-wrong",
     at: "models/%2B",
     view: view(),
-    answers: { check_model: wrong },
+    results: { validate_model: errors },
     async act(page) {
-      await page.getByRole("group", { name: "Wake" }).getByLabel("How").selectOption("command");
+      await page.getByRole("group", { name: "Wake" }).getByLabel("Recipe").selectOption("command");
       await page.getByRole("button", { name: "Save", exact: true }).click();
       await page.getByText("another model has this name").waitFor();
     },
@@ -133,12 +133,16 @@ export const STATES = [
       await page.waitForFunction(() => window.fake.test);
       await page.evaluate(() => {
         window.fake.step({
-          at: 0,
+          atMs: 0,
           text: "running: command systemctl --user start llama",
-          ended: null,
+          succeeded: null,
         });
-        window.fake.step({ at: 1200, text: "not ready yet: /health answered 503", ended: null });
-        window.fake.step({ at: 2400, text: "awake", ended: true });
+        window.fake.step({
+          atMs: 1200,
+          text: "not ready yet: /health answered 503",
+          succeeded: null,
+        });
+        window.fake.step({ atMs: 2400, text: "awake", succeeded: true });
       });
       await page.getByText("awake", { exact: true }).waitFor();
     },
@@ -149,12 +153,12 @@ export const STATES = [
   {
     name: "connection-refused",
     at: "connection",
-    view: view({ mark: "error", headline: "Stopped — the server refused the token (401)" }),
-    answers: { sign_in: { throws: { message: "this session has no keychain", help: "file" } } },
+    view: view({ icon: "error", headline: "Stopped — the server refused the token (401)" }),
+    results: { sign_in: { throws: { message: "this session has no keychain", help: "file" } } },
     async act(page) {
       await page.locator("input[type=password]").fill("mcp_publish_x");
       await page.getByRole("button", { name: "Sign in" }).click();
-      await page.getByRole("button", { name: "Keep it in a file" }).waitFor();
+      await page.getByRole("button", { name: "Store it in a file" }).waitFor();
     },
   },
   { name: "general", at: "general", view: view() },
@@ -163,7 +167,7 @@ export const STATES = [
     at: "diagnostics",
     view: view(),
     async act(page) {
-      await page.getByRole("button", { name: "See what is in it" }).click();
+      await page.getByRole("button", { name: "Show its contents" }).click();
       await page.getByText("doctor.json").waitFor();
     },
   },
@@ -176,9 +180,9 @@ export const STATES = [
     view: fresh(),
     async act(page) {
       await signIn(page);
-      const found = { ...taken, name: "phi-4", asks: "phi-4", suggestion: "phi-4-mia" };
+      const phi = { ...taken, name: "phi-4", backendModel: "phi-4", suggestedName: "phi-4-mia" };
       const models = [
-        found,
+        phi,
         taken,
         model("gemma-3", { publish: true, tone: "good", state: "ready" }),
       ];
@@ -190,10 +194,10 @@ export const STATES = [
     name: "setup-models-none",
     at: "",
     view: fresh(),
-    answers: { find_backends: [] },
+    results: { find_backends: [] },
     async act(page) {
       await signIn(page);
-      await page.getByText("No backend answers").waitFor();
+      await page.getByText("No backend responds").waitFor();
     },
   },
   {
@@ -202,7 +206,7 @@ export const STATES = [
     view: fresh(),
     async act(page) {
       await signIn(page);
-      await step(3)(page);
+      await toStep(3)(page);
       await page.getByText("Nothing is published yet.").waitFor();
     },
   },
@@ -213,7 +217,7 @@ export const STATES = [
     async act(page) {
       await signIn(page);
       await page.evaluate((shown) => window.fake.show(shown), view({ models: [taken] }));
-      await step(3)(page);
+      await toStep(3)(page);
       await page.getByRole("button", { name: "Publish as qwen3-8b-mia" }).waitFor();
     },
   },
@@ -223,7 +227,7 @@ export const STATES = [
     view: fresh(),
     async act(page) {
       await signIn(page);
-      await step(2)(page);
+      await toStep(2)(page);
     },
   },
   {
@@ -233,11 +237,11 @@ export const STATES = [
     async act(page) {
       await signIn(page);
       await page.evaluate((shown) => window.fake.show(shown), view());
-      await step(3)(page);
-      await page.getByRole("button", { name: "Ask it now" }).click();
+      await toStep(3)(page);
+      await page.getByRole("button", { name: "Send a test request" }).click();
       await page.getByText("Hello there").waitFor();
     },
   },
   { name: "loading", at: "", view: undefined },
-  { name: "broken", at: "", view: undefined, broken: "watch_status is not allowed" },
+  { name: "broken", at: "", view: undefined, broken: "watch_view is not allowed" },
 ];

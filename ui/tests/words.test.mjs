@@ -1,4 +1,4 @@
-// The catalogue holds what is said, and nothing else.
+// The catalogue of texts is complete and has no unused keys.
 import assert from "node:assert/strict";
 import { readFileSync, readdirSync } from "node:fs";
 import { test } from "node:test";
@@ -12,18 +12,18 @@ const sources = ["ui/src", "src-tauri/src"].flatMap((folder) =>
 const code = sources.join("\n");
 const words = JSON.parse(readFileSync(`${ROOT}ui/words/en.json`, "utf8"));
 
-test("every key of the catalogue is said somewhere", () => {
-  // Keys that are put together begin as they stand in the code: `nav.${name}`.
-  const beginnings = [...code.matchAll(/`([a-z]+\.[A-Za-z.]*)\$\{/g)].map((match) => match[1]);
-  const said = (key) =>
-    code.includes(`"${key}"`) || beginnings.some((beginning) => key.startsWith(beginning));
+test("every key of the catalogue is used", () => {
+  // Composed keys are found by their prefix: `page.${id}`.
+  const prefixes = [...code.matchAll(/`([a-z]+\.[A-Za-z.]*)\$\{/g)].map((match) => match[1]);
+  const isUsed = (key) =>
+    code.includes(`"${key}"`) || prefixes.some((prefix) => key.startsWith(prefix));
   assert.deepEqual(
-    Object.keys(words).filter((key) => !said(key)),
+    Object.keys(words).filter((key) => !isUsed(key)),
     [],
   );
 });
 
-test("no text stands in the page outside of the catalogue", () => {
+test("components contain no text outside of the catalogue", () => {
   const markup = sources
     .filter((text) => text.includes("</script>"))
     .map((text) =>

@@ -1,4 +1,4 @@
-//! The failures a caller can get from the relay, each with its status, sentence and advice.
+//! The failures that a caller gets from the relay, each with its status and a sentence.
 
 use crate::{Failure, Millis};
 use wire::error::Code;
@@ -33,7 +33,7 @@ pub(crate) fn queue_timeout(name: &str, waited: Millis) -> Failure {
 }
 
 pub(crate) fn waking(name: &str, retry_secs: u64) -> Failure {
-    let message = format!("{name} is being woken; the wake goes on. Ask again in {retry_secs} s.");
+    let message = format!("{name} is being woken; the wake goes on. Try again in {retry_secs} s.");
     failure(Code::LlmWaking, 503, message, Some(retry_secs))
 }
 

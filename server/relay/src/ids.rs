@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// Where fresh ids come from: random in the driver, counted in tests.
+/// Source of fresh ids: random in the driver, counted in tests.
 pub trait Ids {
     /// 128 unpredictable bits.
     fn fresh(&mut self) -> u128;

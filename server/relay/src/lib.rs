@@ -1,95 +1,92 @@
-//! The relay's mind: who publishes what, which request goes where, what is waking, what waits.
+//! Pure state machine for publishers, the catalogue, request queues and wakes.
 //!
-//! A pure state machine. It reads no clock, opens no socket and draws no random number: `now` and
-//! ids are passed in. Every method is one event; its return value is the reply to whoever caused
-//! the event, and what must be done elsewhere is pushed to [`Actions`]. The bytes of requests and
-//! answers never pass through it: the driver keeps them beside the task's id.
+//! It reads no clock, opens no socket and draws no random number: `now` and ids are passed in. Each
+//! event is one method of [`Relay`]. Its return value is the reply to the sender of the event; effects
+//! on others are pushed to [`Actions`]. The bytes of requests and responses never pass through it: the
+//! driver stores them under the task's id.
 //!
 //! `now` is unix milliseconds taken once at start plus monotonic time since, so it never jumps.
 //!
-//! | file | events |
+//! | file | content |
 //! |---|---|
-//! | sessions.rs | register, control channel, heartbeat, revocation |
-//! | names.rs | names are shared, freed, reserved |
-//! | callers.rs | submit, caller gone, queue and dispatch |
-//! | answers.rs | acknowledgement, answer, failure, release of the slot |
-//! | wakes.rs | wake, its success and its failure |
-//! | time.rs | deadlines, sweep, drain |
-//! | views.rs | catalogue, gauges, what a restart must know |
-//! | audit.rs | none: whether the books agree, for tests |
+//! | registration.rs, heartbeats.rs, channels.rs | events of a publisher's session |
+//! | task_lifecycle.rs, waking.rs | a publisher's events of one task or wake |
+//! | queue.rs | events of callers, and the choice of an LLM |
+//! | names.rs | shared names; events of admins |
+//! | deadlines.rs | events of the clock, and the server's end |
+//! | dispatch.rs | moves tasks between queue, publisher and end |
+//! | snapshot.rs | reads the state |
+//! | state.rs | the records: catalogue, sessions, tasks, wakes |
+//! | consistency.rs | checks the records against each other, for tests |
 
-mod answers;
-mod audit;
-mod callers;
+mod actions;
+mod channels;
+mod consistency;
+mod deadlines;
+mod dispatch;
 mod failures;
+mod heartbeats;
 mod ids;
 mod limits;
 mod names;
-mod published;
-mod rows;
-mod sessions;
-mod task;
-mod time;
+mod queue;
+mod refusals;
+mod registration;
+mod saved;
+mod snapshot;
+mod state;
+mod task_lifecycle;
 mod types;
-mod views;
-mod wakes;
+mod waking;
 
 #[cfg(test)]
 mod tests;
 
+pub use actions::{Action, Actions, CancelReason, Dispatch, Failure, LastEvent, Notice};
 pub use ids::{ChannelId, CountedIds, Ids, InvalidId, LlmId, OwnerId, SessionId, TaskId};
 pub use limits::Limits;
-pub use names::parse_wanted;
-pub use types::*;
+pub use queue::parse_wanted;
+pub use refusals::{NameRefusal, RegisterRefusal, SessionRefusal, SubmitRefusal, TaskRefusal};
+pub use saved::{Saved, SavedLlm, SavedName, SavedSession};
+pub use types::{
+    Allowed, AnswerEnd, Gauges, GoneReason, LlmView, Opened, Owner, Submit, TaskSender,
+};
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use state::{Catalogue, Sessions, Tasks, Wakes};
 
-/// Milliseconds, see the crate's page.
+/// A time in unix milliseconds, see the crate's documentation.
 pub type Millis = u64;
 
 /// The state machine.
 pub struct Relay {
     limits: Limits,
     ids: Box<dyn Ids + Send>,
+    catalogue: Catalogue,
+    sessions: Sessions,
+    tasks: Tasks,
+    wakes: Wakes,
     started: Millis,
     draining: bool,
-    sessions: BTreeMap<SessionId, rows::Session>,
-    llms: BTreeMap<LlmId, rows::Llm>,
-    names: BTreeMap<String, names::Name>,
-    name_requests: names::NameRequests,
-    channels: HashMap<ChannelId, SessionId>,
-    next_channel: u64,
-    tasks: HashMap<TaskId, task::Task>,
-    /// Wakes under way, by their task.
-    wakes: HashMap<TaskId, LlmId>,
-    /// One entry per task and wake: its next deadline.
-    timers: BTreeSet<(Millis, TaskId)>,
     last_sweep: Option<Millis>,
-    /// Nothing is deleted before then.
-    frozen_until: Millis,
+    no_deletion_before: Millis,
 }
 
 impl Relay {
-    /// A relay that has just started, with the rows that an earlier run left. Every row is inactive
-    /// until its publisher returns.
+    /// A relay that has just started, with what an earlier run stored. Every entry is inactive until
+    /// its publisher returns.
     #[must_use]
     pub fn new(limits: Limits, saved: Saved, ids: Box<dyn Ids + Send>, now: Millis) -> Self {
         let mut relay = Self {
+            catalogue: Catalogue::new(&limits),
+            sessions: Sessions::default(),
+            tasks: Tasks::default(),
+            wakes: Wakes::default(),
             limits,
             ids,
             started: now,
             draining: false,
-            sessions: BTreeMap::new(),
-            llms: BTreeMap::new(),
-            names: BTreeMap::new(),
-            name_requests: BTreeMap::new(),
-            channels: HashMap::new(),
-            next_channel: 0,
-            tasks: HashMap::new(),
-            wakes: HashMap::new(),
-            timers: BTreeSet::new(),
             last_sweep: None,
-            frozen_until: 0,
+            no_deletion_before: 0,
         };
         relay.restore(saved);
         relay

@@ -1,25 +1,25 @@
-//! Every number the relay lives by. Times in milliseconds. Tests scale them all by one factor.
+//! The relay's limits.
 
-/// See the fields.
+/// Limits of the relay. Times are in milliseconds; tests scale all of them by one factor.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// One second of a publisher's declared wake time: 1000, less in tests.
+    /// Length of one second of a publisher's declared wake time: 1000, less in tests.
     pub second: u64,
-    /// Told to publishers.
+    /// Interval of heartbeats, as it is reported to publishers.
     pub heartbeat: u64,
     /// Without an authenticated request of its epoch for this long, a session is inactive.
     pub lease: u64,
-    /// An inactive row is deleted after this long.
+    /// An inactive entry is deleted after this long.
     pub delete_after: u64,
-    /// A name that was served stays its owner's for this long after its last row has gone.
+    /// A name that was served stays its owner's for this long after its last entry has gone.
     pub reservation: u64,
-    /// A session without rows and without a channel ends after this long.
+    /// A session without entries and without a channel ends after this long.
     pub empty_session: u64,
     /// Interval of [`crate::Relay::sweep`].
     pub sweep: u64,
     /// After a start, a request waits for a missing publisher only while the server is this young.
     pub grace: u64,
-    /// How long such a request waits.
+    /// Time limit of that wait.
     pub grace_wait: u64,
     /// After a start, nothing is deleted for this long.
     pub grace_delete: u64,
@@ -27,14 +27,14 @@ pub struct Limits {
     pub freeze: u64,
     /// A dispatched task must be acknowledged within this time.
     pub ack_wait: u64,
-    /// Requests that may wait for one LLM; a key has a quarter of them while others wait, and for those
-    /// others there is a quarter more.
+    /// Requests that may wait for one LLM. A key may fill a quarter of the places while others wait; for
+    /// those there is a quarter more.
     pub queue: usize,
-    /// How long one may wait.
+    /// Time limit of the wait for a slot.
     pub queue_wait: u64,
     /// Added to a recipe's own time before a wake is given up.
     pub wake_margin: u64,
-    /// A caller that wants no stream is held this long while a backend wakes.
+    /// A request without a stream waits this long while a backend wakes.
     pub wake_hold: u64,
     /// First pause after a failed wake; doubles up to `wake_cooldown_max`.
     pub wake_cooldown: u64,
@@ -56,11 +56,11 @@ pub struct Limits {
     pub llms_per_owner: usize,
     /// Sessions per owner.
     pub sessions_per_owner: usize,
-    /// Names that stay reserved for an owner without a row; the one that lapses first makes room.
+    /// Unused names that stay reserved for an owner; the one that lapses first makes room.
     pub reservations_per_owner: usize,
     /// Providers in one register.
     pub providers_per_register: usize,
-    /// The server's drain: told to publishers as the time to stay away.
+    /// When publishers may come back after a drain.
     pub reconnect_after: u64,
 }
 

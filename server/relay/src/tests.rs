@@ -1,14 +1,14 @@
-//! The relay as its driver sees it: events in, actions out, time as an argument.
+//! Scenarios as the driver sees the relay: events in, actions out, time as an argument.
 
 #![expect(clippy::wildcard_enum_match_arm, reason = "a test names the one action it looks for")]
 
-mod again;
 mod deadlines;
+mod leases;
 mod names;
+mod redispatch;
 mod sessions;
-mod tasks;
-mod time;
-mod wakes;
+mod task_lifecycle;
+mod waking;
 
 use crate::{
     Action, Actions, Allowed, AnswerEnd, ChannelId, CountedIds, GoneReason, Limits, Millis, Owner,
@@ -22,10 +22,10 @@ use wire::publisher::{
     Heartbeat, LlmReport, Provider, Register, Registered, ReportedStatus, TaskFailure,
 };
 
-/// Hours pass in milliseconds here.
+/// Simulated hours take milliseconds: a test that runs for this long is stuck.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A relay, its clock, and what it asked for since it was last looked at.
+/// A relay, its clock, and its actions since the last call of [`World::take`].
 struct World {
     relay: Relay,
     now: Millis,
@@ -57,8 +57,8 @@ fn provider(name: &str, status: &str) -> Provider {
     Provider { name: name.into(), initial_status: Some(status.into()), ..Provider::default() }
 }
 
-/// A request of a key that may use everything.
-fn ask(name: &str) -> Submit {
+/// A request of a key that may use every LLM.
+fn request(name: &str) -> Submit {
     Submit {
         name: name.into(),
         key: "key".into(),
@@ -111,24 +111,29 @@ impl World {
     }
 
     fn try_submit(&mut self, name: &str) -> Result<TaskId, SubmitRefusal> {
-        self.ask(name, true, false)
+        self.submit_as(name, true, false)
     }
 
-    fn ask(&mut self, name: &str, streaming: bool, notices: bool) -> Result<TaskId, SubmitRefusal> {
-        let request = Submit { streaming, notices, ..ask(name) };
+    fn submit_as(
+        &mut self,
+        name: &str,
+        streaming: bool,
+        notices: bool,
+    ) -> Result<TaskId, SubmitRefusal> {
+        let request = Submit { streaming, notices, ..request(name) };
         self.tasks += 1;
         let task = TaskId(self.tasks);
         self.relay.submit(&request, task, self.now, &mut self.out).map(|()| task)
     }
 
-    fn ask_with(&mut self, key: &str, name: &str) -> Result<TaskId, SubmitRefusal> {
-        let request = Submit { key: key.into(), ..ask(name) };
+    fn submit_with_key(&mut self, key: &str, name: &str) -> Result<TaskId, SubmitRefusal> {
+        let request = Submit { key: key.into(), ..request(name) };
         self.tasks += 1;
         let task = TaskId(self.tasks);
         self.relay.submit(&request, task, self.now, &mut self.out).map(|()| task)
     }
 
-    fn gone(&mut self, task: TaskId) {
+    fn leave(&mut self, task: TaskId) {
         self.relay.caller_gone(task, GoneReason::Disconnected, self.now, &mut self.out);
     }
 
@@ -136,7 +141,7 @@ impl World {
         self.relay.acknowledge(&publisher.from(), task, self.now).unwrap();
     }
 
-    /// The answer, from its first byte to its end.
+    /// Sends a whole response.
     fn answer(&mut self, publisher: &Publisher, task: TaskId) {
         self.begin(publisher, task);
         self.relay.answer_ended(task, AnswerEnd::Complete, self.now, &mut self.out);
@@ -150,11 +155,16 @@ impl World {
     fn fail(&mut self, publisher: &Publisher, task: TaskId, code: &str) {
         let failure = TaskFailure { message: "x".into(), code: Some(code.into()) };
         let from = publisher.from();
-        // A task that was cancelled answers `Gone`: that is how its slot is given back.
+        // For a cancelled task the refusal is `Gone`, and its slot is given back.
         let _ = self.relay.task_failed(&from, task, &failure, self.now, &mut self.out);
     }
 
-    fn beat(&mut self, publisher: &Publisher, llms: &[(&str, ReportedStatus)], running: &[TaskId]) {
+    fn report(
+        &mut self,
+        publisher: &Publisher,
+        llms: &[(&str, ReportedStatus)],
+        running: &[TaskId],
+    ) {
         let report = |(name, status): &(&str, ReportedStatus)| LlmReport {
             name: (*name).into(),
             status: *status,
@@ -170,15 +180,15 @@ impl World {
         self.relay.heartbeat(&publisher.owner.id, &beat, self.now, &mut self.out).unwrap();
     }
 
-    /// The wake has done its work.
+    /// Reports that a wake succeeded.
     fn woken(&mut self, publisher: &Publisher, wake: TaskId) {
         self.relay.wake_succeeded(&publisher.from(), wake, self.now, &mut self.out).unwrap();
     }
 
-    /// Lets time pass, as the driver does it: deadlines when they are due, a sweep every 5 s.
+    /// Lets time pass: handles deadlines when they are due, and sweeps every 5 s.
     fn pass(&mut self, ms: u64) {
         let until = self.now + ms;
-        or_say_so(|| {
+        abort_if_stuck(|| {
             while self.now < until {
                 let step = (until - self.now).min(self.relay.limits().sweep);
                 self.now += step;
@@ -188,12 +198,12 @@ impl World {
         });
     }
 
-    /// The same for a publisher that is there: every 10 s a heartbeat names what it runs.
+    /// As [`Self::pass`], with a heartbeat every 10 s that names the running tasks.
     fn live(&mut self, publisher: &Publisher, running: &[TaskId], ms: u64) {
         let until = self.now + ms;
         while self.now < until {
             self.pass((until - self.now).min(10_000));
-            self.beat(publisher, &[], running);
+            self.report(publisher, &[], running);
         }
     }
 
@@ -201,7 +211,7 @@ impl World {
         std::mem::take(&mut self.out)
     }
 
-    /// The tasks that were sent since the last look, in order.
+    /// The tasks that were sent since the last call, in order.
     fn sent(&mut self) -> Vec<TaskId> {
         let sent = |action: &Action| match action {
             Action::Dispatch(dispatch) => Some(dispatch.task),
@@ -211,7 +221,7 @@ impl World {
         actions.iter().filter_map(sent).collect()
     }
 
-    /// The failures since the last look, by code.
+    /// The failures since the last call, by code.
     fn failed(&mut self) -> Vec<(TaskId, &'static str)> {
         let failed = |action: &Action| match action {
             Action::Fail { task, failure } => Some((*task, failure.code.as_str())),
@@ -221,7 +231,7 @@ impl World {
         actions.iter().filter_map(failed).collect()
     }
 
-    /// The wake that was sent since the last look.
+    /// The wake that was sent since the last call.
     fn wake(&mut self) -> Option<TaskId> {
         let wakes: Vec<TaskId> = self
             .take()
@@ -242,14 +252,14 @@ impl World {
     }
 }
 
-/// Ends the test with a word when this does not come back: a deadline that changes nothing is due
-/// again at once, and the relay would turn in a circle until somebody ends the test.
-fn or_say_so(work: impl FnOnce()) {
+/// Aborts the test with a message if `work` does not return: a deadline that changes nothing is due
+/// again at once, which would be an endless loop.
+fn abort_if_stuck(work: impl FnOnce()) {
     let (done, watch) = mpsc::sync_channel::<()>(0);
     thread::scope(|scope| {
         scope.spawn(move || {
             if watch.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
-                // Not by a panic: that would wait for what does not come back.
+                // A panic would wait for the thread that is stuck.
                 let _ =
                     writeln!(std::io::stderr(), "time stands still: a deadline changes nothing");
                 std::process::abort();

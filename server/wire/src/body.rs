@@ -1,7 +1,6 @@
-//! What the relay reads in a request body, and the one value that it rewrites.
+//! Reads `model` and `stream` of a request body, and rewrites `model`.
 //!
-//! Bodies are bytes: everything else in them passes unread, so that a parameter nobody here has
-//! heard of still arrives. [`Scanner`] does the reading.
+//! All other bytes pass unread, so that parameters of newer backends arrive unchanged.
 
 mod chars;
 mod nesting;
@@ -16,29 +15,29 @@ use std::ops::Range;
 /// The top-level fields of a request body that the relay needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// `model`, when it is there and not null.
+    /// `model`, if it is present and not null.
     pub model: Option<String>,
     /// `stream`, false when it is absent or null.
     pub stream: bool,
 }
 
-/// What a [`Scanner`] has found in a whole body.
+/// The result of a [`Scanner`] for a whole body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Scan {
     /// The fields.
     pub head: Head,
-    /// Where the value of `model` stands or could stand.
+    /// The position of the value of `model`, or where one can be inserted.
     pub model: Place,
 }
 
-/// A place in a body, in bytes from its start.
+/// A position in a body, in bytes from its start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
-    /// The value is there.
+    /// The value's range.
     Value(Range<usize>),
-    /// There is none.
+    /// The body has no `model`.
     Absent {
-        /// Behind the `{` of the body.
+        /// The position behind the `{` of the body.
         at: usize,
         /// The body has no key at all.
         is_empty: bool,
@@ -48,8 +47,8 @@ pub enum Place {
 /// Reads [`Head`] out of a JSON request body.
 ///
 /// # Errors
-/// A sentence for the caller: no UTF-8, not one JSON object, `model` not a string, `stream` not a
-/// boolean, either of them given twice or in another case.
+/// The body is no UTF-8 or not one JSON object, `model` is no string, `stream` is no boolean, or one of
+/// them is given twice or in another case. The sentence is for the caller.
 pub fn head(body: &[u8]) -> Result<Head, String> {
     scan(body).map(|scan| scan.head)
 }
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_broken_elsewhere_is_the_backends_to_refuse() {
+    fn a_body_that_is_malformed_elsewhere_is_left_to_the_backend() {
         for body in ["{\"model\":\"a\",\"n\":01.2.3}", "{\"model\":\"a\",\"n\":[tru,,]}"] {
             assert_eq!(head(body.as_bytes()).unwrap().model.as_deref(), Some("a"), "{body}");
         }
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_too_deep_and_a_key_that_is_too_long_are_refused() {
+    fn a_body_that_is_nested_too_deep_or_has_a_long_key_is_refused() {
         let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
         head(nested(1024).as_bytes()).unwrap();
         assert!(head(nested(1025).as_bytes()).unwrap_err().contains("deeper"));

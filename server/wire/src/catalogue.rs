@@ -6,23 +6,23 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Catalogue {
-    /// Rows the token may see, by name.
+    /// Entries that the token may see, by name.
     pub llms: Vec<LlmInfo>,
 }
 
-/// One row of the catalogue. Everything but id, name, kind and status may be absent: a protocol-1
-/// server sends less.
+/// One entry of the catalogue. All but id, name, kind and status may be absent: a protocol-1 server
+/// sends less.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct LlmInfo {
-    /// Stays the same for as long as the row lives.
+    /// Never changes while the entry exists.
     pub id: String,
     /// Name that `model` selects.
     pub name: String,
     /// `virtual`: published by a person's machine.
     pub kind: String,
-    /// State.
+    /// Its state.
     pub status: LlmStatus,
     /// The publisher's control channel is open.
     pub connected: bool,
@@ -40,7 +40,7 @@ pub struct LlmInfo {
     /// One line for people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// Several machines behind one name.
+    /// A name that several machines share.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
     /// The owner's label.
@@ -48,19 +48,19 @@ pub struct LlmInfo {
     /// Host name of the publishing machine.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instance: Option<String>,
-    /// Requests at once.
+    /// Requests that its backend takes at once.
     pub max_concurrency: u32,
     /// Context length in tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context_length: Option<u64>,
-    /// Why the status is what it is, in words.
+    /// The reason of the status, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// When the status last changed, unix milliseconds.
     pub since: u64,
-    /// When the row was made, unix milliseconds.
+    /// When the entry was made, unix milliseconds.
     pub created: u64,
-    /// How long wakes took lately, in milliseconds.
+    /// Average duration of recent wakes, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wake_ms: Option<u64>,
     /// Requests running.
@@ -76,7 +76,7 @@ pub struct LlmInfo {
 pub enum LlmStatus {
     /// Its backend answers.
     Active,
-    /// Its backend sleeps and can be woken.
+    /// Its backend is down and can be woken.
     Hibernating,
     /// Its publisher is gone, or its backend is down and cannot be woken.
     #[default]

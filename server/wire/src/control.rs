@@ -1,4 +1,4 @@
-//! What travels down the control channel, and how it is framed.
+//! Events of the control channel.
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -12,7 +12,7 @@ pub mod event {
     pub const TASK: &str = "task";
     /// A task to stop.
     pub const CANCEL: &str = "cancel";
-    /// The server goes down: finish, come back.
+    /// The server shuts down: running tasks end, the publisher reconnects later.
     pub const DRAIN: &str = "drain";
     /// A newer register or channel took this one's place.
     pub const SUPERSEDED: &str = "superseded";
@@ -32,7 +32,7 @@ pub struct Hello {
     pub epoch: u64,
     /// The session.
     pub provider_session_id: String,
-    /// How often to send a heartbeat.
+    /// Interval of heartbeats, in seconds.
     pub heartbeat_seconds: u64,
 }
 
@@ -47,11 +47,11 @@ pub enum Task {
 }
 
 impl Task {
-    /// Reads a frame. By hand: a derived reader of a tagged enum cannot keep the request's bytes as
-    /// they are.
+    /// Parses a frame. Not derived, because the derived parser of a tagged enum does not preserve the
+    /// request's bytes.
     ///
     /// # Errors
-    /// The parser's, also for an unknown kind.
+    /// The frame is no task, or of an unknown kind.
     pub fn read(frame: &str) -> serde_json::Result<Self> {
         #[derive(Deserialize)]
         #[serde(rename_all = "lowercase")]
@@ -99,12 +99,12 @@ pub struct InferTask {
     /// The body must be fetched (protocol 2).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub body_ref: bool,
-    /// Who asks: the user of the caller's key, for the owner of the machine (protocol 2).
+    /// The user of the caller's key, shown to the owner of the machine (protocol 2).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
 }
 
-/// A backend to wake. It carries nothing that can influence what is run.
+/// A backend to wake. No field influences which command is run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WakeTask {
@@ -112,7 +112,7 @@ pub struct WakeTask {
     pub task_id: String,
     /// Name in the catalogue.
     pub llm_name: String,
-    /// How long the server will wait.
+    /// Time limit of the wake, in seconds.
     #[serde(default)]
     pub max_wait_seconds: u64,
 }
@@ -131,7 +131,7 @@ pub struct Cancel {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Drain {
-    /// Come back after this long, with jitter.
+    /// The publisher reconnects after this long, with jitter, in milliseconds.
     pub reconnect_after_ms: u64,
 }
 

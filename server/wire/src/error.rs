@@ -74,14 +74,14 @@ pub struct ErrorBody {
 /// Inside of [`ErrorBody`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ErrorDetail {
-    /// What failed, why, and what to do.
+    /// For people: what failed, why, and what to do.
     pub message: String,
     /// `invalid_request_error`, `authentication_error`, `server_error`, …
     #[serde(rename = "type")]
     pub kind: String,
     /// The field at fault.
     pub param: Option<String>,
-    /// Why, for programs.
+    /// The reason, for programs.
     pub code: Code,
 }
 
@@ -95,8 +95,8 @@ pub struct Problem {
     pub title: String,
     /// HTTP status.
     pub status: u16,
-    /// What failed, why, and what to do.
+    /// For people: what failed, why, and what to do.
     pub detail: String,
-    /// Why, for programs.
+    /// The reason, for programs.
     pub code: Code,
 }

@@ -4,23 +4,23 @@
 pub const SESSION: &str = "x-mcpctl-provider-session";
 /// The session's epoch, on publisher requests that name a task (protocol 2).
 pub const EPOCH: &str = "x-mcpctl-epoch";
-/// The id of a probe upload, which comes back in the event `probe` (protocol 2).
+/// The id of a probe upload, which the event `probe` repeats (protocol 2).
 pub const PROBE_ID: &str = "x-mcpctl-probe-id";
 /// The backend's HTTP status, on the response upload.
 pub const STATUS: &str = "x-mcpctl-status";
-/// Number of this piece, from 0, when a response comes in pieces (protocol 2).
+/// Number of this piece, from 0, if a response is sent in pieces (protocol 2).
 pub const SEQ: &str = "x-mcpctl-seq";
 /// On the last piece of a response.
 pub const END: &str = "x-mcpctl-end";
 /// Prefix of a backend's response header on the response upload.
 pub const BACKEND_PREFIX: &str = "x-mcpctl-h-";
-/// `off` turns the comments off that a streaming caller gets while it waits.
+/// `off` disables the comments that a streaming caller gets while it waits.
 pub const KEEPALIVE: &str = "x-mcpctl-keepalive";
-/// On every answer of mcpd.
+/// On every response of mcpd.
 pub const REQUEST_ID: &str = "x-request-id";
 
 /// Request headers of a caller that reach the backend, lower case. Never `authorization`,
-/// `x-api-key` or cookies: a caller's credentials are for mcpd alone.
+/// `x-api-key` or cookies: a caller's credentials are for mcpd only.
 pub const TO_BACKEND: &[&str] = &[
     "accept",
     "content-type",

@@ -1,9 +1,8 @@
 //! Every type that crosses the network between a publisher, mcpd and its callers: protocol
 //! versions, paths, header names, limits and bodies.
 //!
-//! What does not live here: behaviour. Nothing in this crate opens a socket, reads a clock or keeps
-//! state. Types only grow: unknown fields are ignored, new fields are optional, so that a peer of
-//! the seed system (protocol 1) still works.
+//! It opens no socket, reads no clock and holds no state. Types only grow: unknown fields are ignored
+//! and new fields are optional, so that a peer of the seed system (protocol 1) still works.
 
 #[macro_use]
 mod macros;

@@ -1,6 +1,6 @@
 //! The numbers that both sides of the protocol must agree on. Times are milliseconds, sizes bytes.
 //!
-//! What only one side needs stands in that side's own `limits`.
+//! A limit that only one side needs is in that side's own `limits`.
 
 /// A publisher's heartbeat while it is idle; jitter of 10 % is added.
 pub const HEARTBEAT_MS: u64 = 30_000;
@@ -8,18 +8,18 @@ pub const HEARTBEAT_MS: u64 = 30_000;
 pub const HEARTBEAT_BUSY_MS: u64 = 10_000;
 /// A session without an authenticated request of its epoch for this long is inactive.
 pub const LEASE_MS: u64 = 90_000;
-/// The server sends a comment on the control channel at this interval.
+/// Interval of the server's comments on the control channel.
 pub const CHANNEL_COMMENT_MS: u64 = 15_000;
-/// A control channel without a byte for this long is dead.
+/// A control channel without a byte for this long is closed.
 pub const CHANNEL_DEAD_MS: u64 = 45_000;
-/// `hello` not seen within this time means that a buffering proxy sits between.
+/// If `hello` does not arrive within this time, a proxy buffers the event stream.
 pub const HELLO_WAIT_MS: u64 = 10_000;
-/// A server that does not confirm the first bytes of a probe upload within this time is behind a
-/// proxy that buffers request bodies.
+/// If the server does not confirm the first bytes of a probe upload within this time, a proxy buffers
+/// request bodies.
 pub const PROBE_WAIT_MS: u64 = 2_000;
 /// A dispatched task must be acknowledged within this time.
 pub const ACK_WAIT_MS: u64 = 5_000;
-/// Request bodies up to this size, JSON and on one line, travel inside the task frame.
+/// Request bodies up to this size that are JSON on one line travel inside the task event.
 pub const INLINE_BODY: usize = 64 * 1024;
 /// The largest request body a caller may send.
 pub const BODY: usize = 64 * 1024 * 1024;
@@ -27,7 +27,7 @@ pub const BODY: usize = 64 * 1024 * 1024;
 pub const JSON_DEPTH: usize = 1024;
 /// A top-level key of a request body, or the value of its `model`, in bytes as written.
 pub const JSON_KEY: usize = 1024;
-/// What mcpd buffers of one answer.
+/// Buffer of one response in mcpd.
 pub const ANSWER_BUFFER: usize = 256 * 1024;
 /// One line of an event stream.
 pub const SSE_LINE: usize = 128 * 1024;
@@ -41,23 +41,23 @@ pub const FORWARDED_HEADER: usize = 1024;
 pub const FORWARDED_HEADERS: usize = 8 * 1024;
 /// A text that a publisher or an admin sends (description, host name, label, user), in characters.
 pub const TEXT: usize = 256;
-/// The most that `maxConcurrency` counts for.
+/// Higher values of `maxConcurrency` count as this.
 pub const MAX_CONCURRENCY: u32 = 256;
-/// Name requests that an owner is told of.
+/// Name requests in one response to a publisher.
 pub const NAME_REQUESTS: usize = 20;
 /// Entries of `shareName`.
 pub const SHARES: usize = 64;
 /// Groups of one token's user.
 pub const GROUPS: usize = 32;
-/// Tokens in one answer to `GET /api/v1/tokens`.
+/// Tokens in one response to `GET /api/v1/tokens`.
 pub const TOKEN_PAGE: usize = 1_000;
 /// LLMs per owner.
 pub const LLMS_PER_OWNER: usize = 20;
-/// How long a wake may take when its recipe does not say, in seconds.
+/// Time limit of a wake whose recipe declares none, in seconds.
 pub const WAKE_MAX_WAIT_SECS: u64 = 60;
-/// The longest a wake may be told to take, in seconds.
+/// The longest wake time that a recipe may declare, in seconds.
 pub const WAKE_MAX_WAIT_CAP_SECS: u64 = 900;
-/// A pairing code is good for this long.
+/// A pairing code is valid for this long.
 pub const PAIRING_MS: u64 = 10 * 60 * 1000;
-/// The largest piece of a response that comes in pieces.
+/// The largest piece of a response that is sent in pieces.
 pub const RESPONSE_PIECE: usize = 1024 * 1024;

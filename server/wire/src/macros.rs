@@ -1,6 +1,6 @@
-//! Enums whose values are words on the wire, each written once.
+//! Enums whose values are words on the wire.
 
-/// Makes an enum of words that only this program sends: it is written, compared and read as text.
+/// Defines an enum of words that mcpd sends.
 macro_rules! words {
     (
         $(#[$about:meta])*
@@ -41,8 +41,8 @@ macro_rules! words {
     };
 }
 
-/// Makes an enum of words that a peer of another version may extend: an unknown word is kept as
-/// `Other` and written back unchanged.
+/// Defines an enum of words that a peer of another version may extend: an unknown word is `Other`, and
+/// is written back unchanged.
 macro_rules! open_words {
     (
         $(#[$about:meta])*

@@ -1,18 +1,19 @@
-//! What an LLM or pool may be called, whose a name is, and who else may serve it.
+//! Names of LLMs and pools: their form, their owners, and with whom they are shared. Texts that
+//! people see.
 
 use serde::{Deserialize, Serialize};
 use std::fmt::Write as _;
 
 /// Longest name, in bytes.
 pub const MAX: usize = 63;
-/// Longest part of a suggested name that says whose it is, in characters.
+/// Longest user or machine part of a suggested name, in characters.
 const TAG: usize = 24;
 
 /// Checks a name against `^[a-z0-9][a-z0-9._:/-]{0,62}$` after lower-casing and returns the
 /// lower-case form; names are compared in that form.
 ///
 /// # Errors
-/// A sentence that says what is wrong with the name.
+/// The name is malformed; the sentence says how.
 pub fn normalise(name: &str) -> Result<String, String> {
     let lower = name.to_ascii_lowercase();
     let mut chars = lower.chars();
@@ -59,36 +60,36 @@ pub struct NameInfo {
     pub name: String,
     /// The user to whom it belongs.
     pub owner: String,
-    /// With whom its owner shares it (`shareName`).
+    /// Users and groups with whom its owner shares it (`shareName`).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shared_by_owner: Vec<String>,
-    /// With whom an admin shares it.
+    /// Users and groups with whom an admin shares it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub shared_by_admin: Vec<String>,
-    /// Users who serve it now.
+    /// Users whose LLMs it selects now.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub served_by: Vec<String>,
-    /// Users who would like to serve it.
+    /// Users who requested it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub requested_by: Vec<String>,
-    /// Nothing uses it; it stays its owner's until then, unix milliseconds.
+    /// Set if no LLM uses it: it stays its owner's until then, unix milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reserved_until: Option<u64>,
 }
 
-/// `PUT /api/v1/names/:name/share`: with whom an admin shares a name, the whole list.
+/// `PUT /api/v1/names/:name/share`: the whole list of those with whom an admin shares a name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct ShareName {
-    /// `<user>`, `group:<group>` or `*`; empty takes it back.
+    /// `<user>`, `group:<group>` or `*`; an empty list ends the sharing.
     pub with: Vec<String>,
 }
 
-/// Checks a text that people will see: at most [`crate::limits::TEXT`] characters, none of them a
-/// control or a direction character, with which a stranger could rewrite a terminal's lines.
+/// Checks a text that people will see: at most [`crate::limits::TEXT`] characters, and no control or
+/// direction characters, which could rewrite a terminal's lines.
 ///
 /// # Errors
-/// A sentence that names `what` and says what is wrong with it.
+/// The text is malformed; the sentence names `what` and says how.
 pub fn check_text(what: &str, text: &str) -> Result<(), String> {
     let length = text.chars().count();
     if length > crate::limits::TEXT {
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_name_is_refused_with_what_is_wrong_with_it() {
+    fn a_bad_name_is_refused_with_the_reason() {
         for (name, word) in [("", "empty"), ("-x", "starts"), ("a b", "only"), ("ü", "starts")] {
             let why = normalise(name).unwrap_err();
             assert!(why.contains(word), "{name:?}: {why}");

@@ -1,4 +1,4 @@
-//! Paths, each written once. Base path of the provider protocol: `/api/v1/llms`.
+//! HTTP paths. Base path of the provider protocol: `/api/v1/llms`.
 
 /// Register the session's whole set of LLMs (POST).
 pub const REGISTER: &str = "/api/v1/llms/_provider-register";
@@ -12,25 +12,25 @@ pub const HEARTBEAT: &str = "/api/v1/llms/_provider-heartbeat";
 pub const TASK_PREFIX: &str = "/api/v1/llms/_provider-task";
 /// The probe upload that shows whether a proxy buffers request bodies (POST, protocol 2).
 pub const PROBE: &str = "/api/v1/llms/_provider-probe";
-/// The catalogue (GET), and with a name one row of it.
+/// The catalogue (GET), and with a name one entry of it.
 pub const LLMS: &str = "/api/v1/llms";
 /// Token administration (GET; POST; DELETE with an id or `?user=`).
 pub const TOKENS: &str = "/api/v1/tokens";
 /// Pairing codes instead of tokens (GET; POST; DELETE with an id; scope `admin`).
 pub const PAIRINGS: &str = "/api/v1/pairings";
-/// A pairing code becomes a token (POST, without one).
+/// Exchanges a pairing code for a token (POST, without a token).
 pub const PAIR: &str = "/api/v1/pair";
 /// Names and who may serve them (GET; with a name: DELETE frees it, PUT `/share` shares it; scope
 /// `admin`).
 pub const NAMES: &str = "/api/v1/names";
-/// Everything there is, as an OpenAPI document (GET, without a token).
+/// All endpoints as an OpenAPI document (GET, without a token).
 pub const OPENAPI: &str = "/openapi.json";
-/// The process is alive.
+/// Liveness: the process answers.
 pub const HEALTHZ: &str = "/healthz";
-/// The process takes work: false while it drains.
+/// Readiness: an error while the server drains.
 pub const READYZ: &str = "/readyz";
 
-/// `POST` of a whole answer, a chunk, an error or a wake's outcome (protocol 1 and 2).
+/// `POST` of a whole response, a chunk, an error or a wake's outcome (protocol 1 and 2).
 #[must_use]
 pub fn task_result(task_id: &str) -> String {
     format!("{TASK_PREFIX}/{task_id}/result")
@@ -66,7 +66,7 @@ pub const RELAYED: &[&str] = &[
     "/v1/messages/count_tokens",
 ];
 
-/// Whether errors on this path take the Anthropic shape.
+/// True if errors on this path take the Anthropic shape.
 #[must_use]
 pub fn is_anthropic(path: &str) -> bool {
     path.starts_with("/v1/messages")

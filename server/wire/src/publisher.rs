@@ -1,4 +1,4 @@
-//! What a publisher sends and gets back: register, heartbeat, results.
+//! Bodies of a publisher's requests and of their responses: register, heartbeat, results.
 
 mod codes;
 
@@ -16,7 +16,7 @@ pub struct Register {
     /// Highest protocol the publisher speaks; absent means 1.
     #[serde(default = "protocol_1")]
     pub protocol: u32,
-    /// The session of an earlier register, kept on the publisher's disk.
+    /// The session of an earlier register, as the publisher stored it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_session_id: Option<String>,
     /// Tasks that are still running at the publisher.
@@ -28,7 +28,7 @@ pub struct Register {
     /// Take the session over from another instance that holds it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub takeover: bool,
-    /// The whole set; rows not named any more leave the catalogue.
+    /// The whole set; LLMs that it does not name leave the catalogue.
     pub providers: Vec<Provider>,
 }
 
@@ -73,11 +73,11 @@ pub struct Provider {
     /// One line for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// `active` (when absent) or `hibernating`. Kept as text so that a bad value can be refused by
-    /// name; see [`ReportedStatus::parse_initial`].
+    /// `active` (when absent) or `hibernating`. Text, so that the refusal of a bad value can name the
+    /// field; see [`ReportedStatus::parse_initial`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub initial_status: Option<String>,
-    /// Several machines behind one name.
+    /// A name that several machines share.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool: Option<String>,
     /// Other users who may serve this provider's name and pool: `<user>`, `group:<group>` or `*`.
@@ -91,12 +91,12 @@ pub struct Provider {
     /// Context length in tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context_length: Option<u64>,
-    /// How long a wake may take, in seconds; absent when there is no recipe.
+    /// Time limit of a wake, in seconds; absent if there is no recipe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wake_max_wait_seconds: Option<u64>,
 }
 
-/// What a publisher says of a backend.
+/// A backend's state as its publisher reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
@@ -113,7 +113,7 @@ impl ReportedStatus {
     /// Reads `initialStatus`: absent means active; only `active` and `hibernating` are allowed.
     ///
     /// # Errors
-    /// A sentence naming the field.
+    /// Any other text; the sentence names the field.
     pub fn parse_initial(text: Option<&str>) -> Result<Self, String> {
         match text {
             None | Some("active") => Ok(Self::Active),
@@ -125,7 +125,7 @@ impl ReportedStatus {
     }
 }
 
-/// Answer 201 to [`Register`].
+/// Response 201 to [`Register`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
@@ -133,24 +133,24 @@ pub struct Registered {
     /// The highest protocol that both speak.
     #[serde(default = "protocol_1")]
     pub protocol: u32,
-    /// To be kept and sent with the next register.
+    /// The publisher stores it and sends it with the next register.
     pub provider_session_id: String,
     /// Raised by every register; 0 from a protocol-1 server.
     #[serde(default)]
     pub epoch: u64,
-    /// How often to send a heartbeat.
+    /// Interval of heartbeats, in seconds.
     #[serde(default = "heartbeat_secs")]
     pub heartbeat_seconds: u64,
-    /// The session's rows.
+    /// The session's catalogue entries.
     #[serde(default)]
     pub llms: Vec<LlmInfo>,
-    /// What was not registered, and why.
+    /// Providers that were not registered.
     #[serde(default)]
     pub rejected: Vec<Rejected>,
-    /// Tasks of `inflight` that nobody waits for any more.
+    /// Tasks of `inflight` to stop.
     #[serde(default)]
     pub cancel: Vec<String>,
-    /// Other users who would like to serve a name of this publisher's owner.
+    /// Requests of other users for names of this publisher's owner.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub name_requests: Vec<NameRequest>,
 }
@@ -163,7 +163,7 @@ pub struct Registered {
 pub struct NameRequest {
     /// The name, normalised.
     pub name: String,
-    /// The user who asks.
+    /// The user who requests it.
     pub user: String,
 }
 
@@ -178,7 +178,7 @@ fn heartbeat_secs() -> u64 {
 pub struct Rejected {
     /// As the publisher wrote it.
     pub name: String,
-    /// Why.
+    /// The reason.
     #[cfg_attr(feature = "schemas", schema(value_type = String))]
     pub code: RejectionCode,
     /// A sentence for the owner.
@@ -198,7 +198,7 @@ pub struct Heartbeat {
     /// Absent from a protocol-1 publisher.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,
-    /// What changed or all that is known of the backends.
+    /// The state of the backends, or of those that changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub llms: Vec<LlmReport>,
     /// Every task that the publisher has not finished; absent from a protocol-1 publisher.
@@ -223,7 +223,7 @@ pub struct LlmReport {
     pub queued: u32,
 }
 
-/// Answer 200 to [`Heartbeat`]. A protocol-1 server may answer with an empty body.
+/// Response 200 to [`Heartbeat`]. A protocol-1 server may send an empty body.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
@@ -234,27 +234,28 @@ pub struct HeartbeatReply {
     /// Tasks of `inflight` that the server does not know.
     #[serde(default)]
     pub unknown: Vec<String>,
-    /// Other users who would like to serve a name of this publisher's owner: all of them.
+    /// Requests of other users for names of this publisher's owner: all that are open.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub name_requests: Vec<NameRequest>,
-    /// What was rejected may be taken now, or a row was taken back: register again.
+    /// True if the publisher should register again: a rejected provider may be accepted now, or an
+    /// entry was withdrawn.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub register_again: bool,
 }
 
-/// `POST _provider-task/:id/result`. Exactly one of the answers is set.
+/// `POST _provider-task/:id/result`. Exactly one of `body`, `chunk`, `error` and `ok` is set.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct TaskResult {
-    /// HTTP status of a whole answer, with `body`.
+    /// HTTP status of a whole response, with `body`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
-    /// A whole answer.
+    /// A whole response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemas", schema(value_type = Option<Object>))]
     pub body: Option<Box<RawValue>>,
-    /// A piece of a streamed answer.
+    /// A piece of a streamed response.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chunk: Option<Chunk>,
     /// The task failed, or was stopped (`cancelled`).
@@ -265,7 +266,7 @@ pub struct TaskResult {
     pub ok: Option<bool>,
 }
 
-/// One SSE data payload of a streamed answer.
+/// One SSE data payload of a streamed response.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
@@ -273,32 +274,32 @@ pub struct Chunk {
     /// The payload of one `data:` field; `[DONE]` comes last.
     #[serde(default)]
     pub data: String,
-    /// Nothing follows.
+    /// True for the last piece.
     #[serde(default)]
     pub done: bool,
 }
 
-/// Why a task failed at the publisher.
+/// A task's failure at the publisher.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct TaskFailure {
-    /// For the caller; never prompt, answer, path or secret.
+    /// A sentence; never prompt, response, path or secret.
     pub message: String,
-    /// Why; absent counts as `backend_unreachable`, and for a wake as `not_ready`.
+    /// The cause; absent counts as `backend_unreachable`, and for a wake as `not_ready`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "schemas", schema(value_type = Option<String>))]
     pub code: Option<FailureCode>,
 }
 
-/// Answer to a piece of a response whose number was seen before, or when one is missing.
+/// Response to a piece that arrived twice or out of order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SeqReply {
     /// This piece had arrived before.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub duplicate: bool,
-    /// The number that the server waits for.
+    /// The number of the next piece that the server accepts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expected: Option<u64>,
 }

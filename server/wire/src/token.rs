@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct CreateToken {
-    /// The user that the token acts for; rows belong to the user, not to the token.
+    /// The user that the token acts for; LLMs belong to the user, not to the token.
     pub user: String,
     /// `infer`, `infer:<name>`, `publish`, `admin`; apart from each other.
     pub scopes: Vec<String>,
@@ -22,26 +22,26 @@ pub struct CreateToken {
     pub expires_in_seconds: Option<u64>,
 }
 
-/// Answer 201 to [`CreateToken`].
+/// Response 201 to [`CreateToken`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct CreatedToken {
     /// The token itself; shown once, stored as a hash.
     pub token: String,
-    /// What was stored.
+    /// The token as it is stored.
     #[serde(flatten)]
     pub info: TokenInfo,
 }
 
-/// Answer 201 to `POST /api/v1/pairings`, whose body is a [`CreateToken`].
+/// Response 201 to `POST /api/v1/pairings`, whose body is a [`CreateToken`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct Pairing {
-    /// What a person types, as `K7QM-3XTP-9RWD`; good once, and shown only here.
+    /// The code that a person types, such as `K7QM-3XTP-9RWD`; valid once, and shown only here.
     pub code: String,
-    /// Everything else.
+    /// The code's other data.
     #[serde(flatten)]
     pub info: PairingInfo,
 }
@@ -55,14 +55,14 @@ pub struct PairingInfo {
     pub id: String,
     /// The user that its token will act for.
     pub user: String,
-    /// What its token may do.
+    /// Scopes of its token.
     pub scopes: Vec<String>,
     /// Groups of the user.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
     /// For people.
     pub label: String,
-    /// The user of the key that made it; the code dies with that key.
+    /// The user of the key that made it; the code is void when that key is.
     pub made_by: String,
     /// Unix milliseconds.
     pub created: u64,
@@ -74,11 +74,11 @@ pub struct PairingInfo {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct PairingList {
-    /// The codes that wait to be used, newest first.
+    /// Unused codes, newest first.
     pub pairings: Vec<PairingInfo>,
 }
 
-/// `POST /api/v1/pair`; the answer is a [`CreatedToken`].
+/// `POST /api/v1/pair`; the response is a [`CreatedToken`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
@@ -93,18 +93,18 @@ pub struct Pair {
 pub struct TokenList {
     /// The tokens, newest first; at most [`crate::limits::TOKEN_PAGE`] of them.
     pub tokens: Vec<TokenInfo>,
-    /// There are more: `?after=` this id gives them.
+    /// Set if there are more: `?after=` this id lists them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// Answer 200 to `DELETE /api/v1/tokens?user=`.
+/// Response 200 to `DELETE /api/v1/tokens?user=`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
 pub struct RevokedTokens {
-    /// Tokens that were valid until now.
+    /// Number of valid tokens that were revoked.
     pub tokens: u64,
-    /// Pairing codes for the user that were taken back.
+    /// Number of the user's unused pairing codes that were revoked.
     pub pairings: u64,
 }
 
@@ -119,7 +119,7 @@ pub struct TokenInfo {
     pub user: String,
     /// For people.
     pub label: String,
-    /// What it may do.
+    /// Its scopes.
     pub scopes: Vec<String>,
     /// Groups of the user.
     #[serde(skip_serializing_if = "Vec::is_empty")]

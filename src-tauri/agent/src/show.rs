@@ -55,7 +55,7 @@ fn not_running(home: &Home, json: bool, nobody: bool) -> anyhow::Result<ExitCode
     if nobody {
         out::line("Not running. Start it with `mcplocal-agent run`.");
     } else {
-        out::line(format!("Not running: {}.", file_lock::held_by_a_stranger(home)));
+        out::line(format!("Not running: {}.", file_lock::held_by_unknown(home)));
     }
     for provider in published(home) {
         out::line(format!("  {provider}  to be published"));

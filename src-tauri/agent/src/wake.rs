@@ -18,7 +18,7 @@ pub(crate) async fn test(home: &Home, name: &str) -> anyhow::Result<()> {
     #[expect(clippy::disallowed_methods, reason = "the clock of the person who watches")]
     let began = Instant::now();
     let stopped = crate::run::signal()?;
-    let recipes = Recipes::of(home);
+    let recipes = Recipes::new(home);
     let waking = recipes.wake(&http, provider, |step| {
         let at = began.elapsed().as_secs_f64();
         match step {

@@ -29,6 +29,14 @@ pub struct SessionRef {
     pub epoch: Option<u64>,
 }
 
+impl SessionRef {
+    /// True if the server speaks protocol 2.
+    #[must_use]
+    pub fn speaks_v2(&self) -> bool {
+        self.epoch.is_some()
+    }
+}
+
 /// mcpd, as seen from here. Cheap to clone.
 #[derive(Clone)]
 pub struct Mcpd {

@@ -1,8 +1,8 @@
-//! The time of day, for people.
+//! The wall clock, for times that people see.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Now, in unix milliseconds.
+/// The current time in unix milliseconds.
 #[must_use]
 pub fn unix_ms() -> u64 {
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();

@@ -1,8 +1,8 @@
-//! Follows `config.json`, whoever writes it and however: in place, by rename, through a link, or
-//! with the folder itself made anew; and with it what the settings make of the time and the battery.
+//! Follows `config.json`, however it is written: in place, by rename, through a link, or with its
+//! folder created anew. Also follows the time and the battery, as far as the settings depend on them.
 //!
-//! Looks are what is relied on, and a hint only makes one come sooner. The file is read when it may be
-//! another one than it was, and now and then whatever it looks like.
+//! Polling is what is relied on; a file event only makes a check come sooner. The file is read when
+//! its stamp has changed, and now and then in any case.
 
 use crate::config::{self, Config, Problem, file};
 use crate::file_stamp::FileStamp;
@@ -19,25 +19,26 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Between looks while something is going on.
-const POLL: Duration = Duration::from_secs(1);
-/// Between looks at a file that rests, whose folder is watched, and whose settings wait for no time.
-const REST: Duration = Duration::from_secs(5);
-/// Below that: network file systems may show an old state of a file for a while, until it is opened.
-const READ: Duration = Duration::from_secs(30);
-/// Editors write in several steps: look when they have been quiet for so long.
-const QUIET: Duration = Duration::from_millis(150);
+/// Time between checks while something is pending.
+const POLL_ACTIVE: Duration = Duration::from_secs(1);
+/// Time between checks otherwise.
+const POLL_IDLE: Duration = Duration::from_secs(5);
+/// The file is read after this long in any case: network file systems may show an old stamp until a
+/// file is opened.
+const READ_EVERY: Duration = Duration::from_secs(30);
+/// Delay after a file event: editors write in several steps.
+const SETTLE: Duration = Duration::from_millis(150);
 
-/// The file as it was last understood.
+/// The configuration in force.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Snapshot {
     /// The last good configuration.
     pub config: Arc<Config>,
-    /// Providers of it that were left out.
+    /// One warning for each provider that was left out.
     pub warnings: Vec<Problem>,
-    /// Why the file as it is now is not in force.
+    /// Why the current file is not in force.
     pub problem: Option<Problem>,
-    /// Why nothing may be published now, whatever the switches say.
+    /// Why nothing may be published now, regardless of the switches.
     pub hold: Option<Hold>,
 }
 
@@ -49,44 +50,43 @@ pub fn start(
 ) -> (watch::Receiver<Arc<Snapshot>>, JoinHandle<()>) {
     let path = home.config();
     let (snapshot, power) = <_>::default();
-    let mut state = State { path, read: None, text: None, emptied: None, snapshot, power };
-    state.look();
-    state.hold();
-    let (sender, receiver) = watch::channel(Arc::new(state.snapshot.clone()));
-    (receiver, tokio::spawn(follow(state, sender, stop)))
+    let mut file = ConfigFile { path, read: None, text: None, emptied: None, snapshot, power };
+    file.read_file();
+    file.update_hold();
+    let (sender, receiver) = watch::channel(Arc::new(file.snapshot.clone()));
+    (receiver, tokio::spawn(follow(file, sender, stop)))
 }
 
-/// Waits for a change of the file. Without a watcher there is none any more, and no end of the wait:
-/// what is in force stays so.
-pub(crate) async fn changed(seen: &mut watch::Receiver<Arc<Snapshot>>) {
-    if seen.changed().await.is_err() {
+/// Waits for a new snapshot; for ever if the file is not followed any more.
+pub(crate) async fn changed(snapshots: &mut watch::Receiver<Arc<Snapshot>>) {
+    if snapshots.changed().await.is_err() {
         std::future::pending().await
     }
 }
 
-struct State {
+struct ConfigFile {
     path: PathBuf,
-    /// When it was read last, and the state that holds since then.
+    /// Time of the last read and the stamp of the file then, if it was settled.
     read: Option<(Instant, FileStamp)>,
-    /// What was read last; `None` before the first look and after a failed one.
+    /// Text of the last read; `None` before the first and after a failed one.
     text: Option<String>,
-    /// The file was empty, or gone, at the last look: since when.
+    /// Set if the file was empty or missing at the last read: its stamp then.
     emptied: Option<Option<FileStamp>>,
     snapshot: Snapshot,
     power: Power,
 }
 
-impl State {
-    /// Whether the file has to be read: nothing says that it is as it was.
+impl ConfigFile {
+    /// True if the file must be read, because it may have changed.
     fn is_due(&self) -> bool {
-        let same = |(at, stamp): (Instant, FileStamp)| {
-            at.elapsed() < READ && FileStamp::of(&self.path) == Some(stamp)
+        let unchanged = |(at, stamp): (Instant, FileStamp)| {
+            at.elapsed() < READ_EVERY && FileStamp::of(&self.path) == Some(stamp)
         };
-        self.emptied.is_some() || !self.read.is_some_and(same)
+        self.emptied.is_some() || !self.read.is_some_and(unchanged)
     }
 
-    /// Reads the file; true when something is different.
-    fn look(&mut self) -> bool {
+    /// Reads the file; true if the snapshot changed.
+    fn read_file(&mut self) -> bool {
         let stamp = FileStamp::of(&self.path);
         self.read = stamp.filter(FileStamp::is_settled).map(|stamp| (Instant::now(), stamp));
         let text = match file::read(&self.path) {
@@ -94,12 +94,12 @@ impl State {
             Err(error) => {
                 (self.read, self.text) = (None, None);
                 let message = format!("config.json cannot be read: {error}");
-                return self.is_broken(Problem { message, line: None, column: None });
+                return self.set_problem(Problem { message, line: None, column: None });
             }
         };
         let in_force = *self.snapshot.config != Config::default();
-        // Whoever writes in place empties the file first: that is believed at a second look, if
-        // nobody wrote in between.
+        // A write in place empties the file first: an empty file counts at the second read, if it was
+        // not written in between.
         if text.trim().is_empty() && in_force && self.emptied.replace(stamp) != Some(stamp) {
             return false;
         }
@@ -110,7 +110,7 @@ impl State {
         let parsed = config::parse(&text);
         self.text = Some(text);
         match parsed {
-            Err(problem) => self.is_broken(problem),
+            Err(problem) => self.set_problem(problem),
             Ok(parsed) => {
                 let snapshot = Snapshot {
                     config: Arc::new(parsed.config),
@@ -125,52 +125,57 @@ impl State {
         }
     }
 
-    /// Whether nothing is going on that watcher do not tell of.
-    fn rests(&self) -> bool {
+    /// True if polling can slow down: nothing time-based is pending and the file is settled.
+    fn is_idle(&self) -> bool {
         let settings = &self.snapshot.config.settings;
         let timed = settings.paused_until.is_some() || settings.quiet_hours.is_some();
         self.read.is_some() && self.emptied.is_none() && !timed && !settings.only_on_ac
     }
 
-    /// Looks at the time and the battery; true when something is different.
-    fn hold(&mut self) -> bool {
+    /// Checks time and power source; true if the snapshot changed.
+    fn update_hold(&mut self) -> bool {
         let settings = &self.snapshot.config.settings;
         let on_battery = settings.only_on_ac && self.power.on_battery();
         let hold = publish_gate::check(settings, &Zoned::now(), on_battery);
         std::mem::replace(&mut self.snapshot.hold, hold) != hold
     }
 
-    fn is_broken(&mut self, problem: Problem) -> bool {
+    fn set_problem(&mut self, problem: Problem) -> bool {
         let changed = self.snapshot.problem.as_ref() != Some(&problem);
         self.snapshot.problem = Some(problem);
         changed
     }
 }
 
-async fn follow(mut state: State, sender: watch::Sender<Arc<Snapshot>>, stop: CancellationToken) {
+async fn follow(
+    mut file: ConfigFile,
+    sender: watch::Sender<Arc<Snapshot>>,
+    stop: CancellationToken,
+) {
     let mut watcher = FolderWatcher::default();
-    watch_folders(&mut watcher, &state.path);
+    watch_folders(&mut watcher, &file.path);
     loop {
-        let due = state.is_due();
+        let due = file.is_due();
         if due {
-            watch_folders(&mut watcher, &state.path);
+            watch_folders(&mut watcher, &file.path);
         }
-        if (due && state.look()) | state.hold() {
-            if let Some(problem) = &state.snapshot.problem {
+        if (due && file.read_file()) | file.update_hold() {
+            if let Some(problem) = &file.snapshot.problem {
                 tracing::warn!(%problem, "config.json is not in force");
             }
-            sender.send_replace(Arc::new(state.snapshot.clone()));
+            sender.send_replace(Arc::new(file.snapshot.clone()));
         }
-        let at_most = if state.rests() && !watcher.is_unreliable() { REST } else { POLL };
-        match stop.run_until_cancelled(watcher.changed_within(at_most)).await {
+        let idle = file.is_idle() && !watcher.is_unreliable();
+        let max = if idle { POLL_IDLE } else { POLL_ACTIVE };
+        match stop.run_until_cancelled(watcher.changed_within(max)).await {
             None => return,
-            Some(true) => tokio::time::sleep(QUIET).await,
+            Some(true) => tokio::time::sleep(SETTLE).await,
             Some(false) => {}
         }
     }
 }
 
-/// At the file's own folder, and the one of what it links to.
+/// Watches the file's own folder and that of the file behind a link.
 fn watch_folders(watcher: &mut FolderWatcher, path: &Path) {
     let target = file::target_of(path);
     watcher.watch(&[path, &target].map(|path| path.parent().unwrap_or(path)));
@@ -178,7 +183,7 @@ fn watch_folders(watcher: &mut FolderWatcher, path: &Path) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Snapshot, State, start};
+    use super::{ConfigFile, Snapshot, start};
     use crate::home::Home;
     use std::sync::Arc;
     use std::time::{Duration, SystemTime};
@@ -198,61 +203,64 @@ mod tests {
         move |snapshot| snapshot.config.provider(name).is_some()
     }
 
-    fn state(home: &Home) -> State {
+    fn state(home: &Home) -> ConfigFile {
         let (snapshot, power) = <_>::default();
-        State { path: home.config(), read: None, text: None, emptied: None, snapshot, power }
+        ConfigFile { path: home.config(), read: None, text: None, emptied: None, snapshot, power }
     }
 
     #[tokio::test]
-    async fn a_file_that_stays_as_it_is_is_not_opened_again_and_every_write_is_seen() {
+    async fn an_unchanged_file_is_not_opened_again_and_every_write_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path()).unwrap();
         std::fs::write(home.config(), text("a")).unwrap();
         let mut state = state(&home);
         let settled = async {
             while state.is_due() {
-                state.look();
+                state.read_file();
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(10), settled).await.expect("it comes to rest");
+        tokio::time::timeout(Duration::from_secs(10), settled).await.expect("the file settles");
         let file = std::fs::File::options().write(true).open(home.config()).unwrap();
         let before = file.metadata().unwrap().modified().unwrap();
         std::fs::write(home.config(), text("b")).unwrap();
         file.set_modified(before).unwrap();
-        assert!(state.is_due(), "as long and as old, and another one");
-        assert!(state.look() && has("b")(&state.snapshot));
+        assert!(state.is_due(), "same length and modification time, other content");
+        assert!(state.read_file() && has("b")(&state.snapshot));
     }
 
     #[test]
-    fn a_file_that_is_empty_for_a_moment_withdraws_nothing() {
+    fn an_empty_file_withdraws_nothing_at_first() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path()).unwrap();
         let write = |text: &str| std::fs::write(home.config(), text).unwrap();
         let mut state = state(&home);
         write(&text("a"));
-        assert!(state.look() && has("a")(&state.snapshot));
+        assert!(state.read_file() && has("a")(&state.snapshot));
         write("");
-        assert!(!state.look() && has("a")(&state.snapshot), "somebody is writing");
+        assert!(!state.read_file() && has("a")(&state.snapshot), "a write in place has begun");
         let emptied_again = SystemTime::now() + Duration::from_secs(1);
         let file = std::fs::File::options().write(true).open(home.config()).unwrap();
         file.set_modified(emptied_again).unwrap();
-        assert!(!state.look() && has("a")(&state.snapshot), "and writes again");
+        assert!(!state.read_file() && has("a")(&state.snapshot), "and begins again");
         write("{ broken");
-        assert!(state.look() && has("a")(&state.snapshot), "the last good one stays");
+        assert!(state.read_file() && has("a")(&state.snapshot), "a broken file changes nothing");
         std::fs::write(home.config(), b"\xff").unwrap();
-        assert!(state.look() && has("a")(&state.snapshot), "so it does when it cannot be read");
+        assert!(state.read_file() && has("a")(&state.snapshot), "nor does one that is not UTF-8");
         write("");
-        assert!(!state.look() && has("a")(&state.snapshot), "and when that is written anew");
+        assert!(!state.read_file() && has("a")(&state.snapshot), "nor the write that follows");
         write(&text("b"));
-        assert!(state.look() && has("b")(&state.snapshot));
+        assert!(state.read_file() && has("b")(&state.snapshot));
         std::fs::remove_file(home.config()).unwrap();
-        assert!(!state.look() && has("b")(&state.snapshot), "somebody is renaming");
-        assert!(state.look() && state.snapshot.config.providers.is_empty(), "it is gone");
+        assert!(!state.read_file() && has("b")(&state.snapshot), "a rename may follow");
+        assert!(
+            state.read_file() && state.snapshot.config.providers.is_empty(),
+            "the file is gone"
+        );
     }
 
     #[tokio::test]
-    async fn every_way_to_write_the_file_is_seen_within_two_seconds() {
+    async fn every_way_to_write_the_file_is_noticed_within_two_seconds() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path().join("h")).unwrap();
         let stop = CancellationToken::new();
@@ -278,7 +286,7 @@ mod tests {
 
     #[cfg(unix)]
     #[tokio::test]
-    async fn a_write_behind_a_symbolic_link_is_seen() {
+    async fn a_write_behind_a_symbolic_link_is_noticed() {
         let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let home = Home::at(dir.path()).unwrap();
         let real = other.path().join("c.json");
@@ -290,7 +298,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_half_written_file_leaves_the_last_good_one_in_force() {
+    async fn after_an_incomplete_write_the_last_good_configuration_stays_in_force() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path()).unwrap();
         std::fs::write(home.config(), text("good")).unwrap();

@@ -1,74 +1,66 @@
-//! The control channel: an event stream, or long polling where a proxy holds a stream's bytes back.
-//! One task reads, the driver gets signals through a bounded queue.
+//! The control channel: one task reads events, by an event stream or by long polling, and the driver
+//! gets signals through a bounded queue.
 
-use crate::client::{Fault, Mcpd, SessionRef};
+mod event_stream;
+mod long_poll;
+
+use crate::client::{Mcpd, SessionRef};
 use crate::limits::{self, Times};
 use crate::reconnect_policy::Ending;
-use std::time::Duration;
+use crate::transport::ChannelMode;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
-use wire::limits::{SSE_EVENT, SSE_LINE};
-use wire::sse::{Decoded, Decoder, Event, TooLong};
+use wire::sse::{Decoded, Event, TooLong};
 
-/// What the channel tells.
+/// A message of the channel to the driver.
 #[derive(Debug)]
 pub(crate) enum Signal {
-    /// The server has accepted the stream. A protocol-2 server says `hello` next.
+    /// The server has accepted the channel. A protocol-2 server sends `hello` next.
     Open,
     /// An event.
     Event(Event),
-    /// An event was too long and is left out.
-    LeftOut(TooLong),
-    /// No `hello`: a proxy keeps the bytes.
-    Buffered,
-    /// It is over.
+    /// An event was too long and was skipped.
+    TooLong(TooLong),
+    /// `hello` did not arrive: a proxy holds the bytes back.
+    HeldBack,
+    /// The channel has ended.
     Ended(Ending),
 }
 
-/// How events travel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// One response that never ends.
-    Stream,
-    /// One request after the other.
-    Poll,
-}
-
 /// An open channel; dropping it closes the connection.
-pub(crate) struct Channel {
+pub(crate) struct ControlChannel {
     signals: mpsc::Receiver<Signal>,
     _reader: AbortOnDropHandle<()>,
 }
 
-impl Channel {
+impl ControlChannel {
     /// Opens a channel for this session.
-    pub(crate) fn open(mcpd: Mcpd, session: SessionRef, mode: Mode, times: Times) -> Self {
+    pub(crate) fn open(mcpd: Mcpd, session: SessionRef, mode: ChannelMode, times: Times) -> Self {
         let (sender, signals) = mpsc::channel(limits::EVENTS);
+        let reader = Reader { mcpd, session, times, sender };
         let reader = tokio::spawn(async move {
-            let reader = Reader { mcpd, session, times, sender };
-            let last = match mode {
-                Mode::Stream => reader.stream().await,
-                Mode::Poll => reader.poll().await,
+            let end = match mode {
+                ChannelMode::Stream => event_stream::read(&reader).await,
+                ChannelMode::Poll => long_poll::read(&reader).await,
             };
-            // The driver may be gone: then nobody needs to know.
-            let _ = reader.sender.send(last).await;
+            // Fails only if the driver has dropped the channel.
+            let _ = reader.sender.send(end).await;
         });
         Self { signals, _reader: AbortOnDropHandle::new(reader) }
     }
 
-    /// The next signal; the last one is [`Signal::Buffered`] or [`Signal::Ended`].
+    /// Waits for the next signal; the last one is [`Signal::HeldBack`] or [`Signal::Ended`].
     pub(crate) async fn next(&mut self) -> Signal {
-        let ended = || Signal::Ended(Ending::Lost("the control channel ended".into()));
-        self.signals.recv().await.unwrap_or_else(ended)
+        self.signals.recv().await.unwrap_or_else(|| ended("the control channel ended"))
     }
 
-    /// The next signal, if it is there already.
-    pub(crate) fn waiting(&mut self) -> Option<Signal> {
+    /// The next signal if it has already arrived.
+    pub(crate) fn try_next(&mut self) -> Option<Signal> {
         self.signals.try_recv().ok()
     }
 }
 
+/// What a reader needs; `event_stream` and `long_poll` return the last signal.
 struct Reader {
     mcpd: Mcpd,
     session: SessionRef,
@@ -77,74 +69,20 @@ struct Reader {
 }
 
 impl Reader {
-    async fn stream(&self) -> Signal {
-        match timeout(self.times.hello, self.mcpd.stream(&self.session)).await {
-            Err(_) => Signal::Buffered,
-            Ok(Err(fault)) => Signal::Ended(Ending::Fault(fault)),
-            Ok(Ok(response)) => {
-                let _ = self.sender.send(Signal::Open).await;
-                self.read(response).await
-            }
-        }
-    }
-
-    async fn read(&self, mut response: reqwest::Response) -> Signal {
-        let mut decoder = Decoder::new(SSE_LINE, SSE_EVENT);
-        let mut events = Vec::<Decoded>::new();
-        let mut heard = self.session.epoch.is_none();
-        loop {
-            let wait = if heard { self.times.silence } else { self.times.hello };
-            let bytes = match timeout(wait, response.chunk()).await {
-                Err(_) if !heard => return Signal::Buffered,
-                Err(_) => return lost(format!("the server was silent for {}", seconds(wait))),
-                Ok(Err(_)) => return lost("the connection to the server broke".into()),
-                Ok(Ok(None)) => return lost("the server closed the control channel".into()),
-                Ok(Ok(Some(bytes))) => bytes,
-            };
-            decoder.feed(&bytes, &mut events);
-            for decoded in events.drain(..) {
-                heard = true;
-                if !self.tell(decoded).await {
-                    return lost("nobody listens".into());
-                }
-            }
-        }
-    }
-
-    async fn poll(&self) -> Signal {
+    async fn report_open(&self) {
         let _ = self.sender.send(Signal::Open).await;
-        loop {
-            match self.mcpd.poll(&self.session).await {
-                Err(fault) => return Signal::Ended(Ending::Fault(fault)),
-                Ok(events) => {
-                    for decoded in events {
-                        if !self.tell(decoded).await {
-                            return lost("nobody listens".into());
-                        }
-                    }
-                }
-            }
-        }
     }
 
-    /// False when nobody listens.
-    async fn tell(&self, decoded: Decoded) -> bool {
-        let signal = decoded.map_or_else(Signal::LeftOut, Signal::Event);
-        self.sender.send(signal).await.is_ok()
+    /// Passes an event on.
+    ///
+    /// # Errors
+    /// The driver has dropped the channel; the last signal.
+    async fn report(&self, decoded: Decoded) -> Result<(), Signal> {
+        let signal = decoded.map_or_else(Signal::TooLong, Signal::Event);
+        self.sender.send(signal).await.map_err(|_| ended("the control channel was dropped"))
     }
 }
 
-fn lost(why: String) -> Signal {
-    Signal::Ended(Ending::Lost(why))
-}
-
-fn seconds(wait: Duration) -> String {
-    format!("{} s", wait.as_secs_f64().round())
-}
-
-/// A fault without a delay of its own.
-impl From<Fault> for Ending {
-    fn from(fault: Fault) -> Self {
-        Self::Fault(fault)
-    }
+fn ended(cause: impl Into<String>) -> Signal {
+    Signal::Ended(Ending::Lost(cause.into()))
 }

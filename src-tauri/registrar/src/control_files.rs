@@ -1,6 +1,6 @@
-//! What one process of a person asks of the one that publishes from the same folder: a file each
-//! under `requests/`, taken away when it is done. Tray and command line ask the same way, whoever
-//! publishes, and nothing listens.
+//! Control requests to the process that publishes from the same folder: one file each under
+//! `requests/`, which that process removes and performs. Tray and command line use it alike, and
+//! nothing listens on a socket.
 
 use crate::file_stamp::FileStamp;
 use crate::fs_events::FolderWatcher;
@@ -12,30 +12,30 @@ use std::io;
 use std::path::{Path, PathBuf};
 use tokio::time::Instant;
 
-/// ControlFiles that are taken at once; the rest waits for the next look.
-const AT_ONCE: usize = 64;
-/// The longest request.
+/// Requests that are taken at once; the rest waits for the next check.
+const BATCH: usize = 64;
+/// The longest request in bytes.
 const MAX_BYTES: u64 = 4096;
 
-/// One request.
+/// A control request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "what")]
 pub enum ControlRequest {
-    /// Look at the credentials again and connect now.
+    /// Load the credentials again and connect now.
     Reconnect,
-    /// Publish from here although another machine holds the session.
+    /// Publish from this machine although another one holds the session.
     TakeOver,
-    /// Stop this running request.
+    /// Stop a running request.
     Stop {
-        /// Its id, as the status names it.
+        /// Its id in the status.
         task: String,
     },
 }
 
-/// Asks.
+/// Sends a request.
 ///
 /// # Errors
-/// The file system's.
+/// The folder or the file cannot be written.
 pub fn send(home: &Home, request: &ControlRequest) -> io::Result<()> {
     let dir = home.requests();
     private_file::make_folder(&dir)?;
@@ -43,31 +43,34 @@ pub fn send(home: &Home, request: &ControlRequest) -> io::Result<()> {
     private_file::write_unsynced(&dir.join(name), &serde_json::to_vec(request)?)
 }
 
-/// Those that come.
+/// Receives the requests of one folder.
 pub(crate) struct ControlFiles {
     dir: PathBuf,
     watcher: FolderWatcher,
-    look_at: Instant,
-    /// The folder as it was at the last look, when that holds.
-    seen: Option<FileStamp>,
+    next_check: Instant,
+    /// The folder at the last check, if its stamp was settled.
+    stamp: Option<FileStamp>,
 }
 
 impl ControlFiles {
     pub(crate) fn new(home: &Home) -> Self {
         let dir = home.requests();
-        // Without the folder there would be nothing to watch.
+        // A missing folder cannot be watched.
         let _ = private_file::make_folder(&dir);
         let mut watcher = FolderWatcher::default();
         watcher.watch(&[&dir]);
-        Self { dir, watcher, look_at: Instant::now(), seen: None }
+        Self { dir, watcher, next_check: Instant::now(), stamp: None }
     }
 
-    /// The next ones, oldest first; none when none came for a while. May be dropped and called again.
+    /// Waits for requests and takes them, oldest first; returns none if none came for a while.
+    /// Cancel-safe.
     pub(crate) async fn next(&mut self) -> Vec<ControlRequest> {
-        self.watcher.changed_within(self.look_at.saturating_duration_since(Instant::now())).await;
-        self.look_at = Instant::now() + REQUESTS_EVERY;
-        let seen = FileStamp::of(&self.dir).filter(FileStamp::is_settled);
-        if std::mem::replace(&mut self.seen, seen) == seen && seen.is_some() {
+        self.watcher
+            .changed_within(self.next_check.saturating_duration_since(Instant::now()))
+            .await;
+        self.next_check = Instant::now() + REQUESTS_EVERY;
+        let stamp = FileStamp::of(&self.dir).filter(FileStamp::is_settled);
+        if std::mem::replace(&mut self.stamp, stamp) == stamp && stamp.is_some() {
             return Vec::new();
         }
         self.watcher.watch(&[&self.dir]);
@@ -75,7 +78,7 @@ impl ControlFiles {
     }
 }
 
-/// Takes those that wait. What is old or no request is taken away too.
+/// Removes and returns the waiting requests. Old and invalid ones are only removed.
 fn take(dir: &Path) -> Vec<ControlRequest> {
     let Ok(entries) = std::fs::read_dir(dir) else {
         return Vec::new();
@@ -86,7 +89,7 @@ fn take(dir: &Path) -> Vec<ControlRequest> {
         .filter(|path| path.extension().is_some_and(|end| end == "json"))
         .collect();
     files.sort();
-    files.truncate(AT_ONCE);
+    files.truncate(BATCH);
     files
         .iter()
         .filter_map(|path| {
@@ -113,7 +116,7 @@ mod tests {
     use std::time::{Duration, SystemTime};
 
     #[test]
-    fn requests_are_taken_once_in_order_and_rubbish_disappears() {
+    fn requests_are_taken_once_in_order_and_invalid_files_are_removed() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path()).unwrap();
         assert_eq!(take(&home.requests()), vec![]);
@@ -126,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_that_nobody_took_for_a_minute_is_not_meant_any_more() {
+    fn a_request_older_than_a_minute_is_ignored() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path()).unwrap();
         send(&home, &ControlRequest::Reconnect).unwrap();

@@ -111,7 +111,7 @@ fn publishing(home: &Home) -> Finding {
             Some(status) => good(about, format!("by {}, process {}", status.program, status.pid)),
             None => {
                 let fix = "if it was started a moment ago, look again";
-                bad(Verdict::Broken, about, file_lock::held_by_a_stranger(home), fix)
+                bad(Verdict::Broken, about, file_lock::held_by_unknown(home), fix)
             }
         },
         Ok(Some(_)) => bad(

@@ -1,31 +1,31 @@
-//! Locks between programs of one person: whoever holds the folder's publishes, and whoever holds the
-//! configuration's edits it.
+//! Locks between our programs: one process publishes from a folder, and one at a time edits the
+//! configuration.
 
 use crate::home::Home;
-use crate::limits::LOCK_AGAIN;
+use crate::limits::LOCK_RETRY;
 use crate::private_file;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-/// Held for as long as this value lives; the OS lets go of it when the process ends.
+/// A held lock. Dropping it, or the end of the process, releases it.
 #[derive(Debug)]
 pub struct FileLock {
     _file: File,
 }
 
-/// Takes the folder's lock, or `None` when another process has it.
+/// Takes the folder's lock; `None` if another process holds it.
 ///
 /// # Errors
-/// The file system's.
+/// The lock file cannot be created or opened.
 pub fn try_acquire(home: &Home) -> io::Result<Option<FileLock>> {
     try_lock(&home.lock())
 }
 
-/// What to tell when the folder's lock is held and nothing says by which program of ours.
+/// The message for a folder whose lock is held by a process that writes no status.
 #[must_use]
-pub fn held_by_a_stranger(home: &Home) -> String {
+pub fn held_by_unknown(home: &Home) -> String {
     let lock = home.lock();
     let lock = lock.display();
     format!(
@@ -35,22 +35,27 @@ pub fn held_by_a_stranger(home: &Home) -> String {
     )
 }
 
-/// Takes the lock on this file, which is made (0600) when it is missing; `None` when another process
-/// has it. Whoever can open a file can lock it, so one of ours is closed to other users first.
+/// Takes the lock on this file, which is created (mode 0600) if it is missing; `None` if another
+/// process holds it. A lock file of ours is closed to other users first, because a user who can open
+/// it can hold it.
 ///
 /// # Errors
-/// The file system's.
+/// The file cannot be created or opened.
 pub fn try_lock(path: &Path) -> io::Result<Option<FileLock>> {
-    attempt(private_file::append(path)?)
+    let file = private_file::append(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(FileLock { _file: file })),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }
 
-/// Takes the lock on this file, waiting for another process no longer than this; `None` after that.
-/// Blocks.
+/// Takes the lock on this file; `None` if another process still holds it after `max`. Blocks.
 ///
 /// # Errors
-/// The file system's.
-pub(crate) fn wait(path: &Path, at_most: Duration) -> io::Result<Option<FileLock>> {
-    let mut left = at_most;
+/// The file cannot be created or opened.
+pub(crate) fn wait(path: &Path, max: Duration) -> io::Result<Option<FileLock>> {
+    let mut left = max;
     loop {
         if let Some(lock) = try_lock(path)? {
             return Ok(Some(lock));
@@ -58,17 +63,9 @@ pub(crate) fn wait(path: &Path, at_most: Duration) -> io::Result<Option<FileLock
         if left.is_zero() {
             return Ok(None);
         }
-        let pause = LOCK_AGAIN.min(left);
+        let pause = LOCK_RETRY.min(left);
         std::thread::sleep(pause);
         left -= pause;
-    }
-}
-
-fn attempt(file: File) -> io::Result<Option<FileLock>> {
-    match file.try_lock() {
-        Ok(()) => Ok(Some(FileLock { _file: file })),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -78,7 +75,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_lock_that_another_holds_is_waited_for_and_not_for_ever() {
+    fn a_held_lock_is_waited_for_within_a_limit() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("lock");
         let held = try_lock(&path).unwrap().unwrap();

@@ -1,13 +1,13 @@
-//! What tells one state of a file or a folder from another without opening it: opening wakes everybody
-//! who watches the folder, ourselves among them.
+//! Distinguishes states of a file or a folder without opening it: opening would cause an event for
+//! each watcher of the folder, this process included.
 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-/// Clocks of file systems are coarse: two changes within this time may bear the same one.
-const GRAIN: Duration = Duration::from_secs(2);
+/// Resolution of a file system's clock: two changes within this time may have the same time.
+const RESOLUTION: Duration = Duration::from_secs(2);
 
-/// The state that was there at a moment.
+/// Identity, length and change time of a file or a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct FileStamp {
     file: u64,
@@ -16,20 +16,20 @@ pub(crate) struct FileStamp {
 }
 
 impl FileStamp {
-    /// Of what is at this path, behind all links; none when nothing is.
+    /// The stamp of what is at this path, behind all links; `None` if nothing is.
     pub(crate) fn of(path: &Path) -> Option<Self> {
         let meta = std::fs::metadata(path).ok()?;
         Some(Self { file: identity(&meta), bytes: meta.len(), changed: changed(&meta)? })
     }
 
-    /// Whether every later change has another stamp. What is read after this holds for as long as the
-    /// stamp does.
+    /// True if every later change has another stamp. Content that is read after that is current for as
+    /// long as the stamp stays the same.
     pub(crate) fn is_settled(&self) -> bool {
-        self.changed.elapsed().is_ok_and(|age| age > GRAIN)
+        self.changed.elapsed().is_ok_and(|age| age > RESOLUTION)
     }
 }
 
-/// Which file or folder it is.
+/// The inode number; 0 on systems without one.
 #[cfg(unix)]
 pub(crate) fn identity(meta: &std::fs::Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::ino(meta)
@@ -40,7 +40,7 @@ pub(crate) fn identity(_meta: &std::fs::Metadata) -> u64 {
     0
 }
 
-/// Of the content or of anything else; nobody can set that back.
+/// Time of the last change of content or metadata, which a program cannot set back.
 #[cfg(unix)]
 fn changed(meta: &std::fs::Metadata) -> Option<SystemTime> {
     use std::os::unix::fs::MetadataExt as _;

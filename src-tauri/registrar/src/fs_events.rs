@@ -1,7 +1,7 @@
-//! Folders that are watched for changes, as a hint to look sooner.
+//! File events of folders, as a hint to check sooner.
 //!
-//! Notifications stay silent on network file systems, bind mounts and exhausted limits: whoever
-//! waits for one looks by itself too, after a while.
+//! Events do not arrive on network file systems and bind mounts, and not after the system's limits are
+//! reached. Code that waits for them must therefore check by itself, too, after a while.
 
 use crate::file_stamp;
 use notify::{RecursiveMode, Watcher as _};
@@ -10,30 +10,33 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
-/// The watched folders.
+/// Watches folders for changes.
 pub struct FolderWatcher {
     watcher: Option<notify::RecommendedWatcher>,
+    /// With the identity of each folder, which may be replaced by another one of the same name.
     watched: Vec<(PathBuf, Option<u64>)>,
     unreliable: bool,
-    heard: Arc<Notify>,
+    changed: Arc<Notify>,
 }
 
 impl Default for FolderWatcher {
     fn default() -> Self {
-        let heard = Arc::new(Notify::new());
-        let hint = Arc::clone(&heard);
+        let changed = Arc::new(Notify::new());
+        let notify = Arc::clone(&changed);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            // Our own reading is told too: taking it for a change would never end.
+            // Our own reads are events too: two watchers would wake each other for ever.
             if !event.is_ok_and(|event| event.kind.is_access()) {
-                hint.notify_one();
+                notify.notify_one();
             }
         });
-        Self { unreliable: watcher.is_err(), watcher: watcher.ok(), watched: Vec::new(), heard }
+        let unreliable = watcher.is_err();
+        Self { watcher: watcher.ok(), watched: Vec::new(), unreliable, changed }
     }
 }
 
 impl FolderWatcher {
-    /// Watches these folders, and nothing below them; anew when one has become another folder.
+    /// Watches these folders and nothing below them. Call it again before each wait: it notices that a
+    /// folder was replaced.
     pub fn watch(&mut self, dirs: &[&Path]) {
         let Some(watcher) = &mut self.watcher else {
             return;
@@ -53,14 +56,14 @@ impl FolderWatcher {
         self.watched = dirs;
     }
 
-    /// Whether the system refuses to tell of a folder: its limits are exhausted, or there is none.
+    /// True if the system cannot watch one of the folders: it is missing, or the limits are reached.
     pub fn is_unreliable(&self) -> bool {
         self.unreliable
     }
 
-    /// Waits for a change, and no longer than this; whether there was one.
-    pub async fn changed_within(&self, at_most: Duration) -> bool {
-        tokio::time::timeout(at_most, self.heard.notified()).await.is_ok()
+    /// Waits for a change; false if there is none within `max`.
+    pub async fn changed_within(&self, max: Duration) -> bool {
+        tokio::time::timeout(max, self.changed.notified()).await.is_ok()
     }
 }
 
@@ -74,7 +77,7 @@ mod tests {
     use std::time::Duration;
 
     #[tokio::test]
-    async fn reading_is_no_change_and_writing_is() {
+    async fn reading_a_file_is_no_event_and_writing_is() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         std::fs::write(&file, "{}").unwrap();
@@ -84,8 +87,8 @@ mod tests {
             std::fs::read(&file).unwrap();
             std::fs::read_dir(dir.path()).unwrap().count();
         }
-        assert!(!watcher.changed_within(Duration::from_millis(150)).await, "a hint came");
+        assert!(!watcher.changed_within(Duration::from_millis(150)).await, "an event came");
         std::fs::write(&file, "{ }").unwrap();
-        assert!(watcher.changed_within(Duration::from_secs(2)).await, "no hint came");
+        assert!(watcher.changed_within(Duration::from_secs(2)).await, "no event came");
     }
 }

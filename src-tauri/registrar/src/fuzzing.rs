@@ -1,5 +1,5 @@
-//! The door for fuzzers: what a server's bytes become on their way to a backend and to the owner's eyes.
-//! Nothing else uses it.
+//! Fuzzing entry point for task frames: what a server's bytes become on their way to a backend and to
+//! the screen. Only tests use it.
 
 use crate::config::ProviderConfig;
 use crate::http_clients;
@@ -10,23 +10,23 @@ use reqwest::Client;
 use std::sync::LazyLock;
 use wire::control::Task;
 
-/// Making one takes longer than reading a frame.
+/// One client for all frames: creating one takes longer than reading a frame.
 static HTTP: LazyLock<Option<Client>> = LazyLock::new(|| http_clients::backend_client().ok());
 
-/// What became of a task's frame.
+/// The result of a task's frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Taken {
-    /// The task's id.
+pub struct Accepted {
+    /// Id of the task.
     pub task_id: String,
-    /// Texts of it that people see.
+    /// Texts of the frame that people see.
     pub shown: Vec<String>,
-    /// What the backend would be asked, when it would be.
-    pub asked: Option<Asked>,
+    /// The request that the backend would get, if any.
+    pub request: Option<BackendRequest>,
 }
 
-/// A request for a backend.
+/// A request to a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Asked {
+pub struct BackendRequest {
     /// HTTP method.
     pub method: String,
     /// The whole URL.
@@ -37,18 +37,18 @@ pub struct Asked {
     pub body: Bytes,
 }
 
-/// A frame for this provider; none when it is ignored.
+/// Handles a frame for this provider; `None` if the frame is ignored.
 #[must_use]
-pub fn frame(provider: &ProviderConfig, text: &str) -> Option<Taken> {
+pub fn frame(provider: &ProviderConfig, text: &str) -> Option<Accepted> {
     match said::task(Task::read(text).ok()?)? {
         Task::Wake(wake) => {
-            Some(Taken { task_id: wake.task_id, shown: vec![wake.llm_name], asked: None })
+            Some(Accepted { task_id: wake.task_id, shown: vec![wake.llm_name], request: None })
         }
         Task::Infer(task) => {
             let body = task.request.as_ref().map(|body| body.get().to_owned());
             let body = Bytes::from(body.unwrap_or_default());
             let built = backend_request::build(HTTP.as_ref()?, provider, &task, body).ok();
-            let asked = built.map(|request| Asked {
+            let request = built.map(|request| BackendRequest {
                 method: request.method().to_string(),
                 url: request.url().to_string(),
                 headers: request.headers().keys().map(ToString::to_string).collect(),
@@ -61,7 +61,7 @@ pub fn frame(provider: &ProviderConfig, text: &str) -> Option<Taken> {
             });
             let shown = [Some(task.llm_name), task.user, task.path];
             let shown = shown.into_iter().flatten().collect();
-            Some(Taken { task_id: task.task_id, shown, asked })
+            Some(Accepted { task_id: task.task_id, shown, request })
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who this machine is towards mcpd: its random instance id, and the session that it got.
+//! Identity of this machine towards mcpd: its random instance id, and the session that it was given.
 
 use crate::credentials::origin;
 use crate::home::{Home, write_private};
@@ -9,18 +9,18 @@ use std::io;
 use url::Url;
 use wire::publisher::Instance;
 
-/// A session belongs to one server: a token may not be asked for with another's id.
+/// A session and the server that it belongs to: its id must not be sent to another one.
 #[derive(Debug, Serialize, Deserialize)]
-struct Kept {
+struct StoredSession {
     origin: String,
     id: String,
 }
 
-/// The session of an earlier run. The seed system kept the bare id in this file.
+/// The session of an earlier run with this server. The seed system stored the bare id in this file.
 pub(crate) fn session(home: &Home, server: &Url) -> Option<String> {
     let text = String::from_utf8(private_file::read(&home.session(), FILE).ok()?).ok()?;
-    match serde_json::from_str::<Kept>(&text) {
-        Ok(kept) => (kept.origin == origin(server)).then_some(kept.id),
+    match serde_json::from_str::<StoredSession>(&text) {
+        Ok(stored) => (stored.origin == origin(server)).then_some(stored.id),
         Err(_) => {
             let id = text.trim();
             let plausible = !id.is_empty() && id.len() <= 128 && id.chars().all(is_id);
@@ -33,13 +33,13 @@ fn is_id(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_')
 }
 
-/// Keeps the session for the next run (0600).
-pub(crate) fn keep_session(home: &Home, server: &Url, id: &str) -> io::Result<()> {
-    let kept = Kept { origin: origin(server), id: id.to_owned() };
-    write_private(&home.session(), &serde_json::to_vec(&kept)?)
+/// Stores the session for the next run (mode 0600).
+pub(crate) fn store_session(home: &Home, server: &Url, id: &str) -> io::Result<()> {
+    let stored = StoredSession { origin: origin(server), id: id.to_owned() };
+    write_private(&home.session(), &serde_json::to_vec(&stored)?)
 }
 
-/// This machine, for conflict detection and for people.
+/// Describes this machine, for conflict detection and for people.
 pub(crate) fn instance(home: &Home) -> Instance {
     Instance {
         id: instance_id(home),
@@ -58,14 +58,14 @@ fn instance_id(home: &Home) -> String {
     }
     let id = uuid::Uuid::new_v4().to_string();
     if let Err(error) = write_private(&path, id.as_bytes()) {
-        tracing::warn!(%error, "the instance id cannot be kept; it changes with the next start");
+        tracing::warn!(%error, "the instance id cannot be stored; it changes with the next start");
     }
     id
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{instance, keep_session, session};
+    use super::{instance, session, store_session};
     use crate::home::Home;
     use url::Url;
 
@@ -76,10 +76,10 @@ mod tests {
     }
 
     #[test]
-    fn a_session_is_kept_for_its_own_server_and_the_seeds_bare_id_is_understood() {
+    fn a_session_is_stored_for_its_own_server_and_the_seeds_bare_id_is_read() {
         let (_dir, home) = home();
         let (ours, other) = ("https://a/x".parse::<Url>().unwrap(), "https://b".parse().unwrap());
-        keep_session(&home, &ours, "s-1").unwrap();
+        store_session(&home, &ours, "s-1").unwrap();
         assert_eq!(session(&home, &ours).as_deref(), Some("s-1"));
         assert_eq!(session(&home, &other), None);
         std::fs::write(home.session(), "bare-1\n").unwrap();
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_instance_id_is_random_and_stays() {
+    fn the_instance_id_is_random_and_permanent() {
         let (_dir, home) = home();
         let first = instance(&home);
         assert_eq!(instance(&home), first);
@@ -101,7 +101,7 @@ mod tests {
     fn the_session_file_is_private() {
         use std::os::unix::fs::PermissionsExt as _;
         let (_dir, home) = home();
-        keep_session(&home, &"https://a".parse().unwrap(), "s").unwrap();
+        store_session(&home, &"https://a".parse().unwrap(), "s").unwrap();
         let mode = std::fs::metadata(home.session()).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }

@@ -1,12 +1,12 @@
-//! One registrar per folder. The first process that asks gets the lock and publishes; every other
-//! one shows the first one's status and takes over when that one ends.
+//! One process publishes from a folder: the first one that takes the lock. Every other one shows the
+//! first one's status, and takes over when that one ends.
 
 use crate::clock::unix_ms;
-use crate::config_watch::{self as config_watch, Snapshot};
+use crate::config_watch::{self, Snapshot};
 use crate::control_files::ControlFiles;
 use crate::file_lock::{self, FileLock};
 use crate::home::Home;
-use crate::limits::{GOODBYE_REST, SHOW_EVERY, Times};
+use crate::limits::{SHOW_EVERY, STOP_GRACE, Times};
 use crate::registrar::Registrar;
 use crate::status::file::Writer;
 use crate::status::{ConnectionState, Status, file};
@@ -17,43 +17,43 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// What a host shows while it runs.
+/// A process that publishes, or waits for its turn.
 pub struct LeaderHandle {
-    /// What is published, by this process or by the one that got here first.
+    /// The status of the process that publishes, this one or another.
     pub status: watch::Receiver<Status>,
-    /// What the folder's configuration asks for.
+    /// The configuration of the folder.
     pub config: watch::Receiver<Arc<Snapshot>>,
-    /// Ends after the goodbye.
+    /// Ends when everything is withdrawn.
     pub task: JoinHandle<()>,
 }
 
-/// Publishes, or shows who does, until `stop`.
+/// Publishes from this folder, or shows the status of the process that does, until `stop`.
 #[must_use]
 pub fn run(home: Home, keychain: Keychain, program: &str, stop: CancellationToken) -> LeaderHandle {
     home.tighten();
     let (shown, status) = watch::channel(Status::default());
-    let watching = CancellationToken::new();
-    let (config, mut watcher) = config_watch::start(&home, watching.clone());
+    let stop_watching = CancellationToken::new();
+    let (config, mut watcher) = config_watch::start(&home, stop_watching.clone());
     let program = program.to_owned();
-    let host = Host { home, keychain, program, config: config.clone(), shown, stop };
+    let leader = Leader { home, keychain, program, config: config.clone(), shown, stop };
     let task = tokio::spawn(async move {
-        let mut hosted = std::pin::pin!(host.run());
+        let mut leading = std::pin::pin!(leader.run());
         tokio::select! {
-            () = &mut hosted => {
-                watching.cancel();
+            () = &mut leading => {
+                stop_watching.cancel();
                 let _ = watcher.await;
             }
-            // What is published stays so, and nothing else would say why edits do nothing.
+            // Publishing goes on, and this line is the only sign of why edits have no effect.
             ended = &mut watcher => {
                 tracing::error!(?ended, "config.json is not followed any more; start again");
-                hosted.await;
+                leading.await;
             }
         }
     });
     LeaderHandle { status, config, task }
 }
 
-struct Host {
+struct Leader {
     home: Home,
     keychain: Keychain,
     program: String,
@@ -62,9 +62,9 @@ struct Host {
     stop: CancellationToken,
 }
 
-impl Host {
+impl Leader {
     async fn run(self) {
-        let Some(lock) = self.until_ours().await else {
+        let Some(lock) = self.wait_for_lock().await else {
             return;
         };
         let (home, keychain) = (self.home.clone(), self.keychain.clone());
@@ -72,21 +72,21 @@ impl Host {
             Ok(registrar) => self.publish(registrar, lock).await,
             Err(message) => {
                 tracing::error!("{message}");
-                self.shown
-                    .send_modify(|status| status.connection = ConnectionState::Stopped { message });
+                let stopped = ConnectionState::Stopped { message };
+                self.shown.send_modify(|status| status.connection = stopped);
             }
         }
     }
 
-    /// Shows the other one's status until the lock is free; `None` when told to stop before.
-    async fn until_ours(&self) -> Option<FileLock> {
-        let (mut told, began) = (false, Instant::now());
+    /// Shows the other process's status until the lock is free; `None` if stopped before.
+    async fn wait_for_lock(&self) -> Option<FileLock> {
+        let (mut logged, began) = (false, Instant::now());
         let times = Times::from_env();
         loop {
             match file_lock::try_acquire(&self.home) {
                 Ok(Some(lock)) => return Some(lock),
-                Ok(None) if !told => {
-                    told = true;
+                Ok(None) if !logged => {
+                    logged = true;
                     tracing::info!(
                         "another process publishes from this folder; showing its status"
                     );
@@ -96,7 +96,9 @@ impl Host {
             }
             match file::read(&self.home) {
                 Some(status) => self.show(status),
-                None if told && began.elapsed() >= times.lock_silent => self.complain(),
+                None if logged && began.elapsed() >= times.lock_silent => {
+                    self.report_unknown_holder()
+                }
                 None => {}
             }
             let wait = tokio::time::sleep(times.lock_every);
@@ -104,17 +106,19 @@ impl Host {
         }
     }
 
-    /// Another process has the lock and says nothing: it does not publish, and is none of ours maybe.
-    fn complain(&self) {
-        let message = file_lock::held_by_a_stranger(&self.home);
+    /// Another process holds the lock and writes no status: it does not publish, and may be no program
+    /// of ours.
+    fn report_unknown_holder(&self) {
+        let message = file_lock::held_by_unknown(&self.home);
         let stopped = ConnectionState::Stopped { message: message.clone() };
-        let told = self.shown.borrow().connection == stopped;
-        if !told {
+        let shown = self.shown.borrow().connection == stopped;
+        if !shown {
             tracing::error!("{message}");
             self.show(Status { connection: stopped, ..Status::default() });
         }
     }
 
+    /// Publishes, performs control requests and writes the status, until stopped.
     async fn publish(&self, registrar: Registrar, lock: FileLock) {
         let status_every = Times::from_env().status_every;
         let mut status = registrar.status();
@@ -135,11 +139,11 @@ impl Host {
                     self.show(status.borrow_and_update().clone());
                     (shown, show_at) = (true, Instant::now() + SHOW_EVERY);
                 }
-                () = tokio::time::sleep_until(write_at), if !written && writer.is_free() => {
-                    writer.write(status.borrow().clone());
+                () = tokio::time::sleep_until(write_at), if !written && writer.is_idle() => {
+                    writer.start(status.borrow().clone());
                     (written, write_at) = (true, Instant::now() + status_every);
                 }
-                () = writer.done(), if !writer.is_free() => {}
+                () = writer.done(), if !writer.is_idle() => {}
                 changed = status.changed() => {
                     if changed.is_err() {
                         break;
@@ -150,17 +154,17 @@ impl Host {
             }
         }
         registrar.stop().await;
-        // One that is under way would put the file back.
-        let _ = tokio::time::timeout(GOODBYE_REST, writer.done()).await;
+        // A write that still runs would create the file again.
+        let _ = tokio::time::timeout(STOP_GRACE, writer.done()).await;
         file::remove(&self.home);
         drop(lock);
     }
 
     fn show(&self, status: Status) {
         self.shown.send_if_modified(|shown| {
-            let other = Status { at: 0, ..shown.clone() } != Status { at: 0, ..status.clone() };
+            let changed = Status { at: 0, ..shown.clone() } != Status { at: 0, ..status.clone() };
             *shown = status;
-            other
+            changed
         });
     }
 }

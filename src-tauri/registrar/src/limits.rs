@@ -16,13 +16,13 @@ pub const BACKEND_IDLE: Duration = Duration::from_secs(1);
 /// One that breaks off so soon after it was asked again was being closed, most likely.
 pub const BACKEND_CLOSES: Duration = Duration::from_millis(500);
 /// Such connections, over all backends.
-pub const BACKEND_LINES: usize = 64;
+pub const BACKEND_CONNECTIONS: usize = 64;
 /// Models of one backend that are offered to choose from.
 pub const MODELS: usize = 500;
 /// A backend's list of models, in bytes.
 pub const MODELS_BODY: usize = 4 * 1024 * 1024;
 /// The answer to a test question, in bytes.
-pub const TRY_BODY: usize = 1024 * 1024;
+pub const TEST_RESPONSE_BODY: usize = 1024 * 1024;
 /// A readiness check from start to end.
 pub const READY: Duration = Duration::from_secs(3);
 /// Between the first two readiness checks while it wakes; doubles up to [`WAKE_EVERY`].
@@ -38,7 +38,7 @@ pub const RECIPE_KILL: Duration = Duration::from_secs(3);
 /// A killed recipe's end is waited for so long.
 pub const RECIPE_REAP: Duration = Duration::from_secs(1);
 /// Between looks whether a recipe that was told to end has gone.
-pub const RECIPE_LOOK: Duration = Duration::from_millis(50);
+pub const RECIPE_POLL: Duration = Duration::from_millis(50);
 /// What is shown of a recipe's output: its end, in bytes.
 pub const RECIPE_OUTPUT: u64 = 4 * 1024;
 /// The file of a recipe's output is cut when it is larger, in bytes: a backend that a recipe left in
@@ -56,7 +56,7 @@ pub const SLOT_WAIT: Duration = Duration::from_secs(4);
 /// Request bodies that are fetched from the server, at once and over all backends, in bytes.
 pub const BODIES: usize = 256 * 1024 * 1024;
 /// Fetching one request body from start to end: the largest one at 256 KiB a second.
-pub const CLAIM: Duration = Duration::from_secs(266);
+pub const FETCH: Duration = Duration::from_secs(266);
 /// What the server answers to a control request, an error included, in bytes.
 pub const CONTROL_BODY: usize = 1024 * 1024;
 /// What the server answers to one long poll, in bytes.
@@ -72,11 +72,11 @@ pub const SERVER_PAUSE: Duration = Duration::from_secs(600);
 /// Shortest and longest time between heartbeats that a server may ask for, in seconds.
 pub const HEARTBEAT_SECS: (u64, u64) = (1, 60);
 /// Events of one connection that the log says were unusable; further ones are not mentioned.
-pub const COMPLAINTS: usize = 20;
+pub const LOG_BUDGET: usize = 20;
 /// What is stopped when publishing stops gets so long to say so.
-pub const GOODBYE_REST: Duration = Duration::from_millis(500);
-/// [`Times::goodbye`] is not shortened below this: a real server answers within it.
-pub const GOODBYE_LEAST: Duration = Duration::from_secs(2);
+pub const STOP_GRACE: Duration = Duration::from_millis(500);
+/// [`Times::withdraw`] is not shortened below this: a real server answers within it.
+pub const WITHDRAW_MIN: Duration = Duration::from_secs(2);
 /// Runs of one provider's recipes within an hour.
 pub const RECIPE_RUNS_PER_HOUR: usize = 20;
 /// Connecting for an HTTP recipe.
@@ -84,11 +84,11 @@ pub const RECIPE_CONNECT: Duration = Duration::from_secs(5);
 /// An HTTP recipe from start to end.
 pub const RECIPE_HTTP: Duration = Duration::from_secs(30);
 /// An answer that goes up in pieces: what is gathered for one.
-pub const PIECE: usize = 64 * 1024;
+pub const CHUNK: usize = 64 * 1024;
 /// Reads from a backend that may wait to go up in a piece.
-pub const PIECES: usize = 4;
+pub const CHUNK_READS: usize = 4;
 /// A whole answer for a protocol-1 server.
-pub const WHOLE_ANSWER: usize = 64 * 1024 * 1024;
+pub const WHOLE_RESPONSE: usize = 64 * 1024 * 1024;
 /// Largest `maxConcurrency` that config.json may have.
 pub const MAX_CONCURRENCY: u32 = 1024;
 /// The largest file of the folder that is read, in bytes.
@@ -96,7 +96,7 @@ pub const FILE: u64 = 8 * 1024 * 1024;
 /// An edit of config.json waits this long for another program that edits it.
 pub const EDIT_LOCK: Duration = Duration::from_secs(5);
 /// Between tries for a lock that another process holds.
-pub const LOCK_AGAIN: Duration = Duration::from_millis(20);
+pub const LOCK_RETRY: Duration = Duration::from_millis(20);
 /// Between two looks at a status that changes with every request.
 pub const SHOW_EVERY: Duration = Duration::from_millis(100);
 /// Between looks at the batteries, where that matters.
@@ -114,7 +114,7 @@ pub const TRAFFIC_STEPS: usize = 30;
 /// The end of an answer that is looked through for its count of tokens, in bytes.
 pub const USAGE_TAIL: usize = 4 * 1024;
 /// An owner's stop waits this long for the server to hear why.
-pub const STOP_TOLD: Duration = Duration::from_secs(1);
+pub const STOP_REPORT: Duration = Duration::from_secs(1);
 /// Log files that are kept, one a day.
 pub const LOG_FILES: usize = 5;
 /// Log files that go into a diagnostics bundle.
@@ -170,7 +170,7 @@ pub struct Times {
     /// Between writes of `status.json`.
     pub status_every: Duration,
     /// When publishing stops: the server's answer to the goodbye, and running answers, get so long.
-    pub goodbye: Duration,
+    pub withdraw: Duration,
 }
 
 impl Default for Times {
@@ -195,7 +195,7 @@ impl Default for Times {
             clock_every: Duration::from_secs(5),
             lock_every: Duration::from_secs(1),
             status_every: Duration::from_secs(1),
-            goodbye: Duration::from_secs(4),
+            withdraw: Duration::from_secs(4),
         }
     }
 }
@@ -229,12 +229,12 @@ impl Times {
             &mut self.clock_every,
             &mut self.lock_every,
             &mut self.status_every,
-            &mut self.goodbye,
+            &mut self.withdraw,
         ];
         for time in times {
             *time = time.mul_f64(factor);
         }
-        self.goodbye = self.goodbye.max(GOODBYE_LEAST);
+        self.withdraw = self.withdraw.max(WITHDRAW_MIN);
         self
     }
 }

@@ -1,13 +1,13 @@
-//! Other users' requests to serve a name of this machine's owner: which of them the owner is shown.
-//! Pure; what a server sends may be anything.
+//! Requests of other users to serve a name of this publisher: which of them are shown. Pure; a server
+//! may send anything.
 
 use crate::config::Config;
 use crate::config::name_sharing::check_user;
 use wire::limits::NAME_REQUESTS;
 use wire::publisher::NameRequest;
 
-/// Those that can be shown and granted as they are. A request of `*` or of a group would share the
-/// name with more than the one user whom its owner reads.
+/// The requests that can be shown and granted as they are. A request of `*` or of a group would share
+/// the name with more users than the one whose name is read.
 pub(crate) fn usable(sent: Vec<NameRequest>) -> Vec<NameRequest> {
     let is_usable = |request: &NameRequest| {
         wire::names::normalise(&request.name).is_ok_and(|name| name == request.name)
@@ -16,15 +16,15 @@ pub(crate) fn usable(sent: Vec<NameRequest>) -> Vec<NameRequest> {
     sent.into_iter().filter(is_usable).take(NAME_REQUESTS).collect()
 }
 
-/// Those about a provider of this file that its owner has neither granted nor declined.
+/// The requests for names of this file that are neither granted nor declined.
 pub(crate) fn open(usable: &[NameRequest], config: &Config) -> Vec<NameRequest> {
     let is_open = |request: &&NameRequest| {
         config.serving(&request.name).is_some_and(|provider| {
-            let named =
-                |list: &[String], who: &str| list.iter().any(|e| e.eq_ignore_ascii_case(who));
-            !named(&provider.decline_name, &request.user)
-                && !named(&provider.share_name, &request.user)
-                && !named(&provider.share_name, "*")
+            let lists =
+                |list: &[String], user: &str| list.iter().any(|e| e.eq_ignore_ascii_case(user));
+            !lists(&provider.decline_name, &request.user)
+                && !lists(&provider.share_name, &request.user)
+                && !lists(&provider.share_name, "*")
         })
     };
     usable.iter().filter(is_open).cloned().collect()
@@ -35,41 +35,41 @@ mod tests {
     use super::{open, usable};
     use wire::publisher::NameRequest;
 
-    fn asks(name: &str, user: &str) -> NameRequest {
+    fn request(name: &str, user: &str) -> NameRequest {
         NameRequest { name: name.into(), user: user.into() }
     }
 
     #[test]
-    fn what_a_bad_server_sends_is_neither_shown_nor_can_it_be_granted() {
-        let good = asks("qwen", "tom");
+    fn an_invalid_request_is_not_shown() {
+        let good = request("qwen", "tom");
         let sent = vec![
-            asks("qwen", "*"),
-            asks("qwen", "group:everybody"),
-            asks("qwen", "tom\u{1b}[2K"),
-            asks("qwen", &"x".repeat(120_000)),
-            asks("Q w", "tom"),
+            request("qwen", "*"),
+            request("qwen", "group:everybody"),
+            request("qwen", "tom\u{1b}[2K"),
+            request("qwen", &"x".repeat(120_000)),
+            request("Q w", "tom"),
             good.clone(),
         ];
         assert_eq!(usable(sent), [good]);
-        let many = (0..1000).map(|n| asks("qwen", &format!("u{n}"))).collect();
+        let many = (0..1000).map(|n| request("qwen", &format!("u{n}"))).collect();
         assert_eq!(usable(many).len(), 20);
     }
 
     #[test]
-    fn a_request_is_open_until_its_owner_decides_and_only_where_the_name_is_served() {
+    fn a_request_is_open_until_it_is_decided_and_only_where_the_name_is_served() {
         let text = r#"{"llm": {"providers": [
             {"name": "a", "type": "vllm", "shareName": ["Ann"], "declineName": ["bob"]},
             {"name": "b", "type": "vllm", "pool": "Shared", "shareName": ["*"]},
             {"name": "c", "type": "vllm", "pool": "both"}]}}"#;
         let config = crate::config::parse(text).unwrap().config;
         let sent = [
-            asks("a", "ann"),
-            asks("a", "bob"),
-            asks("a", "tom"),
-            asks("shared", "tom"),
-            asks("both", "tom"),
-            asks("elsewhere", "tom"),
+            request("a", "ann"),
+            request("a", "bob"),
+            request("a", "tom"),
+            request("shared", "tom"),
+            request("both", "tom"),
+            request("elsewhere", "tom"),
         ];
-        assert_eq!(open(&sent, &config), [asks("a", "tom"), asks("both", "tom")]);
+        assert_eq!(open(&sent, &config), [request("a", "tom"), request("both", "tom")]);
     }
 }

@@ -1,30 +1,30 @@
-//! Whether this machine runs on battery.
+//! Power source of this machine.
 
 use crate::limits::POWER_EVERY;
 use starship_battery::{Manager, State};
 use tokio::time::Instant;
 
-/// Looks at the batteries, and not more often than they change.
+/// Reads the state of the batteries, at most once in [`POWER_EVERY`].
 #[derive(Debug, Default)]
 pub(crate) struct Power {
-    seen: Option<(Instant, bool)>,
+    last: Option<(Instant, bool)>,
 }
 
 impl Power {
-    /// True while the machine has a battery that is being emptied.
+    /// True while a battery of this machine is discharging.
     pub(crate) fn on_battery(&mut self) -> bool {
-        if let Some((at, seen)) = self.seen
+        if let Some((at, on_battery)) = self.last
             && at.elapsed() < POWER_EVERY
         {
-            return seen;
+            return on_battery;
         }
-        let now = is_discharging();
-        self.seen = Some((Instant::now(), now));
-        now
+        let on_battery = is_discharging();
+        self.last = Some((Instant::now(), on_battery));
+        on_battery
     }
 }
 
-/// A machine that cannot say is taken for one that is plugged in.
+/// False if the state of the batteries cannot be read.
 fn is_discharging() -> bool {
     let Ok(batteries) = Manager::new().and_then(|manager| manager.batteries()) else {
         return false;

@@ -1,35 +1,35 @@
-//! Why nothing is published although switches are on: a pause, quiet hours, a battery. Pure; time
-//! and power come as arguments, and [`crate::config_watch`] asks for both.
+//! Decides whether publishing is on hold although publish switches are on: a pause, quiet hours, a
+//! battery. Pure: [`crate::config_watch`] passes the time and the power source.
 
 use crate::config::settings::{PausedUntil, QuietHours, Settings};
 use jiff::Zoned;
 use jiff::civil::Time;
 use serde::{Deserialize, Serialize};
 
-/// Publishing is held back.
+/// Publishing is on hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Hold {
-    /// Why.
+    /// The cause.
     pub reason: HoldReason,
-    /// Until when, unix milliseconds, where that is known.
+    /// Its end in unix milliseconds, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<u64>,
 }
 
-/// Why publishing is held back.
+/// Why publishing is on hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum HoldReason {
     /// A person paused it.
     Paused,
-    /// It is one of the quiet hours.
+    /// The quiet hours of the settings.
     QuietHours,
     /// The machine runs on battery.
     OnBattery,
 }
 
-/// Whether publishing is held back now, the longest-lasting reason first.
+/// The hold in force, if there is one. A pause comes before quiet hours, and those before a battery.
 #[must_use]
 pub fn check(settings: &Settings, now: &Zoned, on_battery: bool) -> Option<Hold> {
     paused(settings, now)
@@ -53,7 +53,7 @@ fn quiet(hours: QuietHours, now: &Zoned) -> Option<Hold> {
     inside.then(|| Hold { reason: HoldReason::QuietHours, until: next(now, to) })
 }
 
-/// The next moment at which clocks here show this time.
+/// The next moment with this local time.
 fn next(now: &Zoned, time: Time) -> Option<u64> {
     let day = if now.time() < time { now.date() } else { now.date().tomorrow().ok()? };
     let at = day.to_datetime(time).to_zoned(now.time_zone().clone()).ok()?;
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_holds_until_its_time_and_until_a_person_says_otherwise() {
+    fn a_pause_lasts_until_its_time_or_until_a_person_ends_it() {
         let until = |until| Settings { paused_until: Some(until), ..Settings::default() };
         let hour = until(PausedUntil::At(at("13:00").timestamp()));
         let held = |until| Some(Hold { reason: HoldReason::Paused, until });
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn quiet_hours_may_go_over_midnight_and_end_at_local_time() {
+    fn quiet_hours_may_span_midnight_and_end_at_local_time() {
         let quiet = |from: &str, to: &str| Settings {
             quiet_hours: Some(QuietHours { from: from.parse().unwrap(), to: to.parse().unwrap() }),
             ..Settings::default()
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_battery_holds_publishing_back_for_as_long_as_it_runs() {
+    fn nothing_is_published_on_battery() {
         let held = check(&Settings::default(), &at("12:00"), true);
         assert_eq!(held, Some(Hold { reason: HoldReason::OnBattery, until: None }));
         assert_eq!(check(&Settings::default(), &at("12:00"), false), None);

@@ -1,5 +1,5 @@
-//! The registrar: publishes what the folder's configuration says until it is stopped. Whether this
-//! process may do so is [`crate::leader`]'s question.
+//! The registrar: publishes what the folder's configuration says until it is stopped.
+//! [`crate::leader`] decides whether this process may do so.
 
 use crate::backends::Backends;
 use crate::config;
@@ -30,8 +30,7 @@ pub struct Registrar {
 }
 
 impl Registrar {
-    /// Starts it; `config` is followed for as long as it runs, and `program` is how it calls itself
-    /// in the status.
+    /// Starts publishing and follows `config`. `program` is the name of this program in the status.
     ///
     /// # Errors
     /// TLS cannot be set up.
@@ -43,15 +42,16 @@ impl Registrar {
     ) -> Result<Self, String> {
         let times = Times::from_env();
         let stop = CancellationToken::new();
-        let (reconnect, beat) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let board = Arc::new(watch::Sender::new(Status {
+        let (reconnect, heartbeat_now) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let status = Arc::new(watch::Sender::new(Status {
             pid: std::process::id(),
             program: program.to_owned(),
             ..Status::default()
         }));
         end_pause(&home);
-        let backends = Backends::new(&home, times, Arc::clone(&board), Arc::clone(&beat))?;
-        let tasks = RunningTasks::new(Arc::clone(&board));
+        let backends =
+            Backends::new(&home, times, Arc::clone(&status), Arc::clone(&heartbeat_now))?;
+        let tasks = RunningTasks::new(Arc::clone(&status));
         let takeover = Arc::new(AtomicBool::new(false));
         let driver = Driver {
             home,
@@ -59,25 +59,25 @@ impl Registrar {
             config,
             backends,
             tasks: Arc::clone(&tasks),
-            board: Arc::clone(&board),
+            status: Arc::clone(&status),
             times,
             stop: stop.clone(),
             reconnect: Arc::clone(&reconnect),
-            beat,
+            heartbeat_now,
             name_requests: Vec::new(),
             takeover: Arc::clone(&takeover),
         };
         let driver = tokio::spawn(driver.run());
-        Ok(Self { status: board.subscribe(), stop, reconnect, takeover, tasks, driver })
+        Ok(Self { status: status.subscribe(), stop, reconnect, takeover, tasks, driver })
     }
 
-    /// What people should see, always up to date.
+    /// The live status.
     #[must_use]
     pub fn status(&self) -> watch::Receiver<Status> {
         self.status.clone()
     }
 
-    /// Does what another process of the same person asks for, or a window of this one.
+    /// Performs a control request of another process or of this one's window.
     pub fn perform(&self, request: &ControlRequest) {
         match request {
             ControlRequest::Reconnect => self.reconnect.notify_one(),
@@ -94,14 +94,14 @@ impl Registrar {
         }
     }
 
-    /// Says goodbye, lets running answers end for a few seconds, and leaves nothing behind.
+    /// Withdraws everything, lets running requests end for a few seconds, and ends the rest.
     pub async fn stop(self) {
         self.stop.cancel();
         let _ = self.driver.await;
     }
 }
 
-/// A pause until the next start ends with it.
+/// Ends a pause that lasts until the next start.
 fn end_pause(home: &Home) {
     let text = config::file::read(&home.config()).unwrap_or_default();
     let paused = config::parse(&text).ok().and_then(|read| read.config.settings.paused_until);

@@ -1,5 +1,5 @@
-//! The requests that run now: who they are, how one is stopped, and how all end when publishing
-//! stops. What a task does is [`crate::task`]'s.
+//! The requests that run now: their ids, how one is stopped, and how all end when publishing stops.
+//! [`crate::task`] does the work of one.
 
 use crate::clock::unix_ms;
 use crate::limits;
@@ -16,50 +16,50 @@ use wire::publisher::TaskOutcome;
 /// All running requests.
 pub(crate) struct RunningTasks {
     running: Mutex<HashMap<String, Stop>>,
-    /// Ids of the wakes and reports under way.
+    /// Ids of the tasks whose wake or report runs.
     attached: Mutex<HashSet<String>>,
     tracker: TaskTracker,
-    /// Ends what is still running.
-    end: CancellationToken,
-    /// Drops what has not ended then.
+    /// Stops everything that runs.
+    stop_all: CancellationToken,
+    /// Drops everything that has not stopped by itself.
     drop_all: CancellationToken,
-    board: StatusSender,
+    status: StatusSender,
 }
 
-/// Two ways to stop a request from outside.
+/// The two reasons to stop a request from outside.
 #[derive(Debug, Clone)]
 pub(crate) struct Stop {
-    /// Nobody waits for it any more.
+    /// The caller and the server do not wait for it any more.
     pub(crate) unwanted: CancellationToken,
-    /// The owner of this machine does not want it.
+    /// The publisher stopped it.
     pub(crate) by_owner: CancellationToken,
 }
 
 /// How a request ended, for people.
-pub(crate) struct Outcome {
-    /// The end itself.
+pub(crate) struct TaskEnd {
     pub(crate) outcome: TaskOutcome,
-    /// Tokens that the backend wrote, where its answer said so.
+    /// Tokens that the backend wrote, if its response said so.
     pub(crate) tokens: Option<u64>,
-    /// Why it failed, for the owner.
+    /// The cause of a failure, for the publisher.
     pub(crate) cause: Option<String>,
 }
 
 impl RunningTasks {
-    pub(crate) fn new(board: StatusSender) -> Arc<Self> {
+    pub(crate) fn new(status: StatusSender) -> Arc<Self> {
         let (running, attached, tracker) = <_>::default();
-        let (end, drop_all) = <_>::default();
-        Arc::new(Self { running, attached, tracker, end, drop_all, board })
+        let (stop_all, drop_all) = <_>::default();
+        Arc::new(Self { running, attached, tracker, stop_all, drop_all, status })
     }
 
-    /// Starts a request; false when it runs already or when there are too many.
-    pub(crate) fn start<W: Future<Output = Outcome> + Send + 'static>(
+    /// Starts a request; false if it runs already or if there are too many.
+    pub(crate) fn start<W: Future<Output = TaskEnd> + Send + 'static>(
         self: &Arc<Self>,
         shown: RunningTask,
         work: impl FnOnce(Stop) -> W,
     ) -> bool {
         let id = shown.task_id.clone();
-        let stop = Stop { unwanted: self.end.child_token(), by_owner: CancellationToken::new() };
+        let stop =
+            Stop { unwanted: self.stop_all.child_token(), by_owner: CancellationToken::new() };
         {
             let mut running = self.running.lock();
             if running.len() >= limits::TASKS || running.contains_key(&id) {
@@ -67,20 +67,20 @@ impl RunningTasks {
             }
             running.insert(id.clone(), stop.clone());
         }
-        self.board.send_modify(|status| status.running.push(shown));
-        let leave = Leave { tasks: Arc::clone(self), id, outcome: None };
-        // The runtime moves what it is given, more than once.
+        self.status.send_modify(|status| status.running.push(shown));
+        let guard = RunningGuard { tasks: Arc::clone(self), id, end: None };
+        // Boxed: the runtime moves a spawned future more than once, and this one is large.
         let work = Box::pin(work(stop));
         let dropped = self.drop_all.clone();
         self.tracker.spawn(async move {
-            let mut leave = leave;
-            leave.outcome = dropped.run_until_cancelled(work).await;
+            let mut guard = guard;
+            guard.end = dropped.run_until_cancelled(work).await;
         });
         true
     }
 
-    /// Work for a task that nobody can cancel from outside, but that ends with the rest; false when
-    /// there is such work for it already or when there is too much.
+    /// Starts work for a task that cannot be cancelled from outside, but that ends with the rest;
+    /// false if such work for it runs already or if there is too much of it.
     pub(crate) fn attach(
         self: &Arc<Self>,
         id: &str,
@@ -92,64 +92,64 @@ impl RunningTasks {
                 return false;
             }
         }
-        let detach = Detach { tasks: Arc::clone(self), id: id.to_owned() };
-        let end = self.end.clone();
+        let guard = AttachedGuard { tasks: Arc::clone(self), id: id.to_owned() };
+        let stop_all = self.stop_all.clone();
         self.tracker.spawn(async move {
-            let _detach = detach;
-            end.run_until_cancelled(work).await;
+            let _guard = guard;
+            stop_all.run_until_cancelled(work).await;
         });
         true
     }
 
-    /// Stops a request; one that has ended needs nothing.
+    /// Cancels a request; does nothing if it has ended.
     pub(crate) fn cancel(&self, id: &str) {
         if let Some(stop) = self.running.lock().get(id) {
             stop.unwanted.cancel();
         }
     }
 
-    /// Stops a request for the owner of this machine; false when it does not run.
+    /// Stops a request for the publisher; false if it does not run.
     pub(crate) fn stop(&self, id: &str) -> bool {
         let running = self.running.lock();
         let stop = running.get(id);
         stop.inspect(|stop| stop.by_owner.cancel()).is_some()
     }
 
-    /// Those that run.
+    /// Ids of the running requests.
     pub(crate) fn ids(&self) -> Vec<String> {
         self.running.lock().keys().cloned().collect()
     }
 
-    /// Whether any runs.
+    /// True if a request runs.
     pub(crate) fn is_busy(&self) -> bool {
         !self.running.lock().is_empty()
     }
 
-    /// Lets them run to their end for a while, then stops them, and drops those that have not told
-    /// the server in time.
+    /// Lets requests run to their end for `grace`, then stops them, and drops those that have not
+    /// reported their end [`limits::STOP_GRACE`] later.
     pub(crate) async fn finish(&self, grace: Duration) {
         self.tracker.close();
         if tokio::time::timeout(grace, self.tracker.wait()).await.is_ok() {
             return;
         }
-        self.end.cancel();
-        let rest = tokio::time::timeout(limits::GOODBYE_REST, self.tracker.wait());
-        if rest.await.is_err() {
+        self.stop_all.cancel();
+        let stopped = tokio::time::timeout(limits::STOP_GRACE, self.tracker.wait());
+        if stopped.await.is_err() {
             self.drop_all.cancel();
             self.tracker.wait().await;
         }
     }
 
-    /// Moves it from those that run to those that have ended.
-    fn ended(&self, id: &str, outcome: Option<Outcome>) {
-        let aborted = || Outcome { outcome: TaskOutcome::Aborted, tokens: None, cause: None };
-        let Outcome { outcome, tokens, cause } = outcome.unwrap_or_else(aborted);
-        self.board.send_modify(|status| {
+    /// Moves a request from the running to the ended ones in the status.
+    fn record_end(&self, id: &str, end: Option<TaskEnd>) {
+        let aborted = || TaskEnd { outcome: TaskOutcome::Aborted, tokens: None, cause: None };
+        let TaskEnd { outcome, tokens, cause } = end.unwrap_or_else(aborted);
+        self.status.send_modify(|status| {
             let Some(at) = status.running.iter().position(|task| task.task_id == id) else {
                 return;
             };
             let task = status.running.remove(at);
-            status.remember(EndedTask {
+            status.record_end(EndedTask {
                 task_id: task.task_id,
                 llm: task.llm,
                 path: task.path,
@@ -164,27 +164,27 @@ impl RunningTasks {
     }
 }
 
-/// Takes a request off the list, however it ends.
-struct Leave {
+/// Removes a request from the running ones when it is dropped.
+struct RunningGuard {
     tasks: Arc<RunningTasks>,
     id: String,
-    outcome: Option<Outcome>,
+    end: Option<TaskEnd>,
 }
 
-impl Drop for Leave {
+impl Drop for RunningGuard {
     fn drop(&mut self) {
         self.tasks.running.lock().remove(&self.id);
-        self.tasks.ended(&self.id, self.outcome.take());
+        self.tasks.record_end(&self.id, self.end.take());
     }
 }
 
-/// Takes attached work off the list, however it ends.
-struct Detach {
+/// Removes attached work when it is dropped.
+struct AttachedGuard {
     tasks: Arc<RunningTasks>,
     id: String,
 }
 
-impl Drop for Detach {
+impl Drop for AttachedGuard {
     fn drop(&mut self) {
         self.tasks.attached.lock().remove(&self.id);
     }
@@ -192,7 +192,7 @@ impl Drop for Detach {
 
 #[cfg(test)]
 mod tests {
-    use super::{Outcome, RunningTasks};
+    use super::{RunningTasks, TaskEnd};
     use crate::limits;
     use crate::status::{RunningTask, Status};
     use std::sync::Arc;
@@ -205,10 +205,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn attached_work_is_bounded_and_once_for_each_task() {
+    async fn attached_work_is_bounded_and_runs_once_for_each_task() {
         let tasks = tasks();
         let never = std::future::pending::<()>;
-        assert!(tasks.attach("0", never()) && !tasks.attach("0", never()), "it is there already");
+        assert!(
+            tasks.attach("0", never()) && !tasks.attach("0", never()),
+            "it is attached already"
+        );
         for id in 1..limits::ATTACHED {
             assert!(tasks.attach(&id.to_string(), never()));
         }
@@ -219,13 +222,13 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_cannot_be_stopped_is_dropped_in_the_end() {
+    async fn a_request_that_ignores_its_stop_is_dropped_at_last() {
         let tasks = tasks();
         let shown = RunningTask { task_id: "0".into(), ..RunningTask::default() };
-        assert!(tasks.start(shown, |_deaf| std::future::pending::<Outcome>()));
+        assert!(tasks.start(shown, |_stop| std::future::pending::<TaskEnd>()));
         let (began, grace) = (Instant::now(), Duration::from_secs(1));
         tasks.finish(grace).await;
-        assert_eq!(began.elapsed(), grace + limits::GOODBYE_REST);
+        assert_eq!(began.elapsed(), grace + limits::STOP_GRACE);
         assert!(tasks.ids().is_empty());
     }
 }

@@ -69,7 +69,7 @@ pub struct TrafficStep {
 
 impl Status {
     /// Remembers a request that has ended: in the list of the latest ones, and in the count.
-    pub(crate) fn remember(&mut self, task: EndedTask) {
+    pub(crate) fn record_end(&mut self, task: EndedTask) {
         let step = task.ended / limits::TRAFFIC_STEP_MS;
         self.traffic.retain(|known| known.step + limits::TRAFFIC_STEPS as u64 > step);
         if self.traffic.front().is_none_or(|latest| latest.step != step) {
@@ -210,7 +210,7 @@ mod tests {
         let mut status = Status::default();
         let mut end = |minute: u64| {
             let ended = minute * TRAFFIC_STEP_MS;
-            status.remember(EndedTask { ended, tokens: Some(2), ..EndedTask::default() });
+            status.record_end(EndedTask { ended, tokens: Some(2), ..EndedTask::default() });
         };
         end(100);
         (0..3 * RECENT).for_each(|_| end(110));
@@ -220,7 +220,7 @@ mod tests {
         assert_eq!(counted, [(110, 300, 600), (100, 1, 2)]);
         let mut end = |minute: u64| {
             let ended = minute * TRAFFIC_STEP_MS;
-            status.remember(EndedTask { ended, ..EndedTask::default() });
+            status.record_end(EndedTask { ended, ..EndedTask::default() });
         };
         (111..200).for_each(&mut end);
         assert_eq!(status.traffic.len(), TRAFFIC_STEPS);

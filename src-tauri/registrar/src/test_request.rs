@@ -1,10 +1,10 @@
-//! "Try it": one short question to a published model, the way a caller asks, through mcpd. The answer
-//! is for the person who asked and is kept nowhere.
+//! A short test request to a published model, sent through mcpd as a caller does. The response is
+//! shown and not stored.
 
 use crate::client::Mcpd;
 use crate::credentials;
 use crate::home::Home;
-use crate::limits::TRY_BODY;
+use crate::limits::TEST_RESPONSE_BODY;
 use crate::{config, config::file, http_clients};
 use keychain::Keychain;
 use serde::Serialize;
@@ -12,45 +12,46 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// What is asked.
-const QUESTION: &str = "Say hello in five words.";
-/// The longest answer.
-const TOKENS: u32 = 48;
+/// The prompt.
+const PROMPT: &str = "Say hello in five words.";
+/// The longest response in tokens.
+const MAX_TOKENS: u32 = 48;
 
-/// What came back.
+/// The response to a test request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "bindings", derive(ts_rs::TS))]
 pub struct TestResponse {
-    /// The answer.
+    /// The text that the model wrote.
     pub answer: String,
-    /// From question to answer, in milliseconds.
+    /// Time from request to response in milliseconds.
     #[cfg_attr(feature = "bindings", ts(type = "number"))]
     pub ms: u64,
 }
 
-/// Asks a published model through the server, with the token that publishes.
+/// Sends a test request with the token that publishes.
 ///
 /// # Errors
-/// Why there is no answer, for people.
+/// The configuration or the credentials cannot be read, or the server or the model sent no usable
+/// response within `max`; a sentence for people.
 pub async fn send(
     home: &Home,
     keychain: &Keychain,
     model: &str,
-    at_most: Duration,
+    max: Duration,
 ) -> Result<TestResponse, String> {
     let text = file::read(&home.config()).map_err(|error| error.to_string())?;
     let config = config::parse(&text).map_err(|problem| problem.message)?.config;
     let loaded = credentials::load(home, config.mcpd_url.as_ref(), keychain).await;
     let mcpd = Mcpd::new(loaded.map_err(|error| error.to_string())?)?;
-    let question = json!({
+    let request = json!({
         "model": model,
-        "max_tokens": TOKENS,
-        "messages": [{"role": "user", "content": QUESTION}],
+        "max_tokens": MAX_TOKENS,
+        "messages": [{"role": "user", "content": PROMPT}],
     });
     let began = Instant::now();
-    let response = mcpd.chat(&question, at_most).await.map_err(|fault| fault.to_string())?;
-    let body = http_clients::bounded(response, TRY_BODY).await.map_err(|why| why.to_string())?;
-    let body: Value = serde_json::from_slice(&body)
+    let response = mcpd.chat(&request, max).await.map_err(|fault| fault.to_string())?;
+    let body = http_clients::bounded(response, TEST_RESPONSE_BODY).await;
+    let body: Value = serde_json::from_slice(&body.map_err(|error| error.to_string())?)
         .map_err(|_| "the answer is not of the kind that was expected".to_owned())?;
     let answer = body.pointer("/choices/0/message/content").and_then(Value::as_str);
     let ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);

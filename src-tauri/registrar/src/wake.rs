@@ -1,7 +1,7 @@
-//! Waking a backend by its owner's recipe, and putting it to sleep again.
+//! Wakes a backend by its publisher's recipe, and puts it to sleep again.
 //!
-//! A recipe comes from config.json and from nowhere else: nothing here takes an argument that a
-//! server could have sent.
+//! A recipe comes from config.json only: nothing here takes an argument that a server could have
+//! sent.
 
 mod command;
 mod http;
@@ -22,47 +22,48 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use wire::publisher::FailureCode;
 
-/// Begins the name of the file with a wake recipe's output.
+/// Purposes of recipes, which begin the names of their output files.
 const WAKE: &str = "wake";
-/// The same for a sleep recipe.
 const SLEEP: &str = "sleep";
-/// Comes before a recipe's last words in a [`WakeError`].
+/// Comes before a recipe's output in the detail of a [`WakeError`].
 pub(crate) const IT_SAID: &str = "; it said: ";
 
-/// What happens during a wake, for people who watch.
+/// A step of a wake, for people who watch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// The recipe starts; what it is, in words.
+    /// The recipe starts; its description.
     Recipe(String),
-    /// The recipe is done; what it said last, for its owner only.
+    /// The recipe has succeeded; the end of its output, for the publisher only.
     Done(String),
-    /// The backend is not ready yet, and why.
+    /// The backend is not ready yet; the cause.
     NotReady(String),
-    /// It answers.
+    /// The backend is ready.
     Ready,
 }
 
-/// Why a wake or a recipe failed. `code` goes to mcpd, `detail` stays with the owner.
+/// Why a wake or a recipe failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{detail}")]
 pub struct WakeError {
-    /// The cause's kind.
+    /// Sent to the server.
     pub code: FailureCode,
-    /// The full cause.
+    /// The full cause, for the publisher only: it may quote the recipe and its output.
     pub detail: String,
 }
 
 impl WakeError {
-    pub(crate) fn new(code: FailureCode, detail: impl Into<String>) -> Self {
+    fn new(code: FailureCode, detail: impl Into<String>) -> Self {
         Self { code, detail: detail.into() }
     }
 
+    pub(crate) fn not_ready(detail: impl Into<String>) -> Self {
+        Self::new(FailureCode::NotReady, detail)
+    }
+
     pub(crate) fn too_often() -> Self {
-        let most = limits::RECIPE_RUNS_PER_HOUR;
-        Self::new(
-            FailureCode::RecipeLimit,
-            format!("the recipe ran {most} times within an hour; wait"),
-        )
+        let max = limits::RECIPE_RUNS_PER_HOUR;
+        let detail = format!("the recipe ran {max} times within an hour; wait");
+        Self::new(FailureCode::RecipeLimit, detail)
     }
 }
 
@@ -76,114 +77,109 @@ pub struct Recipes {
 }
 
 impl Recipes {
-    /// With their output in this folder's `logs`.
+    /// Recipes whose output goes into this folder.
     #[must_use]
-    pub fn of(home: &Home) -> Self {
+    pub fn new(home: &Home) -> Self {
         let (running, end) = <_>::default();
         Self { home: home.clone(), running, end }
     }
 
-    /// Runs the recipe and waits until the backend is ready. An awake backend is left alone.
+    /// Runs the wake recipe and waits until the backend is ready. Returns at once if it is ready.
     ///
     /// # Errors
-    /// [`WakeError`]; also when the provider has no recipe.
+    /// The backend has no recipe or no key, the recipe failed or timed out, or the backend did not
+    /// become ready in time.
     pub async fn wake(
         &self,
         http: &Client,
         provider: &ProviderConfig,
-        mut watch: impl FnMut(Step) + Send,
+        mut on_step: impl FnMut(Step) + Send,
     ) -> Result<Duration, WakeError> {
         let began = Instant::now();
         if provider::probe(http, provider).await.is_ok() {
-            watch(Step::Ready);
+            on_step(Step::Ready);
             return Ok(began.elapsed());
         }
-        provider::key(provider).map_err(|why| WakeError::new(FailureCode::NotReady, why))?;
+        provider::key(provider).map_err(WakeError::not_ready)?;
         let Some(wake) = &provider.wake else {
-            return Err(WakeError::new(
-                FailureCode::NotReady,
-                "the backend is down and has no wake recipe",
-            ));
+            return Err(WakeError::not_ready("the backend is down and has no wake recipe"));
         };
-        watch(Step::Recipe(wake.recipe.describe()));
-        let said = self.run(WAKE, &provider.name, &wake.recipe, wake.max_wait).await?;
-        watch(Step::Done(said));
-        until_ready(http, provider, began, wake.max_wait, watch).await
+        on_step(Step::Recipe(wake.recipe.describe()));
+        let output = self.run(WAKE, &provider.name, &wake.recipe, wake.max_wait).await?;
+        on_step(Step::Done(output));
+        wait_until_ready(http, provider, began, wake.max_wait, on_step).await
     }
 
     /// Runs the recipe that puts a backend to sleep.
     ///
     /// # Errors
-    /// [`WakeError`].
+    /// The recipe failed or timed out.
     pub(crate) async fn sleep(&self, name: &str, sleep: &Sleep) -> Result<(), WakeError> {
         self.run(SLEEP, name, &sleep.recipe, limits::RECIPE_HTTP).await.map(drop)
     }
 
-    /// Runs a recipe; what it said last, for its owner only.
+    /// Runs a recipe; returns the end of its output, for the publisher only.
     async fn run(
         &self,
-        what: &str,
+        purpose: &str,
         name: &str,
         recipe: &Recipe,
         max_wait: Duration,
     ) -> Result<String, WakeError> {
         match recipe {
             Recipe::Command(command) => {
-                command::run(self, self.output(what, name), command, max_wait).await
+                command::run(self, self.output(purpose, name), command, max_wait).await
             }
             Recipe::Http(http) => http::run(http, max_wait).await,
             Recipe::Wol(wol) => wake_on_lan::run(wol).await,
         }
     }
 
-    fn output(&self, what: &str, name: &str) -> Output {
-        Output::of(&self.home, what, name)
+    fn output(&self, purpose: &str, name: &str) -> Output {
+        Output::new(&self.home, purpose, name)
     }
 
-    /// Cuts what a provider's recipes, and the backends that they left in the background, have
-    /// printed.
-    pub(crate) async fn bound_output(&self, name: &str) {
-        for what in [WAKE, SLEEP] {
-            self.output(what, name).bound().await;
+    /// Truncates the output of a provider's recipes, and of the backends that they left in the
+    /// background.
+    pub(crate) async fn truncate_output(&self, name: &str) {
+        for purpose in [WAKE, SLEEP] {
+            self.output(purpose, name).truncate().await;
         }
     }
 
-    /// Ends the recipes that run, and waits until they have gone: at most [`limits::RECIPE_KILL`] and
-    /// a moment. None begins after that.
+    /// Ends the recipes that run, and waits for their processes: at most [`limits::RECIPE_KILL`] and
+    /// [`limits::RECIPE_REAP`]. None begins after that.
     pub async fn finish(&self) {
         self.end.cancel();
         self.running.close();
-        let at_most = limits::RECIPE_KILL + limits::RECIPE_REAP;
-        let _ = tokio::time::timeout(at_most, self.running.wait()).await;
+        let max = limits::RECIPE_KILL + limits::RECIPE_REAP;
+        let _ = tokio::time::timeout(max, self.running.wait()).await;
     }
 }
 
-/// Waits for a backend that a recipe is waking, or was when its registrar was killed.
+/// Waits for a backend that a recipe of this process, or of an earlier one, is waking.
 ///
 /// # Errors
-/// [`WakeError`], when it is not ready within `max_wait` of `began`.
-pub(crate) async fn until_ready(
+/// It is not ready within `max_wait` of `began`.
+pub(crate) async fn wait_until_ready(
     http: &Client,
     provider: &ProviderConfig,
     began: Instant,
     max_wait: Duration,
-    mut watch: impl FnMut(Step) + Send,
+    mut on_step: impl FnMut(Step) + Send,
 ) -> Result<Duration, WakeError> {
     let mut pause = limits::WAKE_FIRST;
     loop {
-        let why = match provider::probe(http, provider).await {
-            Ok(()) => {
-                watch(Step::Ready);
-                return Ok(began.elapsed());
-            }
-            Err(why) => why,
+        let Err(cause) = provider::probe(http, provider).await else {
+            on_step(Step::Ready);
+            return Ok(began.elapsed());
         };
-        watch(Step::NotReady(why.clone()));
+        on_step(Step::NotReady(cause.clone()));
         if began.elapsed() >= max_wait {
             let secs = max_wait.as_secs();
-            let detail =
-                format!("the recipe ran, but the backend was not ready within {secs} s: {why}");
-            return Err(WakeError::new(FailureCode::NotReady, detail));
+            return Err(WakeError::not_ready(format!(
+                "the recipe ran, but the backend was not ready within {secs} s: {cause}"
+            )));
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(limits::WAKE_EVERY);

@@ -1,18 +1,18 @@
-//! The menu for every state that a person can meet.
+//! The menu in every state that a person can see.
 
-use super::{Action, Item, PLAIN, Pause, menu};
+use super::{Item, menu};
 use crate::limits::{MENU_LINE_CHARS_MAX, MENU_MODELS_MAX, MENU_REQUESTS_MAX, MENU_RUNNING_MAX};
-use crate::view::{About, Mark, Model, Notice, Running, Tone, View};
+use crate::view::{Model, Notice, NoticeKind, RunningRequest, StateIcon, Tone, View};
 use registrar::config::settings::Settings;
 
 fn view(models: Vec<Model>) -> View {
     View {
-        mark: Mark::Online,
+        icon: StateIcon::Online,
         headline: "Online — mcpd.example.com".into(),
         notices: vec![],
         server: Some("https://mcpd.example.com".into()),
         call_url: Some("https://mcpd.example.com/v1".into()),
-        token: None,
+        token_storage: None,
         publishing: true,
         models,
         running: vec![],
@@ -22,24 +22,24 @@ fn view(models: Vec<Model>) -> View {
     }
 }
 
-fn model(name: &str, publish: bool, state: &str, trouble: Option<&str>) -> Model {
+fn model(name: &str, publish: bool, state: &str, problem: Option<&str>) -> Model {
     Model {
         name: name.into(),
         publish,
         tone: Tone::Good,
         state: state.into(),
-        trouble: trouble.map(str::to_owned),
-        suggestion: None,
-        requests: vec![],
+        problem: problem.map(str::to_owned),
+        suggested_name: None,
+        name_requests: vec![],
         shared_with: vec![],
-        asks: name.into(),
+        backend_model: name.into(),
         backend: "vllm".into(),
-        wakes: false,
+        can_wake: false,
     }
 }
 
-fn running(user: &str) -> Running {
-    Running {
+fn running(user: &str) -> RunningRequest {
+    RunningRequest {
         task_id: "t".into(),
         user: user.into(),
         model: "llama".into(),
@@ -50,17 +50,17 @@ fn running(user: &str) -> Running {
 
 fn labels(items: &[Item]) -> Vec<String> {
     let text = |item: &Item| match item {
-        Item::Words(text) => text.clone(),
+        Item::Text(text) => text.clone(),
         Item::Switch { label, on, .. } => format!("[{}] {label}", if *on { "x" } else { " " }),
         Item::Button { label, .. } => format!("({label})"),
-        Item::More { label, items } => format!("{label} > {}", labels(items).join(" ")),
+        Item::Submenu { label, items } => format!("{label} > {}", labels(items).join(" ")),
         Item::Separator => "--".into(),
     };
     items.iter().map(text).collect()
 }
 
 #[test]
-fn the_first_line_is_the_state_and_each_model_has_a_switch_that_says_how_it_is() {
+fn the_first_line_is_the_state_and_each_model_has_a_switch_with_its_state() {
     let models = vec![
         model("qwen3-8b", true, "asleep", None),
         model("llama", true, "down", Some("cannot be reached")),
@@ -79,7 +79,7 @@ fn the_first_line_is_the_state_and_each_model_has_a_switch_that_says_how_it_is()
             "[ ] private",
             "Pause publishing > (For 1 hour) (Until restart) (Until I turn it on)",
             "--",
-            "tom uses llama",
+            "tom is using llama",
             "--",
             "(Open settings…)",
             "(Copy model URL)",
@@ -91,7 +91,7 @@ fn the_first_line_is_the_state_and_each_model_has_a_switch_that_says_how_it_is()
 }
 
 #[test]
-fn without_a_server_there_is_no_url_to_copy_and_without_models_that_is_said() {
+fn without_a_server_no_url_can_be_copied_and_an_empty_list_of_models_says_so() {
     let mut empty = view(vec![]);
     empty.call_url = None;
     empty.publishing = false;
@@ -105,15 +105,15 @@ fn without_a_server_there_is_no_url_to_copy_and_without_models_that_is_said() {
 fn a_long_error_of_many_lines_becomes_one_short_line() {
     let mut long = view(vec![]);
     let text = format!("first\nsecond {}", "x".repeat(500));
-    long.notices = vec![Notice { about: About::Config, text }];
+    long.notices = vec![Notice { kind: NoticeKind::Config, text }];
     let menu = menu(&long);
-    let Item::Words(notice) = &menu.items[1] else { panic!("a notice") };
+    let Item::Text(notice) = &menu.items[1] else { panic!("a notice") };
     assert!(notice.starts_with("first second") && notice.ends_with('…'), "{notice}");
     assert!(notice.chars().count() <= MENU_LINE_CHARS_MAX);
 }
 
 #[test]
-fn more_models_or_users_than_a_menu_can_hold_are_found_in_the_window() {
+fn models_and_users_beyond_the_menus_limit_are_counted_in_one_line() {
     let models = (0..MENU_MODELS_MAX + 3).map(|n| model(&format!("m{n}"), true, "ready", None));
     let mut full = view(models.collect());
     full.running = (0..MENU_RUNNING_MAX + 2).map(|n| running(&format!("u{n}"))).collect();
@@ -123,27 +123,11 @@ fn more_models_or_users_than_a_menu_can_hold_are_found_in_the_window() {
 }
 
 #[test]
-fn every_click_finds_its_way_back_to_its_action() {
-    let plain = PLAIN.iter().map(|(_, action)| action.clone());
-    let (name, new) = ("a:b/c".to_owned(), "a:b/c-mia".to_owned());
-    let of_models = [
-        Action::Toggle(name.clone()),
-        Action::OpenModel(name.clone()),
-        Action::PublishAs { name, new },
-    ];
-    for action in plain.chain(of_models) {
-        assert_eq!(Action::from_id(&action.id()), Some(action));
-    }
-    assert_eq!(Action::from_id("pause-hour"), Some(Action::Pause(Pause::Hour)));
-    assert_eq!(Action::from_id("something else"), None);
-}
-
-#[test]
-fn a_taken_name_has_its_way_out_below_it_and_a_request_leads_to_its_model() {
+fn a_taken_name_offers_a_free_one_and_a_request_opens_its_model() {
     let mut taken = model("qwen3-8b", true, "name taken", Some("it is another user's"));
-    taken.suggestion = Some("qwen3-8b-mia".into());
+    taken.suggested_name = Some("qwen3-8b-mia".into());
     let mut asked = model("llama", true, "ready", None);
-    asked.requests = (0..MENU_REQUESTS_MAX + 1).map(|n| format!("u{n}")).collect();
+    asked.name_requests = (0..MENU_REQUESTS_MAX + 1).map(|n| format!("u{n}")).collect();
     let menu = menu(&view(vec![taken, asked]));
     let labels = labels(&menu.items);
     assert_eq!(labels[3], "[x] qwen3-8b — name taken: it is another user's");

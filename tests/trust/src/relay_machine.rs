@@ -102,7 +102,7 @@ impl World {
             self.model.action(action)?;
         }
         self.remember(&out);
-        self.relay.audit()?;
+        self.relay.check_consistency()?;
         self.model.catalogue(&self.relay.catalogue(), self.now)?;
         let names = self.relay.names();
         for action in &out {

@@ -1,17 +1,17 @@
-// Times and numbers as people read them.
-import { t } from "./words";
+// Times and durations as people read them.
+import { t } from "./i18n";
 
-const SECOND = 1_000;
-const MINUTE = 60 * SECOND;
+const SECOND_MS = 1_000;
+const MINUTE_MS = 60 * SECOND_MS;
 
-/** A length of time, as `0.8 s`, `12 s`, `3 min`. */
+/** Formats a duration, as `0.8 s`, `12 s` or `3 min`. */
 export function duration(ms: number): string {
-  if (ms < 10 * SECOND) return t("format.seconds", { count: (ms / SECOND).toFixed(1) });
-  if (ms < 2 * MINUTE) return t("format.seconds", { count: Math.round(ms / SECOND) });
-  return t("format.minutes", { count: Math.round(ms / MINUTE) });
+  if (ms < 10 * SECOND_MS) return t("format.seconds", { count: (ms / SECOND_MS).toFixed(1) });
+  if (ms < 2 * MINUTE_MS) return t("format.seconds", { count: Math.round(ms / SECOND_MS) });
+  return t("format.minutes", { count: Math.round(ms / MINUTE_MS) });
 }
 
-/** A moment of today as its time, an earlier one with its day. */
+/** Formats a time of today, or an earlier date and time. */
 export function moment(unixMs: number): string {
   const at = new Date(unixMs);
   const today = at.toDateString() === new Date().toDateString();

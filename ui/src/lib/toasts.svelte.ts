@@ -1,9 +1,9 @@
-// Short messages that go by themselves, with at most one thing to do about them.
+// Short messages that disappear after a while, with at most one action.
 
-/** How long one stays, in milliseconds. */
-const STAYS = 8_000;
-/** The most at once; the oldest goes. */
-const MOST = 4;
+/** How long a toast is shown, in milliseconds. */
+const SHOWN_MS = 8_000;
+/** The most toasts at once; the oldest is dropped. */
+const TOASTS_MAX = 4;
 
 export interface Toast {
   id: number;
@@ -29,15 +29,15 @@ export class Toasts {
   }
 
   #add(toast: Toast): void {
-    this.list = [...this.list, toast].slice(-MOST);
-    setTimeout(() => this.close(toast.id), STAYS);
+    this.list = [...this.list, toast].slice(-TOASTS_MAX);
+    setTimeout(() => this.close(toast.id), SHOWN_MS);
   }
 }
 
 export const toasts = new Toasts();
 
-/** Runs it; what goes wrong is shown. */
-export async function or_say(work: Promise<unknown>): Promise<void> {
+/** Waits for the work; shows its error as a toast. */
+export async function toastErrors(work: Promise<unknown>): Promise<void> {
   try {
     await work;
   } catch (error) {

@@ -1,7 +1,7 @@
-//! An admin's word on names: the list, sharing a name, taking it from its owner.
+//! Events of admins: names are listed, shared, and taken from their owners.
 
-use super::{Name, check_shares};
-use crate::rows::Llm;
+use super::check_shares;
+use crate::state::Name;
 use crate::{Action, Actions, Millis, NameRefusal, Relay};
 use std::collections::BTreeSet;
 use wire::names::NameInfo;
@@ -10,26 +10,26 @@ impl Relay {
     /// Every name, for admins.
     #[must_use]
     pub fn names(&self) -> Vec<NameInfo> {
-        self.names.iter().map(|(name, entry)| self.name_info(name, entry)).collect()
+        self.catalogue.names().map(|(name, entry)| self.name_info(name, entry)).collect()
     }
 
     fn name_info(&self, name: &str, entry: &Name) -> NameInfo {
         let users = |ids: BTreeSet<&str>| ids.into_iter().map(str::to_owned).collect();
-        let rows = entry.rows.iter().filter_map(|id| self.llms.get(id));
-        let waiting = self.name_requests.get(name).into_iter().flatten();
-        let waiting = waiting.filter_map(|session| self.sessions.get(session));
+        let members = self.catalogue.members(name);
+        let refused = self.sessions.refused(name);
+        let refused = refused.iter().filter_map(|session| self.sessions.get(*session));
         NameInfo {
             name: name.to_owned(),
-            owner: entry.owner.to_string(),
-            shared_by_owner: entry.by_owner.clone(),
-            shared_by_admin: entry.by_admin.clone(),
-            served_by: users(rows.map(|llm| &*llm.owner.id.0).collect()),
-            requested_by: users(waiting.map(|session| &*session.owner.id.0).collect()),
-            reserved_until: entry.reserved_until,
+            owner: entry.owner().to_string(),
+            shared_by_owner: entry.shared_by_owner().to_vec(),
+            shared_by_admin: entry.shared_by_admin().to_vec(),
+            served_by: users(members.map(|(_, entry)| &*entry.owner().id.0).collect()),
+            requested_by: users(refused.map(|session| &*session.owner.id.0).collect()),
+            reserved_until: entry.reserved_until(),
         }
     }
 
-    /// An admin shares a name; the list replaces the last one.
+    /// Shares a name; the list replaces the last one.
     ///
     /// # Errors
     /// The name is not known, or an entry is not a user, `group:<group>` or `*`.
@@ -42,18 +42,18 @@ impl Relay {
     ) -> Result<NameInfo, NameRefusal> {
         check_shares(with).map_err(NameRefusal::Invalid)?;
         let name = name.to_ascii_lowercase();
-        let Some(entry) = self.names.get_mut(&name) else {
+        let with: BTreeSet<&String> = with.iter().collect();
+        if !self.catalogue.share_by_admin(&name, with.into_iter().cloned().collect()) {
             return Err(NameRefusal::Unknown);
-        };
-        entry.by_admin = with.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect();
+        }
         out.push(Action::SaveName(name.clone()));
         self.shares_changed(&name, now, out);
-        let entry = self.names.get(&name).ok_or(NameRefusal::Unknown)?;
+        let entry = self.catalogue.name(&name).ok_or(NameRefusal::Unknown)?;
         Ok(self.name_info(&name, entry))
     }
 
-    /// An admin takes a name from its owner: the owner's rows are withdrawn, and the name goes to the
-    /// member that has served it longest, one that is there before one that is gone, or to the next
+    /// Takes a name from its owner: the owner's entries are withdrawn, and the name goes to the user
+    /// whose entry has served it longest, one with a live session before one without, or to the next
     /// user who registers it.
     ///
     /// # Errors
@@ -65,35 +65,19 @@ impl Relay {
         out: &mut Actions,
     ) -> Result<(), NameRefusal> {
         let name = name.to_ascii_lowercase();
-        let Some(entry) = self.names.get_mut(&name) else {
-            return Err(NameRefusal::Unknown);
-        };
-        let owner = entry.owner.clone();
-        entry.served = false;
-        entry.by_admin.clear();
-        entry.by_owner.clear();
-        for id in entry.rows.clone() {
-            if let Some(llm) = self.llms.get(&id).filter(|llm| llm.owner.id == owner) {
-                let session = llm.session;
-                self.delete_row(&id, "an admin freed its name", now, out);
-                self.register_again(&session);
-            }
+        let owner = self.name_owner(&name).cloned().ok_or(NameRefusal::Unknown)?;
+        self.catalogue.release_name(&name);
+        let theirs = self.catalogue.members(&name).filter(|(_, entry)| entry.owner().id == owner);
+        let theirs: Vec<_> = theirs.map(|(id, entry)| (id, entry.session())).collect();
+        for (id, session) in theirs {
+            self.delete_entry(id, "an admin freed its name", now, out);
+            self.request_register(session);
         }
-        let members = self.names.get(&name).map(|entry| entry.rows.clone()).unwrap_or_default();
-        for id in &members {
-            if let Some(llm) = self.llms.get_mut(id) {
-                // What it answers from now on reserves the name for its new owner.
-                llm.served = false;
-            }
-        }
-        let gone = |llm: &Llm| !self.sessions.get(&llm.session).is_some_and(|s| s.live);
-        let heirs = members.iter().filter_map(|id| self.llms.get(id));
-        let heir = heirs.min_by_key(|llm| (gone(llm), llm.created));
-        let heir = heir.map(|llm| llm.owner.id.clone());
-        match (heir, self.names.get_mut(&name)) {
-            (Some(heir), Some(entry)) => entry.owner = heir,
-            _ => drop(self.names.remove(&name)),
-        }
+        let is_live = |session| self.sessions.get(session).is_some_and(|session| session.live);
+        let heirs = self.catalogue.members(&name).map(|(_, entry)| entry);
+        let heir = heirs.min_by_key(|entry| (!is_live(entry.session()), entry.created()));
+        let heir = heir.map(|entry| entry.owner().id.clone());
+        self.catalogue.hand_over_name(&name, heir);
         out.push(Action::SaveName(name.clone()));
         self.shares_changed(&name, now, out);
         self.invite(&name);

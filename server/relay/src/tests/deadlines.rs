@@ -1,4 +1,4 @@
-//! What time does to one request: what ends it, what frees its slot, what its caller hears meanwhile.
+//! Deadlines of one request: its end, its slot, and the notices of its caller.
 
 use super::{World, provider};
 use crate::{Action, Notice, TaskId};
@@ -6,7 +6,7 @@ use wire::publisher::{Heartbeat, Register};
 
 const MINUTE: u64 = 60_000;
 
-/// What callers were told since the last look.
+/// The notices since the last call.
 fn notices(world: &mut World) -> Vec<(TaskId, Notice)> {
     let told = |action: &Action| match action {
         Action::Notice { task, notice } => Some((*task, *notice)),
@@ -43,10 +43,10 @@ fn the_minute_for_a_slot_begins_when_the_backend_is_awake() {
 }
 
 #[test]
-fn a_caller_that_wants_no_stream_is_sent_away_after_a_minute_and_the_wake_goes_on() {
+fn a_caller_without_a_stream_gets_an_error_after_a_minute_and_the_wake_goes_on() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "hibernating")]);
-    let whole = world.ask("qwen", false, false).unwrap();
+    let whole = world.submit_as("qwen", false, false).unwrap();
     let stream = world.submit("qwen");
     let wake = world.wake().unwrap();
     world.live(&publisher, &[], MINUTE - 1);
@@ -88,11 +88,11 @@ fn an_answer_that_does_not_end_is_stopped_after_half_an_hour() {
     assert!(actions.iter().any(failed));
     let told =
         |a: &Action| matches!(a, Action::Cancel { channel, .. } if *channel == publisher.channel);
-    assert!(actions.iter().any(told), "its backend need not go on");
+    assert!(actions.iter().any(told), "its backend is stopped");
 }
 
 #[test]
-fn a_request_that_nobody_names_is_lost_after_45_seconds() {
+fn a_request_that_no_heartbeat_names_is_lost_after_45_seconds() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
     let task = world.submit("qwen");
@@ -104,7 +104,7 @@ fn a_request_that_nobody_names_is_lost_after_45_seconds() {
 }
 
 #[test]
-fn an_answer_that_flows_is_a_sign_of_life_without_a_channel() {
+fn a_flowing_response_keeps_its_task_alive_without_a_channel() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
     let task = world.submit("qwen");
@@ -120,12 +120,12 @@ fn an_answer_that_flows_is_a_sign_of_life_without_a_channel() {
 }
 
 #[test]
-fn a_slot_whose_publisher_never_says_that_it_stopped_comes_back_after_45_seconds() {
+fn a_slot_is_free_after_45_seconds_if_the_publisher_never_confirms_a_cancel() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
     let (first, second) = (world.submit("qwen"), world.submit("qwen"));
     world.begin(&publisher, first);
-    world.gone(first);
+    world.leave(first);
     world.take();
     world.pass(44_999);
     assert_eq!(world.sent(), []);
@@ -134,12 +134,12 @@ fn a_slot_whose_publisher_never_says_that_it_stopped_comes_back_after_45_seconds
 }
 
 #[test]
-fn a_slot_whose_publisher_is_still_at_it_stays_taken_and_each_heartbeat_is_told_to_stop() {
+fn a_slot_stays_taken_while_heartbeats_name_its_task_and_each_of_them_gets_a_cancel() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
     let task = world.submit("qwen");
     world.begin(&publisher, task);
-    world.gone(task);
+    world.leave(task);
     world.live(&publisher, &[task], 5 * MINUTE);
     assert_eq!(world.relay.gauges().running, 1);
     let beat = Heartbeat {
@@ -150,9 +150,9 @@ fn a_slot_whose_publisher_is_still_at_it_stays_taken_and_each_heartbeat_is_told_
     let owner = &publisher.owner.id;
     let reply = world.relay.heartbeat(owner, &beat, world.now, &mut world.out).unwrap();
     assert_eq!((reply.cancel, reply.unknown), (vec![task.to_string()], vec!["0".repeat(32)]));
-    world.beat(&publisher, &[], &[]);
+    world.report(&publisher, &[], &[]);
     assert_eq!(world.relay.gauges().running, 1, "one may have crossed the cancel");
-    world.beat(&publisher, &[], &[]);
+    world.report(&publisher, &[], &[]);
     assert_eq!(world.relay.gauges().running, 0);
 }
 
@@ -169,17 +169,19 @@ fn a_protocol_1_publisher_need_not_acknowledge_and_is_lost_with_its_lease() {
     assert_eq!(world.failed(), [(stopped, "queue_timeout")]);
     world.pass(1);
     assert_eq!(world.failed(), [(task, "publisher_lost")]);
-    assert_eq!(world.relay.gauges().running, 1, "it cannot be stopped: its backend may be at it");
+    assert_eq!(world.relay.gauges().running, 1, "it cannot be stopped: its backend may still work");
     world.pass(30 * MINUTE);
     assert_eq!(world.relay.gauges().running, 0);
 }
 
 #[test]
-fn a_caller_that_waits_hears_every_ten_seconds_how_things_stand() {
+fn a_waiting_caller_gets_a_notice_every_ten_seconds() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "hibernating")]);
-    let (first, second) =
-        (world.ask("qwen", true, true).unwrap(), world.ask("qwen", true, true).unwrap());
+    let (first, second) = (
+        world.submit_as("qwen", true, true).unwrap(),
+        world.submit_as("qwen", true, true).unwrap(),
+    );
     let wake = world.wake().unwrap();
     world.live(&publisher, &[], 9_999);
     assert_eq!(notices(&mut world), []);
@@ -193,5 +195,9 @@ fn a_caller_that_waits_hears_every_ten_seconds_how_things_stand() {
     assert_eq!(notices(&mut world), now);
     world.begin(&publisher, first);
     world.live(&publisher, &[first], 10_000);
-    assert_eq!(notices(&mut world), [(second, Notice::Queued(1))], "who reads needs no word");
+    assert_eq!(
+        notices(&mut world),
+        [(second, Notice::Queued(1))],
+        "a caller that gets bytes needs no notice"
+    );
 }

@@ -1,7 +1,9 @@
-//! Whose a name is: the first user's, and of those with whom that user or an admin shares it.
+//! Names belong to the first user who serves them; that user or an admin shares them.
 
-use super::{Publisher, World, ask, owner, provider};
-use crate::{Action, Allowed, NameRefusal, Owner, OwnerId, Submit, SubmitRefusal, TaskId};
+use super::{Publisher, World, owner, provider, request};
+use crate::{
+    Action, Allowed, ChannelId, NameRefusal, Owner, OwnerId, Submit, SubmitRefusal, TaskId,
+};
 use wire::publisher::{Heartbeat, HeartbeatReply, Instance, Provider, Register, Registered};
 
 const MONTH: u64 = 30 * 24 * 3_600_000;
@@ -34,15 +36,17 @@ impl World {
         self.register(&publisher.owner.id.0.clone(), Some(&publisher.session), set)
     }
 
-    /// Who got the tasks that were sent since the last look.
+    /// The users whose publishers got the tasks that were sent since the last call.
     fn sent_to(&mut self) -> Vec<String> {
         let sent = |action: &Action| match action {
             Action::Dispatch(sent) => Some(sent.channel),
             _ => None,
         };
         let channels: Vec<_> = self.take().iter().filter_map(sent).collect();
-        let owner =
-            |channel| self.relay.sessions[&self.relay.channels[channel]].owner.id.to_string();
+        let owner = |channel: &ChannelId| {
+            let session = self.relay.sessions.of_channel(*channel).unwrap();
+            self.relay.sessions.get(session).unwrap().owner.id.to_string()
+        };
         channels.iter().map(owner).collect()
     }
 }
@@ -52,7 +56,7 @@ fn codes(registered: &Registered) -> Vec<&str> {
 }
 
 #[test]
-fn a_taken_name_is_refused_with_a_free_one_and_without_saying_whose_it_is() {
+fn a_taken_name_is_refused_with_a_free_suggestion_and_without_its_owners_name() {
     let mut world = World::new();
     world.publish("mia", &[provider("qwen", "active")]);
     let other = world.register(
@@ -97,7 +101,7 @@ fn a_suggestion_is_never_longer_than_a_name_may_be() {
 }
 
 #[test]
-fn nobody_joins_a_pool_or_takes_its_name_unless_its_owner_shares_it() {
+fn another_user_joins_a_pool_or_takes_its_name_only_if_its_owner_shares_it() {
     let mut world = World::new();
     world.publish("mia", &[pooled("a", "team"), provider("solo", "active")]);
     let intruder = Provider { max_concurrency: Some(1000), ..pooled("x", "team") };
@@ -154,7 +158,7 @@ fn an_owner_has_at_most_sixty_reserved_names_and_the_oldest_one_makes_room() {
 }
 
 #[test]
-fn a_reservation_ends_in_the_books_and_in_the_store() {
+fn a_reservation_ends_in_memory_and_in_the_store() {
     let mut world = World::new();
     let mia = world.serve_once("mia", "qwen");
     world.again(&mia, &[]);
@@ -167,7 +171,7 @@ fn a_reservation_ends_in_the_books_and_in_the_store() {
 }
 
 #[test]
-fn the_owner_is_asked_and_grants_and_both_serve_one_name() {
+fn an_owner_grants_a_name_request_and_both_users_serve_the_name() {
     let mut world = World::new();
     let mia = world.publish("mia", &[provider("qwen", "active")]);
     let tom = world.publish("tom", &[provider("qwen", "active")]);
@@ -196,7 +200,7 @@ fn the_owner_is_asked_and_grants_and_both_serve_one_name() {
 }
 
 #[test]
-fn what_an_owner_takes_back_leaves_at_once_and_its_publisher_is_told_to_register_again() {
+fn an_llm_leaves_at_once_when_its_name_is_unshared_and_its_publisher_registers_again() {
     let mut world = World::new();
     let mia = world.publish("mia", &[shared("qwen", &["*"])]);
     let tom = world.publish("tom", &[provider("qwen", "active"), provider("other", "active")]);
@@ -279,14 +283,14 @@ fn a_publisher_may_call_what_it_publishes_and_nothing_else() {
     let mia = world.publish("mia", &[shared("qwen", &["*"]), provider("own", "active")]);
     world.publish("tom", &[provider("qwen", "active"), provider("toms", "active")]);
     let allowed = Allowed::Some { names: Vec::new(), own: Some(mia.owner.id) };
-    let mut ask = |name: &str| {
+    let mut submit = |name: &str| {
         world.tasks += 1;
-        let request = Submit { allowed: allowed.clone(), ..ask(name) };
+        let request = Submit { allowed: allowed.clone(), ..request(name) };
         world.relay.submit(&request, TaskId(world.tasks), world.now, &mut world.out)
     };
-    ask("own").unwrap();
-    ask("qwen").unwrap();
-    let Err(SubmitRefusal::NotFound { usable }) = ask("toms") else { panic!("it is tom's") };
+    submit("own").unwrap();
+    submit("qwen").unwrap();
+    let Err(SubmitRefusal::NotFound { usable }) = submit("toms") else { panic!("it is tom's") };
     assert_eq!(usable, ["own", "qwen"]);
     assert_eq!(world.sent_to(), ["mia", "mia"]);
 }

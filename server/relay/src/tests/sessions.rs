@@ -5,7 +5,7 @@ use crate::{Action, LastEvent, RegisterRefusal, Saved, SessionRefusal};
 use wire::publisher::{Heartbeat, Instance, Provider, Register};
 
 #[test]
-fn a_session_gets_its_rows_back_with_the_same_ids_and_a_higher_epoch() {
+fn a_session_gets_its_entries_back_with_the_same_ids_and_a_higher_epoch() {
     let mut world = World::new();
     let first = world.register("mia", None, &[provider("qwen", "active")]);
     let session = first.provider_session_id.as_str();
@@ -16,7 +16,7 @@ fn a_session_gets_its_rows_back_with_the_same_ids_and_a_higher_epoch() {
 }
 
 #[test]
-fn a_restart_of_the_server_keeps_rows_and_ids_for_their_owner() {
+fn a_restart_of_the_server_keeps_entries_and_ids_for_their_owner() {
     let mut world = World::new();
     let first = world.register("mia", None, &[provider("qwen", "active")]);
     let session = first.provider_session_id.parse().unwrap();
@@ -34,7 +34,7 @@ fn a_restart_of_the_server_keeps_rows_and_ids_for_their_owner() {
 }
 
 #[test]
-fn a_row_that_is_not_named_any_more_leaves_and_the_others_stay() {
+fn an_entry_that_a_register_does_not_name_leaves_and_the_others_stay() {
     let mut world = World::new();
     let both = [provider("a", "active"), provider("b", "active")];
     let first = world.register("mia", None, &both);
@@ -106,7 +106,7 @@ fn an_owner_has_at_most_twenty_sessions_and_the_oldest_idle_one_makes_room() {
 }
 
 #[test]
-fn a_session_without_rows_and_channel_ends_after_ten_minutes() {
+fn a_session_without_entries_and_channel_ends_after_ten_minutes() {
     let mut world = World::new();
     let empty = world.register("mia", None, &[]);
     let full = world.register("tom", None, &[provider("x", "active")]);
@@ -144,7 +144,7 @@ fn texts_that_are_too_long_or_would_rewrite_a_terminal_are_refused_by_their_fiel
 }
 
 #[test]
-fn who_may_not_publish_any_more_is_told_and_has_nothing_to_offer() {
+fn a_revoked_publisher_gets_a_last_event_and_its_llms_are_inactive() {
     let mut world = World::new();
     let mia = world.publish("mia", &[provider("qwen", "active")]);
     world.publish("tom", &[provider("other", "active")]);
@@ -164,7 +164,7 @@ fn who_may_not_publish_any_more_is_told_and_has_nothing_to_offer() {
 }
 
 #[test]
-fn somebody_elses_session_is_never_taken_over() {
+fn a_session_of_another_user_is_never_taken_over() {
     let mut world = World::new();
     let mine = world.publish("mia", &[provider("qwen", "active")]);
     let request = Register {
@@ -176,7 +176,7 @@ fn somebody_elses_session_is_never_taken_over() {
     assert_eq!(refused.unwrap_err(), RegisterRefusal::SessionConflict);
     let beat = Heartbeat { provider_session_id: mine.session, ..Heartbeat::default() };
     let refused = world.relay.heartbeat(&owner("eve").id, &beat, world.now, &mut world.out);
-    assert_eq!(refused.unwrap_err(), SessionRefusal::Unknown, "not even whether it exists");
+    assert_eq!(refused.unwrap_err(), SessionRefusal::Unknown, "as if it did not exist");
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn a_copied_session_file_is_a_conflict_while_the_first_machine_is_connected() {
 }
 
 #[test]
-fn a_newer_channel_ends_the_older_one_with_a_word() {
+fn a_newer_channel_ends_the_older_one_with_superseded() {
     let mut world = World::new();
     let registered = world.register("mia", None, &[provider("qwen", "active")]);
     let old = world.open("mia", &registered);
@@ -228,7 +228,7 @@ fn a_heartbeat_of_an_older_epoch_is_refused() {
 }
 
 #[test]
-fn an_initial_status_that_is_none_is_refused_by_the_fields_name() {
+fn an_unknown_initial_status_is_refused_with_the_fields_name() {
     let mut world = World::new();
     let request = Register { providers: vec![provider("a", "asleep")], ..Register::default() };
     let refused = world.relay.register(&owner("mia"), &request, world.now, &mut world.out);

@@ -1,7 +1,12 @@
-//! What single bytes and characters of JSON mean to the scanner.
+//! Classes of bytes and characters in JSON, for the scanner.
 
 /// Bytes of a string that are skipped in one step.
 const BLOCK: usize = 64;
+
+/// The error for a byte that is invalid at its position.
+pub(super) fn unexpected(at: usize) -> String {
+    format!("the body is not usable JSON: unexpected character at byte {at}")
+}
 
 pub(super) fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
@@ -16,7 +21,7 @@ pub(super) fn fold(c: char) -> char {
     }
 }
 
-/// How many bytes come before the next quote or backslash.
+/// Counts the bytes before the next quote or backslash.
 pub(super) fn plain(bytes: &[u8]) -> usize {
     let special = |byte: &u8| matches!(byte, b'"' | b'\\');
     let mut at = 0;
@@ -33,8 +38,8 @@ pub(super) fn plain(bytes: &[u8]) -> usize {
 /// Bytes that may follow the backslash of an escape: `u` and four digits.
 pub(super) const ESCAPE: u8 = 5;
 
-/// How many bytes of the escape are still to come after this one; `None` when it cannot stand there.
-/// A decoder that reads on behind a wrong escape could see the string end somewhere else.
+/// Returns how many bytes of the escape follow this one, or `None` if the byte is invalid there. A
+/// decoder that continues after an invalid escape could see the string end somewhere else.
 pub(super) fn escape_after(left: u8, byte: u8) -> Option<u8> {
     match (left, byte) {
         (ESCAPE, b'u') => Some(left - 1),
@@ -44,7 +49,7 @@ pub(super) fn escape_after(left: u8, byte: u8) -> Option<u8> {
     }
 }
 
-/// What a byte means outside of a string.
+/// The class of a byte outside of a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
     /// Part of a number or a word.
@@ -54,7 +59,7 @@ pub(super) enum Class {
     Quote,
     Open,
     Close,
-    /// Cannot stand there.
+    /// Invalid there.
     Bad,
 }
 

@@ -1,9 +1,9 @@
-//! The open brackets of a value, without recursion.
+//! Tracks the open brackets of a value, without recursion.
 
-use super::scan::unusable;
+use super::chars::unexpected;
 use crate::limits::JSON_DEPTH;
 
-/// Which brackets are open: one bit for each.
+/// The open brackets, one bit for each: set for an object.
 #[derive(Debug)]
 pub(super) struct Nesting {
     objects: [u64; JSON_DEPTH / 64],
@@ -17,7 +17,7 @@ impl Default for Nesting {
 }
 
 impl Nesting {
-    /// An opening bracket.
+    /// Takes an opening bracket.
     pub(super) fn open(&mut self, byte: u8, at: usize) -> Result<(), String> {
         let bit = 1 << (self.depth % 64);
         let Some(word) = self.objects.get_mut(self.depth / 64) else {
@@ -32,10 +32,10 @@ impl Nesting {
         Ok(())
     }
 
-    /// A closing bracket; true when this was the outermost one.
+    /// Takes a closing bracket; true if this was the outermost one.
     pub(super) fn close(&mut self, byte: u8, at: usize) -> Result<bool, String> {
         self.depth -= 1;
         let is_object = self.objects[self.depth / 64] & (1 << (self.depth % 64)) != 0;
-        if is_object == (byte == b'}') { Ok(self.depth == 0) } else { Err(unusable(at)) }
+        if is_object == (byte == b'}') { Ok(self.depth == 0) } else { Err(unexpected(at)) }
     }
 }

@@ -1,19 +1,19 @@
 //! Finds the top-level keys `model` and `stream` of a JSON object while its bytes arrive, and skips
 //! every other value.
 //!
-//! It checks what is needed to find these keys and the object's end for sure: quotes, escapes,
-//! brackets and what may stand between them. A number or word that is no JSON is the backend's to
-//! refuse. What a lenient backend could read in another way is refused here: a key that differs from
-//! `model` or `stream` in its case only, a second one, a comment, text after the end.
+//! It checks only what is needed to find these keys and the object's end reliably: quotes, escapes,
+//! brackets and the bytes between them. Invalid numbers and words are left to the backend to refuse.
+//! It refuses what a lenient backend could read differently: a key that differs from `model` or
+//! `stream` in case only, a duplicate, a comment, text after the end.
 
-use super::chars::{CLASSES, Class, ESCAPE, escape_after, fold, is_space, plain};
+use super::chars::{CLASSES, Class, ESCAPE, escape_after, fold, is_space, plain, unexpected};
 use super::nesting::Nesting;
 use super::utf8::Utf8;
 use super::{Head, Place, Scan};
 use crate::limits::JSON_KEY;
 use std::borrow::Cow;
 
-/// Where the next byte stands.
+/// The context of the next byte.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum State {
     /// Before the object.
@@ -66,20 +66,20 @@ impl Field {
     }
 }
 
-/// Reads a body piece by piece; the result is the same however it is cut.
+/// Reads a body piece by piece; the result does not depend on where it is cut.
 #[derive(Debug, Default)]
 pub struct Scanner {
     state: State,
     /// Bytes of the pieces before this one.
     offset: usize,
     utf8: Utf8,
-    /// How many bytes of an escape are still to come, see [`escape_after`].
+    /// Bytes of an escape that are still to come, see [`escape_after`].
     escape: u8,
     /// The open arrays and objects of the current value.
     nesting: Nesting,
-    /// Whose value comes or is read; `None` for one that is skipped.
+    /// The field whose value comes or is read; `None` for a value that is skipped.
     field: Option<Field>,
-    /// The current key or kept value, as written.
+    /// The current key or value of a field, as written.
     text: Vec<u8>,
     has_escape: bool,
     value_starts: usize,
@@ -100,7 +100,7 @@ impl Scanner {
     /// Reads the next bytes.
     ///
     /// # Errors
-    /// A sentence for the caller, as [`super::head`].
+    /// As [`super::head`].
     pub fn feed(&mut self, piece: &[u8]) -> Result<(), String> {
         if !self.utf8.feed(piece) {
             return Err("the body is not UTF-8".into());
@@ -127,7 +127,7 @@ impl Scanner {
         Ok(())
     }
 
-    /// What was found, after the last byte.
+    /// Returns the result, after the last byte.
     ///
     /// # Errors
     /// As [`super::head`].
@@ -146,7 +146,7 @@ impl Scanner {
         Ok(Scan { head, model: place })
     }
 
-    /// A byte outside of keys and values.
+    /// Reads a byte outside of keys and values.
     fn between(&mut self, byte: u8, at: usize) -> Result<(), String> {
         if is_space(byte) {
             return Ok(());
@@ -168,7 +168,7 @@ impl Scanner {
             (State::End, _) => {
                 return Err(format!("something follows the JSON object of the body, at byte {at}"));
             }
-            _ => return Err(unusable(at)),
+            _ => return Err(unexpected(at)),
         };
         Ok(())
     }
@@ -179,13 +179,13 @@ impl Scanner {
         self.has_escape = false;
     }
 
-    /// In a string, up to its end; says where to go on.
+    /// Reads a string up to its end, and returns the position behind it.
     fn in_text(&mut self, piece: &[u8], from: usize) -> Result<usize, String> {
         let mut at = from;
         while let Some(byte) = piece.get(at) {
             if self.escape > 0 {
                 self.escape =
-                    escape_after(self.escape, *byte).ok_or_else(|| unusable(self.offset + at))?;
+                    escape_after(self.escape, *byte).ok_or_else(|| unexpected(self.offset + at))?;
                 at += 1;
                 continue;
             }
@@ -193,7 +193,7 @@ impl Scanner {
             match piece.get(at) {
                 None => break,
                 Some(b'"') => {
-                    self.keep(&piece[from..=at])?;
+                    self.store(&piece[from..=at])?;
                     self.text_ends(self.offset + at + 1)?;
                     return Ok(at + 1);
                 }
@@ -204,12 +204,12 @@ impl Scanner {
                 }
             }
         }
-        self.keep(&piece[from..])?;
+        self.store(&piece[from..])?;
         Ok(piece.len())
     }
 
-    /// Remembers what is written in a key or in the value of a field.
-    fn keep(&mut self, written: &[u8]) -> Result<(), String> {
+    /// Stores the text of a key or of the value of a field.
+    fn store(&mut self, written: &[u8]) -> Result<(), String> {
         let is_value = matches!(self.state, State::Text | State::Word);
         if self.state != State::Key && !(is_value && self.field.is_some()) {
             return Ok(());
@@ -222,7 +222,7 @@ impl Scanner {
         Ok(())
     }
 
-    /// Behind the closing quote.
+    /// Ends a string behind its closing quote.
     fn text_ends(&mut self, end: usize) -> Result<(), String> {
         if self.state == State::Key {
             self.field = self.key()?;
@@ -240,11 +240,11 @@ impl Scanner {
         Ok(())
     }
 
-    /// Which field the key names.
+    /// The field that the key names.
     fn key(&self) -> Result<Option<Field>, String> {
         let written = &self.text[1..self.text.len() - 1];
         let key = if self.has_escape {
-            // A decoder that drops what it cannot read could make `model` of it.
+            // A decoder that drops invalid escapes could read `model`.
             let read = serde_json::from_slice::<String>(&self.text);
             Cow::Owned(read.map_err(|_| "a top-level key of the body is no valid string")?)
         } else {
@@ -294,16 +294,16 @@ impl Scanner {
                 self.state = State::Word;
                 return Ok(at);
             }
-            _ => return Err(unusable(self.offset + at)),
+            _ => return Err(unexpected(self.offset + at)),
         }
         Ok(at + 1)
     }
 
-    /// In a number or a word, up to what ends it.
+    /// Reads a number or a word up to its end.
     fn in_word(&mut self, piece: &[u8], from: usize) -> Result<usize, String> {
         let is_word = |byte: &&u8| CLASSES[usize::from(**byte)] == Class::Word;
         let end = from + piece[from..].iter().take_while(is_word).count();
-        self.keep(&piece[from..end])?;
+        self.store(&piece[from..end])?;
         if end == piece.len() {
             return Ok(end);
         }
@@ -320,7 +320,7 @@ impl Scanner {
         Ok(end)
     }
 
-    /// In an array or an object, up to a string or the end.
+    /// Reads an array or an object up to a string or its end.
     fn in_nested(&mut self, piece: &[u8], from: usize) -> Result<usize, String> {
         let mut at = from;
         while at < piece.len() {
@@ -338,7 +338,7 @@ impl Scanner {
                         return Ok(at + 1);
                     }
                 }
-                Class::Bad => return Err(unusable(self.offset + at)),
+                Class::Bad => return Err(unexpected(self.offset + at)),
             }
             at += 1;
         }
@@ -347,7 +347,3 @@ impl Scanner {
 }
 
 const NO_OBJECT: &str = "the body must be a JSON object";
-
-pub(super) fn unusable(at: usize) -> String {
-    format!("the body is not usable JSON: unexpected character at byte {at}")
-}

@@ -1,6 +1,6 @@
-//! Whether bytes that arrive in pieces are UTF-8.
+//! Checks that bytes which arrive in pieces are UTF-8.
 
-/// The check; it remembers a character that the last piece has cut.
+/// The state of the check: a character that the last piece has cut.
 #[derive(Debug, Default)]
 pub(super) struct Utf8 {
     cut: [u8; 4],
@@ -8,7 +8,7 @@ pub(super) struct Utf8 {
 }
 
 impl Utf8 {
-    /// False when the bytes so far cannot become UTF-8 any more.
+    /// False if the bytes so far cannot become UTF-8.
     pub(super) fn feed(&mut self, piece: &[u8]) -> bool {
         let mut rest = piece;
         while self.len > 0 {

@@ -1,9 +1,9 @@
-//! Codes that a publisher sends or gets, and how one of its tasks ended.
+//! Codes of failures and rejections, and the outcome of a publisher's task.
 
 use serde::{Deserialize, Serialize};
 
 open_words! {
-    /// Why a task failed at its publisher.
+    /// The cause of a task's failure at its publisher.
     pub enum FailureCode {
         /// The backend refused the connection.
         BackendUnreachable = "backend_unreachable",
@@ -37,7 +37,7 @@ open_words! {
 }
 
 open_words! {
-    /// Why a provider was not registered.
+    /// The reason for which a provider was not registered.
     pub enum RejectionCode {
         /// The name or pool belongs to another user, or another machine serves it.
         NameTaken = "llm_name_taken",
@@ -50,7 +50,7 @@ open_words! {
     }
 }
 
-/// How a task ended at its publisher, written as `done`, `aborted`, or the failure's code.
+/// The end of a task at its publisher, written as `done`, `aborted`, or the failure's code.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(from = "FailureCode", into = "FailureCode")]
 pub enum TaskOutcome {

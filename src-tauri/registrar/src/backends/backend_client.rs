@@ -1,6 +1,6 @@
-//! One question to a backend, on a connection that is driven by whoever waits for the answer or reads
-//! it. Dropping the answer closes the connection, there and then; and no task in between hands over
-//! each token. What one read of the socket gave comes as one piece.
+//! Requests of tasks to backends, on connections that the reader of the response drives: no task in
+//! between hands over each token, and dropping the response closes the connection at once. The bytes
+//! of one read of the socket come as one item.
 
 use crate::http_clients::innermost;
 use crate::limits;
@@ -25,40 +25,42 @@ use tower_service::Service as _;
 use url::{Position, Url};
 
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
-type Connection = http1::Connection<Stream, Body>;
+type HttpConnection = http1::Connection<Stream, Body>;
 
-/// Asks backends: never through a proxy, which would see the prompts.
+/// Sends requests to backends: never through a proxy, which would see the prompts.
 ///
-/// A connection that has answered is asked again within [`limits::BACKEND_IDLE`]. Backends close idle
-/// ones at moments of their own choice, most after 5 s and more. A request that meets such a moment
-/// breaks off at once and without a word: it is asked once more, on a connection of its own.
+/// A connection is used again within [`limits::BACKEND_IDLE`] of its last response. Backends close
+/// idle ones at times of their own choice, most after 5 s and more. A request that meets such a moment
+/// fails at once and without a response: it is sent once more, on a new connection.
 #[derive(Clone)]
 pub(crate) struct BackendClient {
     connector: HttpsConnector<HttpConnector>,
-    idle: Idle,
+    idle: IdleConnections,
 }
 
-/// Connections that have answered, the latest last.
-type Idle = Arc<Mutex<Vec<(Instant, Line)>>>;
+/// Connections that can be used again, the latest last.
+type IdleConnections = Arc<Mutex<Vec<(Instant, Connection)>>>;
 
 /// An open connection.
-struct Line {
+struct Connection {
     /// Scheme, host and port.
     origin: String,
     sender: http1::SendRequest<Body>,
-    connection: Option<Pin<Box<Connection>>>,
+    driver: Option<Pin<Box<HttpConnection>>>,
 }
 
-/// Why there is no answer, for the owner.
+/// Why there is no response; the cause, for the publisher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SendError {
-    /// Nobody was there.
+    /// No connection could be made.
     Unreachable(String),
-    /// It broke off.
+    /// The connection broke.
     Broken(String),
 }
 
 impl BackendClient {
+    /// # Errors
+    /// TLS cannot be set up.
     pub(crate) fn new() -> Result<Self, String> {
         let mut http = HttpConnector::new();
         http.set_nodelay(true);
@@ -66,95 +68,91 @@ impl BackendClient {
         let tls = HttpsConnectorBuilder::new().with_native_roots();
         let tls = tls.map_err(|error| format!("TLS cannot be set up: {error}"))?;
         let connector = tls.https_or_http().enable_http1().wrap_connector(http);
-        Ok(Self { connector, idle: Idle::default() })
+        Ok(Self { connector, idle: IdleConnections::default() })
     }
 
-    /// Sends it and waits for the answer's head.
+    /// Sends a request and waits for the head of the response.
+    ///
+    /// # Errors
+    /// The backend cannot be reached, or it broke off.
     pub(crate) async fn send(&self, request: Request) -> Result<BackendResponse, SendError> {
-        if let Some(line) = self.idle(origin(request.url())).await
+        if let Some(connection) = self.take_idle(origin(request.url())).await
             && let Some(first) = request.try_clone()
         {
-            let asked = Instant::now();
-            match line.send(in_origin_form(first)?, &self.idle).await {
-                Ok(answer) => return Ok(answer),
-                // Later than that it had begun to work.
-                Err(error) if asked.elapsed() >= limits::BACKEND_CLOSES => {
-                    return Err(SendError::Broken(network(&error)));
+            let sent_at = Instant::now();
+            match connection.send(in_origin_form(first)?, &self.idle).await {
+                Ok(response) => return Ok(response),
+                // After this long the backend may have started the request, so do not retry.
+                Err(error) if sent_at.elapsed() >= limits::BACKEND_CLOSES => {
+                    return Err(SendError::Broken(describe(&error)));
                 }
                 Err(_) => {}
             }
         }
-        let line = self.connect(request.url()).await?;
-        let sent = line.send(in_origin_form(request)?, &self.idle).await;
-        sent.map_err(|error| SendError::Broken(network(&error)))
+        let connection = self.connect(request.url()).await?;
+        let sent = connection.send(in_origin_form(request)?, &self.idle).await;
+        sent.map_err(|error| SendError::Broken(describe(&error)))
     }
 
-    /// Closes connections that nobody asked again.
-    pub(crate) fn prune(&self) {
+    /// Closes connections that have been idle for too long.
+    pub(crate) fn close_idle_connections(&self) {
         self.idle.lock().retain(|(since, _)| since.elapsed() < limits::BACKEND_IDLE);
     }
 
-    /// An open connection that can be asked again.
-    async fn idle(&self, origin: &str) -> Option<Line> {
+    /// Takes an open connection to this origin that can be used again.
+    async fn take_idle(&self, origin: &str) -> Option<Connection> {
         loop {
-            self.prune();
-            let mut line = {
+            self.close_idle_connections();
+            let mut connection = {
                 let mut idle = self.idle.lock();
-                let at = idle.iter().rposition(|(_, line)| line.origin == origin)?;
+                let at = idle.iter().rposition(|(_, connection)| connection.origin == origin)?;
                 idle.swap_remove(at).1
             };
-            // That it was closed is heard when the runtime looks at its sockets next.
+            // The runtime notices that it was closed when it polls its sockets next.
             tokio::task::yield_now().await;
-            if poll_fn(|context| Poll::Ready(line.is_idle(context))).await {
-                return Some(line);
+            if poll_fn(|context| Poll::Ready(connection.is_idle(context))).await {
+                return Some(connection);
             }
         }
     }
 
-    async fn connect(&self, url: &Url) -> Result<Line, SendError> {
-        let uri = url.as_str().parse().map_err(|_| unusable())?;
+    async fn connect(&self, url: &Url) -> Result<Connection, SendError> {
+        let uri = url.as_str().parse().map_err(|_| unusable_url())?;
         let connecting = self.connector.clone().call(uri);
         let stream = match tokio::time::timeout(limits::BACKEND_CONNECT, connecting).await {
             Ok(connected) => {
-                connected.map_err(|error| SendError::Unreachable(network(error.as_ref())))?
+                connected.map_err(|error| SendError::Unreachable(describe(error.as_ref())))?
             }
             Err(_) => return Err(SendError::Unreachable("no answer in time".into())),
         };
-        let shaken = http1::Builder::new().max_buf_size(limits::PIECE).handshake(stream).await;
-        let (sender, connection) = shaken.map_err(|error| SendError::Broken(network(&error)))?;
-        let connection = Some(Box::pin(connection));
-        Ok(Line { origin: origin(url).to_owned(), sender, connection })
+        let shaken = http1::Builder::new().max_buf_size(limits::CHUNK).handshake(stream).await;
+        let (sender, driver) = shaken.map_err(|error| SendError::Broken(describe(&error)))?;
+        let driver = Some(Box::pin(driver));
+        Ok(Connection { origin: origin(url).to_owned(), sender, driver })
     }
 }
 
-impl Line {
-    /// Sends a request and waits for the head of its answer.
+impl Connection {
+    /// Sends a request and waits for the head of its response.
     async fn send(
         mut self,
         request: http::Request<Body>,
-        idle: &Idle,
+        idle: &IdleConnections,
     ) -> Result<BackendResponse, hyper::Error> {
         let mut sent = pin!(self.sender.send_request(request));
-        let answer = poll_fn(|context| {
-            drive(&mut self.connection, context);
+        let response = poll_fn(|context| {
+            drive(&mut self.driver, context);
             sent.as_mut().poll(context)
         });
-        let (head, body) = answer.await?.into_parts();
-        let (status, headers) = (head.status, head.headers);
-        Ok(BackendResponse {
-            status,
-            headers,
-            line: Some(self),
-            body,
-            end: None,
-            idle: Arc::clone(idle),
-        })
+        let (head, body) = response.await?.into_parts();
+        let (status, headers, idle) = (head.status, head.headers, Arc::clone(idle));
+        Ok(BackendResponse { status, headers, connection: Some(self), body, end: None, idle })
     }
 
-    /// Whether the last answer is over and the other end is still there.
+    /// True if the last response is over and the backend has not closed the connection.
     fn is_idle(&mut self, context: &mut Context<'_>) -> bool {
-        drive(&mut self.connection, context);
-        self.connection.is_some() && self.sender.is_ready()
+        drive(&mut self.driver, context);
+        self.driver.is_some() && self.sender.is_ready()
     }
 }
 
@@ -163,56 +161,57 @@ fn origin(url: &Url) -> &str {
     &url[..Position::BeforePath]
 }
 
-/// As a server expects it: a path, and the host beside it.
-fn in_origin_form(mut asked: Request) -> Result<http::Request<Body>, SendError> {
-    let url = asked.url();
+/// The request as a server expects it: a path, and the host in a header.
+fn in_origin_form(mut request: Request) -> Result<http::Request<Body>, SendError> {
+    let url = request.url();
     let host = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]);
-    let host = host.map_err(|_| unusable())?;
-    let path = url[Position::BeforePath..Position::AfterQuery].parse().map_err(|_| unusable())?;
-    let mut request = http::Request::new(asked.body_mut().take().unwrap_or_default());
-    *request.method_mut() = asked.method().clone();
-    *request.uri_mut() = path;
-    *request.headers_mut() = std::mem::take(asked.headers_mut());
-    request.headers_mut().insert(header::HOST, host);
-    Ok(request)
+    let host = host.map_err(|_| unusable_url())?;
+    let path = url[Position::BeforePath..Position::AfterQuery].parse();
+    let path = path.map_err(|_| unusable_url())?;
+    let mut sent = http::Request::new(request.body_mut().take().unwrap_or_default());
+    *sent.method_mut() = request.method().clone();
+    *sent.uri_mut() = path;
+    *sent.headers_mut() = std::mem::take(request.headers_mut());
+    sent.headers_mut().insert(header::HOST, host);
+    Ok(sent)
 }
 
-fn unusable() -> SendError {
+fn unusable_url() -> SendError {
     SendError::Unreachable("cannot be reached: its URL".into())
 }
 
-fn network(error: &(dyn Error + 'static)) -> String {
+fn describe(error: &(dyn Error + 'static)) -> String {
     format!("cannot be reached: {}", innermost(error))
 }
 
-/// Moves bytes; a connection that is done is let go.
-fn drive(connection: &mut Option<Pin<Box<Connection>>>, context: &mut Context<'_>) {
-    if connection.as_mut().is_some_and(|open| open.as_mut().poll(context).is_ready()) {
-        // How it ended, whoever waits on it is told there.
-        *connection = None;
+/// Moves the connection's bytes; drops a connection that has ended.
+fn drive(driver: &mut Option<Pin<Box<HttpConnection>>>, context: &mut Context<'_>) {
+    if driver.as_mut().is_some_and(|open| open.as_mut().poll(context).is_ready()) {
+        // The request or the body that waits on it reports how it ended.
+        *driver = None;
     }
 }
 
-/// An answer: its head, and a stream of its body.
+/// A response: its head, and a stream of its body.
 pub(crate) struct BackendResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
-    line: Option<Line>,
+    connection: Option<Connection>,
     body: Incoming,
     /// How the body has ended.
     end: Option<Result<(), hyper::Error>>,
-    /// Where the connection goes when the body has ended well.
-    idle: Idle,
+    /// Where the connection goes after a complete body.
+    idle: IdleConnections,
 }
 
 impl BackendResponse {
-    /// Bytes of its body, when the backend said it.
+    /// Length of the body in bytes, if the backend announced it.
     pub(crate) fn length(&self) -> Option<u64> {
         self.body.size_hint().exact()
     }
 
-    /// The next frame of the body, when it is there.
-    fn frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+    /// The next frame of the body, if it has arrived.
+    fn poll_data(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         loop {
             match Pin::new(&mut self.body).poll_frame(context) {
                 Poll::Ready(Some(Ok(frame))) => {
@@ -222,7 +221,7 @@ impl BackendResponse {
                 }
                 Poll::Ready(None) => {
                     self.end = Some(Ok(()));
-                    self.keep(context);
+                    self.release_connection(context);
                     return Poll::Ready(None);
                 }
                 Poll::Ready(Some(Err(error))) => {
@@ -233,15 +232,13 @@ impl BackendResponse {
             }
         }
     }
-}
 
-impl BackendResponse {
-    /// Keeps the connection for the next question.
-    fn keep(&mut self, context: &mut Context<'_>) {
-        let Some(mut line) = self.line.take() else { return };
+    /// Makes the connection available for the next request.
+    fn release_connection(&mut self, context: &mut Context<'_>) {
+        let Some(mut connection) = self.connection.take() else { return };
         let mut idle = self.idle.lock();
-        if idle.len() < limits::BACKEND_LINES && line.is_idle(context) {
-            idle.push((Instant::now(), line));
+        if idle.len() < limits::BACKEND_CONNECTIONS && connection.is_idle(context) {
+            idle.push((Instant::now(), connection));
         }
     }
 }
@@ -250,24 +247,24 @@ impl futures_util::Stream for BackendResponse {
     type Item = Result<Bytes, hyper::Error>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let mut piece = Piece::default();
-        while self.end.is_none() && piece.len() < limits::PIECE {
-            let mut frame = self.frame(context);
-            if frame.is_pending() {
-                if let Some(line) = &mut self.line {
-                    drive(&mut line.connection, context);
+        let mut read = ReadBuffer::default();
+        while self.end.is_none() && read.len() < limits::CHUNK {
+            let mut data = self.poll_data(context);
+            if data.is_pending() {
+                if let Some(connection) = &mut self.connection {
+                    drive(&mut connection.driver, context);
                 }
-                frame = self.frame(context);
+                data = self.poll_data(context);
             }
-            match frame {
-                Poll::Ready(Some(data)) => piece.push(data),
+            match data {
+                Poll::Ready(Some(data)) => read.push(data),
                 Poll::Ready(None) => {}
-                Poll::Pending if piece.len() == 0 => return Poll::Pending,
+                Poll::Pending if read.len() == 0 => return Poll::Pending,
                 Poll::Pending => break,
             }
         }
-        if piece.len() > 0 {
-            return Poll::Ready(Some(Ok(piece.into())));
+        if read.len() > 0 {
+            return Poll::Ready(Some(Ok(read.into())));
         }
         Poll::Ready(match self.end.replace(Ok(())) {
             Some(Err(error)) => Some(Err(error)),
@@ -276,14 +273,14 @@ impl futures_util::Stream for BackendResponse {
     }
 }
 
-/// Frames put together; a single one is not copied.
+/// The frames of one read; a single one is not copied.
 #[derive(Default)]
-struct Piece {
+struct ReadBuffer {
     first: Bytes,
     all: BytesMut,
 }
 
-impl Piece {
+impl ReadBuffer {
     fn len(&self) -> usize {
         self.first.len().max(self.all.len())
     }
@@ -294,16 +291,16 @@ impl Piece {
             return;
         }
         if self.all.is_empty() {
-            self.all.reserve(limits::PIECE);
+            self.all.reserve(limits::CHUNK);
             self.all.extend_from_slice(&self.first);
         }
         self.all.extend_from_slice(&data);
     }
 }
 
-impl From<Piece> for Bytes {
-    fn from(piece: Piece) -> Self {
-        if piece.all.is_empty() { piece.first } else { piece.all.freeze() }
+impl From<ReadBuffer> for Bytes {
+    fn from(read: ReadBuffer) -> Self {
+        if read.all.is_empty() { read.first } else { read.all.freeze() }
     }
 }
 

@@ -1,8 +1,8 @@
-//! Reading and changing `config.json` on disk: locked among ourselves, atomic for everybody, through
-//! symbolic links, never over a file that we could not read.
+//! Reads and changes `config.json` on disk: under a lock of our own programs, atomically, through
+//! symbolic links, and never over a file that could not be read.
 //!
-//! Other tools take no lock. The text is read again under ours right before it is written, so the
-//! window in which two writers could meet is as short as one write.
+//! Other tools take no lock. The text is read again right before it is written, so that the window in
+//! which two writers could meet is as short as one write.
 
 use super::edit::{self, Edit, Refusal};
 use super::{Config, parse};
@@ -17,16 +17,16 @@ use std::path::{Path, PathBuf};
 /// Why the file could not be changed.
 #[derive(Debug, thiserror::Error)]
 pub enum EditError {
-    /// The change itself is not possible.
+    /// The edit is not possible.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The file system's.
+    /// The file could not be locked, read or written.
     #[error("config.json could not be {0}: {1}")]
     Io(&'static str, io::Error),
-    /// It is somebody else's.
+    /// The file belongs to another user.
     #[error("config.json belongs to another user; change it as that user")]
     Foreign,
-    /// Another process holds the lock for too long.
+    /// Another process has held the lock, whose path this is, for longer than [`EDIT_LOCK`].
     #[error(
         "config.json was not changed: another process has held {0} for {seconds} s. Try again; if it \
          stays so, `fuser {0}` shows which process, and when it is none of yours, remove that file",
@@ -35,10 +35,10 @@ pub enum EditError {
     Locked(String),
 }
 
-/// The file's text; empty when there is none.
+/// Reads the file; empty if there is none.
 ///
 /// # Errors
-/// Unreadable, too large, not UTF-8, or no regular file.
+/// The file is unreadable, too large, not UTF-8, or no regular file.
 pub fn read(path: &Path) -> io::Result<String> {
     let bytes = match private_file::read(path, FILE) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
@@ -48,29 +48,29 @@ pub fn read(path: &Path) -> io::Result<String> {
     String::from_utf8(bytes).map_err(invalid)
 }
 
-/// The text before and after a change.
+/// The text before and after an edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Before.
+    /// Text before the edit.
     pub before: String,
-    /// After.
+    /// Text after the edit.
     pub after: String,
 }
 
-/// Makes one change. Blocks while another of our programs edits, for at most [`EDIT_LOCK`].
+/// Applies one edit. Blocks while another of our programs edits, for at most [`EDIT_LOCK`].
 ///
 /// # Errors
-/// [`EditError`]; the file is as it was then.
+/// The edit is not possible, or the file cannot be locked, read or written; it is unchanged then.
 pub fn apply(home: &Home, edit: &Edit) -> Result<Change, EditError> {
     rewrite(home, |before| edit::apply(before, edit))
 }
 
-/// Makes the change that `decide` finds right for what the file says now. It is asked under the lock:
-/// of two clicks on one switch the second sees what the first has written. A text that is no
-/// configuration is decided by `last_good`.
+/// Applies the edit that `decide` returns for the current configuration. It is called under the lock:
+/// of two clicks on one switch the second one sees the result of the first. For a broken file it gets
+/// `last_good`.
 ///
 /// # Errors
-/// [`EditError`]; the file is as it was then.
+/// As with [`apply`].
 pub fn decide(
     home: &Home,
     last_good: &Config,
@@ -82,10 +82,10 @@ pub fn decide(
     })
 }
 
-/// Takes a change back, byte for byte; does something else when the file was changed since.
+/// Takes a change back, byte for byte; applies `otherwise` instead if the file was changed since.
 ///
 /// # Errors
-/// [`EditError`]; the file is as it was then.
+/// As with [`apply`].
 pub fn undo(home: &Home, change: &Change, otherwise: &Edit) -> Result<Change, EditError> {
     rewrite(home, |now| {
         if now == change.after { Ok(change.before.clone()) } else { edit::apply(now, otherwise) }
@@ -110,7 +110,7 @@ fn rewrite(
     Ok(Change { before, after })
 }
 
-/// Where the file really is.
+/// The file behind all symbolic links.
 pub(crate) fn target_of(path: &Path) -> PathBuf {
     std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned())
 }
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn each_of_many_clicks_on_one_switch_turns_it_over() {
+    fn each_of_many_clicks_at_once_toggles_the_switch() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path()).unwrap();
         let text = "{\"llm\": {\"providers\": [{\"name\": \"a\", \"type\": \"vllm\"}]}}";
@@ -207,14 +207,14 @@ mod tests {
     }
 
     #[test]
-    fn an_edit_says_who_may_be_asked_when_the_lock_is_not_let_go_of() {
+    fn an_edit_names_the_lock_that_another_process_holds() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path()).unwrap();
         std::fs::write(home.config(), "{}").unwrap();
         let _held = crate::file_lock::try_lock(&home.config_lock()).unwrap().unwrap();
         let refused = apply(&home, &Edit::SetMcpdUrl("https://x".into())).unwrap_err();
-        let said = refused.to_string();
-        assert!(matches!(refused, EditError::Locked(_)) && said.contains("fuser"), "{said}");
+        let message = refused.to_string();
+        assert!(matches!(refused, EditError::Locked(_)) && message.contains("fuser"), "{message}");
         assert_eq!(read(&home.config()).unwrap(), "{}");
     }
 
@@ -236,7 +236,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_pipe_in_the_files_place_is_an_error_and_waited_for_by_nobody() {
+    fn a_pipe_in_place_of_the_file_is_an_error_and_blocks_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path()).unwrap();
         let made = std::process::Command::new("mkfifo").arg(home.config()).status().unwrap();
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removal_is_taken_back_byte_for_byte_or_as_well_as_the_file_allows() {
+    fn a_removal_is_undone_byte_for_byte_unless_the_file_changed_since() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path()).unwrap();
         let text = "{\"llm\": {\"providers\": [{\"name\": \"a\", \"type\": \"vllm\" /* x */}, {\"name\": \"b\", \"type\": \"vllm\"}]}}";

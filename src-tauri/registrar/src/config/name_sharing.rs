@@ -1,43 +1,44 @@
-//! `shareName` and `declineName` of a provider: which other users may serve its name too, and whose
-//! requests for that are not shown any more.
+//! Entries of `shareName` and `declineName` of a provider: which other users may serve its name too, and
+//! whose requests for that are not shown any more.
 
 use wire::limits::SHARES;
 use wire::names::check_text;
 
-/// Users and groups that may serve a provider's name too; travels with register.
+/// Key of the users and groups that may serve a provider's name too; sent with register.
 pub const SHARE: &str = "shareName";
-/// Users whose requests for a provider's name are not shown; stays on this machine.
+/// Key of the users whose requests for a provider's name are not shown; never sent.
 pub const DECLINE: &str = "declineName";
 
-/// Stands for every user.
+/// Entry for every user.
 const EVERY_USER: &str = "*";
-/// Begins an entry that names a group.
+/// Prefix of an entry that names a group.
 const GROUP: &str = "group:";
 
 /// Checks an entry of `shareName`: `<user>`, `group:<group>` or `*`.
 ///
 /// # Errors
-/// A sentence that says what is wrong with it.
+/// The name is empty, has unprintable characters, or begins or ends with a space; a sentence for
+/// people.
 pub fn check_share(entry: &str) -> Result<(), String> {
     match entry.strip_prefix(GROUP) {
-        Some(group) => check_text_of("a group", group),
+        Some(group) => check_name_of("a group", group),
         None if entry == EVERY_USER => Ok(()),
         None => check_user(entry),
     }
 }
 
-/// Checks the name of one user; a group or `*` is none.
+/// Checks an entry of `declineName`: the name of one user.
 ///
 /// # Errors
-/// A sentence that says what is wrong with it.
+/// It is a group or `*`, or no valid name; a sentence for people.
 pub fn check_user(user: &str) -> Result<(), String> {
     if user == EVERY_USER || user.starts_with(GROUP) {
         return Err(format!("{user:?} names more than one user"));
     }
-    check_text_of("a user", user)
+    check_name_of("a user", user)
 }
 
-fn check_text_of(what: &str, name: &str) -> Result<(), String> {
+fn check_name_of(what: &str, name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err(format!("{what} must have a name"));
     }
@@ -47,10 +48,10 @@ fn check_text_of(what: &str, name: &str) -> Result<(), String> {
     check_text(what, name)
 }
 
-/// Checks that one more entry fits into a list of so many.
+/// Checks that a list of so many entries has room for one more.
 ///
 /// # Errors
-/// A sentence with the limit.
+/// The list is full; a sentence with the limit.
 pub fn check_room(entries: usize) -> Result<(), String> {
     if entries < SHARES {
         return Ok(());
@@ -63,7 +64,7 @@ mod tests {
     use super::{check_share, check_user};
 
     #[test]
-    fn a_name_is_shared_with_a_user_a_group_or_everybody_and_requested_by_one_user_only() {
+    fn a_name_is_shared_with_users_groups_or_everybody_and_declined_for_one_user() {
         for good in ["tom", "group:research", "*", "Tom O'Neil", "tom@example.com"] {
             check_share(good).unwrap();
         }

@@ -1,4 +1,4 @@
-//! `mcplocal` in config.json: what a person chose for this machine. All of it is optional.
+//! `mcplocal` in config.json: settings of this machine. All of them are optional.
 
 use super::problem::Problem;
 use jiff::Timestamp;
@@ -7,52 +7,52 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-/// The key in config.json under which all of it stands.
+/// Key of the settings in config.json.
 pub const KEY: &str = "mcplocal";
 
-/// What a person chose.
+/// Settings of this machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "bindings", derive(ts_rs::TS))]
 pub struct Settings {
-    /// Nothing is published until then, whatever the switches say.
+    /// Publishing is paused until then, regardless of the publish switches.
     pub paused_until: Option<PausedUntil>,
-    /// Publish only while the machine does not run on battery.
+    /// Publish only on mains power.
     pub only_on_ac: bool,
     /// Publish nothing during these hours.
     pub quiet_hours: Option<QuietHours>,
-    /// Keep the machine from falling asleep.
+    /// When the machine is kept from going to sleep.
     pub keep_awake: KeepAwake,
-    /// A start at login opens no window.
+    /// Open no window after a start at login.
     pub start_hidden: bool,
-    /// What a person is told about.
+    /// Which desktop notifications are shown.
     pub notifications: Notifications,
-    /// Colours of the window.
+    /// Colour theme of the window.
     pub theme: Theme,
-    /// How much is logged.
+    /// Verbosity of the log.
     pub log_level: LogLevel,
 }
 
-/// How long a pause lasts.
+/// End of a pause.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "bindings", derive(ts_rs::TS), ts(type = "string"))]
 pub enum PausedUntil {
-    /// `"turnedOn"`: until a person turns publishing on again.
+    /// `"turnedOn"`: publishing is turned on again.
     TurnedOn,
-    /// `"restart"`: until the program that publishes starts again.
+    /// `"restart"`: the program that publishes starts again.
     Restart,
-    /// Until this moment, as `"2026-11-25T14:00:00Z"`.
+    /// A moment, as `"2026-11-25T14:00:00Z"`.
     At(Timestamp),
 }
 
-/// Local time, as `"22:00"` to `"07:00"`; over midnight when `from` is the later one.
+/// Hours without publishing in local time, as `"22:00"` to `"07:00"`; over midnight if `from` is later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "bindings", derive(ts_rs::TS))]
 pub struct QuietHours {
     /// First quiet minute.
     #[cfg_attr(feature = "bindings", ts(type = "string"))]
     pub from: Time,
-    /// First minute that is not quiet any more.
+    /// First minute after the quiet hours.
     #[cfg_attr(feature = "bindings", ts(type = "string"))]
     pub to: Time,
 }
@@ -65,24 +65,24 @@ pub enum KeepAwake {
     /// Never.
     #[default]
     Never,
-    /// While somebody is being answered.
+    /// While a request runs.
     Answering,
-    /// While something is published.
+    /// While a model is published.
     Publishing,
 }
 
-/// What a person is told about by the desktop's notifications; all of it unless switched off.
+/// Which desktop notifications are shown; all of them unless switched off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[cfg_attr(feature = "bindings", derive(ts_rs::TS))]
 pub struct Notifications {
-    /// The server does not take the token.
+    /// The server refuses the token.
     pub sign_in: bool,
-    /// Offline for a while, and back again.
+    /// The connection was lost for a while, or is back.
     pub connection: bool,
     /// A wake failed.
     pub wake: bool,
-    /// Another user would like to publish under a name of this owner.
+    /// Another user requests to publish under a name of this publisher.
     pub requests: bool,
 }
 
@@ -92,12 +92,12 @@ impl Default for Notifications {
     }
 }
 
-/// Colours of the window.
+/// Colour theme of the window.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "bindings", derive(ts_rs::TS))]
 pub enum Theme {
-    /// As the desktop has it.
+    /// The desktop's theme.
     #[default]
     System,
     /// Light.
@@ -106,22 +106,22 @@ pub enum Theme {
     Dark,
 }
 
-/// How much is logged.
+/// Verbosity of the log.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "bindings", derive(ts_rs::TS))]
 pub enum LogLevel {
-    /// What failed.
+    /// Failures.
     Warn,
-    /// What happened.
+    /// Events.
     #[default]
     Info,
-    /// Every step.
+    /// Every step of each request.
     Debug,
 }
 
 impl LogLevel {
-    /// As log filters spell it.
+    /// The level as a log filter names it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -132,7 +132,7 @@ impl LogLevel {
     }
 }
 
-/// Reads the settings; what cannot be used keeps its default and is told.
+/// Parses the settings. An invalid one keeps its default and is reported in `warnings`.
 pub(super) fn settings(root: &Map<String, Value>, warnings: &mut Vec<Problem>) -> Settings {
     let map = match root.get(KEY) {
         None | Some(Value::Null) => return Settings::default(),
@@ -249,16 +249,16 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_cannot_be_used_is_named_and_keeps_its_default() {
+    fn an_invalid_setting_is_named_and_keeps_its_default() {
         let text = r#"{"mcplocal": {"quietHours": {"from": "25:00", "to": "x"}, "theme": "pink",
             "pausedUntil": "soon", "keepAwake": "publishing", "unknown": 1}}"#;
         let parsed = parse(text).unwrap();
         let expected = Settings { keep_awake: KeepAwake::Publishing, ..Settings::default() };
         assert_eq!(parsed.config.settings, expected);
-        let said: Vec<_> = parsed.warnings.iter().map(|w| w.message.as_str()).collect();
-        assert_eq!(said.len(), 3, "{said:?}");
+        let messages: Vec<_> = parsed.warnings.iter().map(|w| w.message.as_str()).collect();
+        assert_eq!(messages.len(), 3, "{messages:?}");
         for word in ["quietHours", "theme", "pausedUntil"] {
-            assert!(said.iter().any(|said| said.contains(word)), "{word}: {said:?}");
+            assert!(messages.iter().any(|m| m.contains(word)), "{word}: {messages:?}");
         }
         let restart = parse(r#"{"mcplocal": {"pausedUntil": "restart"}}"#).unwrap();
         assert_eq!(restart.config.settings.paused_until, Some(PausedUntil::Restart));

@@ -1,25 +1,25 @@
-//! Notices that the machine was suspended.
+//! Detects that the machine was suspended.
 
 use crate::limits::Times;
-use crate::reconnect_policy::slept;
+use crate::reconnect_policy::was_suspended;
 use std::time::SystemTime;
 use tokio::time::Instant;
 
-/// The two clocks: one of them stops while the machine is suspended.
+/// Two clocks, of which the monotonic one stands still while the machine is suspended.
 pub(super) struct SuspendDetector {
     wall: SystemTime,
-    ours: Instant,
+    monotonic: Instant,
 }
 
 impl SuspendDetector {
     pub(super) fn new() -> Self {
-        Self { wall: SystemTime::now(), ours: Instant::now() }
+        Self { wall: SystemTime::now(), monotonic: Instant::now() }
     }
 
-    /// Whether it was, since the last check.
-    pub(super) fn slept(&mut self, times: &Times) -> bool {
+    /// True if the machine was suspended since the last check.
+    pub(super) fn check(&mut self, times: &Times) -> bool {
         let before = std::mem::replace(self, Self::new());
         let wall = self.wall.duration_since(before.wall).unwrap_or_default();
-        slept(times, wall, self.ours - before.ours)
+        was_suspended(times, wall, self.monotonic - before.monotonic)
     }
 }

@@ -1,8 +1,8 @@
-//! Learns whether a proxy holds request bodies back until they end: an upload whose first bytes the
-//! server confirms through the control channel while the upload is still open.
+//! Finds out whether a proxy holds request bodies back until they end: an upload whose first bytes
+//! the server confirms through the control channel while the upload is still open.
 
 use crate::client::Delivery;
-use crate::task::ServerLink;
+use crate::server_link::ServerLink;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};
 use reqwest::Body;
@@ -12,16 +12,17 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-/// A probe under way.
+/// A probe that runs.
 pub(super) struct UploadProbe {
     id: String,
-    /// The first bytes are there; the upload may end.
+    /// The first bytes have arrived; the upload may end.
     confirmed: CancellationToken,
     deadline: Instant,
     upload: AbortOnDropHandle<Delivery>,
 }
 
 impl UploadProbe {
+    /// Begins an upload that stays open until it is confirmed, for at most `wait`.
     pub(super) fn start(link: &Arc<ServerLink>, wait: Duration) -> Self {
         let id = uuid::Uuid::new_v4().simple().to_string();
         let confirmed = CancellationToken::new();
@@ -38,20 +39,21 @@ impl UploadProbe {
         Self { id, confirmed, deadline, upload: AbortOnDropHandle::new(upload) }
     }
 
+    /// Records the server's confirmation.
     pub(super) fn confirm(&mut self, id: &str) {
         if self.id == id {
             self.confirmed.cancel();
         }
     }
 
-    /// Whether uploads are held back, as soon as it is known. A server that knows no probes, or a
-    /// probe that failed in another way, proves nothing.
-    pub(super) async fn verdict(probe: &mut Option<Self>) -> Option<bool> {
+    /// Waits for the result: true if uploads are held back; `None` if no probe runs. A server without
+    /// probes, and a probe that fails for another reason, prove nothing.
+    pub(super) async fn result(probe: &mut Option<Self>) -> Option<bool> {
         let probe = probe.as_mut()?;
         tokio::select! {
             biased;
             () = probe.confirmed.cancelled() => {
-                // Let it end on its own, so that the connection can be used again.
+                // It ends by itself, so that its connection can be used again.
                 let _ = (&mut probe.upload).await;
                 Some(false)
             }

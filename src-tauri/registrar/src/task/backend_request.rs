@@ -1,11 +1,13 @@
-//! The caller's request as the backend gets it. The server that sends it is not trusted: what cannot be
-//! rewritten to the published model, or asks for anything but a relayed endpoint, is refused.
+//! The caller's request as the backend gets it. The server that sends it is not trusted: a request is
+//! refused if it asks for anything but a relayed endpoint, or if its model cannot be replaced by the
+//! published one.
 
-use super::{ServerLink, cancelled, failure};
 use crate::backends::Backends;
 use crate::client::Delivery;
 use crate::config::ProviderConfig;
 use crate::http_clients::{self, Unread};
+use crate::server_link::ServerLink;
+use crate::task_failure::{cancelled, failure};
 use crate::{limits, provider};
 use bytes::Bytes;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -16,14 +18,17 @@ use wire::limits::BODY;
 use wire::publisher::{FailureCode, TaskFailure};
 use wire::{headers, paths};
 
-/// A request's body.
+/// The body of a request.
 pub(super) struct Body {
     pub(super) bytes: Bytes,
-    /// Its share of what all fetched bodies may take.
-    pub(super) room: Option<OwnedSemaphorePermit>,
+    /// Its part of the memory for fetched bodies.
+    pub(super) permit: Option<OwnedSemaphorePermit>,
 }
 
-/// The body out of the frame, or fetched.
+/// Takes the body from the frame, or fetches it.
+///
+/// # Errors
+/// There is none, it is too large, it could not be fetched in time, or it is not wanted any more.
 pub(super) async fn body(
     link: &ServerLink,
     backends: &Backends,
@@ -31,14 +36,14 @@ pub(super) async fn body(
 ) -> Result<Body, TaskFailure> {
     if let Some(request) = &task.request {
         let bytes = Bytes::copy_from_slice(request.get().as_bytes());
-        return Ok(Body { bytes, room: None });
+        return Ok(Body { bytes, permit: None });
     }
     if !task.body_ref {
         return Err(refused("it has no body"));
     }
-    let fetching = fetch(link, backends, task);
-    let fetched = tokio::time::timeout(limits::CLAIM, fetching).await;
-    fetched.unwrap_or_else(|_| Err(unfetched("it took too long")))
+    let fetch = fetch(link, backends, task);
+    let fetched = tokio::time::timeout(limits::FETCH, fetch).await;
+    fetched.unwrap_or_else(|_| Err(not_fetched("it took too long")))
 }
 
 async fn fetch(
@@ -46,71 +51,75 @@ async fn fetch(
     backends: &Backends,
     task: &InferTask,
 ) -> Result<Body, TaskFailure> {
-    let claimed = link.mcpd.claim(&link.session, &task.task_id).await;
-    let response = claimed.map_err(|delivery| match delivery {
+    let response = link.mcpd.claim(&link.session, &task.task_id).await;
+    let response = response.map_err(|delivery| match delivery {
         Delivery::Unwanted => cancelled(),
-        Delivery::Delivered => unfetched("no answer"),
-        Delivery::Broken(why) => unfetched(&why),
+        Delivery::Delivered => not_fetched("no answer"),
+        Delivery::Broken(cause) => not_fetched(&cause),
     })?;
-    let announced = announced(&response).ok_or_else(too_large)?;
-    let room = backends.room_for_body(announced).await;
-    let bytes =
-        http_clients::bounded(response, announced).await.map_err(|unread| match unread {
-            Unread::TooLong(_) => too_large(),
-            Unread::Broken(why) => unfetched(&why),
-        })?;
-    Ok(Body { bytes: bytes.into(), room })
+    let max = announced_length(&response).ok_or_else(too_large)?;
+    let permit = backends.reserve_body(max).await;
+    let bytes = http_clients::bounded(response, max).await.map_err(|unread| match unread {
+        Unread::TooLong(_) => too_large(),
+        Unread::Broken(cause) => not_fetched(&cause),
+    })?;
+    Ok(Body { bytes: bytes.into(), permit })
 }
 
-/// The most bytes that the body can have; none when that is more than a request may have.
-fn announced(response: &Response) -> Option<usize> {
+/// The largest number of bytes that the body can have; `None` if a request may not be that large.
+fn announced_length(response: &Response) -> Option<usize> {
     let Some(length) = response.content_length() else {
         return Some(BODY);
     };
     usize::try_from(length).ok().filter(|length| *length <= BODY)
 }
 
-/// The request for the backend. Of the headers only the listed ones pass, so that no credentials of a
-/// caller ever reach a backend.
+/// Builds the request for the backend. Only the listed headers pass, so that credentials of a caller
+/// never reach a backend.
+///
+/// # Errors
+/// The endpoint is not relayed, the method is not POST, the body is no JSON object with one model, or
+/// the backend's key is not set.
 pub(crate) fn build(
     http: &Client,
     provider: &ProviderConfig,
     task: &InferTask,
     body: Bytes,
 ) -> Result<Request, TaskFailure> {
-    let asked = task.path.as_deref().unwrap_or(paths::RELAYED[0]);
-    let path = paths::RELAYED.iter().find(|path| **path == asked);
+    let requested = task.path.as_deref().unwrap_or(paths::RELAYED[0]);
+    let path = paths::RELAYED.iter().find(|path| **path == requested);
     let path = path.ok_or_else(|| refused("its path is not relayed"))?;
     if task.method.as_deref().is_some_and(|method| method != "POST") {
         return Err(refused("its method is not POST"));
     }
-    let mut out = HeaderMap::new();
+    let mut passed = HeaderMap::new();
     for name in headers::TO_BACKEND {
         let value = task.headers.get(*name).and_then(|v| HeaderValue::from_str(v).ok());
         if let Some(value) = value {
-            out.insert(HeaderName::from_static(name), value);
+            passed.insert(HeaderName::from_static(name), value);
         }
     }
-    out.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
-    // Its reason may quote the body, and this one goes into the log.
+    passed.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+    // The error may quote the body, and the message goes into the log.
     let body = wire::body::with_model(&body, provider::model(provider))
         .map_err(|_| refused("its body is no JSON object in which the model can be replaced"))?;
     let request = http.request(Method::POST, provider::endpoint(provider, path));
-    let request = provider::authorize(provider, request.headers(out).body(body)).map_err(|_| {
+    let request = provider::authorize(provider, request.headers(passed).body(body));
+    let request = request.map_err(|_| {
         let message = "the backend's key is not set on its owner's machine";
-        failure(FailureCode::BackendUnreachable, message.into())
+        failure(FailureCode::BackendUnreachable, message)
     })?;
     request.build().map_err(|_| refused("it cannot be sent on"))
 }
 
-fn refused(why: &str) -> TaskFailure {
-    failure(FailureCode::InvalidRequest, format!("the publisher refused the request: {why}"))
+fn refused(cause: &str) -> TaskFailure {
+    failure(FailureCode::InvalidRequest, format!("the publisher refused the request: {cause}"))
 }
 
 fn too_large() -> TaskFailure {
     failure(FailureCode::RequestTooLarge, format!("the request has more than {BODY} bytes"))
 }
 
-fn unfetched(why: &str) -> TaskFailure {
-    failure(FailureCode::PublisherLost, format!("the request could not be fetched: {why}"))
+fn not_fetched(cause: &str) -> TaskFailure {
+    failure(FailureCode::PublisherLost, format!("the request could not be fetched: {cause}"))
 }

@@ -12,133 +12,130 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use wire::publisher::FailureCode;
 
-/// Environment variables that a recipe may see, beside those with [`KEEP_PREFIXES`] and its own.
-const KEEP: &[&str] =
+/// Environment variables that a recipe may see, besides those with [`PASSED_PREFIXES`] and its own.
+const PASSED: &[&str] =
     &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TMPDIR", "DISPLAY", "WAYLAND_DISPLAY"];
-const KEEP_PREFIXES: &[&str] = &["LC_", "XDG_", "DBUS_"];
-/// What Windows programs need to start at all.
+const PASSED_PREFIXES: &[&str] = &["LC_", "XDG_", "DBUS_"];
+/// Variables without which Windows programs do not start.
 #[cfg(windows)]
-const KEEP_WINDOWS: &[&str] = &["SYSTEMROOT", "APPDATA", "LOCALAPPDATA", "USERPROFILE", "PATHEXT"];
+const PASSED_ON_WINDOWS: &[&str] =
+    &["SYSTEMROOT", "APPDATA", "LOCALAPPDATA", "USERPROFILE", "PATHEXT"];
 #[cfg(unix)]
 const SIGTERM: i32 = 15;
 
-/// Runs it to its end. Dropped before that, because publishing stops or a person who tried it left,
-/// its processes are told to end and killed a little later; [`Recipes::finish`] waits for that.
+/// Runs a command to its end. If the future is dropped before, its processes are terminated, and
+/// killed a little later; [`Recipes::finish`] waits for that.
 pub(super) async fn run(
     recipes: &Recipes,
     output: Output,
     recipe: &CommandRecipe,
     max_wait: Duration,
 ) -> Result<String, WakeError> {
-    let unwanted = recipes.end.child_token();
-    if unwanted.is_cancelled() {
+    let stop = recipes.end.child_token();
+    if stop.is_cancelled() {
         return Err(stopped());
     }
     let group = Group::start(recipe, &output).map_err(|error| {
         let program = &recipe.command;
-        WakeError::new(FailureCode::RecipeExit, format!("{program} could not be started: {error}"))
+        failed(format!("{program} could not be started: {error}"))
     })?;
-    let _when_dropped = unwanted.clone().drop_guard();
-    let attended = recipes.running.spawn(attend(group, output, max_wait, unwanted));
-    attended
-        .await
-        .unwrap_or_else(|error| Err(WakeError::new(FailureCode::RecipeExit, error.to_string())))
+    let _stop_when_dropped = stop.clone().drop_guard();
+    let supervised = recipes.running.spawn(supervise(group, output, max_wait, stop));
+    supervised.await.unwrap_or_else(|error| Err(failed(error.to_string())))
 }
 
-/// Waits for the program itself, not for its group: a daemon that it leaves behind lives on.
-async fn attend(
+/// Waits for the program itself and not for its group: a daemon that it starts lives on.
+async fn supervise(
     mut group: Group,
     output: Output,
     max_wait: Duration,
-    unwanted: CancellationToken,
+    stop: CancellationToken,
 ) -> Result<String, WakeError> {
     let status = tokio::select! {
         status = group.child.inner_mut().wait() => Some(status),
         () = tokio::time::sleep(max_wait) => None,
-        () = unwanted.cancelled() => None,
-        () = keep_bounded(&output) => None,
+        () = stop.cancelled() => None,
+        () = keep_output_bounded(&output) => None,
     };
     let Some(status) = status else {
         group.stop().await;
-        if unwanted.is_cancelled() {
+        if stop.is_cancelled() {
             return Err(stopped());
         }
         let secs = max_wait.as_secs();
-        let detail = format!("the command did not end within {secs} s{}", output.tail());
+        let detail = format!("the command did not end within {secs} s{}", output.quote());
         return Err(WakeError::new(FailureCode::RecipeTimeout, detail));
     };
-    group.ended = true;
-    judge(
-        status.map_err(|error| WakeError::new(FailureCode::RecipeExit, error.to_string()))?,
-        &output,
-    )
+    group.has_ended = true;
+    check_status(status.map_err(|error| failed(error.to_string()))?, &output)
 }
 
-/// Never ends.
-async fn keep_bounded(output: &Output) {
+/// Never returns.
+async fn keep_output_bounded(output: &Output) {
     loop {
         tokio::time::sleep(limits::RECIPE_LOG_EVERY).await;
-        output.bound().await;
+        output.truncate().await;
     }
+}
+
+fn check_status(status: ExitStatus, output: &Output) -> Result<String, WakeError> {
+    if status.success() {
+        return Ok(output.end());
+    }
+    let how = status.code().map_or_else(|| status.to_string(), |code| format!("exit code {code}"));
+    Err(failed(format!("the command failed, {how}{}", output.quote())))
+}
+
+fn failed(detail: String) -> WakeError {
+    WakeError::new(FailureCode::RecipeExit, detail)
 }
 
 fn stopped() -> WakeError {
-    WakeError::new(FailureCode::RecipeExit, "the command was stopped before its end")
+    failed("the command was stopped before its end".into())
 }
 
-fn judge(status: ExitStatus, output: &Output) -> Result<String, WakeError> {
-    if status.success() {
-        return Ok(output.text());
-    }
-    let how = status.code().map_or_else(|| status.to_string(), |code| format!("exit code {code}"));
-    Err(WakeError::new(
-        FailureCode::RecipeExit,
-        format!("the command failed, {how}{}", output.tail()),
-    ))
-}
-
-/// The recipe's processes. Dropped before the program has ended, they are told to end.
+/// The processes of a command. They are terminated if it is dropped before the program has ended.
 struct Group {
     child: Box<dyn ChildWrapper>,
-    ended: bool,
+    has_ended: bool,
 }
 
 impl Group {
     fn start(recipe: &CommandRecipe, output: &Output) -> io::Result<Self> {
-        let (said, complained) = output.begin();
+        let (stdout, stderr) = output.open_for_run();
         let mut wrapped = CommandWrap::with_new(&recipe.command, |command| {
             command.args(&recipe.args).env_clear().envs(environment()).envs(&recipe.env);
-            command.stdin(Stdio::null()).stdout(said).stderr(complained);
+            command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         });
         #[cfg(unix)]
         wrapped.wrap(process_wrap::tokio::ProcessGroup::leader());
         #[cfg(windows)]
         wrapped.wrap(process_wrap::tokio::JobObject);
-        Ok(Self { child: wrapped.spawn()?, ended: false })
+        Ok(Self { child: wrapped.spawn()?, has_ended: false })
     }
 
-    /// TERM to the whole group, and KILL to what is left of it a while later.
+    /// Sends TERM to the whole group, and KILL to what is left of it [`limits::RECIPE_KILL`] later.
     async fn stop(&mut self) {
         #[cfg(unix)]
         let group = self.child.id();
         self.terminate();
         #[cfg(unix)]
-        if tokio::time::timeout(limits::RECIPE_KILL, self.gone(group)).await.is_ok() {
-            self.ended = true;
+        if tokio::time::timeout(limits::RECIPE_KILL, self.wait_for_group(group)).await.is_ok() {
+            self.has_ended = true;
             return;
         }
         let _ = self.child.start_kill();
         let _ = tokio::time::timeout(limits::RECIPE_REAP, self.child.inner_mut().wait()).await;
-        self.ended = true;
+        self.has_ended = true;
     }
 
-    /// Waits until nothing of the group is left.
+    /// Waits until no process of the group is left.
     #[cfg(unix)]
-    async fn gone(&mut self, group: Option<u32>) {
+    async fn wait_for_group(&mut self, group: Option<u32>) {
         let _ = self.child.inner_mut().wait().await;
         let group = group.and_then(|id| i32::try_from(id).ok()).map(nix::unistd::Pid::from_raw);
         while group.is_some_and(|group| nix::sys::signal::killpg(group, None).is_ok()) {
-            tokio::time::sleep(limits::RECIPE_LOOK).await;
+            tokio::time::sleep(limits::RECIPE_POLL).await;
         }
     }
 
@@ -152,7 +149,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if !self.ended {
+        if !self.has_ended {
             self.terminate();
         }
     }
@@ -163,10 +160,10 @@ fn environment() -> impl Iterator<Item = (OsString, OsString)> {
     std::env::vars_os().filter(|(name, _)| {
         let Some(name) = name.to_str() else { return false };
         #[cfg(windows)]
-        if KEEP_WINDOWS.contains(&name.to_ascii_uppercase().as_str()) {
+        if PASSED_ON_WINDOWS.contains(&name.to_ascii_uppercase().as_str()) {
             return true;
         }
-        KEEP.contains(&name) || KEEP_PREFIXES.iter().any(|p| name.starts_with(p))
+        PASSED.contains(&name) || PASSED_PREFIXES.iter().any(|p| name.starts_with(p))
     })
 }
 
@@ -187,13 +184,13 @@ mod tests {
         CommandRecipe { command: "sh".into(), args, env: BTreeMap::new() }
     }
 
-    /// Runs it with its output in a folder of its own.
+    /// Runs a command with its output in a temporary folder.
     async fn run(recipe: &CommandRecipe, max_wait: Duration) -> Result<String, WakeError> {
         let dir = tempfile::tempdir().unwrap();
-        let recipes = Recipes::of(&Home::at(dir.path()).unwrap());
-        let said = super::run(&recipes, recipes.output("wake", "a"), recipe, max_wait).await;
+        let recipes = Recipes::new(&Home::at(dir.path()).unwrap());
+        let output = super::run(&recipes, recipes.output("wake", "a"), recipe, max_wait).await;
         recipes.finish().await;
-        said
+        output
     }
 
     /// Waits until the process has ended.
@@ -208,7 +205,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failing_command_tells_its_exit_code_and_its_last_words() {
+    async fn a_failed_command_reports_its_exit_code_and_the_end_of_its_output() {
         let error = run(&sh("echo no such unit >&2; exit 7"), Duration::from_secs(9)).await;
         let error = error.unwrap_err();
         assert_eq!(error.code, FailureCode::RecipeExit);
@@ -216,11 +213,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_command_that_leaves_a_daemon_behind_ends_at_once_and_the_daemon_lives() {
+    async fn a_command_that_starts_a_daemon_ends_at_once_and_the_daemon_lives() {
         let began = Instant::now();
-        let said = run(&sh("sleep 30 & echo $!"), Duration::from_secs(20)).await.unwrap();
+        let output = run(&sh("sleep 30 & echo $!"), Duration::from_secs(20)).await.unwrap();
         assert!(began.elapsed() < Duration::from_secs(5), "it waited for the daemon");
-        let pid = said.trim().to_owned();
+        let pid = output.trim().to_owned();
         let alive = Path::new("/proc").join(&pid).exists();
         let killed = std::process::Command::new("kill").arg(&pid).status().unwrap();
         assert!(alive && killed.success());
@@ -237,7 +234,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_command_that_nobody_waits_for_any_more_is_told_to_end_with_its_group() {
+    async fn a_dropped_command_is_terminated_with_its_whole_group() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("pid");
         let recipe =
@@ -255,17 +252,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_command_sees_its_declared_environment_and_not_our_secrets() {
+    async fn a_command_sees_its_declared_environment_and_not_that_of_this_process() {
         let mut recipe = sh("echo $OURS-$CARGO_MANIFEST_DIR-$PATH");
         recipe.env.insert("OURS".into(), "yes".into());
-        let said = run(&recipe, Duration::from_secs(9)).await.unwrap();
-        assert!(said.starts_with("yes--/"), "{said}");
+        let output = run(&recipe, Duration::from_secs(9)).await.unwrap();
+        assert!(output.starts_with("yes--/"), "{output}");
     }
 
     #[tokio::test]
-    async fn what_ignores_the_polite_word_is_killed_before_the_program_ends() {
+    async fn a_command_that_ignores_sigterm_is_killed_before_the_program_ends() {
         let dir = tempfile::tempdir().unwrap();
-        let recipes = Recipes::of(&Home::at(dir.path()).unwrap());
+        let recipes = Recipes::new(&Home::at(dir.path()).unwrap());
         let file = dir.path().join("pid");
         let stubborn = sh(&format!(
             "trap '' TERM; echo $$ > {0}.new; mv {0}.new {0}; while :; do sleep 0.1; done",

@@ -1,4 +1,4 @@
-//! The `http` recipe: one request, no redirects, bounded in time.
+//! The `http` recipe: one request, without redirects, limited in time.
 
 use super::WakeError;
 use crate::config::HttpRecipe;
@@ -8,7 +8,6 @@ use std::time::Duration;
 use wire::publisher::FailureCode;
 
 pub(super) async fn run(recipe: &HttpRecipe, max_wait: Duration) -> Result<String, WakeError> {
-    let failed = |detail: String| WakeError::new(FailureCode::RecipeHttpStatus, detail);
     let http = Client::builder()
         .no_proxy()
         .redirect(redirect::Policy::none())
@@ -26,22 +25,26 @@ pub(super) async fn run(recipe: &HttpRecipe, max_wait: Duration) -> Result<Strin
         request = request.body(body.clone());
     }
     let response = request.send().await.map_err(|error| {
-        let code = if error.is_timeout() {
-            FailureCode::RecipeTimeout
-        } else {
-            FailureCode::RecipeHttpStatus
-        };
+        let is_timeout = error.is_timeout();
+        let code =
+            if is_timeout { FailureCode::RecipeTimeout } else { FailureCode::RecipeHttpStatus };
         WakeError::new(code, format!("the wake URL {}", http_clients::network_cause(&error)))
     })?;
-    let status = response.status();
-    // The body is not read: a wake says what it has to say with its status.
-    if status.is_success() {
-        return Ok(format!("{status}"));
+    // The body is not read: the status is the result.
+    match response.status() {
+        status if status.is_success() => Ok(status.to_string()),
+        status => Err(failed(format!("the wake URL answered {status}"))),
     }
-    Err(failed(format!("the wake URL answered {status}")))
 }
 
-/// `${NAME}` becomes the environment variable's value.
+fn failed(detail: String) -> WakeError {
+    WakeError::new(FailureCode::RecipeHttpStatus, detail)
+}
+
+/// Replaces each `${NAME}` by the environment variable's value.
+///
+/// # Errors
+/// The variable is not set, or a `${` is not closed; a sentence for the publisher.
 fn expand(text: &str) -> Result<String, String> {
     let mut out = String::new();
     let mut rest = text;
@@ -64,8 +67,8 @@ mod tests {
 
     #[test]
     fn a_variable_is_taken_from_the_environment_and_a_missing_one_is_named() {
-        let home = std::env::var("PATH").unwrap();
-        assert_eq!(expand("a ${PATH} b").unwrap(), format!("a {home} b"));
+        let path = std::env::var("PATH").unwrap();
+        assert_eq!(expand("a ${PATH} b").unwrap(), format!("a {path} b"));
         assert!(expand("${NO_SUCH_VARIABLE}").unwrap_err().contains("NO_SUCH_VARIABLE"));
         assert!(expand("${PATH").is_err());
     }

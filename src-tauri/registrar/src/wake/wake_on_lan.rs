@@ -1,4 +1,4 @@
-//! The `wol` recipe: a magic packet, six bytes of 0xff and sixteen times the address.
+//! The `wol` recipe: a magic packet, which is six bytes of 0xff and the address sixteen times.
 
 use super::WakeError;
 use crate::config::{WolRecipe, mac_address};
@@ -33,7 +33,7 @@ mod tests {
     use tokio::net::UdpSocket;
 
     #[tokio::test]
-    async fn a_magic_packet_arrives_as_the_standard_has_it() {
+    async fn a_magic_packet_has_the_form_of_the_standard() {
         let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let recipe = WolRecipe {
             mac: "01:23:45:67:89:aB".into(),

@@ -1,16 +1,18 @@
-//! Changes of what a provider is called and of who else may serve its name.
+//! Edits of a provider's name, and of the users who may serve that name too.
 
-use super::{Place, Refusal, change, parse, property, provider, refuse_taken_name, set, unset};
+use super::Refusal;
+use super::document::{Target, input, parse_text, property, provider, set, set_all, unset};
+use super::providers::refuse_taken_name;
 use crate::config::name_sharing::{self, DECLINE, SHARE};
 use jsonc_parser::cst::CstNode;
 use serde_json::{Map, Value, json};
 
-/// A rename as a person would do it by hand. Without a model of its own, the old name becomes the
-/// model: it is what the backend was asked for.
+/// Renames a provider as a person would do it by hand. If it has no model of its own, the old name
+/// becomes the model, because that is what its backend gets today.
 pub(super) fn publish_as(text: &str, name: &str, new: &str) -> Result<String, Refusal> {
     let new = wire::names::normalise(new).map_err(|why| Refusal::Value("name", why))?;
-    let root = parse(text)?;
-    let object = provider(&Place::Root.find(&root)?, name)?;
+    let root = parse_text(text)?;
+    let object = provider(&Target::Root.find(&root)?, name)?;
     let value = |key| property(&object, key)?.value()?.to_serde_value().filter(|v| !v.is_null());
     let old = name.to_ascii_lowercase();
     let mut keys: Map<String, Value> =
@@ -26,59 +28,59 @@ pub(super) fn publish_as(text: &str, name: &str, new: &str) -> Result<String, Re
         keys.insert("pool".into(), Value::Null);
     }
     refuse_taken_name(text, name, &keys)?;
-    change(text, &Place::Provider(name), &keys)
+    set_all(text, &Target::Provider(name), &keys)
 }
 
-/// One entry of `shareName` more or less. Who may serve the name is not declined any more.
+/// Adds or removes an entry of `shareName`. An added user is not declined any more.
 pub(super) fn share(text: &str, name: &str, with: &str, on: bool) -> Result<String, Refusal> {
     if !on {
-        return set_listed(text, name, SHARE, with, false);
+        return set_entry(text, name, SHARE, with, false);
     }
     name_sharing::check_share(with).map_err(|why| Refusal::Value(SHARE, why))?;
-    let text = set_listed(text, name, SHARE, with, true)?;
-    set_listed(&text, name, DECLINE, with, false)
+    let text = set_entry(text, name, SHARE, with, true)?;
+    set_entry(&text, name, DECLINE, with, false)
 }
 
-/// One entry of `declineName` more or less.
+/// Adds or removes an entry of `declineName`.
 pub(super) fn decline(text: &str, name: &str, user: &str, on: bool) -> Result<String, Refusal> {
     if on {
         name_sharing::check_user(user).map_err(|why| Refusal::Value(DECLINE, why))?;
     }
-    set_listed(text, name, DECLINE, user, on)
+    set_entry(text, name, DECLINE, user, on)
 }
 
-/// Puts an entry into a list of a provider, or takes it out; an empty list is no key.
-fn set_listed(
+/// Adds or removes an entry of a provider's list; an empty list is removed.
+fn set_entry(
     text: &str,
     name: &str,
     key: &'static str,
     entry: &str,
     on: bool,
 ) -> Result<String, Refusal> {
-    let root = parse(text)?;
-    let object = provider(&Place::Root.find(&root)?, name)?;
-    let place = Place::Provider(name);
+    let root = parse_text(text)?;
+    let object = provider(&Target::Root.find(&root)?, name)?;
+    let target = Target::Provider(name);
     let value = property(&object, key).and_then(|found| found.value());
     let Some(value) = value.filter(|value| value.as_null_keyword().is_none()) else {
-        return if on { set(text, &place, key, &json!([entry])) } else { Ok(text.to_owned()) };
+        return if on { set(text, &target, key, &json!([entry])) } else { Ok(text.to_owned()) };
     };
     let list = value
         .as_array()
         .ok_or_else(|| Refusal::Value(key, "it must be a list; mend it by hand first".into()))?;
     let entries = list.elements();
-    // As the server compares them.
-    let is_it = |node: &&CstNode| {
+    // The server compares without case, too.
+    let is_entry = |node: &&CstNode| {
         let value = node.to_serde_value();
         value.as_ref().and_then(Value::as_str).is_some_and(|text| text.eq_ignore_ascii_case(entry))
     };
-    let found: Vec<CstNode> = entries.iter().filter(is_it).cloned().collect();
+    let found: Vec<CstNode> = entries.iter().filter(is_entry).cloned().collect();
     match (on, found.len()) {
         (true, 0) => {
             name_sharing::check_room(entries.len()).map_err(|why| Refusal::Value(key, why))?;
-            list.append(super::input(&json!(entry)));
+            list.append(input(&json!(entry)));
         }
         (true, _) | (false, 0) => {}
-        (false, all) if all == entries.len() => return unset(text, &place, key),
+        (false, all) if all == entries.len() => return unset(text, &target, key),
         (false, _) => found.into_iter().for_each(CstNode::remove),
     }
     Ok(root.to_string())
@@ -109,7 +111,7 @@ mod tests {
 "#;
 
     #[test]
-    fn sharing_a_name_and_taking_it_back_leaves_every_other_byte() {
+    fn sharing_a_name_and_taking_it_back_keeps_every_other_byte() {
         let with_tom = apply(BEFORE, &shared("qwen", "tom", true)).unwrap();
         assert!(with_tom.contains(r#""shareName": ["tom"]"#), "{with_tom}");
         assert!(with_tom.contains("/* why */") && with_tom.contains("1E3"), "{with_tom}");
@@ -124,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_serve_a_name_is_not_declined_any_more() {
+    fn sharing_a_name_with_a_user_ends_the_decline() {
         let declined_tom = apply(BEFORE, &declined("qwen", "tom", true)).unwrap();
         assert!(declined_tom.contains(r#""declineName": ["tom"]"#), "{declined_tom}");
         let allowed = apply(&declined_tom, &shared("qwen", "tom", true)).unwrap();
@@ -134,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_stand_in_a_list_is_refused_with_its_reason() {
+    fn an_invalid_entry_of_a_list_is_refused_with_its_cause() {
         for (edit, word) in [
             (shared("qwen", "group:", true), "group must have a name"),
             (shared("qwen", "a\nb", true), "character"),
@@ -142,32 +144,32 @@ mod tests {
             (shared("nothing", "tom", true), "no provider nothing"),
             (publish_as("qwen", "a b"), "letters, digits"),
         ] {
-            let said = apply(BEFORE, &edit).unwrap_err().to_string();
-            assert!(said.contains(word), "{edit:?}: {said}");
+            let message = apply(BEFORE, &edit).unwrap_err().to_string();
+            assert!(message.contains(word), "{edit:?}: {message}");
         }
         let no_list = BEFORE.replace(r#"["ann", "group:lab"]"#, "7");
-        let said = apply(&no_list, &shared("other", "tom", true)).unwrap_err();
-        assert!(matches!(said, Refusal::Value("shareName", _)), "{said:?}");
+        let message = apply(&no_list, &shared("other", "tom", true)).unwrap_err();
+        assert!(matches!(message, Refusal::Value("shareName", _)), "{message:?}");
         let many: Vec<String> = (0..64).map(|n| format!("\"u{n}\"")).collect();
         let full = BEFORE.replace(r#"["ann", "group:lab"]"#, &format!("[{}]", many.join(",")));
-        let said = apply(&full, &shared("other", "tom", true)).unwrap_err().to_string();
-        assert!(said.contains("at most 64"), "{said}");
+        let message = apply(&full, &shared("other", "tom", true)).unwrap_err().to_string();
+        assert!(message.contains("at most 64"), "{message}");
     }
 
     #[test]
-    fn a_model_that_is_published_under_another_name_asks_its_backend_as_before() {
-        let asked = |text: &str, name: &str| {
+    fn a_model_under_another_name_keeps_the_model_of_its_backend() {
+        let backend_model = |text: &str, name: &str| {
             let config = crate::config::parse(text).unwrap().config;
             let provider = config.provider(name).unwrap();
             assert!(provider.publish, "{text}");
             crate::provider::model(provider).to_owned()
         };
         let after = apply(BEFORE, &publish_as("qwen", "Qwen-Tom")).unwrap();
-        assert_eq!(asked(&after, "qwen-tom"), "qwen");
+        assert_eq!(backend_model(&after, "qwen-tom"), "qwen");
         assert!(after.contains("1E3") && after.contains("/* why */"), "{after}");
         let with_model = BEFORE.replace(r#""n": 1E3"#, r#""model": "q4.gguf""#);
         let after = apply(&with_model, &publish_as("QWEN", "qwen-tom")).unwrap();
-        assert_eq!(asked(&after, "qwen-tom"), "q4.gguf");
+        assert_eq!(backend_model(&after, "qwen-tom"), "q4.gguf");
         let taken = apply(BEFORE, &publish_as("qwen", "OTHER")).unwrap_err();
         assert_eq!(taken, Refusal::NameTaken("other".into()));
         let in_pool = BEFORE.replace(r#""n": 1E3"#, r#""pool": "QWEN""#);

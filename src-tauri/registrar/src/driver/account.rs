@@ -1,0 +1,78 @@
+//! The account in use: signs in with the credentials of the folder, and leaves a server that is not
+//! the configured one any more.
+
+use super::Driver;
+use crate::client::Mcpd;
+use crate::credentials::{self, Credentials, CredentialsError};
+use crate::identity;
+use crate::status::ConnectionState;
+use wire::publisher::Instance;
+
+/// The account that publishes.
+pub(super) struct Account {
+    pub(super) mcpd: Mcpd,
+    pub(super) credentials: Credentials,
+    pub(super) instance: Instance,
+    /// Id of the session, once registered.
+    pub(super) session: Option<String>,
+}
+
+impl Driver {
+    /// Makes the account fit the credentials. Everything published at another server is withdrawn
+    /// first.
+    ///
+    /// # Errors
+    /// Credentials are missing, locked or unusable, or publishing stops; the state to show.
+    pub(super) async fn sign_in(
+        &self,
+        account: &mut Option<Account>,
+    ) -> Result<(), ConnectionState> {
+        let loaded = match self.stop.run_until_cancelled(self.load_credentials()).await {
+            Some(Ok(loaded)) => loaded,
+            None => return Err(ConnectionState::Connecting),
+            Some(Err(CredentialsError::Locked)) => return Err(ConnectionState::WaitingForKeyring),
+            Some(Err(error)) => {
+                return Err(ConnectionState::NotConfigured { message: error.to_string() });
+            }
+        };
+        // The source can change without the token, for example from the file to the keychain.
+        self.status.send_modify(|status| {
+            status.server = Some(credentials::origin(&loaded.url));
+            status.credentials = Some(loaded.source.as_str().into());
+        });
+        if account.as_ref().is_some_and(|account| account.credentials == loaded) {
+            return Ok(());
+        }
+        let has_moved =
+            |old: &Account| credentials::origin(old.mcpd.url()) != credentials::origin(&loaded.url);
+        if account.as_ref().is_some_and(has_moved) {
+            self.leave(account).await;
+            if account.is_some() {
+                return Err(ConnectionState::Connecting);
+            }
+        }
+        let mcpd = Mcpd::new(loaded.clone());
+        let mcpd = mcpd.map_err(|message| ConnectionState::NotConfigured { message })?;
+        *account = Some(Account {
+            mcpd,
+            session: identity::session(&self.home, &loaded.url),
+            credentials: loaded,
+            instance: identity::instance(&self.home),
+        });
+        Ok(())
+    }
+
+    /// Withdraws everything that the account has published. If publishing stops meanwhile, the
+    /// account stays, and the shutdown withdraws.
+    pub(super) async fn leave(&self, account: &mut Option<Account>) {
+        let Some(leaving) = account else { return };
+        if self.stop.run_until_cancelled(self.withdraw(leaving)).await.is_some() {
+            *account = None;
+        }
+    }
+
+    pub(super) async fn load_credentials(&self) -> Result<Credentials, CredentialsError> {
+        let url = self.config.borrow().config.mcpd_url.clone();
+        credentials::load(&self.home, url.as_ref(), &self.keychain).await
+    }
+}

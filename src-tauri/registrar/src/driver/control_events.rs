@@ -1,0 +1,134 @@
+//! Obeys the events of the control channel.
+
+use super::connection::Connection;
+use super::upload_probe::UploadProbe;
+use crate::clock::unix_ms;
+use crate::protocol1;
+use crate::reconnect_policy::{self, Ending};
+use crate::said;
+use crate::status::{ConnectionState, RunningTask};
+use crate::task;
+use serde::de::DeserializeOwned;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use wire::control::{Cancel, Drain, Hello, InferTask, Probe, Revoked, Task, event};
+use wire::sse::{Event, TooLong};
+
+impl Connection<'_> {
+    /// Obeys one event; returns an ending if it ends the connection.
+    pub(super) fn obey(&mut self, event: &Event) -> Option<Ending> {
+        let data = event.data.as_str();
+        match event.name.as_str() {
+            event::HELLO => self.apply_hello(&self.parse::<Hello>(data)?),
+            name if protocol1::is_task(name) => self.start_task(data)?,
+            event::CANCEL => {
+                let cancel = self.parse::<Cancel>(data)?;
+                self.driver.tasks.cancel(&cancel.task_id);
+            }
+            event::PROBE => {
+                let confirmed = self.parse::<Probe>(data)?;
+                if let Some(probe) = &mut self.probe {
+                    probe.confirm(&confirmed.id);
+                }
+            }
+            event::DRAIN => {
+                let drain = self.parse::<Drain>(data)?;
+                return Some(Ending::Drain(Duration::from_millis(drain.reconnect_after_ms)));
+            }
+            event::SUPERSEDED => return Some(Ending::Superseded),
+            event::REVOKED => {
+                let reason = self.parse::<Revoked>(data).unwrap_or_default().reason;
+                return Some(Ending::Revoked(said::text(&reason)));
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Reports an event that was too long to the server if it was a task, so that its caller does not
+    /// wait in vain.
+    pub(super) fn report_too_long(&self, event: &TooLong) {
+        self.link.log_budget.log(|| tracing::warn!("{event}: it was left out"));
+        let is_task = protocol1::is_task(&event.name);
+        let Some(id) = said::task_id_in(&event.prefix).filter(|_| is_task) else { return };
+        let report = task::report_too_long(Arc::clone(&self.link), id.clone(), event.to_string());
+        self.driver.tasks.attach(&id, report);
+    }
+
+    /// Shows that the connection is up, and how events and responses travel.
+    pub(super) fn set_online(&mut self) {
+        self.policy.online(Instant::now());
+        let transport = self.link.transport();
+        let (channel, upload) = (transport.channel().as_str(), transport.upload().as_str());
+        self.driver.status.send_modify(|status| {
+            status.channel = Some(channel.into());
+            status.upload = Some(upload.into());
+            if !matches!(status.connection, ConnectionState::Online { .. }) {
+                status.connection = ConnectionState::Online { since: unix_ms() };
+                tracing::info!(channel, "online");
+            }
+        });
+    }
+
+    fn apply_hello(&mut self, hello: &Hello) {
+        if hello.heartbeat_seconds > 0 {
+            let (times, seconds) = (&self.driver.times, hello.heartbeat_seconds);
+            self.heartbeat = reconnect_policy::heartbeat_period(times, seconds);
+        }
+        if self.link.transport().needs_upload_probe() {
+            self.probe = Some(UploadProbe::start(&self.link, self.driver.times.probe));
+        }
+        self.set_online();
+    }
+
+    /// Starts the task of an event; `None` if the event cannot be parsed.
+    fn start_task(&self, data: &str) -> Option<()> {
+        let Some(task) = said::task(self.usable(Task::read(data))?) else {
+            let line = || tracing::warn!("a task was ignored: its id is no task's id");
+            self.link.log_budget.log(line);
+            return Some(());
+        };
+        let (link, backends) = (Arc::clone(&self.link), Arc::clone(&self.driver.backends));
+        let tasks = &self.driver.tasks;
+        let started = match task {
+            Task::Wake(task) => {
+                let id = task.task_id.clone();
+                tasks.attach(&id, task::wake(link, backends, task))
+            }
+            Task::Infer(task) => {
+                tasks.start(shown(&task), |stop| task::infer(link, backends, task, stop))
+            }
+        };
+        if !started {
+            let line = || tracing::warn!("a task was not taken: it runs already, or too many do");
+            self.link.log_budget.log(line);
+        }
+        Some(())
+    }
+
+    /// Parses an event. An invalid one is ignored, and its content is not logged.
+    fn parse<T: DeserializeOwned>(&self, data: &str) -> Option<T> {
+        self.usable(serde_json::from_str(data))
+    }
+
+    fn usable<T>(&self, parsed: serde_json::Result<T>) -> Option<T> {
+        let log = |error: &serde_json::Error| {
+            let column = error.column();
+            let line = || tracing::warn!(column, "an event is not usable");
+            self.link.log_budget.log(line);
+        };
+        parsed.inspect_err(log).ok()
+    }
+}
+
+/// The task as the status shows it.
+fn shown(task: &InferTask) -> RunningTask {
+    RunningTask {
+        task_id: task.task_id.clone(),
+        llm: task.llm_name.clone(),
+        path: task.path.clone().unwrap_or_default(),
+        started: unix_ms(),
+        user: task.user.clone(),
+    }
+}

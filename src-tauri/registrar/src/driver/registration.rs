@@ -1,0 +1,73 @@
+//! Register and withdraw: the two requests that change what is published.
+
+use super::Driver;
+use super::account::Account;
+use crate::client::Fault;
+use crate::identity;
+use std::sync::atomic::Ordering;
+use wire::publisher::{Provider, Register, Registered};
+
+impl Driver {
+    /// Registers these providers and applies the reply: session id, refused names, cancelled tasks.
+    pub(super) async fn register(
+        &self,
+        account: &mut Account,
+        providers: Vec<Provider>,
+    ) -> Result<Registered, Fault> {
+        let register = Register {
+            protocol: wire::PROTOCOL_2,
+            provider_session_id: account.session.clone(),
+            inflight: self.tasks.ids(),
+            instance: Some(account.instance.clone()),
+            takeover: self.takeover.load(Ordering::Relaxed),
+            providers,
+        };
+        let registered = account.mcpd.register(&register).await?;
+        self.takeover.store(false, Ordering::Relaxed);
+        let id = &registered.provider_session_id;
+        if account.session.as_ref() != Some(id) {
+            if let Err(error) = identity::store_session(&self.home, account.mcpd.url(), id) {
+                tracing::warn!(
+                    %error,
+                    "the session cannot be stored; a restart publishes under a new one"
+                );
+            }
+            account.session = Some(id.clone());
+        }
+        self.backends.set_rejected(&registered.rejected);
+        for refused in &registered.rejected {
+            tracing::warn!(llm = refused.name, code = refused.code.as_str(), "{}", refused.detail);
+        }
+        for id in &registered.cancel {
+            self.tasks.cancel(id);
+        }
+        tracing::info!(llms = registered.llms.len(), protocol = registered.protocol, "registered");
+        Ok(registered)
+    }
+
+    /// Registers an empty set. Running requests may run on.
+    pub(super) async fn withdraw(&self, account: &Account) {
+        let Some(id) = &account.session else { return };
+        let register = Register {
+            protocol: wire::PROTOCOL_2,
+            provider_session_id: Some(id.clone()),
+            inflight: self.tasks.ids(),
+            instance: Some(account.instance.clone()),
+            ..Register::default()
+        };
+        match tokio::time::timeout(self.times.withdraw, account.mcpd.register(&register)).await {
+            Ok(Ok(_)) => tracing::info!("withdrawn"),
+            Ok(Err(fault)) => tracing::info!(%fault, "the withdrawal failed"),
+            Err(_) => tracing::info!("the withdrawal was not answered in time"),
+        }
+    }
+}
+
+/// True if the two sets differ in more than the state of a backend, which travels by heartbeat.
+pub(super) fn differ(now: &[Provider], registered: &[Provider]) -> bool {
+    let same = |a: &Provider, b: &Provider| {
+        let a = Provider { initial_status: b.initial_status.clone(), ..a.clone() };
+        a == *b
+    };
+    now.len() != registered.len() || !now.iter().zip(registered).all(|(a, b)| same(a, b))
+}

@@ -1,0 +1,106 @@
+//! Everything that only a server of protocol 1 (register, stream, heartbeat, result) needs.
+//!
+//! Such a server knows no `hello`, no epochs and no uploads. [`SessionRef::speaks_v2`] is the one
+//! question that other rooms ask; [`crate::transport`] draws the conclusions for the channel.
+//!
+//! [`SessionRef::speaks_v2`]: crate::client::SessionRef::speaks_v2
+
+use crate::client::SessionRef;
+use crate::limits;
+use crate::relayed_response::RelayedResponse;
+use crate::server_link::ServerLink;
+use crate::task_failure::{check_delivery, failure};
+use serde_json::value::RawValue;
+use wire::control::event;
+use wire::limits::SSE_EVENT;
+use wire::publisher::{Chunk, FailureCode, Registered, TaskFailure, TaskResult};
+use wire::sse::{Decoded, Decoder};
+
+/// Payload that ends a stream in the OpenAI dialect.
+const DONE: &str = "[DONE]";
+/// Name of an event that the stream does not name.
+const UNNAMED: &str = "message";
+
+/// The session that a register has created or resumed. A protocol-1 server has no epochs.
+pub(crate) fn session_of(registered: &Registered) -> SessionRef {
+    let speaks_v2 = registered.protocol >= wire::PROTOCOL_2;
+    SessionRef {
+        id: registered.provider_session_id.clone(),
+        epoch: speaks_v2.then_some(registered.epoch),
+    }
+}
+
+/// True if an event of this name is a task. The seed system's events may be unnamed.
+pub(crate) fn is_task(event_name: &str) -> bool {
+    matches!(event_name, event::TASK | UNNAMED)
+}
+
+/// Sends a response as results: an event stream as one result for each event, any other response as
+/// one result.
+pub(crate) async fn send_results(
+    link: &ServerLink,
+    task: &str,
+    response: RelayedResponse,
+) -> Result<(), TaskFailure> {
+    if response.is_event_stream() {
+        return send_events(link, task, response).await;
+    }
+    send_whole(link, task, response).await
+}
+
+async fn send_events(
+    link: &ServerLink,
+    task: &str,
+    mut response: RelayedResponse,
+) -> Result<(), TaskFailure> {
+    let mut decoder = Decoder::new(SSE_EVENT, SSE_EVENT);
+    let mut events = Vec::<Decoded>::new();
+    while let Some(bytes) = response.next().await? {
+        decoder.feed(&bytes, &mut events);
+        for decoded in events.drain(..) {
+            // Without the event the response would have a gap.
+            let event = decoded
+                .map_err(|too_long| failure(FailureCode::BackendAborted, too_long.to_string()))?;
+            let done = event.data == DONE;
+            send_chunk(link, task, Chunk { data: event.data, done }).await?;
+            if done {
+                return Ok(());
+            }
+        }
+    }
+    send_chunk(link, task, Chunk { data: String::new(), done: true }).await
+}
+
+async fn send_chunk(link: &ServerLink, task: &str, chunk: Chunk) -> Result<(), TaskFailure> {
+    post(link, task, TaskResult { chunk: Some(chunk), ..<_>::default() }).await
+}
+
+async fn send_whole(
+    link: &ServerLink,
+    task: &str,
+    mut response: RelayedResponse,
+) -> Result<(), TaskFailure> {
+    let status = response.status.as_u16();
+    let mut body = Vec::new();
+    while let Some(bytes) = response.next().await? {
+        if body.len() + bytes.len() > limits::WHOLE_RESPONSE {
+            let max = limits::WHOLE_RESPONSE;
+            return Err(failure(
+                FailureCode::BackendAborted,
+                format!("the answer is over {max} bytes"),
+            ));
+        }
+        body.extend_from_slice(&bytes);
+    }
+    let body = String::from_utf8(body).ok().and_then(|text| RawValue::from_string(text).ok());
+    let body = body.ok_or_else(|| {
+        let message = format!("the backend's answer ({status}) is no JSON; this way needs it");
+        failure(FailureCode::BackendAborted, message)
+    })?;
+    let result = TaskResult { status: Some(status), body: Some(body), ..<_>::default() };
+    post(link, task, result).await
+}
+
+async fn post(link: &ServerLink, task: &str, result: TaskResult) -> Result<(), TaskFailure> {
+    check_delivery(link.mcpd.result(&link.session, task, &result).await)
+}
