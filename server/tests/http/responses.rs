@@ -1,4 +1,4 @@
-//! Answers on their way from a publisher to a caller.
+//! Responses on their way from a publisher to a caller.
 
 use crate::server::{PATIENCE, Server};
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 const SSE: &str = "text/event-stream";
 
 #[tokio::test]
-async fn pieces_reach_the_caller_one_by_one_while_the_upload_is_open_and_byte_for_byte() {
+async fn bytes_of_an_upload_reach_the_caller_unchanged_while_it_is_open() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
     let mut publisher = server.publisher("qwen").await;
@@ -52,7 +52,7 @@ async fn pieces_reach_the_caller_one_by_one_while_the_upload_is_open_and_byte_fo
 }
 
 #[tokio::test]
-async fn a_backends_own_error_reaches_the_caller_as_it_is() {
+async fn a_backends_own_error_reaches_the_caller_unchanged() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
     let mut publisher = server.publisher("qwen").await;
@@ -71,8 +71,7 @@ async fn a_backends_own_error_reaches_the_caller_as_it_is() {
 }
 
 #[tokio::test]
-async fn an_answer_whose_length_is_known_says_it_to_the_caller_and_is_complete_with_its_last_byte()
-{
+async fn a_response_of_known_length_announces_it_and_is_complete_with_its_last_byte() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
     let mut publisher = server.publisher("qwen").await;
@@ -90,7 +89,7 @@ async fn an_answer_whose_length_is_known_says_it_to_the_caller_and_is_complete_w
 }
 
 #[tokio::test]
-async fn a_whole_answer_that_breaks_off_is_broken_for_the_caller_too() {
+async fn a_response_of_known_length_that_breaks_off_is_broken_for_the_caller_too() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
     let mut publisher = server.publisher("qwen").await;
@@ -202,7 +201,7 @@ async fn a_publisher_of_protocol_1_gets_the_whole_body_and_answers_whole_or_in_c
 }
 
 #[tokio::test]
-async fn pieces_are_taken_in_their_order_once_each_and_byte_for_byte() {
+async fn numbered_parts_are_taken_in_order_once_each_and_unchanged() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
     let mut publisher = server.publisher("qwen").await;
@@ -237,7 +236,7 @@ async fn pieces_are_taken_in_their_order_once_each_and_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn a_chunked_answer_that_fails_ends_with_an_error_event_too() {
+async fn a_response_in_chunks_that_fails_ends_with_an_error_event() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
     let mut publisher = server.publisher("qwen").await;
@@ -254,7 +253,7 @@ async fn a_chunked_answer_that_fails_ends_with_an_error_event_too() {
 }
 
 #[tokio::test]
-async fn a_large_body_is_claimed_as_the_caller_sent_it_and_by_its_own_publisher_only() {
+async fn a_large_request_body_is_fetched_unchanged_and_only_by_its_publisher() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
     let mut publisher = server.publisher("qwen").await;
@@ -279,7 +278,7 @@ async fn a_large_body_is_claimed_as_the_caller_sent_it_and_by_its_own_publisher_
 }
 
 #[tokio::test]
-async fn a_sleeping_backend_is_woken_once_and_waiting_callers_hear_of_it() {
+async fn a_hibernating_backend_is_woken_once_and_waiting_callers_get_notices() {
     let server = Server::start_scaled(0.02).await;
     let caller = server.token("ann", &["infer"]).await;
     let token = server.token("mia", &["publish"]).await;
@@ -313,7 +312,7 @@ async fn a_sleeping_backend_is_woken_once_and_waiting_callers_hear_of_it() {
 }
 
 #[tokio::test]
-async fn a_caller_that_does_not_read_holds_the_upload_back_and_nobody_else_and_is_cut() {
+async fn a_caller_that_does_not_read_slows_only_its_own_upload_and_is_disconnected() {
     let server = Server::start_scaled(0.05).await;
     let caller = server.token("ann", &["infer"]).await;
     let token = server.token("mia", &["publish"]).await;

@@ -1,11 +1,11 @@
-//! Register, control channel, catalogue.
+//! Registration, control channel, catalogue.
 
 use crate::server::Server;
 use serde_json::{Value, json};
 use testkit::fake_publisher::FakePublisher;
 
 #[tokio::test]
-async fn a_register_answers_201_with_session_epoch_and_rows() {
+async fn a_register_returns_201_with_session_epoch_and_entries() {
     let server = Server::start().await;
     let token = server.token("mia", &["publish"]).await;
     let wish = json!({
@@ -62,7 +62,7 @@ async fn a_register_answers_201_with_session_epoch_and_rows() {
 }
 
 #[tokio::test]
-async fn a_register_that_cannot_be_used_is_refused_with_its_reason() {
+async fn a_malformed_register_is_refused_with_the_reason() {
     let server = Server::start().await;
     let token = server.token("mia", &["publish"]).await;
     let refused = async |body: &'static str| {
@@ -79,7 +79,7 @@ async fn a_register_that_cannot_be_used_is_refused_with_its_reason() {
 }
 
 #[tokio::test]
-async fn rows_keep_their_ids_over_reconnects_and_over_a_restart_of_the_server() {
+async fn catalogue_entries_keep_their_ids_over_reconnects_and_restarts_of_the_server() {
     let server = Server::start().await;
     let token = server.token("mia", &["publish"]).await;
     let mut wish = json!({"protocol": 2, "providers": [{"name": "qwen"}]});
@@ -102,7 +102,7 @@ async fn rows_keep_their_ids_over_reconnects_and_over_a_restart_of_the_server() 
 }
 
 #[tokio::test]
-async fn a_publisher_behind_a_buffering_proxy_polls_and_its_probe_is_confirmed_to_others() {
+async fn a_poll_returns_tasks_and_a_probe_is_confirmed_on_the_channel() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
     let mut publisher = server.publisher("mia/qwen").await;
@@ -136,7 +136,7 @@ async fn a_publisher_behind_a_buffering_proxy_polls_and_its_probe_is_confirmed_t
 }
 
 #[tokio::test]
-async fn the_catalogue_shows_each_key_what_it_may_see() {
+async fn the_catalogue_shows_each_key_only_what_it_may_see() {
     let server = Server::start().await;
     let _publisher = server.publisher("qwen").await;
     let names = async |user: &str, scope: &str| {

@@ -1,4 +1,4 @@
-//! What a database that does not answer may hold up, and what not.
+//! What a database that does not respond must not delay.
 
 use crate::server::Server;
 use bytes::Bytes;

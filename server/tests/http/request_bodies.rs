@@ -1,4 +1,4 @@
-//! What request bodies may cost: memory, time, and the turn of others.
+//! Limits of request bodies: memory, time, and fairness.
 
 use crate::server::{PATIENCE, Server};
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 const MIB: usize = 1 << 20;
 
-/// A connection on which a test says what it likes.
+/// A connection for requests that no client library would send.
 struct Raw(TcpStream);
 
 impl Raw {
@@ -56,7 +56,7 @@ async fn code(answer: Response) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn a_request_that_will_be_refused_is_refused_before_the_rest_of_its_body_is_sent() {
+async fn a_request_is_refused_before_the_rest_of_its_body_is_sent() {
     let server = Server::start().await;
     let _publisher = server.publisher("qwen").await;
     let (all, other) =
@@ -79,7 +79,7 @@ async fn a_request_that_will_be_refused_is_refused_before_the_rest_of_its_body_i
 }
 
 #[tokio::test]
-async fn a_full_queue_is_told_before_the_rest_of_the_body_is_sent() {
+async fn a_full_queue_is_reported_before_the_rest_of_the_body_is_sent() {
     let server = Server::start().await;
     let mut publisher = server.publisher("qwen").await;
     let caller = server.token("ann", &["infer"]).await;
@@ -138,7 +138,7 @@ fn small() -> Serving {
 }
 
 #[tokio::test]
-async fn waiting_bodies_hold_their_keys_share_until_the_answers_first_byte() {
+async fn waiting_bodies_count_against_their_keys_share_until_the_first_byte_of_the_response() {
     let server = Server::serving(small()).await;
     let mut publisher = server.publisher("qwen").await;
     let (ann, tom) = (server.token("ann", &["infer"]).await, server.token("tom", &["infer"]).await);
@@ -169,7 +169,7 @@ async fn waiting_bodies_hold_their_keys_share_until_the_answers_first_byte() {
 }
 
 #[tokio::test]
-async fn all_keys_together_hold_no_more_than_the_budget_and_a_drip_holds_what_has_arrived() {
+async fn all_keys_together_hold_at_most_the_budget_and_a_slow_body_only_what_has_arrived() {
     let server = Server::serving(small()).await;
     let _publisher = server.publisher("qwen").await;
     let mut drips = Vec::new();
@@ -197,7 +197,8 @@ async fn all_keys_together_hold_no_more_than_the_budget_and_a_drip_holds_what_ha
 }
 
 #[tokio::test]
-async fn a_body_of_unknown_length_is_refused_when_it_outgrows_the_budget_and_its_caller_hears_it() {
+async fn a_body_of_unknown_length_is_refused_when_it_exceeds_the_budget_and_its_caller_gets_the_error()
+ {
     let server = Server::serving(small()).await;
     let _publisher = server.publisher("qwen").await;
     let key = server.token("ann", &["infer"]).await;
@@ -214,7 +215,7 @@ async fn a_body_of_unknown_length_is_refused_when_it_outgrows_the_budget_and_its
 }
 
 #[tokio::test]
-async fn a_body_that_drips_is_given_up_after_a_time_for_all_of_it() {
+async fn a_slow_body_is_refused_after_its_total_time() {
     // 10 s are 1 s here, and a pause may take 1.5 s.
     let server = Server::start_scaled(0.1).await;
     let key = server.token("ann", &["infer"]).await;
@@ -251,7 +252,7 @@ async fn a_body_that_drips_is_given_up_after_a_time_for_all_of_it() {
 }
 
 #[tokio::test]
-async fn what_needs_no_key_takes_a_kilobyte() {
+async fn an_endpoint_without_a_key_takes_at_most_a_kilobyte() {
     let server = Server::start().await;
     let pair = async |bytes: usize| {
         let body = json!({"code": "A".repeat(bytes)}).to_string();
@@ -262,7 +263,7 @@ async fn what_needs_no_key_takes_a_kilobyte() {
 }
 
 #[tokio::test]
-async fn a_heartbeat_or_register_names_no_more_than_one_owner_can_have() {
+async fn a_heartbeat_or_register_with_more_entries_than_one_owner_can_have_is_refused() {
     let server = Server::start().await;
     let publisher = server.publisher("qwen").await;
     let beat = async |llms: usize, tasks: usize| {

@@ -1,4 +1,4 @@
-//! How connections end, and what must not be mistaken for a good end.
+//! How connections end, and which ends are clean.
 
 use crate::server::{PATIENCE, Server};
 use bytes::Bytes;
@@ -31,7 +31,7 @@ async fn to_end(mut socket: TcpStream) -> (String, Result<(), ErrorKind>) {
 }
 
 #[tokio::test]
-async fn a_broken_answer_ends_with_a_reset_and_a_whole_one_with_a_close() {
+async fn a_broken_response_ends_with_a_reset_and_a_whole_one_with_a_close() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
     let mut publisher = server.publisher("qwen").await;
@@ -71,7 +71,7 @@ async fn a_broken_answer_ends_with_a_reset_and_a_whole_one_with_a_close() {
 }
 
 #[tokio::test]
-async fn an_answer_that_the_servers_end_cuts_is_no_whole_one() {
+async fn a_response_that_is_cut_by_the_shutdown_ends_with_a_reset() {
     let server = Server::start_scaled(0.02).await;
     let caller = server.token("ann", &["infer"]).await;
     let mut publisher = server.publisher("qwen").await;
@@ -106,7 +106,7 @@ async fn a_key_that_is_sent_twice_is_refused() {
 }
 
 #[tokio::test]
-async fn what_a_publisher_answers_is_never_run_as_a_page() {
+async fn a_browser_never_runs_a_publishers_response_as_a_page() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
     let mut publisher = server.publisher("qwen").await;
@@ -124,7 +124,7 @@ async fn what_a_publisher_answers_is_never_run_as_a_page() {
 }
 
 #[tokio::test]
-async fn a_header_that_is_too_long_to_be_passed_on_is_refused_by_its_name() {
+async fn a_header_that_is_too_long_to_be_passed_on_is_refused_by_name() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
     let _publisher = server.publisher("qwen").await;
@@ -143,7 +143,7 @@ async fn a_header_that_is_too_long_to_be_passed_on_is_refused_by_its_name() {
 }
 
 #[tokio::test]
-async fn a_body_that_an_old_publisher_cannot_take_fails_and_does_not_vanish() {
+async fn a_body_that_a_protocol_1_publisher_cannot_take_fails_with_an_error() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
     let token = server.token("mia", &["publish"]).await;
