@@ -32,7 +32,7 @@ pub(super) async fn encode(frame: Frame) -> Result<Event, Unsent> {
         Frame::Event(event) => return Ok(event),
         Frame::Task(dispatch, request) => (dispatch, request),
     };
-    if dispatch.protocol >= wire::PROTOCOL_2 {
+    if dispatch.speaks_v2 {
         return task_event(&dispatch, &request).map_err(|failure| Unsent { dispatch, failure });
     }
     let (bytes, task) = (request.body.len(), dispatch.clone());
@@ -93,7 +93,7 @@ mod tests {
             channel: ChannelId(1),
             task: TaskId(7),
             epoch: 1,
-            protocol,
+            speaks_v2: protocol >= wire::PROTOCOL_2,
             llm_name: "qwen".into(),
             model: Some("m".into()),
             attempt: 0,

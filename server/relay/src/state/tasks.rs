@@ -74,7 +74,7 @@ impl Tasks {
     }
 
     /// True if the session was sent a task that holds a slot.
-    pub(crate) fn occupy(&self, session: SessionId) -> bool {
+    pub(crate) fn is_busy(&self, session: SessionId) -> bool {
         self.by_session.get(&session).is_some_and(|sent| !sent.is_empty())
     }
 
