@@ -1,38 +1,38 @@
-//! rathole, a reverse tunnel: its client connects outwards, as our registrar does.
+//! rathole, a reverse tunnel: its client connects outwards, as our agent does.
 
-use super::{Road, listens, nginx};
-use crate::delay::Delay;
+use super::{Route, nginx, until_listening};
+use crate::delay_proxy::DelayProxy;
 use crate::tls::Certificate;
 use std::any::Any;
 use std::path::Path;
 use std::process::Command;
 use testkit::process::Process;
 
-/// A tunnel to the backend, behind an nginx: what a team would set up with tools from the shelf.
-pub(super) async fn open(name: &'static str, backend: &str) -> Road {
+/// Starts a tunnel to the backend behind an nginx, a typical set-up of existing tools.
+pub(super) async fn open(name: &'static str, backend: &str) -> Route {
     tunnel(name, backend, None, async |control| (control, ())).await
 }
 
-/// The same with TLS in front of it, and the tunnel's own encryption inside.
-pub(super) async fn open_tls(name: &'static str, backend: &str, tls: &Certificate) -> Road {
+/// The same with TLS in front of it and the tunnel's own encryption.
+pub(super) async fn open_tls(name: &'static str, backend: &str, tls: &Certificate) -> Route {
     tunnel(name, backend, Some(tls), async |control| (control, ())).await
 }
 
-/// The same with a long way between its two ends.
-pub(super) async fn open_far(name: &'static str, backend: &str) -> Road {
-    let way = async |control: String| {
-        let delay = Delay::before(&control).await;
+/// The same with a delay between its two ends.
+pub(super) async fn open_far(name: &'static str, backend: &str) -> Route {
+    let delayed = async |control: String| {
+        let delay = DelayProxy::before(&control).await;
         (delay.address.clone(), delay)
     };
-    tunnel(name, backend, None, way).await
+    tunnel(name, backend, None, delayed).await
 }
 
 async fn tunnel<W: Any>(
     name: &'static str,
     backend: &str,
     tls: Option<&Certificate>,
-    way: impl AsyncFnOnce(String) -> (String, W),
-) -> Road {
+    connect: impl AsyncFnOnce(String) -> (String, W),
+) -> Route {
     let folder = tempfile::tempdir().unwrap();
     let (control, service) = (testkit::free_port(), testkit::free_port());
     let [server_side, client_side] = transport(tls.is_some());
@@ -44,8 +44,8 @@ async fn tunnel<W: Any>(
              [server.services.llm]\nbind_addr = \"127.0.0.1:{service}\"\n{server_side}"
         ),
     );
-    listens(control).await;
-    let (remote, way) = way(format!("127.0.0.1:{control}")).await;
+    until_listening(control).await;
+    let (remote, proxy) = connect(format!("127.0.0.1:{control}")).await;
     let local = backend.trim_start_matches("http://");
     let client = start(
         folder.path(),
@@ -55,12 +55,12 @@ async fn tunnel<W: Any>(
              [client.services.llm]\nlocal_addr = \"{local}\"\n{client_side}"
         ),
     );
-    listens(service).await;
+    until_listening(service).await;
     let upstream = format!("http://127.0.0.1:{service}");
-    nginx::before(name, &upstream, tls, vec![server, client], (folder, way)).await
+    nginx::before(name, &upstream, tls, vec![server, client], (folder, proxy)).await
 }
 
-/// What server and client say of the way between them.
+/// Configuration of the transport for server and client.
 fn transport(encrypted: bool) -> [String; 2] {
     if !encrypted {
         return [String::new(), String::new()];

@@ -1,4 +1,4 @@
-//! A long way: what goes in comes out a while later, in both directions.
+//! A TCP proxy that delays all data in both directions.
 
 use bytes::BytesMut;
 use std::io;
@@ -11,28 +11,28 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-/// In each direction.
+/// Delay in each direction.
 const DELAY: Duration = Duration::from_millis(25);
-/// Pieces under way: enough for every stream here, and no more than that.
-const PIECES: usize = 1024;
-const PIECE: usize = 64 * 1024;
+/// Chunks in transit in each direction; enough for every stream here.
+const CHUNKS: usize = 1024;
+const CHUNK: usize = 64 * 1024;
 
-/// The way in a process of its own.
-pub(crate) struct Delay {
-    /// `127.0.0.1:…`
+/// The proxy as a separate process.
+pub(crate) struct DelayProxy {
+    /// Its address, `127.0.0.1:…`.
     pub(crate) address: String,
     _process: Process,
     _folder: TempDir,
 }
 
-impl Delay {
-    /// In front of `upstream`, as `127.0.0.1:…`.
+impl DelayProxy {
+    /// Starts a proxy for `upstream`, an address like `127.0.0.1:…`.
     pub(crate) async fn before(upstream: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args(["delay", upstream]);
         let process = Process::start("delay", &mut command, folder.path());
-        let address = testkit::until("the long way is open", async || {
+        let address = testkit::until("the delay proxy listens", async || {
             process.stdout().lines().next().map(str::to_owned)
         })
         .await;
@@ -40,7 +40,7 @@ impl Delay {
     }
 }
 
-/// Serves until the process is ended.
+/// Serves until the process is killed.
 pub(crate) async fn serve(upstream: &str) -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("{}", listener.local_addr()?);
@@ -56,25 +56,25 @@ pub(crate) async fn serve(upstream: &str) -> io::Result<()> {
 }
 
 async fn carry(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin) {
-    let (sender, mut receiver) = mpsc::channel(PIECES);
+    let (sender, mut receiver) = mpsc::channel(CHUNKS);
     let read = async move {
         loop {
-            let mut piece = BytesMut::with_capacity(PIECE);
-            if !matches!(from.read_buf(&mut piece).await, Ok(1..))
-                || sender.send((Instant::now() + DELAY, piece)).await.is_err()
+            let mut chunk = BytesMut::with_capacity(CHUNK);
+            if !matches!(from.read_buf(&mut chunk).await, Ok(1..))
+                || sender.send((Instant::now() + DELAY, chunk)).await.is_err()
             {
                 return;
             }
         }
     };
     let write = async move {
-        while let Some((due, piece)) = receiver.recv().await {
+        while let Some((due, chunk)) = receiver.recv().await {
             sleep_until(due).await;
-            if to.write_all(&piece).await.is_err() {
+            if to.write_all(&chunk).await.is_err() {
                 return;
             }
         }
-        // An end of this direction is told; a broken one is told by closing.
+        // Passes on a half-close; if it fails, dropping the socket closes both directions.
         let _ = to.shutdown().await;
     };
     tokio::join!(read, write);

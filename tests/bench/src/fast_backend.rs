@@ -1,5 +1,5 @@
-//! A backend that costs next to nothing: it answers from blocks that were made before. What it shall
-//! answer stands at the very front of the request's body, see [`Script`].
+//! A backend with almost no CPU cost: it responds with prepared text. The front of the request body
+//! chooses the response, see [`Script`].
 
 use bytes::{Buf as _, BytesMut};
 use std::io;
@@ -10,35 +10,35 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// One event of a stream at full speed: about what a server sends for one token.
+/// One event of a stream at full speed, as long as a typical event with one token.
 pub(crate) const EVENT: &str =
     "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\" word\"}}]}\n\n";
 /// The last event of every stream.
 pub(crate) const DONE: &str = "data: [DONE]\n\n";
-/// The answer that is no stream.
+/// The response that is not a stream.
 pub(crate) const WHOLE: &str = "{\"object\":\"chat.completion\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":\"word\"}}]}";
-/// What marks the time in a paced event.
+/// Prefix of the send time in a paced event, in unix nanoseconds.
 pub(crate) const STAMP: &str = "\"sent\":";
 
-/// The key in front of the body whose value is a [`Script`].
+/// First key of a request body; its value is a [`Script`].
 const KEY: &[u8] = b"{\"x_bench\":\"";
 const MODELS: &str =
     "{\"object\":\"list\",\"data\":[{\"id\":\"the-backends-own-name\",\"object\":\"model\"}]}";
 const READ: usize = 256 * 1024;
 
-/// What to answer.
+/// The response to a request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Script {
     /// [`WHOLE`].
     Whole,
-    /// So many events, one after the other.
+    /// This many events at full speed.
     Stream(usize),
-    /// So many events, each with the time at which it was sent, one every so many milliseconds.
+    /// This many events, each with its send time, at an interval in milliseconds.
     Paced(usize, u64),
 }
 
 impl Script {
-    /// The request body that asks for it, with this many bytes of prompt.
+    /// Returns the request body for this response, with a prompt of this many bytes.
     pub(crate) fn body(self, model: &str, prompt: usize) -> bytes::Bytes {
         let (script, stream) = match self {
             Self::Whole => ("whole".to_owned(), false),
@@ -54,7 +54,7 @@ impl Script {
     }
 
     fn read(body: &[u8]) -> Option<Self> {
-        // Whoever writes the body anew moves the key.
+        // LiteLLM rewrites the body, which moves the key.
         let at = if body.starts_with(KEY) { 0 } else { memchr::memmem::find(body, &KEY[1..])? - 1 };
         let rest = &body[at + KEY.len()..];
         let end = memchr::memchr(b'"', rest)?;
@@ -70,14 +70,14 @@ impl Script {
     }
 }
 
-/// The backend in a process of its own.
-pub(crate) struct Backend {
+/// The backend as a separate process.
+pub(crate) struct FastBackend {
     pub(crate) url: String,
     _process: testkit::process::Process,
     _folder: TempDir,
 }
 
-impl Backend {
+impl FastBackend {
     pub(crate) async fn start() -> io::Result<Self> {
         let folder = tempfile::tempdir()?;
         let mut command = Command::new(std::env::current_exe()?);
@@ -91,7 +91,7 @@ impl Backend {
     }
 }
 
-/// Serves until the process is ended.
+/// Serves until the process is killed.
 pub(crate) async fn serve() -> io::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     println!("http://{}", listener.local_addr()?);
@@ -100,12 +100,12 @@ pub(crate) async fn serve() -> io::Result<()> {
         let (socket, _) = listener.accept().await?;
         socket.set_nodelay(true)?;
         let blocks = Arc::clone(&blocks);
-        // A peer that leaves ends its connection, and that is all.
+        // A broken connection affects no other one.
         tokio::spawn(async move { serve_connection(socket, &blocks).await });
     }
 }
 
-/// Answers that were made before.
+/// Prepared responses.
 struct Blocks {
     whole: String,
     models: String,
@@ -131,7 +131,7 @@ fn with_length(body: &str) -> String {
     )
 }
 
-/// Each event is a chunk and a write of its own, as inference servers send them.
+/// Each event is a chunk of its own, as inference servers send them.
 fn chunk(data: &str) -> String {
     format!("{:x}\r\n{data}\r\n", data.len())
 }
@@ -158,7 +158,8 @@ async fn serve_connection(mut socket: TcpStream, blocks: &Blocks) -> io::Result<
     Ok(())
 }
 
-/// Whether it is a POST, and the length of its body; `None` when the peer has left.
+/// Reads a request's head: true if it is a POST, and the length of its body. `None` if the
+/// connection is closed.
 async fn head(socket: &mut TcpStream, buffer: &mut BytesMut) -> io::Result<Option<(bool, usize)>> {
     loop {
         let mut headers = [httparse::EMPTY_HEADER; 32];
@@ -207,7 +208,7 @@ async fn paced(
     socket.write_all(blocks.done.as_bytes()).await
 }
 
-/// A clock that all processes of the machine share.
+/// Unix time in nanoseconds, comparable between processes of the machine.
 pub(crate) fn unix_nanos() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos()
 }

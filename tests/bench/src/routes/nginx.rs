@@ -1,20 +1,20 @@
-//! nginx as people tune it for a stream of tokens: connections are kept, nothing is buffered.
+//! nginx, configured for token streams: persistent connections and no buffering.
 
-use super::{Road, listens};
+use super::{Route, until_listening};
 use crate::tls::Certificate;
 use std::any::Any;
 use std::process::Command;
 use testkit::process::Process;
 
-/// An nginx in front of `upstream`, with TLS if there is a certificate; `behind` are the processes
-/// behind it.
+/// Starts nginx in front of `upstream`, with TLS if there is a certificate. `behind` and `more` are
+/// the processes behind it and what they need.
 pub(super) async fn before(
     name: &'static str,
     upstream: &str,
     tls: Option<&Certificate>,
     behind: Vec<Process>,
     more: impl Any,
-) -> Road {
+) -> Route {
     let folder = tempfile::tempdir().unwrap();
     let (port, at) = (testkit::free_port(), folder.path().display());
     let server = upstream.trim_start_matches("http://");
@@ -49,10 +49,10 @@ pub(super) async fn before(
     let mut command = Command::new(testkit::provided("nginx.sh"));
     command.arg("-e").arg("stderr").arg("-c").arg(&config).arg("-p").arg(folder.path());
     let process = Process::start("nginx", &mut command, folder.path());
-    listens(port).await;
+    until_listening(port).await;
     let processes = std::iter::once(process).chain(behind).collect();
     let scheme = if tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://127.0.0.1:{port}");
     let callers = tls.map(|tls| tls.callers.clone());
-    Road { tls: callers, ..Road::through(name, url, processes, (folder, more)) }
+    Route { tls: callers, ..Route::through(name, url, processes, (folder, more)) }
 }

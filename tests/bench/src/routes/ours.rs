@@ -1,22 +1,22 @@
-//! mcpd and mcplocal-agent as people run them: tokens, a database, their own limits.
+//! mcpd and mcplocal-agent in their default configuration.
 
-use super::{OURS, Road, nginx};
-use crate::delay::Delay;
+use super::{OURS, Route, nginx};
+use crate::delay_proxy::DelayProxy;
 use crate::tls::Certificate;
 use serde_json::{Value, json};
 use testkit::agent::{Agent, Home, provider};
 use testkit::mcpd::Mcpd;
 
-/// A server and an agent that publishes at it.
+/// A server, and an agent that is connected to it.
 pub(crate) struct Ours {
     pub(crate) mcpd: Mcpd,
     pub(crate) agent: Agent,
-    /// The caller's key.
+    /// The caller's token.
     pub(crate) caller: String,
 }
 
 impl Ours {
-    /// With the model `bench`, which takes as many requests at once as there are callers.
+    /// Starts both, with the model `bench`, which has a slot for every caller.
     pub(crate) async fn open(backend: &str) -> Self {
         let mcpd = Mcpd::logging("info", 1.0).await;
         let url = mcpd.url.clone();
@@ -25,17 +25,17 @@ impl Ours {
         ours
     }
 
-    /// The same with a long way between the two.
-    pub(crate) async fn open_far(backend: &str) -> (Self, Delay) {
+    /// Starts both, with a delay between the two.
+    pub(crate) async fn open_far(backend: &str) -> (Self, DelayProxy) {
         let mcpd = Mcpd::logging("info", 1.0).await;
-        let delay = Delay::before(mcpd.url.trim_start_matches("http://")).await;
+        let delay = DelayProxy::before(mcpd.url.trim_start_matches("http://")).await;
         let ours = Self::publish(mcpd, &format!("http://{}", delay.address), &bench(backend));
         ours.mcpd.until_active(&ours.caller, "bench").await;
         (ours, delay)
     }
 
-    /// The same behind an nginx with TLS, for callers and for the agent.
-    pub(super) async fn open_tls(backend: &str, tls: &Certificate) -> Road {
+    /// Starts both behind an nginx with TLS, for callers and for the agent.
+    pub(super) async fn open_tls(backend: &str, tls: &Certificate) -> Route {
         let mcpd = Mcpd::logging("info", 1.0).await;
         let front = nginx::before(OURS, &mcpd.url, Some(tls), Vec::new(), ()).await;
         let (publisher, token) = (mcpd.token("mia", "publish"), mcpd.token("tom", "infer"));
@@ -44,10 +44,10 @@ impl Ours {
         let agent = start(&home, &publisher, &[("MCPCTL_CA_FILE", &trusted)]);
         mcpd.until_active(&token, "bench").await;
         let pids = [front.pids.clone(), vec![mcpd.process.pid(), agent.process.pid()]].concat();
-        Road { token, pids, open: Box::new((front.open, mcpd, agent)), ..front }
+        Route { token, pids, resources: Box::new((front.resources, mcpd, agent)), ..front }
     }
 
-    /// Starts an agent that publishes this at the server's URL, and does not wait for it.
+    /// Starts an agent that publishes this entry, and does not wait until it is listed.
     pub(crate) fn publish(mcpd: Mcpd, url: &str, entry: &Value) -> Self {
         let (publisher, caller) = (mcpd.token("mia", "publish"), mcpd.token("tom", "infer"));
         let home = Home::with_config(url, std::slice::from_ref(entry));
@@ -55,16 +55,16 @@ impl Ours {
         Self { mcpd, agent, caller }
     }
 
-    /// The way through them.
-    pub(crate) fn road(&self) -> Road {
-        Road {
+    /// The route through them.
+    pub(crate) fn route(&self) -> Route {
+        Route {
             name: OURS,
             url: self.mcpd.url.clone(),
             tls: None,
             rewrites: false,
             token: self.caller.clone(),
             pids: vec![self.mcpd.process.pid(), self.agent.process.pid()],
-            open: Box::new(()),
+            resources: Box::new(()),
         }
     }
 }
@@ -75,7 +75,7 @@ fn bench(backend: &str) -> Value {
     entry
 }
 
-/// An agent with the times and the log that people have.
+/// Starts an agent with real time scale and the default log level.
 pub(crate) fn start(home: &Home, token: &str, more: &[(&str, &str)]) -> Agent {
     let usual = [("MCPCTL_TIME_SCALE", "1"), ("RUST_LOG", "info"), ("MCPCTL_TOKEN", token)];
     Agent::with_environment(home, &[&usual, more].concat())

@@ -1,22 +1,22 @@
-//! LiteLLM's proxy: a gateway that many teams have. It has no tunnel; the backend must be reachable.
+//! LiteLLM's proxy, a common gateway. It has no tunnel; the backend must be reachable from it.
 
-use super::Road;
+use super::Route;
 use serde_json::json;
 use std::process::Command;
 use std::time::Duration;
 use testkit::process::Process;
 
-/// It reads a lot of Python before it listens.
+/// Longest start time; it loads many Python modules.
 const START: Duration = Duration::from_secs(120);
 
-/// In front of `upstream`, with the model that all roads are asked for.
-pub(super) async fn before(name: &'static str, upstream: &str) -> Road {
+/// Starts LiteLLM in front of `upstream`, with the model `bench`.
+pub(super) async fn before(name: &'static str, upstream: &str) -> Route {
     let folder = tempfile::tempdir().unwrap();
     let port = testkit::free_port();
     let model = json!({"model": "openai/bench", "api_base": format!("{upstream}/v1"),
                        "api_key": "none", "max_retries": 0});
     let token = format!("sk-{:032x}", rand::random::<u128>());
-    // JSON is YAML.
+    // JSON is valid YAML.
     let text = json!({"model_list": [{"model_name": "bench", "litellm_params": model}],
                       "general_settings": {"master_key": token}});
     let config = folder.path().join("config.yaml");
@@ -32,5 +32,5 @@ pub(super) async fn before(name: &'static str, upstream: &str) -> Road {
         reqwest::get(&ready).await.ok()?.error_for_status().ok()
     })
     .await;
-    Road { token, rewrites: true, ..Road::through(name, url, vec![process], folder) }
+    Route { token, rewrites: true, ..Route::through(name, url, vec![process], folder) }
 }

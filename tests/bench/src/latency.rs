@@ -1,8 +1,8 @@
-//! The small numbers that people feel.
+//! Start times, wake latency and resource use of our processes.
 
-use crate::load::percentile;
-use crate::report::{Line, short};
-use crate::roads::ours::{self, Ours};
+use crate::measurements::percentile;
+use crate::report::{TableRow, short};
+use crate::routes::ours::{self, Ours};
 use serde_json::json;
 use std::time::Duration;
 use testkit::agent::provider;
@@ -12,12 +12,12 @@ use testkit::process::program;
 use tokio::time::Instant;
 
 const ROUNDS: usize = 5;
-/// Between looks at the catalogue.
-const LOOK: Duration = Duration::from_millis(2);
-/// How long an idle agent is watched.
+/// Interval of polls of the catalogue.
+const POLL: Duration = Duration::from_millis(2);
+/// Time over which an idle agent is measured.
 const IDLE: Duration = Duration::from_secs(60);
 
-pub(crate) async fn measure() -> Vec<Line> {
+pub(crate) async fn measure() -> Vec<TableRow> {
     let backend = FakeBackend::awake().await;
     let mcpd = Mcpd::logging("info", 1.0).await;
     let at_start = mcpd.process.resident_memory() as f64 / f64::from(1 << 20);
@@ -27,21 +27,21 @@ pub(crate) async fn measure() -> Vec<Line> {
     let edits = edits(&ours, &backend.url).await;
     let (memory, cpu) = idle(&ours).await;
     let mut lines = vec![
-        Line::new("mcpd at start, MiB", short(at_start), "≤ 15"),
-        Line::new("agent from start to published, ms", published, ""),
-        Line::new("config edit to catalogue, ms", edits, "≤ 500"),
-        Line::new("wake beyond the recipe, ms", wakes().await, "≤ 120"),
-        Line::new("idle agent, MiB", memory, "≤ 12"),
-        Line::new("idle agent, % of one CPU", cpu, "≤ 0.05"),
+        TableRow::new("mcpd at start, MiB", short(at_start), "≤ 15"),
+        TableRow::new("agent from start to published, ms", published, ""),
+        TableRow::new("config edit to catalogue, ms", edits, "≤ 500"),
+        TableRow::new("wake latency without the recipe, ms", wakes().await, "≤ 120"),
+        TableRow::new("idle agent, MiB", memory, "≤ 12"),
+        TableRow::new("idle agent, % of one CPU", cpu, "≤ 0.05"),
     ];
     for name in ["mcpd", "mcplocal-agent", "mcpctl"] {
         let size = std::fs::metadata(program(name)).unwrap().len() as f64 / f64::from(1 << 20);
-        lines.push(Line::new(&format!("{name} on disk, MiB"), short(size), ""));
+        lines.push(TableRow::new(&format!("{name} on disk, MiB"), short(size), ""));
     }
     lines
 }
 
-async fn until_there(ours: &Ours, name: &str) {
+async fn until_listed(ours: &Ours, name: &str) {
     loop {
         let path = format!("/api/v1/llms/{name}");
         let row = ours.mcpd.get(&path, &ours.caller).send().await.unwrap();
@@ -51,7 +51,7 @@ async fn until_there(ours: &Ours, name: &str) {
                 return;
             }
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL).await;
     }
 }
 
@@ -63,7 +63,7 @@ async fn starts(ours: &mut Ours) -> String {
         ours.mcpd.until_gone(&ours.caller, "one").await;
         let began = Instant::now();
         ours.agent = ours::start(&ours.agent.home, &token, &[]);
-        until_there(ours, "one").await;
+        until_listed(ours, "one").await;
         found.push(began.elapsed());
     }
     median(found)
@@ -76,13 +76,13 @@ async fn edits(ours: &Ours, backend: &str) -> String {
         let entries = [provider("one", backend), provider(&name, backend)];
         let began = Instant::now();
         ours.agent.home.configure(&ours.mcpd.url, &entries);
-        until_there(ours, &name).await;
+        until_listed(ours, &name).await;
         found.push(began.elapsed());
     }
     median(found)
 }
 
-/// From the call to the answer of a model whose recipe takes no time.
+/// Measures a request to a hibernating model whose recipe takes no time.
 async fn wakes() -> String {
     let mut found = Vec::new();
     for _ in 0..ROUNDS {
@@ -97,8 +97,9 @@ async fn wakes() -> String {
         ours.mcpd.until_entry(&ours.caller, "sleeper", asleep).await;
         let began = Instant::now();
         let call = ours.mcpd.post("/v1/chat/completions", &ours.caller);
-        let answer = call.json(&json!({"model": "sleeper", "messages": []})).send().await.unwrap();
-        assert_eq!(answer.status(), 200);
+        let response =
+            call.json(&json!({"model": "sleeper", "messages": []})).send().await.unwrap();
+        assert_eq!(response.status(), 200);
         found.push(began.elapsed());
     }
     median(found)
