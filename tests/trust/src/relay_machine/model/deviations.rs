@@ -16,3 +16,7 @@ pub(super) const REGISTER_KEEPS_LOST_TIMER: bool = true;
 /// §11.8: a wake's result should be accepted from the session to which the wake was sent, also after
 /// the entry has moved to another session. The relay may refuse it.
 pub(super) const MOVED_WAKES_ARE_UNKNOWN: bool = true;
+
+/// §14.2: the acknowledgement timer should stand still while the channel is closed. The relay lets it
+/// run while the server drains.
+pub(super) const DRAIN_KEEPS_ACKNOWLEDGEMENT_TIMER: bool = true;

@@ -1,6 +1,7 @@
 //! §14 timers.
 
 use super::Model;
+use super::deviations::DRAIN_KEEPS_ACKNOWLEDGEMENT_TIMER;
 use super::tasks::{Phase, Run, State, Task};
 use relay::{CancelReason, Millis, TaskId};
 use wire::error::Code;
@@ -66,6 +67,7 @@ impl Model {
     fn phase_timers(&self, run: &Run) -> Vec<(Millis, Timer)> {
         let limits = &self.limits;
         let session = &self.sessions[&run.session];
+        let drains = self.draining && DRAIN_KEEPS_ACKNOWLEDGEMENT_TIMER;
         let old = run.protocol == wire::PROTOCOL_1;
         let patience = if session.channel.is_some() || self.draining {
             limits.lost
@@ -73,7 +75,7 @@ impl Model {
             limits.lost_disconnected
         };
         let lost = if old {
-            run.sign_of_life.max(session.last_seen + limits.lease)
+            run.sign_of_life.max(session.last_seen) + limits.lease
         } else {
             run.sign_of_life + patience
         };
@@ -81,7 +83,7 @@ impl Model {
         let first_byte = (run.dispatched + limits.first_byte, Timer::Fail(Code::FirstByteTimeout));
         let total = (run.dispatched + limits.total, Timer::Fail(Code::AnswerTimeout));
         match run.phase {
-            Phase::Dispatched if session.channel.is_some() => {
+            Phase::Dispatched if session.channel.is_some() || drains => {
                 vec![(run.dispatched + limits.ack_wait, Timer::Fail(Code::DispatchTimeout)), lost]
             }
             Phase::Dispatched => vec![lost],
