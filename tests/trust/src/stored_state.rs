@@ -39,7 +39,6 @@ impl StoredState {
             | Action::Drain { .. }
             | Action::Notice { .. }
             | Action::Fail { .. }
-            | Action::Complete { .. }
             | Action::StopUpload { .. }
             | Action::Forget { .. } => {}
         }

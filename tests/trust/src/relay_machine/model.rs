@@ -67,8 +67,6 @@ struct Task {
     row: Option<String>,
     /// An upload is open; whether it was told to stop.
     upload: Option<bool>,
-    /// It ended cleanly.
-    complete: bool,
 }
 
 fn check(right: bool, why: impl FnOnce() -> String) -> Verdict {

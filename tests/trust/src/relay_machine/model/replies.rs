@@ -260,7 +260,8 @@ impl Model {
             if end != AnswerEnd::Silent {
                 task.upload = None;
             }
-            task.complete = end == AnswerEnd::Complete;
+            // The driver ends the caller's response; no failure may follow.
+            task.over |= end == AnswerEnd::Complete;
         }
     }
 
