@@ -60,7 +60,7 @@ async fn a_chat_takes_its_prompt_as_an_argument_or_from_a_pipe_and_streams_the_r
     let piped = mcpctl.run_with(&["chat", "qwen"], script, &[]).await;
     assert_eq!(piped.expect_success(), format!("{}\n", counted(7)));
     let none = mcpctl.run(&["chat", "qwen"]).await.expect_failure();
-    assert!(none.contains("no question"), "{none}");
+    assert!(none.contains("no prompt"), "{none}");
     let broken = mcpctl
         .run(&["chat", "qwen", r#"{"do": "count", "n": 9, "pauseMs": 20, "abortAt": 4}"#])
         .await;
@@ -161,7 +161,7 @@ async fn unreadable_settings_are_an_error_and_are_not_changed() {
             mcpctl.run(&["config", "set-url", "https://mcpd.example.com"]).await.expect_failure();
         assert!(set.contains("cli.json"), "{set}");
     };
-    // A link to itself, a dangling link, and below a pipe.
+    // A link to itself and a dangling link; then a pipe and invalid JSON.
     for target in ["cli.json", "nothing"] {
         std::os::unix::fs::symlink(target, &file).unwrap();
         all_refuse().await;

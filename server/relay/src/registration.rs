@@ -160,9 +160,7 @@ impl Relay {
             }
         }
         for task in sent.intersection(&named) {
-            if let Some(entry) = self.tasks.get_mut(*task) {
-                entry.mark_seen(now);
-            }
+            self.take_named(*task, now);
         }
         let unwanted = inflight.iter().filter(|id| {
             let task = id.parse::<TaskId>().ok().filter(|task| sent.contains(task));

@@ -1,5 +1,5 @@
-//! Encodes the frames of a control channel. The text of a task is made here, in the channel's own task,
-//! and not under the relay's lock.
+//! Encodes the frames of a control channel. The text of a task is made here, in the channel's own
+//! task, and not under the relay's lock.
 
 use super::protocol1;
 use crate::http::body::offload;
@@ -42,8 +42,8 @@ pub(super) async fn encode(frame: Frame) -> Result<Event, Unsent> {
     encoded.map_err(|failure| Unsent { dispatch, failure })
 }
 
-/// The event of a task for protocol 2. The body is in it only if it is JSON on one line and the whole
-/// line is short enough for an event stream's reader.
+/// The event of a task for protocol 2. The body is in it only if it is JSON on one line and the
+/// whole line is short enough for an event stream's reader.
 fn task_event(dispatch: &Dispatch, request: &CallerRequest) -> Result<Event, Failure> {
     let body = &request.body;
     let one_line = body.len() <= INLINE_BODY && !body.iter().any(|b| matches!(b, b'\r' | b'\n'));

@@ -120,6 +120,15 @@ impl Tasks {
         }
     }
 
+    /// The publisher of an LLM has returned: its queued tasks wait for a slot and not for it.
+    pub(crate) fn publisher_returned(&mut self, llm: LlmId) {
+        for id in self.queues.get(&llm).into_iter().flat_map(Queue::iter) {
+            if let Some(task) = self.tasks.get_mut(&id) {
+                task.return_by = None;
+            }
+        }
+    }
+
     /// The publisher has the task.
     pub(crate) fn accept(&mut self, id: TaskId) {
         if let Some(task) = self.tasks.get_mut(&id)
