@@ -61,6 +61,11 @@ pub enum Action {
         /// The error.
         failure: Failure,
     },
+    /// The response is complete: the caller's response may end cleanly. Terminal, once per task.
+    Complete {
+        /// The caller's task.
+        task: TaskId,
+    },
     /// Stop reading the publisher's upload of this task, if one is open, and answer it 410.
     StopUpload {
         /// The task.

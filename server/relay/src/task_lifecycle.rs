@@ -77,7 +77,12 @@ impl Relay {
         let over = entry.phase() == Phase::Ended;
         let delivered = entry.delivered;
         match end {
-            AnswerEnd::Complete => self.release(task, now, out),
+            AnswerEnd::Complete => {
+                if !over {
+                    out.push(Action::Complete { task });
+                }
+                self.release(task, now, out);
+            }
             AnswerEnd::Aborted => {
                 if !over {
                     let name = self.name_of(task);

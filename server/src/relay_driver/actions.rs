@@ -50,6 +50,7 @@ impl Inner {
                     call.upload.notify(CallerEvent::Fail(failure));
                 }
             }
+            Action::Complete { .. } => {}
             Action::StopUpload { task } => {
                 if let Some(call) = self.calls.get(&task) {
                     call.upload.stop();

@@ -39,6 +39,7 @@ impl StoredState {
             | Action::Drain { .. }
             | Action::Notice { .. }
             | Action::Fail { .. }
+            | Action::Complete { .. }
             | Action::StopUpload { .. }
             | Action::Forget { .. } => {}
         }

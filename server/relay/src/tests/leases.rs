@@ -140,7 +140,7 @@ fn a_drain_refuses_new_requests_fails_waiting_ones_and_lets_running_ones_end() {
         world.relay.register(&owner("mia"), &Register::default(), world.now, &mut world.out);
     assert_eq!(refused.unwrap_err(), RegisterRefusal::Draining);
     world.relay.answer_ended(running, crate::AnswerEnd::Complete, world.now, &mut world.out);
-    assert_eq!(world.take(), [Action::Forget { task: running }], "it ended without a failure");
+    assert!(world.take().contains(&Action::Complete { task: running }));
 }
 
 #[test]
@@ -154,5 +154,5 @@ fn a_publisher_that_leaves_a_draining_server_keeps_its_running_responses() {
     world.pass(30_000);
     assert_eq!(world.failed(), []);
     world.relay.answer_ended(task, crate::AnswerEnd::Complete, world.now, &mut world.out);
-    assert_eq!(world.take(), [Action::Forget { task }], "it ended without a failure");
+    assert!(world.take().contains(&Action::Complete { task }));
 }

@@ -130,6 +130,7 @@ impl Simulation {
                     }
                 }
                 Action::Fail { task, .. } => self.response_ends(task, false),
+                Action::Complete { task } => self.response_ends(task, true),
                 Action::StopUpload { task } => {
                     if let Some(from) = self.server.uploads.remove(&task) {
                         self.close(from, Down::Stop(task));
@@ -206,9 +207,6 @@ impl Simulation {
             }
             Up::End { task, well } => {
                 if self.server.uploads.remove(&task).is_some() {
-                    if well {
-                        self.response_ends(task, true);
-                    }
                     let end = if well { AnswerEnd::Complete } else { AnswerEnd::Aborted };
                     self.relay(|relay, now, out| relay.answer_ended(task, end, now, out));
                 }
