@@ -4,8 +4,6 @@ use client::private_file;
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use client::private_file::write as write_private;
-
 /// Environment variable that names another folder.
 const HOME: &str = "MCPCTL_HOME";
 /// Folder below the user's home directory.
