@@ -1,11 +1,12 @@
-//! The time that people's clocks show. Tokens live by it: a clock that is corrected while the server
-//! runs must count at once. What lasts a while goes by the driver's clock, which never jumps.
+//! The wall clock, by which tokens expire: a correction of the system's time while the server runs
+//! must take effect at once. Durations go by the monotonic clock of `relay_driver`, which never
+//! jumps.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// The wall clock; tests bring their own.
+/// The wall clock; tests use their own.
 #[derive(Clone)]
 pub struct WallClock(Arc<dyn Fn() -> u64 + Send + Sync>);
 
@@ -16,7 +17,7 @@ impl fmt::Debug for WallClock {
 }
 
 impl WallClock {
-    /// The system's.
+    /// The system's clock.
     #[must_use]
     pub fn system() -> Self {
         Self::new(|| {
@@ -25,12 +26,12 @@ impl WallClock {
         })
     }
 
-    /// One that shows what this says, in unix milliseconds.
+    /// A clock that shows what this function returns, in unix milliseconds.
     pub fn new(shows: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self(Arc::new(shows))
     }
 
-    /// Unix milliseconds.
+    /// The time in unix milliseconds.
     #[must_use]
     pub fn now(&self) -> u64 {
         (self.0)()

@@ -1,4 +1,4 @@
-//! What the `mcpd` binary does on a person's command. The server itself is the library's.
+//! The commands of the `mcpd` binary. The server itself is in the library.
 
 pub(crate) mod database;
 pub(crate) mod out;

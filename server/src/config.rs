@@ -1,36 +1,37 @@
-//! mcpd's settings: flags and environment, and one optional TOML file below them.
+//! mcpd's settings: flags and environment variables, and an optional TOML file that they override.
 
 use crate::limits;
+use crate::store::Location;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-/// Where mcpd listens when nobody says.
+/// Default address.
 const LISTEN: &str = "127.0.0.1:8787";
-/// The database's file name.
-const DATABASE: &str = "mcpd.db";
+/// Default data folder.
+const DATA_DIR: &str = "mcpd-data";
 
-/// Settings from flags and environment.
+/// Settings from flags and environment variables.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Flags {
     /// TOML file with the same settings; flags and environment win over it
     #[arg(long, env = "MCPD_CONFIG", value_name = "FILE", global = true)]
     config: Option<PathBuf>,
-    /// Folder of the database, made when it is missing [default: ./mcpd-data]
+    /// Folder of the database, created if it is missing [default: ./mcpd-data]
     #[arg(long, env = "MCPD_DATA_DIR", value_name = "DIR", global = true)]
     data_dir: Option<PathBuf>,
     /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8787]
     #[arg(long, env = "MCPD_LISTEN", value_name = "ADDR")]
     listen: Option<SocketAddr>,
-    /// Mint a token with every scope and print it; loopback only, for trying things out
+    /// Create a token with every scope and print it; for trials, on a loopback address only
     #[arg(long)]
     dev: bool,
-    /// MiB that the bodies of all requests may hold at once [default: 512]
+    /// Memory in MiB for all request bodies together [default: 512]
     #[arg(long, env = "MCPD_BODY_BUDGET", value_name = "MIB")]
     body_budget: Option<usize>,
-    /// MiB of them that the requests of one key may hold [default: a quarter]
+    /// Memory in MiB for the request bodies of one key [default: a quarter of --body-budget]
     #[arg(long, env = "MCPD_BODY_SHARE", value_name = "MIB")]
     body_share: Option<usize>,
     /// Multiply every time limit, for tests
@@ -53,11 +54,11 @@ struct File {
 pub struct Config {
     /// Folder of the database.
     pub data_dir: PathBuf,
-    /// Where to listen.
+    /// Address to listen on.
     pub listen: SocketAddr,
-    /// Mint a token for trying things out.
+    /// Create a token for trials.
     pub dev: bool,
-    /// What a running server needs to know.
+    /// Settings of the running server.
     pub serving: Serving,
 }
 
@@ -66,9 +67,9 @@ pub struct Config {
 pub struct Serving {
     /// Factor on every time limit.
     pub time_scale: f64,
-    /// Bytes that the bodies of all requests may hold at once.
+    /// Bytes of memory for all request bodies together.
     pub body_budget: usize,
-    /// Bytes of them that the requests of one key may hold.
+    /// Bytes of memory for the request bodies of one key.
     pub body_share: usize,
 }
 
@@ -80,10 +81,11 @@ impl Default for Serving {
 }
 
 impl Flags {
-    /// Flags over file over defaults.
+    /// Resolves the settings: flags before the file before defaults.
     ///
     /// # Errors
-    /// An unreadable file, an unknown key (by name), `--dev` off loopback.
+    /// The file cannot be read or has an unknown key, a number is out of range, or `--dev` is used on
+    /// an address that is not loopback.
     pub fn resolve(&self) -> anyhow::Result<Config> {
         let file = match &self.config {
             None => File::default(),
@@ -98,18 +100,18 @@ impl Flags {
             None => LISTEN.parse().context("the default address")?,
         };
         if self.dev && !listen.ip().is_loopback() {
-            bail!("--dev gives everything to whoever has its token: only on a loopback address");
+            bail!("--dev prints a token with every scope; use it on a loopback address only");
         }
         let time_scale = self.time_scale.unwrap_or(1.0);
         if !(time_scale.is_finite() && time_scale > 0.0) {
             bail!("--time-scale must be greater than 0");
         }
         let serving = Serving { time_scale, ..self.bodies(&file)? };
-        let data_dir = self.data_dir.clone().or(file.data_dir).unwrap_or("mcpd-data".into());
+        let data_dir = self.data_dir.clone().or(file.data_dir).unwrap_or(DATA_DIR.into());
         Ok(Config { data_dir, listen, dev: self.dev, serving })
     }
 
-    /// The defaults with the budget of request bodies.
+    /// Default settings with the memory for request bodies.
     fn bodies(&self, file: &File) -> anyhow::Result<Serving> {
         let bytes = |name: &str, mib: Option<usize>, default: usize| match mib {
             None => Ok(default),
@@ -128,16 +130,16 @@ impl Flags {
 }
 
 impl Config {
-    /// The database's file.
+    /// Location of the database.
     #[must_use]
-    pub fn database(&self) -> PathBuf {
-        self.data_dir.join(DATABASE)
+    pub fn database(&self) -> Location {
+        Location::in_folder(&self.data_dir)
     }
 
-    /// Makes the folder (0700) when it is missing.
+    /// Creates the data folder (mode 0700) if it is missing.
     ///
     /// # Errors
-    /// The folder cannot be made.
+    /// The folder cannot be created.
     pub fn make_folder(&self) -> anyhow::Result<()> {
         let mut builder = std::fs::DirBuilder::new();
         builder.recursive(true);
@@ -145,7 +147,7 @@ impl Config {
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder.create(&self.data_dir).with_context(|| {
             let folder = self.data_dir.display();
-            format!("cannot make the data folder {folder}; give another one with --data-dir")
+            format!("cannot create the data folder {folder}; give another one with --data-dir")
         })
     }
 }
@@ -155,7 +157,7 @@ mod tests {
     use super::Flags;
 
     #[test]
-    fn an_unknown_key_in_the_file_is_refused_by_its_name() {
+    fn an_unknown_key_in_the_file_is_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("mcpd.toml");
         std::fs::write(&file, "listen = \"127.0.0.1:1\"\nlissten = 2\n").unwrap();
@@ -169,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn one_key_may_hold_a_quarter_of_the_bodies_unless_it_is_told_otherwise() {
+    fn one_key_may_hold_a_quarter_of_the_body_budget_by_default() {
         let mib = |flags: &Flags| {
             let serving = flags.resolve().unwrap().serving;
             (serving.body_budget >> 20, serving.body_share >> 20)

@@ -1,32 +1,34 @@
-//! What reads strangers' bytes here, one door for each, so that a fuzzer can knock.
+//! Fuzzing entry points for the parsers of untrusted input.
 
-use crate::auth;
-use crate::publishers::{chunked_upload, responses, results};
+use crate::auth::secret;
+use crate::publishers::{chunked_upload, protocol1, results, upload};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use wire::publisher::{Chunk, TaskResult};
 
-/// Whether the text can be a token at all.
+/// Returns true if the text has the form of a token.
 #[must_use]
 pub fn token(text: &str) -> bool {
-    auth::is_well_formed(text)
+    secret::is_well_formed(text)
 }
 
-/// A `/result`, if it is one, as far as it counts.
+/// The result that a body is parsed as; `None` if it is none.
 #[must_use]
 pub fn result(body: &[u8]) -> Option<TaskResult> {
-    results::read(&Bytes::copy_from_slice(body)).ok().map(results::Told::into_wire)
+    let parsed = results::parse(&Bytes::copy_from_slice(body)).ok()?;
+    Some(parsed.into_wire())
 }
 
-/// A protocol-1 publisher's chunk as the caller's event stream gets it.
+/// A protocol-1 chunk as an event of the caller's stream.
 #[must_use]
 pub fn chunk(chunk: &Chunk) -> Bytes {
-    chunked_upload::of_chunk(chunk).1
+    protocol1::chunk_as_event(chunk)
 }
 
-/// Status and headers that a caller would get after a publisher's headers, if they are taken.
+/// Status and headers of the caller's response for these headers of a publisher; `None` if they are
+/// refused.
 #[must_use]
-pub fn answer(headers: &[(&[u8], &[u8])]) -> Option<(u16, HeaderMap)> {
+pub fn response_head(headers: &[(&[u8], &[u8])]) -> Option<(u16, HeaderMap)> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         if let (Ok(name), Ok(value)) = (HeaderName::try_from(*name), HeaderValue::try_from(*value))
@@ -34,7 +36,7 @@ pub fn answer(headers: &[(&[u8], &[u8])]) -> Option<(u16, HeaderMap)> {
             map.append(name, value);
         }
     }
-    chunked_upload::Piece::of(&map).ok()?;
-    let head = responses::answer_head(&map).ok()?;
+    chunked_upload::Part::announced(&map).ok()?;
+    let head = upload::response_head(&map).ok()?;
     Some((head.status.as_u16(), head.headers))
 }

@@ -1,103 +1,147 @@
-//! Every number that is mcpd's alone. What both sides of the protocol share stands in
-//! [`wire::limits`], what the relay decides in [`relay::Limits`].
+//! Every limit that is mcpd's alone. Limits that both sides of the protocol share are in
+//! [`wire::limits`], those of the relay in [`relay::Limits`].
 
 use std::time::Duration;
 
-/// Request line and headers must arrive within this time.
+/// Time for the request line and headers to arrive.
 pub const HEADER_WAIT: Duration = Duration::from_secs(10);
-/// Request line and headers together, in bytes; also what one read takes.
+/// Bytes of request line and headers together; also the size of one read.
 pub const HEADER_BYTES: usize = 64 * 1024;
-/// A caller's body may pause for so long.
+/// Longest pause between two pieces of a request body.
 pub const BODY_IDLE: Duration = Duration::from_secs(15);
-/// A connection without a valid key must have brought each of its requests within this time, headers
-/// and body.
+/// Time in which a connection without a valid key must have sent each of its requests, headers and
+/// body.
 pub const UNPROVEN: Duration = Duration::from_secs(15);
-/// Connections at once; fewer where the system allows fewer files.
+/// Connections at once; fewer if the system allows the process fewer files.
 pub const CONNECTIONS: usize = 20_000;
-/// A connection without a valid key is left open for this long at least, when others want its place.
+/// Least time that a connection without a valid key stays open when others need its place.
 pub const UNPROVEN_LEAST: Duration = Duration::from_millis(250);
-/// One of so many places is kept from connections without a valid key, and one from those with one.
+/// One place in this many is reserved for connections with a valid key, and one for those without.
 pub const RESERVE: usize = 8;
 /// Files that are not connections: the database, the listener, the log.
 pub const FILES: usize = 64;
-/// After an answer to a request that was not read to its end, what still comes is thrown away for so
-/// long.
+/// How long unread input is discarded after the response to a request that was not read to its end.
 pub const LINGER: Duration = Duration::from_secs(1);
-/// And so many bytes of it.
+/// Bytes of unread input that are discarded then.
 pub const LINGER_BYTES: usize = 4 * 1024 * 1024;
-/// Request bodies that the server holds at once, of all keys; a flag sets another number.
+/// Bytes of request bodies that the server holds at once, over all keys; a flag sets another
+/// number.
 pub const BODY_BUDGET: usize = 512 * 1024 * 1024;
-/// One key may hold one part of so many, unless a flag says otherwise.
+/// One key may hold the budget divided by this, unless a flag sets another number.
 pub const BODY_SHARE: usize = 4;
-/// When the budget is used up, a caller is told to come back after this long.
+/// `Retry-After` when the budget is used up.
 pub const BODY_RETRY: Duration = Duration::from_secs(5);
-/// A body has this long in all, and longer by its size.
+/// Total time for an empty body; larger bodies get more.
 pub const BODY_BASE: Duration = Duration::from_secs(10);
-/// Bytes a second that a body must bring beyond that.
+/// Bytes per second that a body must bring beyond that.
 pub const BODY_RATE: u64 = 256 * 1024;
-/// A body's memory grows by so much at least.
+/// Least number of bytes by which a body's buffer grows.
 pub const BODY_STEP: usize = 64 * 1024;
-/// When so much of a body has arrived, memory for all that was announced is set aside at once.
+/// Once this many bytes of a body have arrived, memory for its whole announced length is reserved.
 pub const BODY_BELIEVED: usize = 1024 * 1024;
-/// More bytes than these are worked on beside the threads that serve everybody, or with a pause
-/// after each so many.
+/// Work on more bytes than this runs on the blocking pool, or yields after each so many bytes.
 pub const BODY_SLICE: usize = 256 * 1024;
-/// Connections that wait in the kernel's queue; one that finds no room there tries again after a second.
+/// Length of the kernel's accept queue. A connection that finds it full is retried after a second.
 pub const BACKLOG: u32 = 4096;
-/// A peer that acknowledges nothing for this long is gone.
+/// A peer that acknowledges nothing for this long is considered gone.
 pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
-/// Frames that may wait in one control channel; one more and the channel is closed.
+/// Frames that may wait in one control channel; one more closes the channel.
 pub const CHANNEL_FRAMES: usize = 256;
-/// Frames that wait go out together, up to so many bytes and the last of them.
+/// Bytes of waiting frames that go out in one write; the frame that exceeds it is the last one.
 pub const CHANNEL_WRITE: usize = 64 * 1024;
-/// Events that may wait for one caller; notices are left out when they would fill it.
+/// Events that may wait for one caller; notices are dropped before they would fill it.
 pub const CALLER_EVENTS: usize = 8;
-/// A peer whose socket takes nothing for this long is cut.
+/// A peer whose socket accepts nothing for this long is disconnected.
 pub const SLOW_CALLER: Duration = Duration::from_secs(30);
-/// A backend that sends nothing for this long is given up.
+/// A backend that sends nothing for this long has failed.
 pub const BACKEND_SILENCE: Duration = Duration::from_secs(300);
-/// How long a broken answer waits for the relay's verdict.
+/// How long a broken response waits for the relay's reason.
 pub const VERDICT_WAIT: Duration = Duration::from_secs(5);
 /// Longest wait of a long poll.
 pub const POLL_WAIT: Duration = Duration::from_secs(25);
-/// A register, ack or error result.
+/// Bytes of a register, acknowledgement or error result.
 pub const CONTROL_BODY: usize = 1024 * 1024;
-/// A heartbeat: it names each running task, and there are at most [`INFLIGHT`].
+/// Bytes of a heartbeat, which names each running task; there are at most [`INFLIGHT`].
 pub const HEARTBEAT_BODY: usize = 16 * 1024 + 40 * INFLIGHT;
 /// Tasks that one heartbeat can name: all that one owner's models can run.
 pub const INFLIGHT: usize = wire::limits::LLMS_PER_OWNER * wire::limits::MAX_CONCURRENCY as usize;
-/// The body that turns a pairing code into a key.
+/// Bytes of the body that turns a pairing code into a key.
 pub const PAIR_BODY: usize = 1024;
-/// While an answer's bytes come, the relay hears of it so often.
+/// How often the relay is notified that a response is still arriving.
 pub const SIGN_OF_LIFE: Duration = Duration::from_millis(500);
-/// A whole answer that becomes one event, because a notice was sent before it.
-pub const LATE_ANSWER: usize = 1024 * 1024;
-/// Running answers get so long at the server's end.
+/// Bytes of a whole response that is sent as one event because a notice was sent before it.
+pub const LATE_RESPONSE: usize = 1024 * 1024;
+/// Bytes at the end of a response that are searched for token counts.
+pub const USAGE_TAIL: usize = 4 * 1024;
+/// Running responses get this long when the server shuts down.
 pub const DRAIN: Duration = Duration::from_secs(30);
-/// Connections get so long to close after that.
+/// Connections get this long to close after that.
 pub const CLOSE: Duration = Duration::from_secs(3);
-/// Pairing codes that wait to be used.
+/// Unused pairing codes in total.
 pub const PAIRINGS: usize = 1_000;
-/// Pairing codes of one admin that wait to be used.
+/// Unused pairing codes of one admin.
 pub const PAIRINGS_PER_MAKER: usize = 50;
-/// A wrong pairing code is answered after this long: its connection can try four in a second.
+/// Delay of the response to a wrong pairing code: one connection can try four per second.
 pub const PAIRING_WRONG: Duration = Duration::from_millis(250);
 /// Scopes of one token.
 pub const SCOPES: usize = 64;
-/// The longest life of a token that expires, in seconds: a hundred years.
+/// Longest life of a token that expires, in seconds: a hundred years.
 pub const TOKEN_SECONDS: u64 = 100 * 365 * 86_400;
 /// A dead token is deleted from the database this long after its death, in milliseconds.
 pub const DEAD_TOKEN_MS: u64 = 30 * 86_400_000;
-/// How often dead tokens are deleted, for the first time after so long: a clock that was wrong at the
-/// machine's start is right by then.
+/// Interval between deletions of dead tokens, and delay of the first one: a clock that was wrong at
+/// boot is right by then.
 pub const TOKEN_SWEEP: Duration = Duration::from_secs(3600);
-/// Dead tokens that are deleted in one statement, so that other writers get between.
+/// Dead tokens deleted per statement, so that other writers are not blocked for long.
 pub const TOKEN_SWEEP_STEP: u32 = 1_000;
 /// Pause after a failed write of the catalogue.
 pub const SAVE_AGAIN: Duration = Duration::from_secs(1);
 /// Log lines that may wait for a slow reader of stderr; further ones are dropped.
 pub const LOG_LINES: usize = 16_384;
-/// How often revoked tokens are looked for.
+/// Interval between checks for revoked tokens.
 pub const TOKEN_CHECK: Duration = Duration::from_millis(500);
-/// How often uses of tokens are written down.
+/// Interval between writes of the tokens' last use.
 pub const TOKEN_SAVE: Duration = Duration::from_secs(30);
+
+/// Time limits in force: the documented ones, multiplied by a factor that tests set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Times {
+    /// Between two comments on a control channel.
+    pub(crate) channel_comment: Duration,
+    /// [`SLOW_CALLER`].
+    pub(crate) slow_caller: Duration,
+    /// [`BACKEND_SILENCE`].
+    pub(crate) backend_silence: Duration,
+    /// [`BODY_IDLE`]; also the total time of a control body.
+    pub(crate) body_idle: Duration,
+    /// [`BODY_BASE`].
+    pub(crate) body_base: Duration,
+    /// Additional time for each MiB of a body, see [`BODY_RATE`].
+    pub(crate) body_per_mib: Duration,
+    /// [`UNPROVEN`].
+    pub(crate) unproven: Duration,
+    /// [`HEADER_WAIT`].
+    pub(crate) header_wait: Duration,
+    /// [`DRAIN`].
+    pub(crate) drain: Duration,
+}
+
+impl Times {
+    /// The documented times, multiplied by `factor`.
+    #[must_use]
+    pub(crate) fn scaled(factor: f64) -> Self {
+        let comment = Duration::from_millis(wire::limits::CHANNEL_COMMENT_MS);
+        let per_mib = Duration::from_secs((1 << 20) / BODY_RATE);
+        Self {
+            channel_comment: comment.mul_f64(factor),
+            slow_caller: SLOW_CALLER.mul_f64(factor),
+            backend_silence: BACKEND_SILENCE.mul_f64(factor),
+            body_idle: BODY_IDLE.mul_f64(factor),
+            body_base: BODY_BASE.mul_f64(factor),
+            body_per_mib: per_mib.mul_f64(factor),
+            unproven: UNPROVEN.mul_f64(factor),
+            header_wait: HEADER_WAIT.mul_f64(factor),
+            drain: DRAIN.mul_f64(factor),
+        }
+    }
+}

@@ -1,25 +1,25 @@
-//! One mcpd serves a data folder: two of them would not know of each other's names and tasks.
-//! `mcpd token …` and other commands beside a running server need no lock.
+//! The lock on a data folder: only one mcpd may serve it, because two would have separate names and
+//! tasks. `mcpd token …` and other commands beside a running server need no lock.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-/// The lock's file.
+/// Name of the lock file.
 const FILE: &str = "mcpd.lock";
-/// The longest text that a process id has.
+/// Bytes of the lock file that are read for a process id.
 const PID_BYTES: u64 = 16;
 
-/// Held for as long as this value lives; the system lets go of it when the process ends.
+/// A held lock; it is released when this value is dropped or the process ends.
 #[derive(Debug)]
 pub struct Lock {
     _file: File,
 }
 
-/// Why a folder cannot be served.
+/// Reason why a folder cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    /// Another mcpd serves it.
+    /// Another mcpd serves the folder.
     #[error(
         "another mcpd{} serves the data folder {}; stop that one first, or give this one a \
          folder of its own with --data-dir",
@@ -29,18 +29,18 @@ pub enum LockError {
     Taken {
         /// The folder.
         folder: PathBuf,
-        /// The other's process id, when it could write it down.
+        /// The other process's id, if it could write it.
         pid: Option<u32>,
     },
-    /// The file cannot be made, or the file system has no locks.
+    /// The file cannot be created, or the file system has no locks.
     #[error(
         "the lock {} cannot be taken: {error}; the data folder must belong to the user who runs \
          mcpd, on a file system with locks", .file.display()
     )]
     Io {
-        /// The lock's file.
+        /// The lock file.
         file: PathBuf,
-        /// The system's reason.
+        /// The system's error.
         error: io::Error,
     },
 }
@@ -48,7 +48,7 @@ pub enum LockError {
 /// Takes the folder's lock.
 ///
 /// # Errors
-/// [`LockError`].
+/// [`LockError`]: another mcpd holds it, or the file cannot be created or locked.
 pub fn take(folder: &Path) -> Result<Lock, LockError> {
     let path = folder.join(FILE);
     let failed = |error| LockError::Io { file: path.clone(), error };
@@ -59,7 +59,7 @@ pub fn take(folder: &Path) -> Result<Lock, LockError> {
     let mut file = options.open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => {
-            // For people only: a full disk must not keep a server from its start.
+            // The id is for people only: a full disk must not keep a server from starting.
             let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
             Ok(Lock { _file: file })
         }
@@ -77,7 +77,7 @@ mod tests {
     use super::{LockError, take};
 
     #[test]
-    fn a_folder_is_locked_once_and_the_second_is_told_who_has_it() {
+    fn a_second_lock_on_a_folder_fails_and_names_the_process_that_holds_it() {
         let folder = tempfile::tempdir().unwrap();
         let first = take(folder.path()).unwrap();
         let refused = take(folder.path()).unwrap_err();

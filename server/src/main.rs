@@ -1,4 +1,4 @@
-//! The `mcpd` binary: its command line. What each command does lives in [`command`].
+//! The `mcpd` binary: its command line. The commands are in [`command`].
 
 mod command;
 
@@ -11,8 +11,8 @@ use mcpd::config::Flags;
 use mcpd::telemetry::logging::{LogFormat, to_stderr};
 use std::process::ExitCode;
 
-/// A crowd that comes back at once takes ten times the memory that it needs a moment later: this
-/// allocator gives it back to the system, the usual one keeps it.
+/// Thousands of publishers that reconnect at once need ten times the memory for a moment; unlike
+/// the default allocator, this one returns it to the system.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -22,7 +22,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 struct Cli {
     #[command(flatten)]
     flags: Flags,
-    /// How log lines look
+    /// Format of log lines
     #[arg(long, env = "MCPD_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
     #[command(subcommand)]
@@ -33,10 +33,10 @@ struct Cli {
 enum Command {
     /// Run the server (the default)
     Serve,
-    /// Administer tokens on this machine's database
+    /// Administer tokens in this machine's database
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Back the database up, or look whether it is whole
+    /// Back up or check the database
     #[command(subcommand)]
     Database(DatabaseCommand),
 }
@@ -44,23 +44,23 @@ enum Command {
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let _log = to_stderr(cli.log_format);
-    match perform(cli) {
+    match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // A sentence with its causes: a backtrace helps nobody who mistyped a folder.
-            out::complain(format_args!("Error: {error:#}"));
+            // The error with its causes, and no backtrace.
+            out::error_line(format_args!("Error: {error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
-fn perform(cli: Cli) -> anyhow::Result<()> {
+fn run(cli: Cli) -> anyhow::Result<()> {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = runtime.worker_threads(worker_threads()).enable_all().build()?;
     let config = cli.flags.resolve()?;
     let command = cli.command.unwrap_or(Command::Serve);
     if !matches!(command, Command::Serve) {
-        // `mcpd token list | head` ends as other programs do.
+        // End like other programs when a pipe closes: `mcpd token list | head`.
         sigpipe::reset();
     }
     match command {
@@ -70,8 +70,8 @@ fn perform(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// Half of the cores: the kernel moves most of the bytes, and a worker for each core only wakes the
-/// others for what it could do itself.
+/// Half the number of cores: the kernel moves most bytes, and with a worker per core they mostly
+/// wake each other.
 fn worker_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
 }

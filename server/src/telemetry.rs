@@ -1,3 +1,4 @@
-//! What the process reports about itself: its log.
+//! What the process reports about itself: its log and the log of requests.
 
 pub mod logging;
+pub(crate) mod request_log;

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The real llama.cpp HTTP server on a loopback port, until it is told to stop.
+"""Runs the llama.cpp HTTP server on a loopback port until SIGTERM.
 
 usage: serve_llama.py MODEL.gguf PORT ALIAS [--parallel N] [--context N] [--embeddings]
 """
@@ -22,18 +22,18 @@ def arguments():
     return parser.parse_args()
 
 
-def parameters(asked):
+def parameters(args):
     params = xllamacpp.CommonParams()
-    params.model.path = asked.model
+    params.model.path = args.model
     params.hostnames = ["127.0.0.1"]
-    params.port = asked.port
-    params.model_alias = {asked.alias}
-    params.n_parallel = asked.parallel
-    params.n_ctx = asked.context
-    # Two threads on two busy cores wait for each other: one is faster.
+    params.port = args.port
+    params.model_alias = {args.alias}
+    params.n_parallel = args.parallel
+    params.n_ctx = args.context
+    # On two busy cores, two threads wait for each other; one is faster.
     params.cpuparams.n_threads = 1
-    params.embedding = asked.embeddings
-    if asked.embeddings:
+    params.embedding = args.embeddings
+    if args.embeddings:
         params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     params.endpoint_slots = True
     params.endpoint_props = True

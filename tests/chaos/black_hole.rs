@@ -47,7 +47,7 @@ async fn both_sides_detect_a_connection_whose_packets_are_dropped() {
     let (freed, noticed) = tokio::join!(freed, noticed);
     record("black hole: the server frees the channel after", ms(freed), "≤ 36 s");
     record("black hole: the publisher notices after", ms(noticed), "≤ 45 s");
-    // Comments every 15 s, then the user timeout; in the usual run only the comments come sooner.
+    // Comments every 15 s, then the user timeout; the time scale shortens only the former.
     let bound = USER_TIMEOUT + scaled(Duration::from_secs(20));
     assert!(freed <= bound, "{freed:?}");
     let bound = scaled(Duration::from_secs(50)) + Duration::from_secs(2);

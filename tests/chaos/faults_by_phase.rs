@@ -1,7 +1,8 @@
 //! SIGKILL and SIGSTOP of server, publisher and backend in every phase of a request. The checker reads
 //! the history of each, and afterwards the next call must succeed.
 
-use crate::scenario::{Call, FaultKind, PROCESS_FAULTS, Scenario, Target};
+use crate::caller::Call;
+use crate::scenario::{FaultKind, PROCESS_FAULTS, Scenario, Target};
 use futures_util::future::join_all;
 use std::time::Duration;
 use testkit::fault_proxy::Fault;

@@ -4,6 +4,7 @@
 
 mod black_hole;
 mod broken_files;
+mod caller;
 mod caller_leaves;
 mod disk_full;
 mod drain;

@@ -1,7 +1,8 @@
 //! A network that loses some packets, between all processes.
 
+use crate::caller::{Call, make_call};
 use crate::namespace::{Namespace, PORT, token};
-use crate::scenario::{BOUNDS, Call, make_call, recording_backend};
+use crate::scenario::{BOUNDS, recording_backend};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::time::Duration;

@@ -2,7 +2,8 @@
 //! are killed or stopped, models are withdrawn and fall asleep, and the network misbehaves. The checker of
 //! the simulation reads the history of each run. `TRUST_SEED` repeats the run of one seed.
 
-use crate::scenario::{Call, PROCESS_FAULTS, Scenario};
+use crate::caller::Call;
+use crate::scenario::{PROCESS_FAULTS, Scenario};
 use futures_util::future::join_all;
 use std::time::Duration;
 use testkit::fault_proxy::Fault;

@@ -43,7 +43,7 @@ async fn a_revoked_token_ends_streams_and_channels_within_a_second() {
         .home
         .until_status("the revocation", |status| status.to_string().contains("revoked"))
         .await;
-    // status.json is written once a second.
+    // At the real scale, status.json is written once a second.
     let shown = revoked.elapsed();
     let response = setup.mcpd.get("/api/v1/llms/qwen", &admin).send().await.unwrap();
     let entry: Value = response.json().await.unwrap();

@@ -1,4 +1,4 @@
-"""What a Python script does with the official OpenAI client; prints what it saw as JSON."""
+"""Calls mcpd with the official OpenAI client for Python; prints the results as JSON."""
 
 import json
 import os
@@ -7,25 +7,25 @@ import openai
 
 client = openai.OpenAI()
 model = os.environ["MODEL"]
-question = {
+request = {
     "messages": [{"role": "user", "content": "57"}],
     "max_tokens": 20,
     "temperature": 0,
     "seed": 1,
 }
-stream = client.chat.completions.create(model=model, stream=True, **question)
+stream = client.chat.completions.create(model=model, stream=True, **request)
 streamed = "".join(piece.choices[0].delta.content or "" for piece in stream if piece.choices)
-whole = client.chat.completions.create(model=model, **question)
+whole = client.chat.completions.create(model=model, **request)
 try:
-    client.chat.completions.create(model="no-such-model", **question)
+    client.chat.completions.create(model="no-such-model", **request)
     error = None
 except openai.NotFoundError as refused:
     error = refused.status_code
-told = {
+results = {
     "models": [found.id for found in client.models.list()],
     "streamed": streamed,
     "whole": whole.choices[0].message.content,
     "tokens": whole.usage.completion_tokens,
     "error": error,
 }
-print(json.dumps(told))
+print(json.dumps(results))

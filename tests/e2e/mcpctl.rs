@@ -161,7 +161,7 @@ async fn unreadable_settings_are_an_error_and_are_not_changed() {
             mcpctl.run(&["config", "set-url", "https://mcpd.example.com"]).await.expect_failure();
         assert!(set.contains("cli.json"), "{set}");
     };
-    // A link to itself, a dangling link, and below a pipe.
+    // A link to itself and a dangling link; then a pipe and invalid JSON.
     for target in ["cli.json", "nothing"] {
         std::os::unix::fs::symlink(target, &file).unwrap();
         all_refuse().await;

@@ -1,4 +1,5 @@
-//! `mcpctl`: command line for mcpd. Arguments and exit codes are here, each command in its own file.
+//! `mcpctl`: command line for mcpd. Arguments and exit codes are here, each command in its own
+//! file.
 
 mod api;
 mod chat;
@@ -93,7 +94,7 @@ enum Name {
         #[arg(long, value_delimiter = ',', required = true)]
         with: Vec<String>,
     },
-    /// Undo `share`; what the owner shares is kept
+    /// Undo `share`; what the owner shares stays
     Unshare {
         /// Name of a model or pool
         name: String,

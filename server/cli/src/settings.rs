@@ -3,7 +3,7 @@
 mod file;
 
 use anyhow::{Context as _, bail};
-use client::{server_url, terminal, token_prompt};
+use client::{environment, server_url, terminal, token_prompt};
 use file::{Folder, SettingsFile};
 use keychain::{Keychain, KeychainError};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -11,8 +11,6 @@ use url::Url;
 
 /// Service name of the keychain entry; its user is the server's origin.
 const SERVICE: &str = "dev.mcpctl.cli";
-/// Environment variable with the token, for scripts.
-const TOKEN: &str = "MCPCTL_TOKEN";
 
 /// The settings in force.
 pub(crate) struct Settings {
@@ -45,9 +43,8 @@ impl Settings {
 
     /// Returns the token, and where it came from.
     async fn find_token(&self) -> anyhow::Result<(Option<SecretString>, &'static str)> {
-        // Scripts unset a variable by setting it to the empty text.
-        if let Some(token) = std::env::var(TOKEN).ok().filter(|token| !token.trim().is_empty()) {
-            return Ok((Some(token.trim().to_owned().into()), "environment"));
+        if let Some(token) = environment::token() {
+            return Ok((Some(token), "environment"));
         }
         if let Some(token) = &self.file.token {
             return Ok((Some(token.clone().into()), "cli.json"));

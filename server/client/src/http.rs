@@ -1,13 +1,11 @@
 //! The HTTP client towards mcpd: timeouts, CA file, proxy rule, bearer token.
 
+use crate::environment::CA_FILE;
 use crate::{limits, server_url};
 use reqwest::{Certificate, Method, RequestBuilder, redirect};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::io;
 use url::Url;
-
-/// Environment variable that names a PEM file with additional CA certificates.
-pub const CA_FILE: &str = "MCPCTL_CA_FILE";
 
 /// Why an HTTP client cannot be created.
 #[derive(Debug, thiserror::Error)]

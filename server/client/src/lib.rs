@@ -4,6 +4,7 @@
 //!
 //! Not here: mcpd's endpoints, and where a program stores its settings and its token.
 
+pub mod environment;
 pub mod http;
 pub mod limits;
 pub mod private_file;

@@ -37,8 +37,8 @@ pub fn open(path: &Path) -> io::Result<File> {
     check_regular(options.open(path)?)
 }
 
-/// Opens a file for appending and creates it (0600) if it is missing. If it belongs to this user and
-/// is open to others, it is restricted first: they could lock or read it.
+/// Opens a file for appending and creates it (0600) if it is missing. If it belongs to this user
+/// and is open to others, it is restricted first: they could lock or read it.
 ///
 /// # Errors
 /// It cannot be created or opened, or it is not a regular file.

@@ -56,8 +56,8 @@ pub async fn read_error(mut response: Response) -> Vec<u8> {
     body
 }
 
-/// Returns the message in an error body, in any shape that servers use. The text is the server's: it
-/// may be long and unprintable.
+/// Returns the message in an error body, in any shape that servers use. The text is the server's:
+/// it may be long and unprintable.
 #[must_use]
 pub fn error_message(body: &[u8]) -> Option<String> {
     first_text(body, MESSAGES)

@@ -5,7 +5,7 @@ use url::{Host, Url};
 /// Parses a server's URL.
 ///
 /// # Errors
-/// The text is not a URL with a host, or the URL would send the token unencrypted over a network. The
+/// The text is not a URL with a host, or the token would travel unencrypted over a network. The
 /// message is a sentence for people.
 pub fn parse(text: &str) -> Result<Url, String> {
     let url = Url::parse(text.trim())

@@ -2,8 +2,8 @@
 //! other tools, so every character that could move the cursor or reorder text is replaced.
 //!
 //! If the reader of stdout has gone (`mcpctl … | head`), the process ends as other programs do, with
-//! exit code 141. SIGPIPE keeps its handler: with the default one, a server that closes a
-//! connection would end the process too.
+//! exit code 141. SIGPIPE stays ignored: with its default action, a server that closes a connection
+//! would end the process too.
 
 use serde::Serialize;
 use std::fmt::Display;

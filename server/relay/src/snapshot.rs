@@ -36,6 +36,12 @@ impl Relay {
         self.tasks.get(task).is_some_and(|task| task.phase() != Phase::Ended)
     }
 
+    /// True if the task's entry is being woken.
+    #[must_use]
+    pub fn waits_for_wake(&self, task: TaskId) -> bool {
+        self.tasks.get(task).is_some_and(|task| self.wakes.of(task.llm()).is_some())
+    }
+
     /// The entry as it is stored; `None` if it was deleted.
     #[must_use]
     pub fn saved_llm(&self, id: LlmId) -> Option<SavedLlm> {

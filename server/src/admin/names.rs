@@ -1,8 +1,8 @@
-//! Names of LLMs and pools over HTTP: whose each is, and an admin's word on who may serve it.
+//! Names of LLMs and pools over HTTP: their owners, and with whom an admin shares them.
 
-use crate::auth::Principal;
-use crate::http::body;
+use crate::auth::{ADMIN, PUBLISH, Principal};
 use crate::http::error::ApiError;
+use crate::limits;
 use crate::state::App;
 use axum::Json;
 use axum::body::Body;
@@ -11,15 +11,23 @@ use http::StatusCode;
 use relay::NameRefusal;
 use std::sync::Arc;
 use wire::names::{NameInfo, NameList, ShareName};
+use wire::paths;
 
-/// `GET /api/v1/names`: all for an admin, a publisher's own for a publisher.
-pub(crate) async fn list(
+/// Lists names with their owners and who may serve them: all for an admin, a publisher's own
+/// otherwise
+#[utoipa::path(
+    get,
+    path = paths::NAMES,
+    security(("bearer" = ["admin"]), ("bearer" = ["publish"])),
+    responses((status = 200, body = NameList)),
+)]
+pub(super) async fn list(
     State(app): State<Arc<App>>,
     principal: Principal,
 ) -> Result<Json<NameList>, ApiError> {
-    let admin = principal.has("admin");
+    let admin = principal.has(ADMIN);
     if !admin {
-        principal.require("publish")?;
+        principal.require(PUBLISH)?;
     }
     let owner = &principal.info.user;
     let mut names = app.relay.with(|relay, _, _| relay.names());
@@ -27,31 +35,46 @@ pub(crate) async fn list(
     Ok(Json(NameList { names }))
 }
 
-/// `PUT /api/v1/names/:name/share`.
-pub(crate) async fn share(
+/// Shares a name with users and groups, beside its owner
+#[utoipa::path(
+    put,
+    path = "/api/v1/names/{name}/share",
+    security(("bearer" = ["admin"])),
+    params(("name" = String, Path)),
+    request_body = ShareName,
+    responses((status = 200, body = NameInfo), (status = 400), (status = 404), (status = 413)),
+)]
+pub(super) async fn share(
     State(app): State<Arc<App>>,
     principal: Principal,
     Path(path): Path<String>,
     body: Body,
 ) -> Result<Json<NameInfo>, ApiError> {
-    principal.require("admin")?;
+    principal.require(ADMIN)?;
     let Some(name) = path.strip_suffix("/share") else {
         return Err(ApiError::no_such_endpoint("PUT", &format!("{}/{path}", wire::paths::NAMES)));
     };
-    let wish: ShareName = body::json(body, app.times.body_idle).await?;
-    let shared = app.relay.with(|relay, now, out| relay.share_name(name, &wish.with, now, out))?;
+    let ShareName { with } = app.bodies.json(body, limits::CONTROL_BODY).await?;
+    let shared = app.relay.with(|relay, now, out| relay.share_name(name, &with, now, out))?;
     app.relay.save().await.map_err(ApiError::internal)?;
     tracing::info!(by = %principal.info.user, name = shared.name, "a name was shared");
     Ok(Json(shared))
 }
 
-/// `DELETE /api/v1/names/:name`.
-pub(crate) async fn free(
+/// Releases a name from its owner
+#[utoipa::path(
+    delete,
+    path = "/api/v1/names/{name}",
+    security(("bearer" = ["admin"])),
+    params(("name" = String, Path)),
+    responses((status = 204), (status = 404)),
+)]
+pub(super) async fn release(
     State(app): State<Arc<App>>,
     principal: Principal,
     Path(name): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    principal.require("admin")?;
+    principal.require(ADMIN)?;
     app.relay.with(|relay, now, out| relay.free_name(&name, now, out))?;
     app.relay.save().await.map_err(ApiError::internal)?;
     tracing::info!(by = %principal.info.user, name = name.to_ascii_lowercase(), "a name was freed");

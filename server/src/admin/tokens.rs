@@ -1,8 +1,8 @@
 //! Token administration over HTTP, for scope `admin`.
 
-use crate::auth::{self, Principal};
-use crate::http::body;
+use crate::auth::{self, ADMIN, Principal};
 use crate::http::error::ApiError;
+use crate::limits;
 use crate::state::App;
 use crate::store::TokenQuery;
 use axum::Json;
@@ -13,51 +13,70 @@ use http::StatusCode;
 use serde::Deserialize;
 use std::sync::Arc;
 use wire::limits::TOKEN_PAGE;
+use wire::paths;
 use wire::token::{CreateToken, CreatedToken, RevokedTokens, TokenList};
 
-/// `POST /api/v1/tokens`.
-pub(crate) async fn create(
+/// Creates a token
+#[utoipa::path(
+    post,
+    path = paths::TOKENS,
+    security(("bearer" = ["admin"])),
+    request_body = CreateToken,
+    responses((status = 201, body = CreatedToken), (status = 400), (status = 413)),
+)]
+pub(super) async fn create(
     State(app): State<Arc<App>>,
     principal: Principal,
     body: Body,
 ) -> Result<(StatusCode, Json<CreatedToken>), ApiError> {
-    principal.require("admin")?;
-    let wish: CreateToken = body::json(body, app.times.body_idle).await?;
-    let created = auth::create(app.store.as_ref(), &wish, app.clock.now()).await?;
+    principal.require(ADMIN)?;
+    let request: CreateToken = app.bodies.json(body, limits::CONTROL_BODY).await?;
+    let created = auth::create(app.store.as_ref(), &request, app.clock.now()).await?;
     tracing::info!(by = %principal.info.user, id = %created.info.id, "a token was created");
     Ok((StatusCode::CREATED, Json(created)))
 }
 
-/// Query of the list, and of what is revoked.
+/// Query that selects tokens.
 #[derive(Debug, Deserialize)]
-pub(crate) struct Which {
+pub(super) struct Selection {
     /// Tokens of this user only.
     user: Option<String>,
-    /// Those made before the token with this id.
+    /// Tokens created before the one with this id.
     after: Option<String>,
-    /// At most so many.
+    /// Largest number of tokens.
     limit: Option<u32>,
 }
 
-type WhichQuery = Result<Query<Which>, QueryRejection>;
+type SelectionQuery = Result<Query<Selection>, QueryRejection>;
 
-fn which(query: WhichQuery) -> Result<Which, ApiError> {
+fn selection(query: SelectionQuery) -> Result<Selection, ApiError> {
     let query = query.map_err(|why| ApiError::invalid(why.body_text(), None))?;
     Ok(query.0)
 }
 
-/// `GET /api/v1/tokens`.
-pub(crate) async fn list(
+/// Lists tokens, newest first, without their text
+#[utoipa::path(
+    get,
+    path = paths::TOKENS,
+    security(("bearer" = ["admin"])),
+    params(
+        ("user" = Option<String>, Query),
+        ("after" = Option<String>, Query),
+        ("limit" = Option<String>, Query),
+    ),
+    responses((status = 200, body = TokenList), (status = 400)),
+)]
+pub(super) async fn list(
     State(app): State<Arc<App>>,
     principal: Principal,
-    query: WhichQuery,
+    query: SelectionQuery,
 ) -> Result<Json<TokenList>, ApiError> {
-    principal.require("admin")?;
-    let which = which(query)?;
+    principal.require(ADMIN)?;
+    let selected = selection(query)?;
     let page = u32::try_from(TOKEN_PAGE).unwrap_or(u32::MAX);
-    let most = which.limit.unwrap_or(page).clamp(1, page);
-    // One more tells whether there is a next page.
-    let (user, after) = (which.user.as_deref(), which.after.as_deref());
+    let most = selected.limit.unwrap_or(page).clamp(1, page);
+    // One more than the page shows that there is a next one.
+    let (user, after) = (selected.user.as_deref(), selected.after.as_deref());
     let query = TokenQuery { user, after, most: most + 1 };
     let mut tokens = app.store.tokens(&query).await.map_err(ApiError::internal)?;
     let more = tokens.len() > most as usize;
@@ -66,37 +85,51 @@ pub(crate) async fn list(
     Ok(Json(TokenList { tokens, next }))
 }
 
-/// `DELETE /api/v1/tokens/:id`.
-pub(crate) async fn revoke(
+/// Revokes a token
+#[utoipa::path(
+    delete,
+    path = "/api/v1/tokens/{id}",
+    security(("bearer" = ["admin"])),
+    params(("id" = String, Path)),
+    responses((status = 204), (status = 404)),
+)]
+pub(super) async fn revoke(
     State(app): State<Arc<App>>,
     principal: Principal,
     Path(id): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    principal.require("admin")?;
+    principal.require(ADMIN)?;
     let now = app.clock.now();
     if !app.store.revoke_token(&id, now).await.map_err(ApiError::internal)? {
         return Err(ApiError::not_found("no token has this id; see the list of tokens"));
     }
-    app.settle_tokens().await.map_err(ApiError::internal)?;
+    app.revoke_dead_tokens().await.map_err(ApiError::internal)?;
     tracing::info!(by = %principal.info.user, %id, "a token was revoked");
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `DELETE /api/v1/tokens?user=NAME`: everything that the user has, pairing codes too.
-pub(crate) async fn revoke_user(
+/// Revokes all tokens of a user, and withdraws the pairing codes for that user
+#[utoipa::path(
+    delete,
+    path = paths::TOKENS,
+    security(("bearer" = ["admin"])),
+    params(("user" = Option<String>, Query)),
+    responses((status = 200, body = RevokedTokens), (status = 400), (status = 404)),
+)]
+pub(super) async fn revoke_user(
     State(app): State<Arc<App>>,
     principal: Principal,
-    query: WhichQuery,
+    query: SelectionQuery,
 ) -> Result<Json<RevokedTokens>, ApiError> {
-    principal.require("admin")?;
-    let user = which(query)?.user.filter(|user| !user.is_empty());
+    principal.require(ADMIN)?;
+    let user = selection(query)?.user.filter(|user| !user.is_empty());
     let user = user.ok_or_else(|| {
         ApiError::invalid("`?user=` must name whose tokens are revoked", Some("user"))
     })?;
     let now = app.clock.now();
     let tokens = app.store.revoke_user(&user, now).await.map_err(ApiError::internal)?;
     let pairings = app.pairings.remove_user(&user);
-    app.settle_tokens().await.map_err(ApiError::internal)?;
+    app.revoke_dead_tokens().await.map_err(ApiError::internal)?;
     if tokens == 0 && pairings == 0 {
         return Err(ApiError::not_found(
             "this user has no valid token and no pairing code; see the list of tokens for the \

@@ -1,17 +1,16 @@
-//! Whose request it is, as handlers ask for it.
+//! Authenticates a request for handlers that take a [`Principal`].
 
-use super::Principal;
+use super::{Principal, Tokens};
 use crate::http::connection::Connection;
 use crate::http::error::ApiError;
-use crate::state::App;
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use std::sync::Arc;
 
-impl FromRequestParts<Arc<App>> for Principal {
+impl<S: AsRef<Tokens> + Send + Sync> FromRequestParts<Arc<S>> for Principal {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<S>) -> Result<Self, ApiError> {
         for name in ["authorization", "x-api-key"] {
             if parts.headers.get_all(name).iter().nth(1).is_some() {
                 let message = format!("the header {name} was sent twice; send one key, once");
@@ -26,7 +25,8 @@ impl FromRequestParts<Arc<App>> for Principal {
         let Some(token) = bearer.or(key) else {
             return Err(ApiError::unauthorized("no key was sent: use `Authorization: Bearer …`"));
         };
-        let principal = app.tokens.principal(token, app.clock.now()).await?;
+        let tokens: &Tokens = state.as_ref().as_ref();
+        let principal = tokens.principal(token).await?;
         if let Some(connection) = parts.extensions.get::<Arc<Connection>>() {
             connection.prove()?;
         }

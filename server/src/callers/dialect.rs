@@ -1,62 +1,67 @@
-//! How notices, errors and late answers are said inside an event stream.
+//! How notices, errors and late responses are written inside an event stream.
 
 use crate::http::error::ApiError;
 use http::StatusCode;
 use relay::Notice;
 use serde_json::value::RawValue;
-use std::fmt::Write as _;
 use wire::error::Code;
+use wire::sse::{write_comment, write_event};
 
-/// The language that a caller's library understands.
+/// The dialect that a caller's library understands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
-    /// Comments; `data: {"error": …}`.
+    /// Notices are comments, errors `data: {"error": …}`.
     OpenAi,
-    /// `event: ping`; `event: error`.
+    /// Notices are `event: ping`, errors `event: error`.
     Anthropic,
 }
 
 impl Dialect {
+    /// The dialect of an endpoint.
     pub(super) fn of(path: &str) -> Self {
         if wire::paths::is_anthropic(path) { Self::Anthropic } else { Self::OpenAi }
     }
 
+    /// A notice for a waiting caller.
     pub(super) fn notice(self, notice: Notice) -> String {
+        let mut text = String::new();
         match (self, notice) {
-            (Self::Anthropic, _) => "event: ping\ndata: {\"type\": \"ping\"}\n\n".to_owned(),
-            (Self::OpenAi, Notice::Queued(at)) => format!(": queued {at}\n\n"),
-            (Self::OpenAi, Notice::Waking { elapsed_secs: so_far, expected_secs }) => {
-                format!(": waking {so_far}s of ~{expected_secs}s\n\n")
+            (Self::Anthropic, _) => write_event(&mut text, Some("ping"), "{\"type\": \"ping\"}"),
+            (Self::OpenAi, Notice::Queued(at)) => {
+                write_comment(&mut text, &format!("queued {at}"));
             }
-            (Self::OpenAi, Notice::Running) => ": running\n\n".to_owned(),
+            (Self::OpenAi, Notice::Waking { elapsed_secs, expected_secs }) => {
+                let progress = format!("waking {elapsed_secs}s of ~{expected_secs}s");
+                write_comment(&mut text, &progress);
+            }
+            (Self::OpenAi, Notice::Running) => write_comment(&mut text, "running"),
         }
+        text
     }
 
+    /// An error as one event.
     pub(super) fn error(self, error: &ApiError) -> String {
+        let mut text = String::new();
         match self {
-            Self::OpenAi => format!("data: {}\n\n", error.openai()),
-            Self::Anthropic => format!("event: error\ndata: {}\n\n", error.anthropic()),
+            Self::OpenAi => write_event(&mut text, None, &error.openai()),
+            Self::Anthropic => write_event(&mut text, Some("error"), &error.anthropic()),
         }
+        text
     }
 
-    /// A whole answer as one event: JSON as it is, anything else quoted in an error.
-    pub(super) fn whole_answer(self, status: StatusCode, text: &str) -> String {
-        if serde_json::from_str::<&RawValue>(text).is_err() {
-            let message = format!("the backend answered {status}: {text}");
+    /// A whole response as one event: JSON as it is, anything else quoted in an error.
+    pub(super) fn whole_response(self, status: StatusCode, body: &str) -> String {
+        if serde_json::from_str::<&RawValue>(body).is_err() {
+            let message = format!("the backend answered {status}: {body}");
             return self.error(&ApiError::new(status, Code::BackendError, message));
         }
-        let mut out = String::with_capacity(text.len() + 32);
-        if self == Self::Anthropic && !status.is_success() {
-            out.push_str("event: error\n");
-        }
-        for line in text.trim().lines() {
-            let _ = writeln!(out, "data: {line}");
-        }
-        out.push('\n');
+        let mut text = String::with_capacity(body.len() + 32);
+        let is_error = self == Self::Anthropic && !status.is_success();
+        write_event(&mut text, is_error.then_some("error"), body.trim());
         if self == Self::OpenAi && status.is_success() {
-            out.push_str("data: [DONE]\n\n");
+            write_event(&mut text, None, "[DONE]");
         }
-        out
+        text
     }
 }
 
@@ -70,11 +75,11 @@ mod tests {
         let body = "{\"error\":\n{\"code\":400}}";
         let bad = StatusCode::BAD_REQUEST;
         assert_eq!(
-            Dialect::OpenAi.whole_answer(bad, body),
+            Dialect::OpenAi.whole_response(bad, body),
             "data: {\"error\":\ndata: {\"code\":400}}\n\n"
         );
-        assert_eq!(Dialect::Anthropic.whole_answer(bad, "{}"), "event: error\ndata: {}\n\n");
-        let quoted = Dialect::OpenAi.whole_answer(bad, "<html>");
+        assert_eq!(Dialect::Anthropic.whole_response(bad, "{}"), "event: error\ndata: {}\n\n");
+        let quoted = Dialect::OpenAi.whole_response(bad, "<html>");
         assert!(quoted.contains("400 Bad Request: <html>") && quoted.contains("backend_error"));
     }
 }

@@ -1,112 +1,128 @@
-//! The body of an answer on its way to the caller: notices while it waits, bytes as they come, and
-//! an explicit error when it breaks.
+//! The body of a relayed response on its way to the caller: notices while it waits, bytes as they
+//! come, and an explicit error when it breaks.
 
 use super::dialect::Dialect;
+use crate::accounting::{Account, EndCode, TokenUsage, UsageTail};
 use crate::auth::Principal;
-use crate::http::connection::Answering;
+use crate::http::connection::{Connection, OpenResponse};
 use crate::http::error::ApiError;
-use crate::limits;
-use crate::relay_driver::pipe::{Piece, Reader};
-use crate::relay_driver::response::AnswerHead;
-use crate::relay_driver::{CallerEvent, Waiting};
-use crate::state::Times;
+use crate::limits::{self, Times};
+use crate::relay_driver::pipe::{Read, Reader};
+use crate::relay_driver::{CallerEvent, PendingResponse, ResponseHead};
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{StatusCode, header};
 use relay::{Failure, GoneReason, Notice};
-use tokio::time::Instant;
+use std::sync::Arc;
 use wire::error::Code;
 
-/// Why the response's connection is cut: the answer is broken and its format cannot say so.
+/// The caller of a submitted request.
+pub(super) struct Recipient {
+    pub(super) principal: Principal,
+    pub(super) connection: Arc<Connection>,
+    pub(super) account: Arc<Account>,
+    pub(super) dialect: Dialect,
+    pub(super) times: Times,
+}
+
+/// Error that cuts the caller's connection: the response is broken and its format cannot say so.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer broke off")]
+#[error("the response broke off")]
 struct Broken;
 
 enum Stage {
-    /// Says this first, then goes on.
-    Say(String, Box<Stage>),
-    /// No answer yet; the head has been sent.
+    /// Sends this text, then continues with the next stage.
+    Send(String, Box<Stage>),
+    /// The head has been sent, and no response has begun yet.
     Waiting,
-    /// Bytes pass. False: the format cannot carry an error.
+    /// Bytes pass. False if the format cannot carry an error.
     Passing(Reader, bool),
-    /// The answer is no stream, but a stream's head has been sent.
-    Late(Reader, AnswerHead),
+    /// The response is not a stream, but the head of a stream has been sent.
+    Late(Reader, ResponseHead),
     Over,
 }
 
-/// The body's state. Dropping it before its end tells the relay that the caller is gone.
-pub(super) struct Relayed {
-    waiting: Waiting,
+/// State of the body. Dropping it before its end reports to the relay that the caller is gone.
+pub(super) struct RelayedBody {
+    pending: PendingResponse,
     principal: Principal,
+    account: Arc<Account>,
     dialect: Dialect,
     times: Times,
-    /// Dropped before the answer's end, it breaks the caller's connection.
-    answering: Answering,
+    /// Dropped before the end of the response, it breaks the caller's connection.
+    open: OpenResponse,
     stage: Stage,
-    /// Bytes that the caller still waits for, when their number was announced.
+    /// Bytes that are still to be sent, if their number was announced.
     left: Option<u64>,
-    /// The last bytes that went out: an error event must not begin inside another event.
-    tail: Vec<u8>,
-    /// Since when the caller's socket has not asked for more.
-    unread_since: Option<Instant>,
+    /// Bytes given to the connection.
+    sent: u64,
+    /// The last bytes: an error event must not begin inside another event, and token counts stand
+    /// here.
+    tail: UsageTail,
+    /// Token counts of a response that was sent as one event.
+    usage: Option<TokenUsage>,
 }
 
-impl Drop for Relayed {
+impl Drop for RelayedBody {
     fn drop(&mut self) {
-        if self.unread_since.is_some_and(|since| since.elapsed() >= self.times.slow_caller) {
-            self.waiting.guard.because(GoneReason::SlowConsumer);
+        if self.open.has_timed_out() {
+            self.pending.guard.set_reason(GoneReason::SlowConsumer);
+            self.account.failed(EndCode::SlowConsumer);
         }
+        let usage = self.usage.or_else(|| self.tail.usage());
+        self.account.body_sent(self.sent, usage);
     }
 }
 
-impl Relayed {
-    pub(super) fn new(
-        waiting: Waiting,
-        principal: Principal,
-        dialect: Dialect,
-        times: Times,
-        answering: Answering,
-    ) -> Self {
+impl RelayedBody {
+    pub(super) fn new(pending: PendingResponse, recipient: Recipient) -> Self {
+        let Recipient { principal, connection, account, dialect, times } = recipient;
         Self {
-            waiting,
+            pending,
             principal,
+            account,
             dialect,
             times,
-            answering,
+            open: connection.begin_response(),
             stage: Stage::Waiting,
             left: None,
-            tail: Vec::new(),
-            unread_since: None,
+            sent: 0,
+            tail: UsageTail::default(),
+            usage: None,
         }
     }
 
-    /// The body when the answer has begun and its own head is sent; and its length, to be announced
-    /// there. An event stream has none: an error may have to be said in it.
-    pub(super) fn answering(mut self, head: &AnswerHead, reader: Reader) -> (Body, Option<u64>) {
+    /// The body of a response that has begun and whose own head is sent, and the length to
+    /// announce. An event stream has none: it may have to carry an error.
+    pub(super) fn of_response(
+        mut self,
+        head: &ResponseHead,
+        reader: Reader,
+    ) -> (Body, Option<u64>) {
         let carries_errors = is_event_stream(head);
         self.stage = Stage::Passing(reader, carries_errors);
         self.left = head.length.filter(|length| *length > 0 && !carries_errors);
         let length = self.left;
         if matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-            // Nobody asks for the body of these.
-            self.answering.ended();
+            // The body of these is never requested.
+            self.open.complete();
+            self.account.completed();
         }
         (self.into_body(), length)
     }
 
-    /// The body when a notice goes first and an event stream's head is sent.
-    pub(super) fn noticed(mut self, notice: Notice) -> Body {
-        self.stage = Stage::Say(self.dialect.notice(notice), Box::new(Stage::Waiting));
+    /// The body that begins with a notice, after the head of an event stream.
+    pub(super) fn after_notice(mut self, notice: Notice) -> Body {
+        self.stage = Stage::Send(self.dialect.notice(notice), Box::new(Stage::Waiting));
         self.into_body()
     }
 
     fn into_body(self) -> Body {
-        Body::from_stream(stream::unfold(self, |mut relayed| async move {
-            relayed.unread_since = None;
-            let piece = relayed.next().await?;
-            relayed.unread_since = Some(Instant::now());
-            Some((piece, relayed))
+        Body::from_stream(stream::unfold(self, |mut body| async move {
+            let piece = body.next().await?;
+            body.sent += piece.as_ref().map_or(0, |bytes| bytes.len() as u64);
+            Some((piece, body))
         }))
     }
 
@@ -114,45 +130,47 @@ impl Relayed {
         loop {
             match std::mem::replace(&mut self.stage, Stage::Over) {
                 Stage::Over => {
-                    self.waiting.guard.disarm();
-                    self.answering.ended();
+                    self.complete();
                     return None;
                 }
-                Stage::Say(text, then) => {
+                Stage::Send(text, then) => {
                     self.stage = *then;
                     return Some(Ok(text.into()));
                 }
                 Stage::Waiting => self.stage = self.wait().await,
-                Stage::Late(reader, head) => self.stage = self.late(reader, &head).await,
+                Stage::Late(reader, head) => self.stage = self.send_late(reader, &head).await,
                 Stage::Passing(mut reader, carries_errors) => match self.read(&mut reader).await {
                     Ok(Some(bytes)) => {
-                        self.remember(&bytes);
+                        self.tail.push(&bytes);
                         self.count(&bytes);
                         self.stage = Stage::Passing(reader, carries_errors);
                         return Some(Ok(bytes));
                     }
                     Ok(None) => {}
-                    Err(error) if carries_errors => self.stage = self.say_error(&error),
-                    Err(_) => return Some(Err(Broken)),
+                    Err(error) if carries_errors => self.stage = self.send_error(&error),
+                    Err(error) => {
+                        self.account.failed(EndCode::Error(error.code));
+                        return Some(Err(Broken));
+                    }
                 },
             }
         }
     }
 
-    /// The next bytes; `None` at the announced end; the error when there is no such end.
+    /// The next bytes; `None` at the announced end; an error if the response broke.
     async fn read(&mut self, reader: &mut Reader) -> Result<Option<Bytes>, ApiError> {
         let silence = tokio::time::sleep(self.times.backend_silence);
         tokio::select! {
             biased;
             () = self.principal.alive.cancelled() => return Err(self.revoked()),
-            piece = reader.read() => match piece {
-                Piece::Data(bytes) => return Ok(Some(bytes)),
-                Piece::End => return Ok(None),
-                Piece::Broken => {}
+            read = reader.read() => match read {
+                Read::Data(bytes) => return Ok(Some(bytes)),
+                Read::End => return Ok(None),
+                Read::Broken => {}
             },
-            // An answer that comes in several requests has a pipe that outlives its failure.
-            Some(failure) = failed(&mut self.waiting) => return Err(failure.into()),
-            () = silence => self.waiting.guard.answer_is_silent(),
+            // The pipe of a response in several requests outlives the task's failure.
+            Some(failure) = next_failure(&mut self.pending) => return Err(failure.into()),
+            () = silence => self.pending.guard.response_is_silent(),
         }
         Err(self.verdict().await)
     }
@@ -162,91 +180,98 @@ impl Relayed {
             biased;
             () = self.principal.alive.cancelled() => {
                 let error = self.revoked();
-                return self.say_error(&error);
+                return self.send_error(&error);
             }
-            event = self.waiting.events.recv() => event,
+            event = self.pending.events.recv() => event,
         };
         match event {
             Some(CallerEvent::Notice(notice)) => {
-                Stage::Say(self.dialect.notice(notice), Box::new(Stage::Waiting))
+                Stage::Send(self.dialect.notice(notice), Box::new(Stage::Waiting))
             }
-            Some(CallerEvent::Answer(head, reader)) => {
+            Some(CallerEvent::Response(head, reader)) => {
+                self.account.first_byte();
                 if head.status.is_success() && is_event_stream(&head) {
                     Stage::Passing(reader, true)
                 } else {
                     Stage::Late(reader, head)
                 }
             }
-            Some(CallerEvent::Fail(failure)) => self.say_error(&failure.into()),
-            None => self.say_error(&unexplained().into()),
+            Some(CallerEvent::Fail(failure)) => self.send_error(&failure.into()),
+            None => self.send_error(&unexplained().into()),
         }
     }
 
-    /// The answer is no stream (an error of the backend, most likely): it becomes one event.
-    async fn late(&mut self, mut reader: Reader, head: &AnswerHead) -> Stage {
+    /// Sends a response that is not a stream (most likely an error of the backend) as one event.
+    async fn send_late(&mut self, mut reader: Reader, head: &ResponseHead) -> Stage {
         let mut body = Vec::new();
         loop {
             match self.read(&mut reader).await {
-                Ok(Some(bytes)) if body.len() + bytes.len() <= limits::LATE_ANSWER => {
+                Ok(Some(bytes)) if body.len() + bytes.len() <= limits::LATE_RESPONSE => {
                     body.extend_from_slice(&bytes);
                 }
-                Ok(Some(_too_much)) => return self.say_error(&unexplained().into()),
+                Ok(Some(_too_much)) => return self.send_error(&unexplained().into()),
                 Ok(None) => break,
-                Err(error) => return self.say_error(&error),
+                Err(error) => return self.send_error(&error),
             }
         }
-        let text = self.dialect.whole_answer(head.status, &String::from_utf8_lossy(&body));
-        Stage::Say(text, Box::new(Stage::Over))
+        if !head.status.is_success() {
+            self.account.failed(EndCode::Error(Code::BackendError));
+        }
+        let mut tail = UsageTail::default();
+        tail.push(&body);
+        self.usage = tail.usage();
+        let text = self.dialect.whole_response(head.status, &String::from_utf8_lossy(&body));
+        Stage::Send(text, Box::new(Stage::Over))
     }
 
-    /// Why the pipe broke: the relay's verdict is on its way.
+    /// The reason why the pipe broke, which the relay is about to send.
     async fn verdict(&mut self) -> ApiError {
-        let verdict = tokio::time::timeout(limits::VERDICT_WAIT, failed(&mut self.waiting)).await;
-        verdict.ok().flatten().unwrap_or_else(unexplained).into()
+        let wait = tokio::time::timeout(limits::VERDICT_WAIT, next_failure(&mut self.pending));
+        wait.await.ok().flatten().unwrap_or_else(unexplained).into()
     }
 
     fn revoked(&mut self) -> ApiError {
-        self.waiting.guard.leave(GoneReason::Revoked);
+        self.pending.guard.leave(GoneReason::Revoked);
         ApiError::unauthorized("this key was revoked or has expired")
     }
 
-    /// One error event, after which the response ends.
-    fn say_error(&self, error: &ApiError) -> Stage {
-        let close = if ends_event(&self.tail) { "" } else { "\n\n" };
+    /// Sends one error event, after which the response ends.
+    fn send_error(&self, error: &ApiError) -> Stage {
+        self.account.failed(EndCode::Error(error.code));
+        let close = if ends_event(self.tail.bytes()) { "" } else { "\n\n" };
         let text = format!("{close}{}", self.dialect.error(error));
-        Stage::Say(text, Box::new(Stage::Over))
+        Stage::Send(text, Box::new(Stage::Over))
     }
 
-    /// With the last announced byte the caller has all, and the response is not asked for more.
+    /// Counts down the announced length: after its last byte the body is not polled again.
     fn count(&mut self, bytes: &[u8]) {
         self.left = self.left.map(|left| left.saturating_sub(bytes.len() as u64));
         if self.left == Some(0) {
-            self.waiting.guard.disarm();
-            self.answering.ended();
+            self.complete();
         }
     }
 
-    fn remember(&mut self, bytes: &[u8]) {
-        const END: usize = "\r\n\r\n".len();
-        self.tail.extend_from_slice(&bytes[bytes.len().saturating_sub(END)..]);
-        let surplus = self.tail.len().saturating_sub(END);
-        self.tail.drain(..surplus);
+    fn complete(&mut self) {
+        self.pending.guard.disarm();
+        self.open.complete();
+        self.account.completed();
     }
 }
 
-/// The relay's word that the task has failed; `None` when no word will come.
-async fn failed(waiting: &mut Waiting) -> Option<Failure> {
+/// Waits for the relay's report that the task has failed; `None` if there will be none.
+async fn next_failure(pending: &mut PendingResponse) -> Option<Failure> {
     loop {
-        match waiting.events.recv().await? {
+        match pending.events.recv().await? {
             CallerEvent::Fail(failure) => return Some(failure),
-            CallerEvent::Notice(_) | CallerEvent::Answer(..) => {}
+            CallerEvent::Notice(_) | CallerEvent::Response(..) => {}
         }
     }
 }
 
-fn ends_event(tail: &[u8]) -> bool {
-    let breaks = tail.iter().rev().filter(|byte| **byte != b'\r').take(2);
-    tail.is_empty() || breaks.filter(|byte| **byte == b'\n').count() == 2
+/// Returns true if the bytes end with an empty line, in either line ending.
+fn ends_event(bytes: &[u8]) -> bool {
+    let breaks = bytes.iter().rev().filter(|byte| **byte != b'\r').take(2);
+    bytes.is_empty() || breaks.filter(|byte| **byte == b'\n').count() == 2
 }
 
 fn unexplained() -> Failure {
@@ -258,7 +283,7 @@ fn unexplained() -> Failure {
     }
 }
 
-fn is_event_stream(head: &AnswerHead) -> bool {
+fn is_event_stream(head: &ResponseHead) -> bool {
     let kind = head.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok());
     kind.is_some_and(|kind| kind.trim_start().starts_with("text/event-stream"))
 }

@@ -1,25 +1,25 @@
-//! `mcpd database …`: copies of the database, and whether it is whole; also beside a running server.
+//! `mcpd database …`: backs up and checks the database, also beside a running server.
 
 use super::out;
 use anyhow::bail;
 use clap::Subcommand;
 use mcpd::config::Config;
-use mcpd::store::sqlite;
+use mcpd::store::{self, Location};
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DatabaseCommand {
-    /// Copy the database as it is now into a new file; a running server goes on
+    /// Copy the database as it is now into a new file, also while the server runs
     ///
-    /// A copy made with cp lacks what SQLite keeps beside the file. To put a backup back: stop mcpd,
-    /// remove mcpd.db-wal and mcpd.db-shm, and copy the backup over mcpd.db.
+    /// A copy made with cp lacks what SQLite stores beside the file. To restore a backup: stop
+    /// mcpd, remove mcpd.db-wal and mcpd.db-shm, and copy the backup over mcpd.db.
     Backup {
-        /// The copy; it must not exist yet
+        /// File to create
         file: PathBuf,
     },
-    /// Look whether the database is whole
+    /// Check the integrity of the database
     Check {
-        /// A backup; the server's database when absent
+        /// Backup to check [default: the server's database]
         file: Option<PathBuf>,
     },
 }
@@ -27,12 +27,13 @@ pub(crate) enum DatabaseCommand {
 pub(crate) async fn database(config: &Config, command: DatabaseCommand) -> anyhow::Result<()> {
     match command {
         DatabaseCommand::Backup { file } => {
-            let bytes = sqlite::backup(&config.database(), &file).await?;
+            let bytes = store::backup(&config.database(), &file).await?;
             out::line(format_args!("{} has the database ({bytes} bytes)", file.display()))?;
         }
         DatabaseCommand::Check { file } => {
-            let file = file.unwrap_or_else(|| config.database());
-            let found = sqlite::check(&file).await?;
+            let location = file.map_or_else(|| config.database(), Location::File);
+            let Location::File(file) = &location;
+            let found = store::check(&location).await?;
             if !found.problems.is_empty() {
                 bail!(
                     "{} is damaged: {}. Stop mcpd and put a backup in its place",

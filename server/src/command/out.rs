@@ -1,30 +1,29 @@
-//! What goes to stdout, and a command's error: the only place that prints. Text that came from elsewhere cannot move a
-//! terminal's cursor.
+//! Prints a command's output and its error. Characters that could control a terminal are replaced.
 
 use serde::Serialize;
 use std::fmt::Display;
 use std::io::{self, Write as _};
 use wire::names::{escape_unprintable, is_printable};
 
-/// Prints a line, or several.
+/// Prints one or more lines on stdout.
 ///
 /// # Errors
-/// Nobody can read it: the pipe is closed, the disk is full.
+/// Stdout cannot be written: the pipe is closed, or the disk is full.
 pub(crate) fn line(text: impl Display) -> io::Result<()> {
-    put(&shown(&text))
+    put(&printable(&text))
 }
 
-/// Prints a line on stderr. Where nobody can read it, there is nothing left to be done.
-pub(crate) fn complain(text: impl Display) {
-    let _ = writeln!(io::stderr(), "{}", shown(&text));
+/// Prints a line on stderr; a failure is ignored.
+pub(crate) fn error_line(text: impl Display) {
+    let _ = writeln!(io::stderr(), "{}", printable(&text));
 }
 
-fn shown(text: &impl Display) -> String {
+fn printable(text: &impl Display) -> String {
     let text = text.to_string();
     text.chars().map(|c| if c == '\n' || is_printable(c) { c } else { '\u{fffd}' }).collect()
 }
 
-/// Prints a value as JSON.
+/// Prints a value as JSON on stdout.
 ///
 /// # Errors
 /// As [`line`].

@@ -4,12 +4,10 @@ use super::out;
 use anyhow::Context as _;
 use mcpd::clock::WallClock;
 use mcpd::config::Config;
-use mcpd::store::sqlite::SqliteStore;
-use mcpd::store::{Store, TokenQuery};
+use mcpd::store::{self, Store, TokenQuery};
 use mcpd::{limits, lock};
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -18,13 +16,13 @@ use wire::token::CreateToken;
 pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     config.make_folder()?;
     let _lock = lock::take(&config.data_dir)?;
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.database()).await?);
+    let store = store::open(&config.database()).await?;
     if config.dev {
         dev_token(store.as_ref()).await?;
     } else if store.tokens(&TokenQuery { most: 1, ..TokenQuery::default() }).await?.is_empty() {
         let dir = config.data_dir.display();
         say(format_args!(
-            "No token exists yet. Make the first one:\n  \
+            "No token exists yet. Create the first one:\n  \
              mcpd --data-dir {dir} token create --user NAME --scope admin"
         ));
     }
@@ -38,29 +36,29 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
     Ok(served?)
 }
 
-/// A token with every scope, for trying things out.
+/// Creates a token with every scope, for trials.
 async fn dev_token(store: &dyn Store) -> anyhow::Result<()> {
     let scopes = ["infer", "publish", "admin"].map(str::to_owned).to_vec();
-    let wish = CreateToken {
+    let request = CreateToken {
         user: "dev".into(),
         scopes,
         label: Some("--dev".into()),
         expires_in_seconds: Some(24 * 3600),
         ..CreateToken::default()
     };
-    let made = mcpd::auth::create(store, &wish, WallClock::system().now()).await?;
+    let made = mcpd::auth::create(store, &request, WallClock::system().now()).await?;
     say(format_args!("mcpd dev token, for one day: {}", made.token));
     Ok(())
 }
 
-/// A server whose stdout is closed serves all the same.
+/// Prints a line; a server whose stdout is closed goes on.
 fn say(text: impl std::fmt::Display) {
     if let Err(error) = out::line(text) {
-        tracing::warn!(%error, "stdout takes nothing");
+        tracing::warn!(%error, "cannot write to stdout");
     }
 }
 
-/// As `TcpListener::bind`, with room for a crowd that comes back at once.
+/// As `TcpListener::bind`, with a longer accept queue for many clients that connect at once.
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
@@ -68,9 +66,9 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(limits::BACKLOG)
 }
 
-/// The first SIGTERM or SIGINT drains, the second ends the process now. SIGHUP drains when a person
-/// has closed the terminal that mcpd runs in; from a supervisor it asks for settings to be read
-/// again, of which there are none.
+/// Drains on the first SIGTERM or SIGINT and ends the process on the second. SIGHUP drains if mcpd
+/// runs in a terminal, which was closed then; from a supervisor it means a reload, which does not
+/// exist.
 async fn on_signals(shutdown: CancellationToken) {
     let (Ok(mut term), Ok(mut int), Ok(mut hangup)) = (
         signal(SignalKind::terminate()),
@@ -86,7 +84,8 @@ async fn on_signals(shutdown: CancellationToken) {
             _ = int.recv() => {}
             _ = hangup.recv() => {
                 if !in_terminal {
-                    tracing::info!("SIGHUP: nothing is read again while mcpd runs; restart it for new settings");
+                    let why = "settings are read at start only; restart mcpd to change them";
+                    tracing::info!("SIGHUP is ignored: {why}");
                     continue;
                 }
                 if shutdown.is_cancelled() {
@@ -95,7 +94,7 @@ async fn on_signals(shutdown: CancellationToken) {
             }
         }
         if shutdown.is_cancelled() {
-            tracing::warn!("asked a second time: ending now");
+            tracing::warn!("second signal: ending now");
             std::process::exit(1);
         }
         shutdown.cancel();

@@ -1,22 +1,22 @@
-//! `mcpd token …`: keys, in the database itself; also beside a running server.
+//! `mcpd token …`: administers tokens directly in the database, also beside a running server.
 
 use super::out;
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use mcpd::clock::WallClock;
 use mcpd::config::Config;
-use mcpd::store::sqlite::{Fault, SqliteStore};
-use mcpd::store::{Store, TokenQuery};
+use mcpd::store::{self, Fault, Store, TokenQuery};
+use std::sync::Arc;
 use wire::limits::TOKEN_PAGE;
 use wire::token::{CreateToken, TokenInfo, TokenList};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum TokenCommand {
-    /// Make a token and print it, once
+    /// Create a token and print it; its text is not shown again
     Create(Create),
-    /// List tokens, newest first; never their text
+    /// List tokens, newest first, without their text
     List {
-        /// Of this user only
+        /// Tokens of this user only
         #[arg(long)]
         user: Option<String>,
         /// Print JSON
@@ -25,10 +25,10 @@ pub(crate) enum TokenCommand {
     },
     /// Revoke a token, or all tokens of a user; a running server notices within a second
     Revoke {
-        /// The id that `list` shows
+        /// Id of the token, as `list` shows it
         #[arg(required_unless_present = "user")]
         id: Option<String>,
-        /// Everything of this user, pairing codes too
+        /// All tokens and pairing codes of this user
         #[arg(long, conflicts_with = "id")]
         user: Option<String>,
     },
@@ -36,22 +36,22 @@ pub(crate) enum TokenCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct Create {
-    /// Whom it acts for; published models belong to the user, not to the token
+    /// User of the token; published models belong to the user, not to the token
     #[arg(long)]
     user: String,
-    /// infer, infer:<name>, publish or admin; may be given more than once
+    /// infer, infer:<name>, publish or admin; may be repeated
     #[arg(long = "scope", required = true, value_delimiter = ',')]
     scopes: Vec<String>,
-    /// A group of the user, for names that are shared with it; may be given more than once
+    /// Group of the user, for names that are shared with groups; may be repeated
     #[arg(long = "group", value_delimiter = ',')]
     groups: Vec<String>,
-    /// For people
+    /// Note for people
     #[arg(long)]
     label: Option<String>,
-    /// Days until it expires; never when absent
+    /// Days until the token expires [default: never]
     #[arg(long, value_name = "DAYS")]
     expires_in_days: Option<u64>,
-    /// Make the database too, where the server has not been started yet
+    /// Create the database if the server has not been started yet
     #[arg(long)]
     new: bool,
     /// Print JSON
@@ -61,55 +61,57 @@ pub(crate) struct Create {
 
 pub(crate) async fn token(config: &Config, command: TokenCommand) -> anyhow::Result<()> {
     match command {
-        TokenCommand::Create(wish) => create(config, wish).await,
-        TokenCommand::List { user, json } => list(&existing(config).await?, user, json).await,
+        TokenCommand::Create(request) => create(config, request).await,
+        TokenCommand::List { user, json } => {
+            list(existing(config).await?.as_ref(), user, json).await
+        }
         TokenCommand::Revoke { id, user } => {
             let store = existing(config).await?;
             match (id, user) {
-                (Some(id), _) => revoke(&store, &id).await,
-                (None, Some(user)) => revoke_user(&store, &user).await,
+                (Some(id), _) => revoke(store.as_ref(), &id).await,
+                (None, Some(user)) => revoke_user(store.as_ref(), &user).await,
                 (None, None) => bail!("give an id, or --user"),
             }
         }
     }
 }
 
-/// The server's database: one that is not there is not made.
-async fn existing(config: &Config) -> anyhow::Result<SqliteStore> {
-    Ok(SqliteStore::open_existing(&config.database()).await?)
+/// Opens the server's database, which must exist.
+async fn existing(config: &Config) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(store::open_existing(&config.database()).await?)
 }
 
-async fn create(config: &Config, wish: Create) -> anyhow::Result<()> {
-    let store = if wish.new {
+async fn create(config: &Config, request: Create) -> anyhow::Result<()> {
+    let store = if request.new {
         config.make_folder()?;
-        SqliteStore::open(&config.database()).await?
+        store::open(&config.database()).await?
     } else {
-        match SqliteStore::open_existing(&config.database()).await {
+        match store::open_existing(&config.database()).await {
             Err(error) if error.fault == Fault::Missing => bail!(
                 "{error}. Where no server has run yet, start it once with this folder, or add \
-                 --new to make the database now"
+                 --new to create the database now"
             ),
             opened => opened?,
         }
     };
-    let json = wish.json;
-    let wish = CreateToken {
-        user: wish.user,
-        scopes: wish.scopes,
-        groups: wish.groups,
-        label: wish.label,
-        expires_in_seconds: wish.expires_in_days.map(|days| days.saturating_mul(86_400)),
+    let json = request.json;
+    let request = CreateToken {
+        user: request.user,
+        scopes: request.scopes,
+        groups: request.groups,
+        label: request.label,
+        expires_in_seconds: request.expires_in_days.map(|days| days.saturating_mul(86_400)),
     };
-    let made = mcpd::auth::create(&store, &wish, WallClock::system().now()).await;
-    let made = made.map_err(|error| anyhow::anyhow!(error.message))?;
+    let now = WallClock::system().now();
+    let made = mcpd::auth::create(store.as_ref(), &request, now).await?;
     let printed = if json { out::json(&made) } else { out::line(&made.token) };
     printed.with_context(|| {
         let id = &made.info.id;
-        format!("the token was made and nobody has seen it: `mcpd token revoke {id}` takes it back")
+        format!("the token was created but not shown; `mcpd token revoke {id}` revokes it")
     })
 }
 
-async fn list(store: &SqliteStore, user: Option<String>, json: bool) -> anyhow::Result<()> {
+async fn list(store: &dyn Store, user: Option<String>, json: bool) -> anyhow::Result<()> {
     let most = u32::try_from(TOKEN_PAGE)?;
     let (mut all, mut after) = (Vec::new(), None::<String>);
     loop {
@@ -151,14 +153,14 @@ fn line(token: &TokenInfo, now: u64) -> String {
     )
 }
 
-async fn revoke(store: &SqliteStore, id: &str) -> anyhow::Result<()> {
+async fn revoke(store: &dyn Store, id: &str) -> anyhow::Result<()> {
     if !store.revoke_token(id, WallClock::system().now()).await? {
         bail!("no token has the id {id:?}; see `mcpd token list`");
     }
     Ok(out::line(format_args!("revoked {id}"))?)
 }
 
-async fn revoke_user(store: &SqliteStore, user: &str) -> anyhow::Result<()> {
+async fn revoke_user(store: &dyn Store, user: &str) -> anyhow::Result<()> {
     let now = WallClock::system().now();
     let revoked = store.revoke_user(user, now).await?;
     if revoked == 0 {

@@ -1,35 +1,40 @@
-//! Reading a request's body: within the budget, with a limit, and within a time.
+//! Reads request bodies within a memory budget, a size limit and a time limit.
 
-pub(crate) mod budget;
+mod budget;
 
-use crate::auth::Principal;
 use crate::http::error::ApiError;
-use crate::limits;
-use crate::state::App;
+use crate::limits::{self, Times};
 use axum::body::Body;
-use budget::{Held, Over};
+use budget::{Budget, Exceeded, Reservation};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use serde::de::DeserializeOwned;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::error::Code;
 
+/// The limits of all request bodies.
+pub(crate) struct Bodies {
+    budget: Arc<Budget>,
+    pace: Pace,
+}
+
 /// How long a body may take.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
-    /// Between two pieces.
-    pub(crate) idle: Duration,
-    /// In all, for an empty one.
-    pub(crate) base: Duration,
-    /// And for each MiB that is announced or has arrived.
-    pub(crate) per_mib: Duration,
+struct Pace {
+    /// Longest pause between two pieces.
+    idle: Duration,
+    /// Total time of an empty body.
+    base: Duration,
+    /// Additional time for each MiB that was announced or has arrived.
+    per_mib: Duration,
 }
 
 impl Pace {
-    /// The same time for every size.
+    /// The same total time for every size.
     fn within(time: Duration) -> Self {
         Self { idle: time, base: time, per_mib: Duration::ZERO }
     }
@@ -41,42 +46,105 @@ impl Pace {
     }
 }
 
+impl Bodies {
+    /// Limits of `budget` bytes for all bodies together and `share` bytes for those of one key.
+    #[must_use]
+    pub(crate) fn new(budget: usize, share: usize, times: &Times) -> Self {
+        let pace =
+            Pace { idle: times.body_idle, base: times.body_base, per_mib: times.body_per_mib };
+        Self { budget: Budget::new(budget, share), pace }
+    }
+
+    /// Begins to read a body sent with the key of this id.
+    ///
+    /// # Errors
+    /// By the announced length: 413 above `limit`, 429 if the budget has no room for it.
+    pub(crate) fn reader(
+        &self,
+        key: &str,
+        body: Body,
+        limit: usize,
+    ) -> Result<BodyReader, ApiError> {
+        let share = self.budget.share();
+        let reserved = self.budget.reserve(key);
+        let mut reader = BodyReader::new(body, limit.min(share), self.pace)?;
+        let announced = usize::try_from(reader.announced).unwrap_or(usize::MAX);
+        reserved.has_room(announced).map_err(|over| no_room(over, share))?;
+        reader.reserved = Some(reserved);
+        reader.share = share;
+        Ok(reader)
+    }
+
+    /// Reads a whole body sent with the key of this id.
+    ///
+    /// # Errors
+    /// As [`Self::reader`] and [`BodyReader::next`].
+    pub(crate) async fn read(
+        &self,
+        key: &str,
+        body: Body,
+        limit: usize,
+    ) -> Result<Bytes, ApiError> {
+        self.reader(key, body, limit)?.rest().await
+    }
+
+    /// Reads a publisher's JSON body, within the budget and within the time of control bodies.
+    ///
+    /// # Errors
+    /// As [`Self::read`]; 400 with line and column if it cannot be parsed.
+    pub(crate) async fn json_within_budget<T: DeserializeOwned + Send + 'static>(
+        &self,
+        key: &str,
+        body: Body,
+        limit: usize,
+    ) -> Result<T, ApiError> {
+        let mut reader = self.reader(key, body, limit)?;
+        reader.pace = Pace::within(self.pace.idle);
+        parse(reader.rest().await?).await
+    }
+
+    /// Reads a small JSON body of at most `limit` bytes, outside the budget.
+    ///
+    /// # Errors
+    /// As [`BodyReader::next`]; 400 with line and column if it cannot be parsed.
+    pub(crate) async fn json<T: DeserializeOwned + Send + 'static>(
+        &self,
+        body: Body,
+        limit: usize,
+    ) -> Result<T, ApiError> {
+        let reader = BodyReader::new(body, limit, Pace::within(self.pace.idle))?;
+        parse(reader.rest().await?).await
+    }
+
+    /// Reads and discards a body, so that the peer can finish sending.
+    ///
+    /// # Errors
+    /// As [`BodyReader::next`].
+    pub(crate) async fn discard(&self, body: Body, limit: usize) -> Result<(), ApiError> {
+        let mut reader = BodyReader::new(body, limit, Pace::within(self.pace.idle))?;
+        let mut left = limit;
+        while let Some(data) = reader.frame().await? {
+            left = left.checked_sub(data.len()).ok_or_else(|| ApiError::too_large(limit))?;
+        }
+        Ok(())
+    }
+}
+
 /// A body that is being read.
-pub(crate) struct Reading {
+pub(crate) struct BodyReader {
     body: Body,
     whole: BytesMut,
     limit: usize,
     announced: u64,
-    /// What it takes from the budget; a body without a key takes nothing.
-    held: Option<Held>,
+    /// Its part of the budget; `None` for a body outside the budget.
+    reserved: Option<Reservation>,
     share: usize,
     pace: Pace,
     began: Instant,
     since_yield: usize,
 }
 
-impl Reading {
-    /// Begins to read a body of this key's.
-    ///
-    /// # Errors
-    /// 413 above `limit` and 429 without room in the budget, by the announced length.
-    pub(crate) fn of(
-        app: &App,
-        principal: &Principal,
-        body: Body,
-        limit: usize,
-    ) -> Result<Self, ApiError> {
-        let budget = &app.budget;
-        let held = budget.hold(&principal.info.id);
-        let limit = limit.min(budget.share());
-        let mut reading = Self::new(body, limit, app.times.body)?;
-        let announced = usize::try_from(reading.announced).unwrap_or(usize::MAX);
-        held.has_room(announced).map_err(|over| ApiError::no_room(over, budget.share()))?;
-        reading.held = Some(held);
-        reading.share = budget.share();
-        Ok(reading)
-    }
-
+impl BodyReader {
     fn new(body: Body, limit: usize, pace: Pace) -> Result<Self, ApiError> {
         let announced = body.size_hint().lower();
         if announced > limit as u64 {
@@ -84,19 +152,19 @@ impl Reading {
         }
         let whole = BytesMut::new();
         let began = Instant::now();
-        let (held, share, since_yield) = (None, 0, 0);
-        Ok(Self { body, whole, limit, announced, held, share, pace, began, since_yield })
+        let (reserved, share, since_yield) = (None, 0, 0);
+        Ok(Self { body, whole, limit, announced, reserved, share, pace, began, since_yield })
     }
 
-    /// The next bytes; `None` at the end.
+    /// Reads the next bytes; `None` at the end.
     ///
     /// # Errors
-    /// 413 above the limit; 429 when the budget has no room for more; 408 when it takes too long or
-    /// pauses for too long; 400 when it breaks off.
+    /// 413 above the limit, 429 if the budget has no room, 408 if the body takes or pauses too
+    /// long, 400 if it breaks off.
     pub(crate) async fn next(&mut self) -> Result<Option<&[u8]>, ApiError> {
         if self.since_yield >= limits::BODY_SLICE {
             self.since_yield = 0;
-            // What is done with each piece takes a while; others have their turn between them.
+            // The caller's work on each piece takes time: other tasks run in between.
             tokio::task::yield_now().await;
         }
         loop {
@@ -110,8 +178,8 @@ impl Reading {
             if from + data.len() > self.limit {
                 return Err(ApiError::too_large(self.limit));
             }
-            if let Some(held) = &mut self.held {
-                held.grow(data.len()).map_err(|over| ApiError::no_room(over, self.share))?;
+            if let Some(reserved) = &mut self.reserved {
+                reserved.grow(data.len()).map_err(|over| no_room(over, self.share))?;
             }
             self.make_room(data.len());
             self.whole.extend_from_slice(&data);
@@ -142,7 +210,8 @@ impl Reading {
         }
     }
 
-    /// Doubles the room as bytes arrive; the announced length is believed once a part of it is there.
+    /// Doubles the buffer as bytes arrive; the announced length is reserved once a part has
+    /// arrived.
     fn make_room(&mut self, more: usize) {
         let len = self.whole.len();
         if self.whole.capacity() - len >= more {
@@ -154,101 +223,43 @@ impl Reading {
         self.whole.reserve(more.max(step.min(missing)));
     }
 
-    /// Whether nothing more will come.
+    /// Bytes read so far.
+    #[must_use]
+    pub(crate) fn len(&self) -> usize {
+        self.whole.len()
+    }
+
+    /// Returns true if nothing more will come.
+    #[must_use]
     pub(crate) fn is_at_end(&self) -> bool {
         self.body.is_end_stream()
     }
 
-    /// All bytes; the budget has them back when the last copy is dropped.
-    pub(crate) fn whole(self) -> Bytes {
-        match self.held {
-            Some(held) => held.with(self.whole),
+    /// All bytes; their part of the budget is free again when the last copy is dropped.
+    #[must_use]
+    pub(crate) fn into_bytes(self) -> Bytes {
+        match self.reserved {
+            Some(reserved) => reserved.attach(self.whole),
             None => self.whole.freeze(),
         }
     }
 
     async fn rest(mut self) -> Result<Bytes, ApiError> {
         while self.next().await?.is_some() {}
-        Ok(self.whole())
+        Ok(self.into_bytes())
     }
-}
-
-/// The whole body of this key's.
-///
-/// # Errors
-/// As [`Reading::of`] and [`Reading::next`].
-pub(crate) async fn read(
-    app: &App,
-    principal: &Principal,
-    body: Body,
-    limit: usize,
-) -> Result<Bytes, ApiError> {
-    Reading::of(app, principal, body, limit)?.rest().await
-}
-
-/// A JSON body of a publisher, within the budget and the time of control bodies.
-///
-/// # Errors
-/// As [`read`]; 400 with line and column.
-pub(crate) async fn json_of<T: DeserializeOwned + Send + 'static>(
-    app: &App,
-    principal: &Principal,
-    body: Body,
-    limit: usize,
-) -> Result<T, ApiError> {
-    let mut reading = Reading::of(app, principal, body, limit)?;
-    reading.pace = Pace::within(app.times.body_idle);
-    parse(reading.rest().await?).await
-}
-
-/// A small JSON body of an admin, all of it within this time.
-///
-/// # Errors
-/// As [`Reading::next`]; 400 with line and column.
-pub(crate) async fn json<T: DeserializeOwned + Send + 'static>(
-    body: Body,
-    time: Duration,
-) -> Result<T, ApiError> {
-    json_within(body, limits::CONTROL_BODY, time).await
-}
-
-/// As [`json`], with a limit in bytes.
-///
-/// # Errors
-/// As [`json`].
-pub(crate) async fn json_within<T: DeserializeOwned + Send + 'static>(
-    body: Body,
-    limit: usize,
-    time: Duration,
-) -> Result<T, ApiError> {
-    let reading = Reading::new(body, limit, Pace::within(time))?;
-    parse(reading.rest().await?).await
 }
 
 async fn parse<T: DeserializeOwned + Send + 'static>(bytes: Bytes) -> Result<T, ApiError> {
-    let parsed = aside(bytes.len(), move || serde_json::from_slice(&bytes)).await?;
+    let parsed = offload(bytes.len(), move || serde_json::from_slice(&bytes)).await?;
     parsed.map_err(|e| ApiError::invalid(format!("the body is not usable: {e}"), None))
 }
 
-/// Reads what nobody needs, so that the peer can finish sending.
+/// Runs work on this many bytes: at once if they are few, otherwise on the blocking pool.
 ///
 /// # Errors
-/// As [`Reading::next`].
-pub(crate) async fn discard(body: Body, limit: usize, time: Duration) -> Result<(), ApiError> {
-    let mut reading = Reading::new(body, limit, Pace::within(time))?;
-    let mut left = limit;
-    while let Some(data) = reading.frame().await? {
-        left = left.checked_sub(data.len()).ok_or_else(|| ApiError::too_large(limit))?;
-    }
-    Ok(())
-}
-
-/// Does work on so many bytes: at once when they are few, else beside the threads that serve
-/// everybody.
-///
-/// # Errors
-/// 500 when the work panics.
-pub(crate) async fn aside<R: Send + 'static>(
+/// 500 if the work panics.
+pub(crate) async fn offload<R: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> R + Send + 'static,
 ) -> Result<R, ApiError> {
@@ -258,20 +269,18 @@ pub(crate) async fn aside<R: Send + 'static>(
     tokio::task::spawn_blocking(work).await.map_err(ApiError::internal)
 }
 
-impl ApiError {
-    /// 429: the budget of request bodies is used up.
-    fn no_room(over: Over, share: usize) -> Self {
-        let message = match over {
-            Over::Key => format!(
-                "the requests of this key that wait or run hold {} MiB already, which is all that \
-                 one key may hold; send this one again when one of them has been answered",
-                share >> 20
-            ),
-            Over::All => "the requests of all callers hold as much memory as this server gives \
-                          them; send this one again in a moment"
-                .to_owned(),
-        };
-        let error = Self::new(StatusCode::TOO_MANY_REQUESTS, Code::BodyBudget, message);
-        Self { retry_after: Some(limits::BODY_RETRY.as_secs()), ..error }
-    }
+/// 429: the budget of request bodies is used up.
+fn no_room(over: Exceeded, share: usize) -> ApiError {
+    let message = match over {
+        Exceeded::Key => format!(
+            "the requests of this key that wait or run hold {} MiB already, which is all that \
+             one key may hold; send this one again when one of them has been answered",
+            share >> 20
+        ),
+        Exceeded::Server => "the requests of all callers hold as much memory as this server gives \
+                             them; send this one again in a moment"
+            .to_owned(),
+    };
+    let error = ApiError::new(StatusCode::TOO_MANY_REQUESTS, Code::BodyBudget, message);
+    ApiError { retry_after: Some(limits::BODY_RETRY.as_secs()), ..error }
 }

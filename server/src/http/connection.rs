@@ -1,4 +1,4 @@
-//! What is known of one connection while it is open: its place in the room, and how it may end.
+//! State of one open connection: its place under the connection limit, and how it must be closed.
 
 use super::connection_limit::Place;
 use crate::http::error::ApiError;
@@ -10,39 +10,47 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::error::Code;
 
-/// See the module's page. Every request has it among its extensions.
+/// State of one connection; every request has it among its extensions.
 pub(crate) struct Connection {
     place: Place,
-    /// Since when the request that comes now has been waited for.
-    waits_since: Mutex<Instant>,
+    /// When the wait for the current request began.
+    waiting_since: Mutex<Instant>,
     pub(super) ending: Arc<Ending>,
 }
 
 /// How the socket must be closed.
 #[derive(Debug, Default)]
 pub(crate) struct Ending {
-    /// Something that was promised to the peer has not been sent: a clean close would be a lie.
+    /// An announced part of the response has not been sent: the close must be a reset.
     unfinished: AtomicBool,
-    /// The peer still sends a body that is not read any more: a close at once could destroy the
-    /// answer on its way.
+    /// The peer still sends a body that is not read any more: closing at once could destroy the
+    /// response on its way.
     unread: AtomicBool,
+    /// The peer accepted nothing for too long.
+    timed_out: AtomicBool,
 }
 
 impl Ending {
-    pub(super) fn breaks(&self) {
+    pub(super) fn mark_broken(&self) {
         self.unfinished.store(true, Ordering::Relaxed);
+    }
+
+    /// Records that the peer accepted nothing for too long.
+    pub(super) fn mark_timed_out(&self) {
+        self.mark_broken();
+        self.timed_out.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn is_broken(&self) -> bool {
         self.unfinished.load(Ordering::Relaxed)
     }
 
-    /// The peer has got all of the answer before: it asks again.
-    pub(super) fn begins_anew(&self) {
+    /// The previous response was received whole: the peer has sent the next request.
+    pub(super) fn reset(&self) {
         self.unfinished.store(false, Ordering::Relaxed);
     }
 
-    pub(super) fn leaves_unread(&self) {
+    pub(super) fn mark_unread(&self) {
         self.unread.store(true, Ordering::Relaxed);
     }
 
@@ -53,14 +61,14 @@ impl Ending {
 
 impl Connection {
     pub(super) fn new(place: Place) -> Arc<Self> {
-        let waits_since = Mutex::new(Instant::now());
-        Arc::new(Self { place, waits_since, ending: Arc::default() })
+        let waiting_since = Mutex::new(Instant::now());
+        Arc::new(Self { place, waiting_since, ending: Arc::default() })
     }
 
-    /// A request on it has brought a valid key.
+    /// Records that a request on this connection had a valid key.
     ///
     /// # Errors
-    /// 503 when there is no place for one more of those.
+    /// 503 if the limit of connections with a valid key is reached.
     pub(crate) fn prove(&self) -> Result<(), ApiError> {
         if self.place.prove() {
             return Ok(());
@@ -70,20 +78,20 @@ impl Connection {
         Err(ApiError { retry_after: Some(5), ..error })
     }
 
-    /// The answer of a backend begins. Until [`Answering::ended`] an end of the connection is a
-    /// broken answer.
-    pub(crate) fn answers(&self) -> Answering {
-        self.ending.breaks();
-        Answering(Arc::clone(&self.ending))
+    /// Marks the start of a response body. Until [`OpenResponse::complete`], an end of the
+    /// connection is a broken response.
+    pub(crate) fn begin_response(&self) -> OpenResponse {
+        self.ending.mark_broken();
+        OpenResponse(Arc::clone(&self.ending))
     }
 
-    /// A request has been answered; the next one is waited for.
-    pub(super) fn rests(&self) {
-        *self.waits_since.lock() = Instant::now();
+    /// Starts the wait for the next request.
+    pub(super) fn wait_for_next(&self) {
+        *self.waiting_since.lock() = Instant::now();
     }
 
-    /// Waits until it must be closed: another one needs its place, or a request without a valid key
-    /// has taken too long.
+    /// Completes when the connection must be closed: another one needs its place, or a request
+    /// without a valid key has taken too long.
     pub(super) async fn must_close(&self, limit: Duration) {
         tokio::select! {
             () = self.place.must_leave() => {}
@@ -93,7 +101,7 @@ impl Connection {
 
     async fn is_overdue(&self, limit: Duration) {
         while !self.place.is_proven() {
-            let due = *self.waits_since.lock() + limit;
+            let due = *self.waiting_since.lock() + limit;
             if Instant::now() >= due {
                 return;
             }
@@ -103,12 +111,18 @@ impl Connection {
     }
 }
 
-/// An answer on its way; dropped before its end, it leaves the connection broken.
-pub(crate) struct Answering(Arc<Ending>);
+/// A response body that is being sent; dropped before [`Self::complete`], it leaves the connection
+/// broken.
+pub(crate) struct OpenResponse(Arc<Ending>);
 
-impl Answering {
-    /// The peer has been given all of it.
-    pub(crate) fn ended(&self) {
+impl OpenResponse {
+    /// Returns true if the connection ended because the peer accepted nothing for too long.
+    pub(crate) fn has_timed_out(&self) -> bool {
+        self.0.timed_out.load(Ordering::Relaxed)
+    }
+
+    /// Records that the peer has been given the whole body.
+    pub(crate) fn complete(&self) {
         self.0.unfinished.store(false, Ordering::Relaxed);
     }
 }

@@ -1,10 +1,10 @@
-//! Places for connections: how many there are, and who must leave when they run short.
+//! Limits the number of connections and decides which one is closed when places run short.
 //!
-//! A connection is unproven until a request on it has brought a valid key. Unproven ones can fill the
-//! room only up to a part, and when a new one finds no place, the unproven one that has been open
-//! longest is closed for it. Each is left open for a moment, so that a crowd which comes back at once
-//! does not close those whose request is being answered. Proven ones cannot fill the room either:
-//! health checks get in always.
+//! A connection is unproven until a request on it has brought a valid key. Unproven ones may take
+//! only a part of the places; when a new one finds none, the unproven one that has been open
+//! longest is closed for it, but none before a quarter of a second, so that a crowd that returns at
+//! once does not close those whose request is being served. Proven ones may not take all places
+//! either, so that health checks always connect.
 
 use crate::limits;
 use parking_lot::Mutex;
@@ -16,10 +16,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// See the module's page.
-pub(crate) struct Room {
+/// The places of all connections.
+pub(crate) struct ConnectionLimit {
     places: Arc<Semaphore>,
-    /// The most unproven connections, and the most proven ones.
+    /// Limit of the unproven connections, and of the proven ones.
     most: usize,
     taken: Mutex<Taken>,
 }
@@ -27,13 +27,13 @@ pub(crate) struct Room {
 #[derive(Default)]
 struct Taken {
     next: u64,
-    /// By age: since when they are open, and how they are told to leave.
+    /// By age: the time of accept, and the token that closes the connection.
     unproven: BTreeMap<u64, (Instant, CancellationToken)>,
     proven: usize,
 }
 
-impl Room {
-    /// With so many places.
+impl ConnectionLimit {
+    /// A limit of this many connections.
     pub(super) fn new(places: usize) -> Arc<Self> {
         let reserve = (places / limits::RESERVE).max(1);
         Arc::new(Self {
@@ -43,9 +43,10 @@ impl Room {
         })
     }
 
-    /// A place for a new connection; where there is none, the oldest unproven one leaves.
+    /// Takes a place for a new connection, closing the oldest unproven one if there is none. `None`
+    /// only after the limit itself is closed.
     pub(super) async fn enter(self: &Arc<Self>) -> Option<Place> {
-        while let Some(wait) = self.oldest_leaves() {
+        while let Some(wait) = self.close_oldest() {
             tokio::time::sleep_until(wait).await;
         }
         let permit = Arc::clone(&self.places).acquire_owned().await.ok()?;
@@ -53,13 +54,13 @@ impl Room {
         taken.next += 1;
         let (number, leave) = (taken.next, CancellationToken::new());
         taken.unproven.insert(number, (Instant::now(), leave.clone()));
-        let room = Arc::clone(self);
-        Some(Place { room, number, is_proven: AtomicBool::new(false), leave, _permit: permit })
+        let limit = Arc::clone(self);
+        Some(Place { limit, number, is_proven: AtomicBool::new(false), leave, _permit: permit })
     }
 
-    /// Tells the oldest unproven connection to leave if the room is full; the time to try again when
-    /// that one has just come.
-    fn oldest_leaves(&self) -> Option<Instant> {
+    /// Closes the oldest unproven connection if all places are taken. Returns when to try again if
+    /// that one is too young to be closed.
+    fn close_oldest(&self) -> Option<Instant> {
         let mut taken = self.taken.lock();
         if taken.unproven.len() < self.most && self.places.available_permits() > 0 {
             return None;
@@ -74,24 +75,25 @@ impl Room {
     }
 }
 
-/// One connection's place. Dropping it frees it.
+/// One connection's place; dropping it frees the place.
 pub(crate) struct Place {
-    room: Arc<Room>,
+    limit: Arc<ConnectionLimit>,
     number: u64,
     is_proven: AtomicBool,
-    /// Cancelled when the connection must leave.
+    /// Cancelled when the connection must close.
     leave: CancellationToken,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Place {
-    /// A request has brought a valid key. False when there is no place for one more of those.
+    /// Records that a request had a valid key. Returns false if the limit of proven connections is
+    /// reached.
     pub(crate) fn prove(&self) -> bool {
         if self.is_proven() {
             return true;
         }
-        let mut taken = self.room.taken.lock();
-        if taken.proven >= self.room.most || taken.unproven.remove(&self.number).is_none() {
+        let mut taken = self.limit.taken.lock();
+        if taken.proven >= self.limit.most || taken.unproven.remove(&self.number).is_none() {
             return false;
         }
         taken.proven += 1;
@@ -103,7 +105,7 @@ impl Place {
         self.is_proven.load(Ordering::Relaxed)
     }
 
-    /// Waits until the connection must leave for another one.
+    /// Completes when the connection must close for another one.
     pub(super) async fn must_leave(&self) {
         self.leave.cancelled().await;
     }
@@ -111,7 +113,7 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut taken = self.room.taken.lock();
+        let mut taken = self.limit.taken.lock();
         if *self.is_proven.get_mut() {
             taken.proven = taken.proven.saturating_sub(1);
         } else {
@@ -120,8 +122,8 @@ impl Drop for Place {
     }
 }
 
-/// How many connections there may be: as many as are useful, as far as the system lets the process
-/// have files.
+/// Number of connections that the process can serve: [`limits::CONNECTIONS`], or fewer if the
+/// system allows fewer files.
 pub(super) fn places() -> usize {
     let most = limits::CONNECTIONS + limits::FILES;
     let files = files(most as u64);
@@ -130,7 +132,7 @@ pub(super) fn places() -> usize {
     places
 }
 
-/// How many files the process may have open, after it has asked for `wanted`.
+/// Raises the limit of open files to `wanted` as far as the system allows, and returns the limit.
 fn files(wanted: u64) -> usize {
     let limit = getrlimit(Resource::Nofile);
     let (current, hard) = (limit.current.unwrap_or(u64::MAX), limit.maximum.unwrap_or(u64::MAX));
@@ -139,7 +141,7 @@ fn files(wanted: u64) -> usize {
         let raised = Rlimit { current: Some(wanted.min(hard)), maximum: limit.maximum };
         match setrlimit(Resource::Nofile, raised) {
             Ok(()) => files = wanted.min(hard),
-            Err(error) => tracing::warn!(%error, "the limit of open files could not be raised"),
+            Err(error) => tracing::warn!(%error, "cannot raise the limit of open files"),
         }
     }
     usize::try_from(files).unwrap_or(usize::MAX)
@@ -147,39 +149,39 @@ fn files(wanted: u64) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, Room, limits};
+    use super::{ConnectionLimit, Place, limits};
     use std::sync::Arc;
     use tokio::time::Instant;
 
-    async fn enter(room: &Arc<Room>) -> Place {
-        room.enter().await.unwrap()
+    async fn enter(limit: &Arc<ConnectionLimit>) -> Place {
+        limit.enter().await.unwrap()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_connection_is_left_open_for_a_moment_before_it_leaves_for_another() {
-        let room = Room::new(8);
+    async fn a_connection_stays_open_for_a_moment_before_it_is_closed_for_another() {
+        let limit = ConnectionLimit::new(8);
         let mut crowd = Vec::new();
         for _ in 0..7 {
-            crowd.push(enter(&room).await);
+            crowd.push(enter(&limit).await);
         }
         let began = Instant::now();
-        let _new = enter(&room).await;
+        let _new = enter(&limit).await;
         assert_eq!(began.elapsed(), limits::UNPROVEN_LEAST);
         assert!(crowd[0].leave.is_cancelled() && !crowd[1].leave.is_cancelled());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_oldest_connection_without_a_key_leaves_for_a_new_one_and_a_proven_one_never() {
-        let room = Room::new(8);
-        let proven = enter(&room).await;
+    async fn the_oldest_connection_without_a_key_is_closed_for_a_new_one_and_a_proven_one_never() {
+        let limit = ConnectionLimit::new(8);
+        let proven = enter(&limit).await;
         assert!(proven.prove() && proven.prove());
         let mut crowd = Vec::new();
         for _ in 0..7 {
-            crowd.push(enter(&room).await);
+            crowd.push(enter(&limit).await);
         }
         assert!(crowd.iter().all(|place| !place.leave.is_cancelled()));
-        // The place is free when the one that leaves has gone.
-        let (new, ()) = tokio::join!(enter(&room), async {
+        // The place is free once the closed connection has ended.
+        let (new, ()) = tokio::join!(enter(&limit), async {
             crowd[0].must_leave().await;
             drop(crowd.remove(0));
         });
@@ -189,25 +191,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn neither_kind_can_take_the_whole_room() {
-        let room = Room::new(8);
+    async fn neither_kind_of_connection_can_take_all_places() {
+        let limit = ConnectionLimit::new(8);
         let mut proven = Vec::new();
         for _ in 0..7 {
-            let place = enter(&room).await;
+            let place = enter(&limit).await;
             assert!(place.prove());
             proven.push(place);
         }
-        let health = enter(&room).await;
+        let health = enter(&limit).await;
         assert!(!health.prove(), "one place is kept for those without a key");
         drop(proven.pop());
         assert!(health.prove());
         drop((health, proven));
         let mut silent = Vec::new();
         for _ in 0..7 {
-            silent.push(enter(&room).await);
+            silent.push(enter(&limit).await);
         }
-        let _caller = enter(&room).await;
+        let _caller = enter(&limit).await;
         assert!(silent[0].leave.is_cancelled(), "one place is kept for those with a key");
-        assert_eq!(room.taken.lock().unproven.len(), 7);
+        assert_eq!(limit.taken.lock().unproven.len(), 7);
     }
 }

@@ -1,5 +1,5 @@
-//! The router as one connection has it: each request knows its connection, and the connection knows
-//! whether each request was read to its end.
+//! The router for one connection: puts the [`Connection`] into each request's extensions, and
+//! notices request bodies that were not read to their end.
 
 use super::connection::Connection;
 use axum::Router;
@@ -18,19 +18,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-/// See the module's page.
-pub(super) struct PerConnection {
+/// Serves the requests of one connection.
+pub(super) struct ConnectionService {
     router: TowerToHyperService<Router>,
     connection: Arc<Connection>,
 }
 
-impl PerConnection {
+impl ConnectionService {
     pub(super) fn new(router: Router, connection: Arc<Connection>) -> Self {
         Self { router: TowerToHyperService::new(router), connection }
     }
 }
 
-impl Service<Request<Incoming>> for PerConnection {
+impl Service<Request<Incoming>> for ConnectionService {
     type Response = Response;
     type Error = Infallible;
     type Future = BoxFuture<'static, Result<Response, Infallible>>;
@@ -41,14 +41,14 @@ impl Service<Request<Incoming>> for PerConnection {
         let watched = Arc::clone(&is_read);
         let mut request = request.map(|body| Body::new(Watched { body, is_read: watched }));
         request.extensions_mut().insert(Arc::clone(&connection));
-        connection.ending.begins_anew();
-        let answer = self.router.call(request);
+        connection.ending.reset();
+        let response = self.router.call(request);
         Box::pin(async move {
-            let mut response = answer.await?;
-            connection.rests();
+            let mut response = response.await?;
+            connection.wait_for_next();
             if !is_read.load(Ordering::Relaxed) {
-                // What follows on the connection is the rest of a body that nobody reads.
-                connection.ending.leaves_unread();
+                // The rest of the body follows on the connection and is not read.
+                connection.ending.mark_unread();
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
@@ -57,7 +57,7 @@ impl Service<Request<Incoming>> for PerConnection {
     }
 }
 
-/// A request's body that says when it has been read to its end.
+/// A request body that records when it has been read to its end.
 struct Watched {
     body: Incoming,
     is_read: Arc<AtomicBool>,

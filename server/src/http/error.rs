@@ -1,73 +1,69 @@
-//! Errors of mcpd's HTTP surface.
+//! Errors that mcpd itself returns over HTTP, and their three shapes.
 //!
-//! When to use what: a handler returns [`ApiError`] and says status, stable code and a sentence with
-//! what failed, why, and what to do. It does not choose the shape: the `dress` layer does, by the
-//! path. OpenAI's shape on `/v1/*` and `/infer`, Anthropic's on `/v1/messages*`, RFC 9457 problem
-//! details on management and publisher endpoints. Every answer gets an `x-request-id`. Failures of
-//! our own machinery are [`ApiError::internal`]: the cause goes to the log, not to the caller. A
-//! backend's own errors never pass here: they are answers.
+//! A handler returns [`ApiError`] with a status, a stable code, and a sentence with what failed,
+//! why, and what to do. The shape is chosen by path in [`super::format_errors`]. Failures inside
+//! mcpd are [`ApiError::internal`]: their cause goes to the log, not to the caller. A backend's own
+//! errors are responses and never become an [`ApiError`].
 
-use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use relay::{Failure, SubmitRefusal};
 use serde_json::json;
 use wire::error::{Code, ErrorBody, ErrorDetail, Problem};
 
-/// An error on its way to whoever asked.
+/// An error on its way to the client.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{code}: {message}")]
-pub struct ApiError {
+pub(crate) struct ApiError {
     /// HTTP status.
-    pub status: StatusCode,
+    pub(crate) status: StatusCode,
     /// Why, for programs.
-    pub code: Code,
+    pub(crate) code: Code,
     /// What failed, why, and what to do.
-    pub message: String,
+    pub(crate) message: String,
     /// The field at fault.
-    pub param: Option<&'static str>,
+    pub(crate) param: Option<&'static str>,
     /// `Retry-After`, in seconds.
-    pub retry_after: Option<u64>,
+    pub(crate) retry_after: Option<u64>,
 }
 
 impl ApiError {
-    /// An error of this status, code and sentence.
+    /// An error with this status, code and message.
     #[must_use]
-    pub fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
+    pub(crate) fn new(status: StatusCode, code: Code, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into(), param: None, retry_after: None }
     }
 
-    /// 400.
+    /// 400, naming the field at fault if there is one.
     #[must_use]
-    pub fn invalid(message: impl Into<String>, param: Option<&'static str>) -> Self {
+    pub(crate) fn invalid(message: impl Into<String>, param: Option<&'static str>) -> Self {
         let error = Self::new(StatusCode::BAD_REQUEST, Code::InvalidRequest, message);
         Self { param, ..error }
     }
 
-    /// 401.
+    /// 401 for a missing, unknown, revoked or expired key.
     #[must_use]
-    pub fn unauthorized(message: &str) -> Self {
+    pub(crate) fn unauthorized(message: &str) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, Code::InvalidApiKey, message)
     }
 
     /// 403 for a missing scope.
     #[must_use]
-    pub fn forbidden(scope: &str) -> Self {
+    pub(crate) fn forbidden(scope: &str) -> Self {
         let message =
             format!("this key lacks the scope `{scope}`; ask an admin for one that has it");
         Self::new(StatusCode::FORBIDDEN, Code::Forbidden, message)
     }
 
-    /// 404.
+    /// 404 for an object that does not exist.
     #[must_use]
-    pub fn not_found(message: impl Into<String>) -> Self {
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, Code::NotFound, message)
     }
 
     /// 404 for a path that mcpd does not have.
     #[must_use]
-    pub fn no_such_endpoint(method: &str, path: &str) -> Self {
+    pub(crate) fn no_such_endpoint(method: &str, path: &str) -> Self {
         let path: String = path.chars().take(wire::limits::TEXT).collect();
         let message = format!(
             "there is no such endpoint here: {method} {path}; {} lists those that there are",
@@ -78,28 +74,28 @@ impl ApiError {
 
     /// 503 while the server drains.
     #[must_use]
-    pub fn shutting_down() -> Self {
+    pub(crate) fn shutting_down() -> Self {
         let message = "mcpd is shutting down; try again in a moment";
         let status = StatusCode::SERVICE_UNAVAILABLE;
         let error = Self::new(status, Code::ServerShutdown, message);
         Self { retry_after: Some(5), ..error }
     }
 
-    /// 413.
+    /// 413 for a request body above the limit, in bytes.
     #[must_use]
-    pub fn too_large(limit: usize) -> Self {
+    pub(crate) fn too_large(limit: usize) -> Self {
         let message = format!("a request body may have at most {limit} bytes");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, Code::RequestTooLarge, message)
     }
 
-    /// 500; the cause goes to the log.
-    pub fn internal(cause: impl std::fmt::Display) -> Self {
+    /// 500; the cause is logged and not shown to the client.
+    pub(crate) fn internal(cause: impl std::fmt::Display) -> Self {
         tracing::error!(%cause, "a request failed inside mcpd");
         let message = "mcpd failed inside; its log has the cause. Try again.";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, Code::Internal, message)
     }
 
-    /// The OpenAI `type` that goes with the status.
+    /// OpenAI's error `type` for the status.
     fn kind(&self) -> &'static str {
         match self.status.as_u16() {
             401 => "authentication_error",
@@ -113,7 +109,7 @@ impl ApiError {
 
     /// The body in OpenAI's shape.
     #[must_use]
-    pub fn openai(&self) -> String {
+    pub(crate) fn openai(&self) -> String {
         let error = ErrorDetail {
             message: self.message.clone(),
             kind: self.kind().into(),
@@ -125,7 +121,7 @@ impl ApiError {
 
     /// The body in Anthropic's shape.
     #[must_use]
-    pub fn anthropic(&self) -> String {
+    pub(crate) fn anthropic(&self) -> String {
         let kind = match (self.status.as_u16(), self.kind()) {
             (413, _) => "request_too_large",
             (503, _) => "overloaded_error",
@@ -136,7 +132,9 @@ impl ApiError {
         to_text(&json!({"type": "error", "error": error}))
     }
 
-    fn problem(&self) -> String {
+    /// The body as problem details (RFC 9457).
+    #[must_use]
+    pub(crate) fn problem(&self) -> String {
         to_text(&Problem {
             kind: "about:blank".into(),
             title: self.status.canonical_reason().unwrap_or("Error").into(),
@@ -170,9 +168,9 @@ impl From<SubmitRefusal> for ApiError {
 }
 
 impl ApiError {
-    /// 404 that lists what the key could use; the same for forbidden names.
+    /// 404 that lists the models which the key may use; the same for unknown and forbidden names.
     #[must_use]
-    pub fn no_such_model(usable: &[String]) -> Self {
+    pub(crate) fn no_such_model(usable: &[String]) -> Self {
         let message = if usable.is_empty() {
             "no such model; nothing is published that this key may use".to_owned()
         } else {
@@ -196,32 +194,4 @@ impl IntoResponse for ApiError {
         response.extensions_mut().insert(self);
         response
     }
-}
-
-/// The outermost layer: gives errors the shape of their path, and every answer a request id.
-pub async fn dress(mut request: Request, next: Next) -> Response {
-    let path = request.uri().path().to_owned();
-    let given = request.headers().get(wire::headers::REQUEST_ID).cloned();
-    let id = given.filter(|id| id.len() <= 128).unwrap_or_else(|| {
-        let id = format!("{:032x}", rand::random::<u128>());
-        HeaderValue::from_str(&id).unwrap_or(HeaderValue::from_static("none"))
-    });
-    request.headers_mut().insert(wire::headers::REQUEST_ID, id.clone());
-    let mut response = next.run(request).await;
-    if let Some(error) = response.extensions_mut().remove::<ApiError>() {
-        let (kind, body) = if wire::paths::is_anthropic(&path) {
-            ("application/json", error.anthropic())
-        } else if path.starts_with("/v1/") || path.ends_with("/infer") {
-            ("application/json", error.openai())
-        } else {
-            ("application/problem+json", error.problem())
-        };
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
-        *response.body_mut() = body.into();
-    }
-    response.headers_mut().insert(wire::headers::REQUEST_ID, id);
-    // What a publisher or caller has written is never run as a page.
-    let nosniff = HeaderValue::from_static("nosniff");
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
-    response
 }

@@ -1,225 +1,153 @@
-//! Every route with what there is to know of it: who may ask, what it takes, what it answers. Router and
-//! OpenAPI document are made from the same list, so that neither can have what the other lacks.
+//! Parts of the OpenAPI document that are the same for many routes. Each handler declares its own
+//! route with `#[utoipa::path]`.
 
-use crate::state::App;
-use axum::Router;
-use axum::handler::Handler;
-use axum::routing::{MethodFilter, MethodRouter, on};
-use std::borrow::Cow;
-use std::sync::Arc;
-use utoipa::openapi::path::{HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn};
-use utoipa::openapi::request_body::RequestBodyBuilder;
+use axum::routing::MethodRouter;
+use http::StatusCode;
+use std::collections::BTreeMap;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
+use utoipa::openapi::response::Response;
 use utoipa::openapi::schema::{Object, Type};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, Content, InfoBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref,
-    RefOr, Required, ResponseBuilder, Schema,
+    Components, InfoBuilder, OpenApi, OpenApiBuilder, RefOr, Required, ResponseBuilder, Schema,
 };
-use utoipa::{PartialSchema, ToSchema};
+use utoipa::{IntoParams, IntoResponses};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
-/// The name of the only way to say who one is.
+/// Name of the only security scheme.
 const BEARER: &str = "bearer";
+/// Statuses that a request with a key may get on every route: the key was sent twice, it is not
+/// valid, there is no room for another connection with a key.
+const WITH_KEY: &[u16] = &[400, 401, 503];
 
-/// One route.
-pub(crate) struct Route {
-    path: Cow<'static, str>,
-    /// As the document has it, where that is more than the router can say.
-    shown: Option<&'static str>,
-    method: HttpMethod,
-    handler: MethodRouter<Arc<App>>,
-    says: &'static str,
-    needs: Needs,
-    takes: Option<(&'static str, RefOr<Schema>)>,
-    answers: Vec<(u16, Option<RefOr<Schema>>)>,
-    headers: Vec<&'static str>,
-    queries: Vec<&'static str>,
-    schemas: Vec<(String, RefOr<Schema>)>,
+/// A router whose document has no routes yet.
+#[must_use]
+pub(crate) fn router<S: Clone + Send + Sync + 'static>() -> OpenApiRouter<S> {
+    let info = InfoBuilder::new().title("mcpd").version(env!("CARGO_PKG_VERSION"));
+    let info = info.description(Some("Virtual LLMs, published from people's own machines."));
+    let bearer = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build());
+    let mut components = Components::new();
+    components.add_security_scheme(BEARER, bearer);
+    let document = OpenApiBuilder::new().info(info).components(Some(components));
+    OpenApiRouter::with_openapi(document.build())
 }
 
-/// What somebody needs to be let in.
-enum Needs {
-    Nothing,
-    /// A key, whatever it is for.
-    Key,
-    /// A key with one of these scopes.
-    Scopes(&'static [&'static str]),
+/// Adds a handler that the document shows at another path than the router has: names may contain
+/// slashes, so the router takes the rest of the path where the document has one parameter.
+#[must_use]
+pub(crate) fn route_as<S: Clone + Send + Sync + 'static>(
+    mut router: OpenApiRouter<S>,
+    path: &str,
+    shown: &str,
+    (schemas, mut paths, handler): UtoipaMethodRouter<S>,
+) -> OpenApiRouter<S> {
+    let items = std::mem::take(&mut paths.paths).into_values();
+    let item = items.reduce(|mut all, item| {
+        all.merge_operations(item);
+        all
+    });
+    let document = router.get_openapi_mut();
+    if let Some(item) = item {
+        let there = document.paths.paths.entry(shown.to_owned());
+        there.or_default().merge_operations(item);
+    }
+    let components = document.components.get_or_insert_default();
+    components.schemas.extend(schemas);
+    let handler: MethodRouter<S> = handler;
+    router.route(path, handler)
 }
 
-macro_rules! method {
-    ($name:ident, $filter:ident, $method:ident) => {
-        /// A route of this method.
-        pub(crate) fn $name<H, T>(path: impl Into<Cow<'static, str>>, handler: H) -> Self
-        where
-            H: Handler<T, Arc<App>>,
-            T: 'static,
+/// Completes the document with what follows from each route's declaration: the statuses that a key
+/// can lead to, and a description of each status.
+pub(crate) fn complete(document: &mut OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        for operation in operations(item).into_iter().flatten() {
+            complete_operation(operation);
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> [&mut Option<Operation>; 4] {
+    [&mut item.get, &mut item.post, &mut item.put, &mut item.delete]
+}
+
+fn complete_operation(operation: &mut Operation) {
+    // Function names are not unique over all handlers.
+    operation.operation_id = None;
+    let needs = serde_json::to_value(&operation.security).unwrap_or_default();
+    let scopes = needs.as_array().into_iter().flatten().filter_map(|need| need.get(BEARER));
+    let (mut has_key, mut has_scope) = (false, false);
+    for scopes in scopes {
+        has_key = true;
+        has_scope |= scopes.as_array().is_some_and(|scopes| !scopes.is_empty());
+    }
+    let with_key = WITH_KEY.iter().filter(|_| has_key);
+    let with_scope = std::iter::once(&403).filter(|_| has_scope);
+    let responses = &mut operation.responses.responses;
+    for status in with_key.chain(with_scope) {
+        responses.entry(status.to_string()).or_insert_with(|| described(*status).into());
+    }
+    for (status, response) in responses {
+        if let RefOr::T(response) = response
+            && response.description.is_empty()
         {
-            Self::new(path.into(), HttpMethod::$method, on(MethodFilter::$filter, handler))
-        }
-    };
-}
-
-impl Route {
-    method!(get, GET, Get);
-    method!(post, POST, Post);
-    method!(put, PUT, Put);
-    method!(delete, DELETE, Delete);
-
-    fn new(path: Cow<'static, str>, method: HttpMethod, handler: MethodRouter<Arc<App>>) -> Self {
-        Self {
-            path,
-            shown: None,
-            method,
-            handler,
-            says: "",
-            needs: Needs::Key,
-            takes: None,
-            answers: Vec::new(),
-            headers: Vec::new(),
-            queries: Vec::new(),
-            schemas: Vec::new(),
-        }
-    }
-
-    /// What it is for.
-    pub(crate) fn says(self, says: &'static str) -> Self {
-        Self { says, ..self }
-    }
-
-    /// The document has this path: names may contain slashes, so the router takes everything.
-    pub(crate) fn shown_as(self, path: &'static str) -> Self {
-        Self { shown: Some(path), ..self }
-    }
-
-    /// A key with one of these scopes is needed.
-    pub(crate) fn needs(self, scopes: &'static [&'static str]) -> Self {
-        Self { needs: Needs::Scopes(scopes), ..self }
-    }
-
-    /// No key is needed.
-    pub(crate) fn open(self) -> Self {
-        Self { needs: Needs::Nothing, ..self }
-    }
-
-    /// It takes this as JSON.
-    pub(crate) fn takes<T: ToSchema>(mut self) -> Self {
-        let schema = self.schema::<T>();
-        self.takes = Some(("application/json", schema));
-        self
-    }
-
-    /// It takes a body whose shape is a backend's business.
-    pub(crate) fn takes_any(self, kind: &'static str) -> Self {
-        Self { takes: Some((kind, anything())), ..self }
-    }
-
-    /// It answers with this as JSON.
-    pub(crate) fn answers<T: ToSchema>(mut self, status: u16) -> Self {
-        let schema = self.schema::<T>();
-        self.answers.push((status, Some(schema)));
-        self
-    }
-
-    /// It may answer with these and a body of no fixed shape, or none.
-    pub(crate) fn may(mut self, statuses: &[u16]) -> Self {
-        self.answers.extend(statuses.iter().map(|status| (*status, None)));
-        self
-    }
-
-    /// These headers say more.
-    pub(crate) fn headers(self, headers: &[&'static str]) -> Self {
-        Self { headers: headers.to_vec(), ..self }
-    }
-
-    /// These parameters of the query say more.
-    pub(crate) fn queries(self, queries: &[&'static str]) -> Self {
-        Self { queries: queries.to_vec(), ..self }
-    }
-
-    fn schema<T: ToSchema>(&mut self) -> RefOr<Schema> {
-        self.schemas.push((T::name().into_owned(), T::schema()));
-        T::schemas(&mut self.schemas);
-        Ref::from_schema_name(T::name()).into()
-    }
-
-    /// The path as the document has it: what axum takes to the end is a parameter like others there.
-    fn template(&self) -> String {
-        self.shown.map_or_else(|| self.path.replace("{*", "{"), str::to_owned)
-    }
-
-    fn operation(&self) -> OperationBuilder {
-        let mut operation = OperationBuilder::new().summary(Some(self.says));
-        let template = self.template();
-        let names = template.split('{').skip(1).filter_map(|rest| rest.split('}').next());
-        let text = || Some(Schema::from(Object::with_type(Type::String)));
-        for name in names {
-            let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path);
-            operation = operation.parameter(parameter.required(Required::True).schema(text()));
-        }
-        let headers = self.headers.iter().map(|name| (name, ParameterIn::Header));
-        let queries = self.queries.iter().map(|name| (name, ParameterIn::Query));
-        for (name, place) in headers.chain(queries) {
-            let parameter = ParameterBuilder::new().name(*name).parameter_in(place);
-            operation = operation.parameter(parameter.required(Required::False).schema(text()));
-        }
-        if let Some((kind, schema)) = &self.takes {
-            let content = Content::new(Some(schema.clone()));
-            let body = RequestBodyBuilder::new().content(*kind, content);
-            operation = operation.request_body(Some(body.required(Some(Required::True)).build()));
-        }
-        for (status, schema) in &self.answers {
-            let mut response = ResponseBuilder::new().description(reason(*status));
-            if let Some(schema) = schema {
-                response = response.content("application/json", Content::new(Some(schema.clone())));
-            }
-            operation = operation.response(status.to_string(), response);
-        }
-        if !matches!(self.needs, Needs::Nothing) {
-            // A key that was sent twice, and no room for another connection with a key.
-            for status in [400, 503] {
-                let response = ResponseBuilder::new().description(reason(status));
-                operation = operation.response(status.to_string(), response);
-            }
-        }
-        match self.needs {
-            Needs::Nothing => operation.securities(Some([SecurityRequirement::default()])),
-            Needs::Key => operation
-                .security(SecurityRequirement::new(BEARER, <[&str; 0]>::default()))
-                .response("401", ResponseBuilder::new().description(reason(401))),
-            Needs::Scopes(scopes) => operation
-                .securities(Some(scopes.iter().map(|s| SecurityRequirement::new(BEARER, [*s]))))
-                .response("401", ResponseBuilder::new().description(reason(401)))
-                .response("403", ResponseBuilder::new().description(reason(403))),
+            response.description = status.parse().map(reason).unwrap_or_default().to_owned();
         }
     }
 }
 
-fn anything() -> RefOr<Schema> {
-    serde_json::Value::schema()
+fn described(status: u16) -> Response {
+    ResponseBuilder::new().description(reason(status)).build()
 }
 
 fn reason(status: u16) -> &'static str {
-    let status = http::StatusCode::from_u16(status).ok();
-    status.and_then(|status| status.canonical_reason()).unwrap_or("see the body")
+    let status = StatusCode::from_u16(status).ok();
+    status.and_then(|status| status.canonical_reason()).unwrap_or_default()
 }
 
-/// The router, and the document that describes it.
-pub(crate) fn router(routes: Vec<Route>) -> (Router<Arc<App>>, OpenApi) {
-    let (mut router, mut paths) = (Router::new(), PathsBuilder::new());
-    let mut components = ComponentsBuilder::new().security_scheme(
-        BEARER,
-        SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()),
-    );
-    for mut route in routes {
-        let item = PathItem::new(route.method.clone(), route.operation());
-        paths = paths.path(route.template(), item);
-        for (name, schema) in std::mem::take(&mut route.schemas) {
-            components = components.schema(name, schema);
-        }
-        router = router.route(&route.path, route.handler);
+fn statuses(statuses: &[u16]) -> BTreeMap<String, RefOr<Response>> {
+    statuses.iter().map(|status| (status.to_string(), described(*status).into())).collect()
+}
+
+fn text_parameter(name: &str, place: ParameterIn) -> Parameter {
+    let text = Schema::from(Object::with_type(Type::String));
+    let parameter = ParameterBuilder::new().name(name).parameter_in(place);
+    parameter.required(Required::False).schema(Some(text)).build()
+}
+
+/// The header that names the publisher's session.
+pub(crate) struct SessionHeader;
+
+impl IntoParams for SessionHeader {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![text_parameter(wire::headers::SESSION, ParameterIn::Header)]
     }
-    let info = InfoBuilder::new().title("mcpd").version(env!("CARGO_PKG_VERSION"));
-    let info = info.description(Some("Virtual LLMs, published from people's own machines."));
-    let document =
-        OpenApiBuilder::new().info(info).paths(paths).components(Some(components.build()));
-    (router, document.build())
+}
+
+/// The headers that name the publisher's session and its epoch.
+pub(crate) struct SessionHeaders;
+
+impl IntoParams for SessionHeaders {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let names = [wire::headers::SESSION, wire::headers::EPOCH];
+        names.map(|name| text_parameter(name, ParameterIn::Header)).to_vec()
+    }
+}
+
+/// Errors of every route that names a publisher's task.
+pub(crate) struct TaskErrors;
+
+impl IntoResponses for TaskErrors {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        statuses(&[400, 404, 408, 409, 410, 413, 429])
+    }
+}
+
+/// Responses of every relayed route; a backend may send any other status.
+pub(crate) struct RelayedResponses;
+
+impl IntoResponses for RelayedResponses {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        statuses(&[200, 400, 404, 408, 413, 429, 431, 502, 503, 504])
+    }
 }

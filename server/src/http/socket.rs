@@ -1,7 +1,7 @@
-//! A socket that ends as its answer did: a broken answer with a reset, an answer to a request that
-//! was not read to its end only after a moment.
+//! A socket that closes as its response ended: with a reset after a broken response, and after a
+//! delay if the request was not read to its end.
 //!
-//! A proxy that speaks HTTP/1.0 to us takes a clean close for the end of the answer.
+//! An HTTP/1.0 proxy takes a clean close for the end of the response.
 
 use super::connection::Ending;
 use crate::limits;
@@ -15,11 +15,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
-/// See the module's page.
+/// A TCP stream with that way of closing.
 pub(super) struct Socket {
     stream: TcpStream,
     ending: Arc<Ending>,
-    /// Since our side was closed: how long the peer may still send, and how many bytes.
+    /// Set once this side is closed: how long, and how many bytes, the peer may still send.
     lingers: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
@@ -73,8 +73,8 @@ impl AsyncWrite for Socket {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    /// Closes our side. What the peer still sends is thrown away for a moment: bytes that arrive at a
-    /// closed socket make the system reset the connection, and the peer may lose the answer.
+    /// Closes this side and discards for a moment what the peer still sends: bytes that arrive at a
+    /// closed socket make the system reset the connection, and the peer could lose the response.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         let (time, left) = match &mut this.lingers {
@@ -88,9 +88,9 @@ impl AsyncWrite for Socket {
                 this.lingers.insert((time, limits::LINGER_BYTES))
             }
         };
-        let mut thrown_away = [0; 8 * 1024];
+        let mut discarded = [0; 8 * 1024];
         while time.as_mut().poll(cx).is_pending() && *left > 0 {
-            let mut buf = ReadBuf::new(&mut thrown_away);
+            let mut buf = ReadBuf::new(&mut discarded);
             match ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buf)) {
                 Ok(()) if !buf.filled().is_empty() => {
                     *left = left.saturating_sub(buf.filled().len());

@@ -1,8 +1,7 @@
-//! A socket that breaks when its peer takes nothing for too long. What is written and when is not
-//! decided here.
+//! A socket whose writes fail after the peer has accepted nothing for too long.
 //!
-//! The kernel cannot say this: a peer that acknowledges but does not read keeps its connection for
-//! ever, and with it an answer, a slot and a publisher.
+//! TCP has no such timeout: a peer that acknowledges but does not read keeps its connection for
+//! ever, and with it a response, a slot and a publisher.
 
 use super::connection::Ending;
 use std::io::{self, IoSlice};
@@ -13,7 +12,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-/// See the module's page.
+/// A socket with a limit on how long a write may wait.
 pub(super) struct WriteTimeout<T> {
     socket: T,
     limit: Duration,
@@ -27,7 +26,7 @@ impl<T> WriteTimeout<T> {
         Self { socket, limit, waiting: None, ending }
     }
 
-    /// Passes on what a write said, unless writes have waited for too long.
+    /// Passes on a write's result, or fails if writes have waited for too long.
     fn watch<R>(
         &mut self,
         cx: &mut Context<'_>,
@@ -40,8 +39,8 @@ impl<T> WriteTimeout<T> {
         let limit = self.limit;
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         if waiting.as_mut().poll(cx).is_ready() {
-            self.ending.breaks();
-            let why = "the peer has taken nothing for too long";
+            self.ending.mark_timed_out();
+            let why = "the peer accepted nothing for too long";
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, why)));
         }
         Poll::Pending
@@ -102,7 +101,7 @@ mod tests {
     const LIMIT: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
-    async fn a_peer_that_takes_nothing_is_cut_after_the_limit_and_a_slow_one_is_not() {
+    async fn a_peer_that_reads_nothing_is_disconnected_after_the_limit_and_a_slow_one_is_not() {
         let (socket, mut peer) = duplex(8);
         let ending = Arc::new(Ending::default());
         let mut socket = WriteTimeout::new(socket, LIMIT, Arc::clone(&ending));
@@ -117,7 +116,7 @@ mod tests {
         }
         let (wrote, after) = timeout(LIMIT * 2, writes).await.unwrap().unwrap();
         assert_eq!(wrote.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
-        assert!(ending.is_broken(), "what was not written is no clean end");
+        assert!(ending.is_broken(), "unwritten bytes make the end unclean");
         assert!(after > LIMIT * 3, "{after:?}: progress starts the time anew");
     }
 }

@@ -1,10 +1,9 @@
-//! An answer that comes in several requests: in numbered pieces, byte for byte, where a proxy holds
-//! request bodies back until they end; or as a protocol-1 publisher's chunks, one event each.
+//! A response that arrives in several requests: in numbered parts, byte for byte, where a proxy
+//! buffers request bodies until they end; or as the chunks of a protocol-1 publisher.
 
-use super::responses::EndGuard;
+use super::upload::UploadGuard;
 use crate::http::error::ApiError;
-use crate::relay_driver::Driver;
-use crate::relay_driver::response::{Answer, AnswerHead};
+use crate::relay_driver::{RelayDriver, ResponseHead, ResponseWriter};
 use crate::state::App;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -13,104 +12,95 @@ use http::{HeaderMap, StatusCode};
 use relay::{AnswerEnd, TaskId, TaskRefusal, TaskSender};
 use std::sync::Arc;
 use wire::headers::{END, SEQ};
-use wire::publisher::{Chunk, SeqReply};
+use wire::publisher::SeqReply;
 
-/// What a request says of the piece in it.
-pub(crate) struct Piece {
-    /// A protocol-1 publisher's chunks have no numbers: they come one after the other.
-    seq: Option<u64>,
-    last: bool,
+/// Position of a part in its response.
+pub(crate) struct Part {
+    /// `None` for a protocol-1 chunk: those have no numbers and arrive in order.
+    pub(super) seq: Option<u64>,
+    pub(super) is_last: bool,
 }
 
-impl Piece {
-    /// The piece that these headers announce; none when the request is the whole answer.
-    pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
+impl Part {
+    /// The part that these headers announce; `None` if the request is the whole response.
+    ///
+    /// # Errors
+    /// 400 for a sequence number that is none.
+    pub(crate) fn announced(headers: &HeaderMap) -> Result<Option<Self>, ApiError> {
         let Some(seq) = headers.get(SEQ) else {
             return Ok(None);
         };
         let seq = seq.to_str().ok().and_then(|seq| seq.parse().ok());
         let seq = seq.ok_or_else(|| ApiError::invalid(format!("{SEQ} must be a number"), None))?;
-        Ok(Some(Self { seq: Some(seq), last: headers.contains_key(END) }))
+        Ok(Some(Self { seq: Some(seq), is_last: headers.contains_key(END) }))
     }
 }
 
-/// A chunk as the caller's event stream has it.
-pub(crate) fn of_chunk(chunk: &Chunk) -> (Piece, Bytes) {
-    let mut event = String::with_capacity(chunk.data.len() + 8);
-    if !chunk.data.is_empty() {
-        // A carriage return ends a line too, and would begin a field of the publisher's choice.
-        let text = chunk.data.replace("\r\n", "\n");
-        for line in text.split(['\n', '\r']) {
-            event.push_str("data: ");
-            event.push_str(line);
-            event.push('\n');
-        }
-        event.push('\n');
-    }
-    (Piece { seq: None, last: chunk.done }, event.into())
-}
-
-/// Puts a piece into the caller's pipe. Answered when it is in: so a slow caller holds back its own
-/// publisher and nobody else.
-pub(super) async fn take(
+/// Writes a part into the caller's pipe. Returns when it is written, so that a slow caller slows
+/// down its own publisher and no other.
+///
+/// # Errors
+/// 404 for a task that is unknown or another publisher's, 409 if the task has been answered, 410 if
+/// no caller waits any more.
+pub(super) async fn take_part(
     app: &Arc<App>,
     from: &TaskSender,
     task: TaskId,
-    head: AnswerHead,
-    piece: Piece,
+    head: ResponseHead,
+    part: Part,
     data: Bytes,
 ) -> Result<Response, ApiError> {
-    // Its caller may have left while the piece was read.
+    // The caller may have left while the part was read.
     app.relay.with(|relay, now, _| relay.acknowledge(from, task, now))?;
-    let upload = app.relay.upload(task).ok_or(TaskRefusal::Unknown)?;
-    let pieces = Arc::clone(&upload.pieces);
-    let mut open = pieces.lock().await;
-    let expected = open.as_ref().map_or(0, |answer| answer.pieces);
-    let seq = piece.seq.unwrap_or(expected);
+    let target = app.relay.upload_target(task).ok_or(TaskRefusal::Unknown)?;
+    let partial = Arc::clone(&target.partial);
+    let mut partial = partial.lock().await;
+    let expected = partial.as_ref().map_or(0, |response| response.parts);
+    let seq = part.seq.unwrap_or(expected);
     if seq != expected {
-        return Ok(out_of_turn(seq, expected));
+        return Ok(out_of_order(seq, expected));
     }
-    let mut answer = match open.take() {
+    let mut response = match partial.take() {
         Some(begun) => begun,
         None => {
             app.relay.with(|relay, now, _| relay.answer_begins(from, task, now))?;
-            Answer::new(task, head, upload)
+            ResponseWriter::new(task, head, target)
         }
     };
-    // A publisher that leaves while its piece waits for room takes the answer with it: nobody could
-    // tell how much of the piece has arrived, and no text may arrive twice.
-    let mut guard = EndGuard::new(app, task);
-    if let Err(gone) = push(&app.relay, &mut answer, data, piece.last).await {
+    // A publisher that leaves while its part waits for room aborts the response: it cannot tell how
+    // much of the part was written, and no text may arrive twice.
+    let mut guard = UploadGuard::new(app, task);
+    if let Err(gone) = push(&app.relay, &mut response, data, part.is_last).await {
         guard.ended(AnswerEnd::Stopped);
         return Err(gone.into());
     }
-    if piece.last {
+    if part.is_last {
         guard.ended(AnswerEnd::Complete);
     } else {
-        guard.goes_on();
-        answer.pieces += 1;
-        *open = Some(answer);
+        guard.continues();
+        response.parts += 1;
+        *partial = Some(response);
     }
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 async fn push(
-    driver: &Driver,
-    answer: &mut Answer,
+    driver: &RelayDriver,
+    response: &mut ResponseWriter,
     data: Bytes,
-    last: bool,
+    is_last: bool,
 ) -> Result<(), TaskRefusal> {
     if !data.is_empty() {
-        answer.push(driver, Some(data)).await?;
+        response.push(driver, Some(data)).await?;
     }
-    if last {
-        answer.push(driver, None).await?;
+    if is_last {
+        response.push(driver, None).await?;
     }
     Ok(())
 }
 
-/// A repeated number is confirmed again, a gap is refused.
-fn out_of_turn(seq: u64, expected: u64) -> Response {
+/// Confirms a repeated number again, and refuses a gap.
+fn out_of_order(seq: u64, expected: u64) -> Response {
     let duplicate = seq < expected;
     let reply = SeqReply { duplicate, expected: (!duplicate).then_some(expected) };
     let status = if duplicate { StatusCode::OK } else { StatusCode::CONFLICT };

@@ -1,26 +1,26 @@
-//! `/result`: a whole answer or a chunk of it as protocol 1 has them, a failure, or how a wake ended.
+//! `/result`: a response of protocol 1, a failure, or the end of a wake.
 
-use super::chunked_upload;
-use super::responses::{EndGuard, Named, forward, status_of, with_type};
-use crate::http::body::{self, aside};
+use super::protocol1;
+use super::task::NamedTask;
+use crate::http::body::offload;
 use crate::http::error::ApiError;
+use crate::http::openapi::{SessionHeaders, TaskErrors};
 use crate::limits;
-use crate::relay_driver::response::{Answer, AnswerHead};
 use crate::state::App;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::StatusCode;
-use relay::TaskRefusal;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
+use wire::paths;
 use wire::publisher::{Chunk, TaskFailure, TaskResult};
 
-/// [`wire::publisher::TaskResult`], with a whole answer left where it stands in the body.
+/// [`TaskResult`] with a whole response left where it is in the body.
 #[derive(Deserialize)]
-struct Read<'a> {
+struct BorrowedResult<'a> {
     status: Option<u16>,
     #[serde(borrow)]
     body: Option<&'a RawValue>,
@@ -29,17 +29,22 @@ struct Read<'a> {
     ok: Option<bool>,
 }
 
-/// What a result says.
-pub(crate) enum Told {
+/// A parsed result.
+pub(crate) enum ParsedResult {
+    /// The task failed.
     Failed(TaskFailure),
+    /// The wake succeeded.
     Woken,
+    /// A chunk of a response.
     Chunk(Chunk),
+    /// A whole response: its status and body.
     Whole(u16, Bytes),
-    Nothing,
+    /// None of these.
+    Empty,
 }
 
-impl Told {
-    /// As it travels, for the fuzzers' door.
+impl ParsedResult {
+    /// The same as it travels, for fuzzing.
     pub(crate) fn into_wire(self) -> TaskResult {
         let none = TaskResult::default();
         match self {
@@ -51,65 +56,67 @@ impl Told {
                 body: serde_json::from_slice(&whole).ok(),
                 ..none
             },
-            Self::Nothing => none,
+            Self::Empty => none,
         }
     }
 }
 
-/// `POST _provider-task/:id/result`.
-pub(crate) async fn result(
+/// Takes a response of protocol 1, a failure, or the end of a wake
+#[utoipa::path(
+    post,
+    context_path = paths::TASK_PREFIX,
+    path = "/{id}/result",
+    security(("bearer" = ["publish"])),
+    params(("id" = String, Path), SessionHeaders),
+    request_body = TaskResult,
+    responses((status = 200), (status = 204), TaskErrors),
+)]
+pub(super) async fn result(
     State(app): State<Arc<App>>,
-    Named { principal, from, task }: Named,
+    named: NamedTask,
     body: Body,
 ) -> Result<Response, ApiError> {
-    // Whose task it is comes before its body, and so does whether anybody waits for a large one.
-    let wants_answer = app.relay.with(|relay, _, _| relay.wants_answer(&from, task))?;
-    let most = if wants_answer { wire::limits::BODY } else { limits::CONTROL_BODY };
-    let bytes = body::read(&app, &principal, body, most).await?;
-    let told = aside(bytes.len(), move || read(&bytes)).await?;
-    match told.map_err(|why| ApiError::invalid(format!("the result is not usable: {why}"), None))? {
-        Told::Failed(failure) => {
-            app.relay.with(|relay, now, out| relay.task_failed(&from, task, &failure, now, out))?;
+    let NamedTask { principal, from, task } = &named;
+    // Checked before the body is read: whose task it is, and that a large body is waited for.
+    let wants_answer = app.relay.with(|relay, _, _| relay.wants_answer(from, *task))?;
+    let limit = if wants_answer { wire::limits::BODY } else { limits::CONTROL_BODY };
+    let bytes = app.bodies.read(&principal.info.id, body, limit).await?;
+    let parsed = offload(bytes.len(), move || parse(&bytes)).await?;
+    let unusable = |why| ApiError::invalid(format!("the result is not usable: {why}"), None);
+    match parsed.map_err(unusable)? {
+        ParsedResult::Failed(failure) => {
+            app.relay.with(|relay, now, out| relay.task_failed(from, *task, &failure, now, out))?;
             Ok(StatusCode::NO_CONTENT.into_response())
         }
-        Told::Woken => {
-            app.relay.with(|relay, now, out| relay.wake_succeeded(&from, task, now, out))?;
+        ParsedResult::Woken => {
+            app.relay.with(|relay, now, out| relay.wake_succeeded(from, *task, now, out))?;
             Ok(StatusCode::NO_CONTENT.into_response())
         }
-        Told::Chunk(chunk) => {
-            let (piece, data) = chunked_upload::of_chunk(&chunk);
-            chunked_upload::take(&app, &from, task, event_stream_head(), piece, data).await
+        ParsedResult::Chunk(chunk) => protocol1::take_chunk(&app, &named, &chunk).await,
+        ParsedResult::Whole(status, whole) => {
+            protocol1::take_whole(&app, &named, status, whole).await
         }
-        Told::Whole(status, whole) => {
-            let head = with_type(status_of(status)?, "application/json");
-            let upload = app.relay.upload(task).ok_or(TaskRefusal::Unknown)?;
-            app.relay.with(|relay, now, _| relay.answer_begins(&from, task, now))?;
-            let guard = EndGuard::new(&app, task);
-            let answer = Answer::new(task, head, upload);
-            let sent = forward(&app, &principal, answer, Body::from(whole), guard).await?;
-            Ok(sent.into_response())
-        }
-        Told::Nothing => {
+        ParsedResult::Empty => {
             let message = "a result has one of body, chunk, error, ok";
             Err(ApiError::invalid(message, None))
         }
     }
 }
 
-/// What these bytes say; a whole answer is a part of them and no copy.
-pub(crate) fn read(bytes: &Bytes) -> serde_json::Result<Told> {
-    let read: Read<'_> = serde_json::from_slice(bytes)?;
-    Ok(match read {
-        Read { error: Some(failure), .. } => Told::Failed(failure),
-        Read { ok: Some(true), .. } => Told::Woken,
-        Read { chunk: Some(chunk), .. } => Told::Chunk(chunk),
-        Read { body: Some(whole), status, .. } => {
-            Told::Whole(status.unwrap_or(200), bytes.slice_ref(whole.get().as_bytes()))
+/// Parses a result. A whole response is a slice of `bytes` and no copy.
+///
+/// # Errors
+/// The bytes are not JSON of this shape.
+pub(crate) fn parse(bytes: &Bytes) -> serde_json::Result<ParsedResult> {
+    let result: BorrowedResult<'_> = serde_json::from_slice(bytes)?;
+    Ok(match result {
+        BorrowedResult { error: Some(failure), .. } => ParsedResult::Failed(failure),
+        BorrowedResult { ok: Some(true), .. } => ParsedResult::Woken,
+        BorrowedResult { chunk: Some(chunk), .. } => ParsedResult::Chunk(chunk),
+        BorrowedResult { body: Some(whole), status, .. } => {
+            let whole = bytes.slice_ref(whole.get().as_bytes());
+            ParsedResult::Whole(status.unwrap_or(200), whole)
         }
-        _ => Told::Nothing,
+        _ => ParsedResult::Empty,
     })
-}
-
-fn event_stream_head() -> AnswerHead {
-    with_type(StatusCode::OK, "text/event-stream")
 }

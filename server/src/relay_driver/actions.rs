@@ -1,24 +1,23 @@
-//! The relay's actions, performed under the driver's lock: nothing here waits.
+//! Performs the relay's actions under the driver's lock; nothing here waits.
 
 use super::{CallerEvent, Frame, Inner, frames};
-use crate::limits;
 use crate::store::Change;
 use relay::{Action, Actions, ChannelId, Dispatch};
 
 impl Inner {
-    /// Performs actions in order; true when something waits to be stored.
+    /// Performs actions in order. Returns true if there are changes to store.
     pub(super) fn perform(&mut self, actions: Actions) -> bool {
-        let mut saves = false;
+        let mut has_changes = false;
         let mut broken = Vec::new();
         for action in actions {
-            saves |= self.perform_one(action, &mut broken);
+            has_changes |= self.perform_one(action, &mut broken);
         }
         for channel in broken {
             tracing::warn!(channel = channel.0, "a publisher does not read its channel; closing");
             self.channels.remove(&channel);
             self.relay.channel_closed(channel);
         }
-        saves
+        has_changes
     }
 
     fn perform_one(&mut self, action: Action, broken: &mut Vec<ChannelId>) -> bool {
@@ -31,34 +30,33 @@ impl Inner {
                 self.send(channel, frames::cancel(task, reason), broken);
             }
             Action::CloseChannel { channel, last } => {
-                if let Some(sender) = self.channels.remove(&channel)
+                if let Some(channel) = self.channels.remove(&channel)
                     && let Some(frame) = frames::last(&last)
                 {
-                    let _ = sender.try_send(frame);
+                    let _ = channel.frames.try_send(frame);
                 }
             }
             Action::Drain { channel, reconnect_after_ms } => {
                 self.send(channel, frames::drain(reconnect_after_ms), broken);
             }
             Action::Notice { task, notice } => {
-                if let Some(kept) = self.kept.get(&task)
-                    && kept.upload.events.capacity() > limits::CALLER_EVENTS / 2
-                {
-                    let _ = kept.upload.events.try_send(CallerEvent::Notice(notice));
+                let call = self.calls.get(&task);
+                if let Some(call) = call.filter(|call| call.upload.has_room_for_notice()) {
+                    call.upload.notify(CallerEvent::Notice(notice));
                 }
             }
             Action::Fail { task, failure } => {
-                if let Some(kept) = self.kept.get(&task) {
-                    let _ = kept.upload.events.try_send(CallerEvent::Fail(failure));
+                if let Some(call) = self.calls.get(&task) {
+                    call.upload.notify(CallerEvent::Fail(failure));
                 }
             }
             Action::Complete { .. } => {}
             Action::StopUpload { task } => {
-                if let Some(kept) = self.kept.get(&task) {
-                    kept.upload.stop.cancel();
+                if let Some(call) = self.calls.get(&task) {
+                    call.upload.stop();
                 }
             }
-            Action::Forget { task } => drop(self.kept.remove(&task)),
+            Action::Forget { task } => drop(self.calls.remove(&task)),
             Action::SaveLlm(id) => return self.dirty_llms.insert(id),
             Action::SaveSession(id) => return self.dirty_sessions.insert(id),
             Action::SaveName(name) => return self.dirty_names.insert(name),
@@ -68,8 +66,13 @@ impl Inner {
     }
 
     fn dispatch(&mut self, dispatch: Dispatch, broken: &mut Vec<ChannelId>) {
-        let request = self.kept.get(&dispatch.task).and_then(|k| k.request.clone());
-        let Some(request) = request else { return };
+        let Some(call) = self.calls.get(&dispatch.task) else { return };
+        let Some(request) = call.request.clone() else { return };
+        if let Some(channel) = self.channels.get(&dispatch.channel)
+            && let Some(account) = call.account.upgrade()
+        {
+            account.dispatched(&channel.publisher);
+        }
         let (task, llm) = (dispatch.task, dispatch.llm_name.clone());
         let id = request.headers.get(wire::headers::REQUEST_ID).cloned();
         self.send(dispatch.channel, Frame::Task(Box::new(dispatch), request), broken);
@@ -77,15 +80,15 @@ impl Inner {
     }
 
     fn send(&mut self, channel: ChannelId, frame: Frame, broken: &mut Vec<ChannelId>) {
-        let Some(sender) = self.channels.get(&channel) else {
+        let Some(open) = self.channels.get(&channel) else {
             return;
         };
-        if sender.try_send(frame).is_err() {
+        if open.frames.try_send(frame).is_err() {
             broken.push(channel);
         }
     }
 
-    /// What is to be stored. Deletions come first: a row may have come in another's place.
+    /// Takes the changes to store. Deletions come first: a new entry may replace a deleted one.
     pub(super) fn take_changes(&mut self) -> Vec<Change> {
         let mut changes = Vec::new();
         for id in std::mem::take(&mut self.dirty_sessions) {
@@ -104,6 +107,7 @@ impl Inner {
         changes
     }
 
+    /// Puts back changes that could not be stored.
     pub(super) fn put_back(&mut self, changes: Vec<Change>) {
         for change in changes {
             match change {

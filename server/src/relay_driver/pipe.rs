@@ -1,60 +1,60 @@
-//! A bounded pipe for one answer's bytes, between the publisher's upload and its caller.
+//! A bounded pipe for the body of one response, between the publisher's upload and its caller.
 //!
-//! At most [`wire::limits::ANSWER_BUFFER`] bytes wait in it: when the caller does not read, the
-//! writer waits, and with it the upload, the publisher and the backend. An end that was not
-//! announced with [`Writer::finish`] is a broken answer.
+//! At most [`wire::limits::ANSWER_BUFFER`] bytes wait in it: if the caller does not read, the
+//! writer waits, and with it the upload, the publisher and the backend. An end without
+//! [`Writer::finish`] is a broken response.
 
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-/// Pieces that may wait; small ones reach this bound before the one in bytes.
-const PIECES: usize = 64;
+/// Writes that may wait; small ones reach this limit before the one in bytes.
+const WRITES: usize = 64;
 
 enum Item {
     Data(Bytes, OwnedSemaphorePermit),
     End,
 }
 
-/// The upload's end.
+/// The upload's end of the pipe.
 pub(crate) struct Writer {
     items: mpsc::Sender<Item>,
     room: Arc<Semaphore>,
 }
 
-/// The caller's end.
+/// The caller's end of the pipe.
 pub(crate) struct Reader {
     items: mpsc::Receiver<Item>,
 }
 
-/// What the reader got.
+/// Result of a read.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Piece {
-    /// Bytes of the answer.
+pub(crate) enum Read {
+    /// Bytes of the response.
     Data(Bytes),
-    /// The answer is complete.
+    /// The response is complete.
     End,
-    /// The writer left without finishing.
+    /// The writer was dropped before the end.
     Broken,
 }
 
-/// The reader is gone.
+/// The reader was dropped.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct ReaderGone;
 
-/// A new pipe.
+/// Makes a pipe.
 #[must_use]
 pub(crate) fn pipe() -> (Writer, Reader) {
-    let (sender, receiver) = mpsc::channel(PIECES);
+    let (sender, receiver) = mpsc::channel(WRITES);
     let room = Arc::new(Semaphore::new(wire::limits::ANSWER_BUFFER));
     (Writer { items: sender, room }, Reader { items: receiver })
 }
 
 impl Writer {
-    /// Waits for room and puts the bytes in.
+    /// Waits for room and writes the bytes.
     ///
     /// # Errors
-    /// [`ReaderGone`].
+    /// [`ReaderGone`] if the reader was dropped.
     pub(crate) async fn write(&self, mut bytes: Bytes) -> Result<(), ReaderGone> {
         while !bytes.is_empty() {
             let piece = bytes.split_to(bytes.len().min(wire::limits::ANSWER_BUFFER));
@@ -69,29 +69,29 @@ impl Writer {
         Ok(())
     }
 
-    /// Announces that the answer is complete.
+    /// Marks the response as complete.
     ///
     /// # Errors
-    /// [`ReaderGone`].
+    /// [`ReaderGone`] if the reader was dropped.
     pub(crate) async fn finish(&self) -> Result<(), ReaderGone> {
         self.items.send(Item::End).await.map_err(|_| ReaderGone)
     }
 }
 
 impl Reader {
-    /// The next piece. After `End` and `Broken` nothing follows.
-    pub(crate) async fn read(&mut self) -> Piece {
+    /// Reads the next bytes. Nothing follows after `End` and `Broken`.
+    pub(crate) async fn read(&mut self) -> Read {
         match self.items.recv().await {
-            Some(Item::Data(bytes, _room_again)) => Piece::Data(bytes),
-            Some(Item::End) => Piece::End,
-            None => Piece::Broken,
+            Some(Item::Data(bytes, _frees_room)) => Read::Data(bytes),
+            Some(Item::End) => Read::End,
+            None => Read::Broken,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Piece, ReaderGone, pipe};
+    use super::{Read, ReaderGone, pipe};
     use bytes::Bytes;
     use std::time::Duration;
     use tokio::time::timeout;
@@ -99,7 +99,7 @@ mod tests {
     const KIB: usize = 1024;
 
     #[tokio::test(start_paused = true)]
-    async fn a_writer_waits_when_256_kib_are_unread_and_goes_on_when_they_are_read() {
+    async fn a_writer_waits_while_256_kib_are_unread() {
         let (writer, mut reader) = pipe();
         let piece = Bytes::from(vec![b'x'; 64 * KIB]);
         for _ in 0..4 {
@@ -107,21 +107,21 @@ mod tests {
         }
         let full = timeout(Duration::from_secs(3600), writer.write(piece.clone())).await;
         assert!(full.is_err(), "the fifth 64 KiB must wait");
-        assert_eq!(reader.read().await, Piece::Data(piece.clone()));
+        assert_eq!(reader.read().await, Read::Data(piece.clone()));
         writer.write(piece).await.unwrap();
     }
 
     #[tokio::test]
-    async fn only_an_announced_end_is_complete_and_a_gone_reader_is_noticed() {
+    async fn only_a_finished_response_is_complete_and_a_dropped_reader_is_noticed() {
         let (writer, mut reader) = pipe();
         writer.write(Bytes::from_static(b"a")).await.unwrap();
         drop(writer);
-        assert_eq!(reader.read().await, Piece::Data(Bytes::from_static(b"a")));
-        assert_eq!(reader.read().await, Piece::Broken);
+        assert_eq!(reader.read().await, Read::Data(Bytes::from_static(b"a")));
+        assert_eq!(reader.read().await, Read::Broken);
 
         let (writer, mut reader) = pipe();
         writer.finish().await.unwrap();
-        assert_eq!(reader.read().await, Piece::End);
+        assert_eq!(reader.read().await, Read::End);
 
         let (writer, reader) = pipe();
         drop(reader);

@@ -1,73 +1,90 @@
-//! An answer on its way from its publisher into the caller's pipe.
+//! A response on its way from its publisher into the caller's pipe.
 
-use super::{Driver, Upload};
+use super::RelayDriver;
+use super::caller::CallerEvent;
+use super::pipe::{Reader, Writer, pipe};
+use super::response_head::ResponseHead;
 use crate::limits;
-use crate::relay_driver::pipe::{Reader, Writer, pipe};
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
 use relay::{TaskId, TaskRefusal};
+use std::sync::Arc;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
-/// Status and headers of a backend's answer.
-#[derive(Debug)]
-pub(crate) struct AnswerHead {
-    /// HTTP status.
-    pub(crate) status: StatusCode,
-    /// Allow-listed headers and content-type.
-    pub(crate) headers: HeaderMap,
-    /// Bytes of the body, when the publisher knows.
-    pub(crate) length: Option<u64>,
+/// The destination of a task's response.
+#[derive(Clone)]
+pub(crate) struct UploadTarget {
+    events: mpsc::Sender<CallerEvent>,
+    /// Cancelled when no caller waits for the response any more.
+    stop: CancellationToken,
+    /// The response so far, if it arrives in several requests.
+    pub(crate) partial: Arc<tokio::sync::Mutex<Option<ResponseWriter>>>,
 }
 
-/// Nothing goes to the caller before the first byte is there.
-pub(crate) struct Answer {
+impl UploadTarget {
+    pub(super) fn new(events: mpsc::Sender<CallerEvent>) -> Self {
+        Self { events, stop: CancellationToken::new(), partial: Arc::default() }
+    }
+
+    /// Sends an event to the caller. A caller whose queue is full is about to leave.
+    pub(super) fn notify(&self, event: CallerEvent) {
+        let _ = self.events.try_send(event);
+    }
+
+    /// Returns true if a notice leaves room for the events that must arrive.
+    pub(super) fn has_room_for_notice(&self) -> bool {
+        self.events.capacity() > limits::CALLER_EVENTS / 2
+    }
+
+    /// Stops the upload.
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+    }
+}
+
+/// Writes one response into its caller's pipe. The caller gets the head with the first byte.
+pub(crate) struct ResponseWriter {
     task: TaskId,
     writer: Writer,
-    /// Until the first byte.
-    start: Option<(AnswerHead, Reader)>,
-    upload: Upload,
-    /// Bytes that are still to come, when that is known.
+    /// Taken with the first byte.
+    start: Option<(ResponseHead, Reader)>,
+    target: UploadTarget,
+    /// Bytes still to come, if the length was announced.
     left: Option<u64>,
-    /// When the relay was last told that it goes on.
-    told: Instant,
-    /// How many pieces have been taken, when it comes in pieces.
-    pub(crate) pieces: u64,
+    /// When the relay was last notified that the response is still arriving.
+    reported: Instant,
+    /// Number of parts taken, if it arrives in parts.
+    pub(crate) parts: u64,
 }
 
-impl Answer {
-    pub(crate) fn new(task: TaskId, head: AnswerHead, upload: Upload) -> Self {
+impl ResponseWriter {
+    pub(crate) fn new(task: TaskId, head: ResponseHead, target: UploadTarget) -> Self {
         let (writer, reader) = pipe();
         let left = head.length;
-        Self {
-            task,
-            writer,
-            start: Some((head, reader)),
-            upload,
-            left,
-            told: Instant::now(),
-            pieces: 0,
-        }
+        let (start, reported) = (Some((head, reader)), Instant::now());
+        Self { task, writer, start, target, left, reported, parts: 0 }
     }
 
-    /// Waits until nobody wants it any more.
+    /// Completes when no caller waits for the response any more.
     pub(crate) async fn stopped(&self) {
-        self.upload.stop.cancelled().await;
+        self.target.stop.cancelled().await;
     }
 
-    /// Puts bytes into the pipe, or with `None` the end, as soon as the caller has room.
+    /// Writes bytes, or the end with `None`, as soon as the pipe has room.
     ///
     /// # Errors
-    /// Nobody wants it any more.
+    /// [`TaskRefusal::Gone`] if no caller waits for the response any more.
     pub(crate) async fn push(
         &mut self,
-        driver: &Driver,
+        driver: &RelayDriver,
         data: Option<Bytes>,
     ) -> Result<(), TaskRefusal> {
         if let Some((head, reader)) = self.start.take() {
-            driver.begin_answer(self.task, head, reader);
+            driver.begin_response(self.task, head, reader);
         }
-        if self.told.elapsed() >= limits::SIGN_OF_LIFE {
-            self.told = Instant::now();
+        if self.reported.elapsed() >= limits::SIGN_OF_LIFE {
+            self.reported = Instant::now();
             let task = self.task;
             driver.with(|relay, now, _| relay.answer_goes_on(task, now));
         }
@@ -84,7 +101,7 @@ impl Answer {
         };
         tokio::select! {
             biased;
-            () = self.upload.stop.cancelled() => Err(TaskRefusal::Gone),
+            () = self.target.stop.cancelled() => Err(TaskRefusal::Gone),
             put = put => put.map_err(|_caller_gone| TaskRefusal::Gone),
         }
     }

@@ -1,16 +1,16 @@
-//! What has changed goes to the store, in a task of its own: a database that is locked, or on a full
-//! disk, must not hold up deadlines and notices.
+//! Writes changes to the store, in a task of its own: a database that is locked, or on a full disk,
+//! must not delay deadlines and notices.
 
-use super::Driver;
+use super::RelayDriver;
 use crate::limits::SAVE_AGAIN;
 use crate::store::{Change, StoreError};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
-/// Changes on their way to the store. Dropped before they are there, because the write failed or
-/// because the request that asked for it is gone, they wait for the next write.
+/// Changes on their way to the store. If they are dropped before they are stored, because the write
+/// failed or its request was dropped, the next write includes them.
 struct Unsaved<'a> {
-    driver: &'a Driver,
+    driver: &'a RelayDriver,
     changes: Vec<Change>,
 }
 
@@ -23,13 +23,13 @@ impl Drop for Unsaved<'_> {
     }
 }
 
-impl Driver {
-    /// Writes what has changed to the store. A failed write is tried again with the next one.
+impl RelayDriver {
+    /// Stores what has changed.
     ///
     /// # Errors
-    /// The store's.
+    /// The store cannot be written; the next call tries the same changes again.
     pub(crate) async fn save(&self) -> Result<(), StoreError> {
-        let _one_at_a_time = self.saving.lock().await;
+        let _only_writer = self.saving.lock().await;
         let changes = self.inner.lock().take_changes();
         if changes.is_empty() {
             return Ok(());
@@ -40,8 +40,8 @@ impl Driver {
         Ok(())
     }
 
-    /// Writes changes as they come, again and again while it fails. Ends when `stop` is cancelled,
-    /// after a last try.
+    /// Stores changes as they come, and retries while it fails. After `stop` it tries once more and
+    /// ends.
     pub(crate) async fn save_changes(self: Arc<Self>, stop: CancellationToken) {
         while !stop.is_cancelled() {
             tokio::select! {
@@ -49,7 +49,7 @@ impl Driver {
                 () = self.unsaved.notified() => {}
             }
             if let Err(error) = self.save().await {
-                tracing::warn!(%error, "the catalogue could not be written down; trying again");
+                tracing::warn!(%error, "cannot store the catalogue; trying again");
                 tokio::select! {
                     () = stop.cancelled() => {}
                     () = tokio::time::sleep(SAVE_AGAIN) => {}
@@ -57,7 +57,7 @@ impl Driver {
             }
         }
         if let Err(error) = self.save().await {
-            tracing::warn!(%error, "the catalogue could not be written down");
+            tracing::warn!(%error, "cannot store the catalogue");
         }
     }
 }

@@ -1,23 +1,25 @@
-//! The story that every store must pass, told once for all of them.
+//! Tests that every store must pass, on whatever database.
 
 use super::{Change, Revoked, Store, StoreError, StoredToken, TokenQuery};
 use relay::{LlmId, Owner, OwnerId, SavedLlm, SavedName, SavedSession, SessionId};
 use wire::publisher::{Instance, Provider};
 use wire::token::TokenInfo;
 
-/// Runs the story on an empty store.
+/// Runs all of them on an empty store; a violation panics.
 ///
 /// # Errors
-/// The store's own. A broken promise is a panic of `assert_eq!`: this is for tests.
+/// A call to the store failed that must not fail.
 pub(super) async fn check(store: &dyn Store) -> Result<(), StoreError> {
-    rows_and_sessions_come_back_as_they_were(store).await?;
+    entries_sessions_and_names_are_loaded_as_they_were_stored(store).await?;
     tokens_are_found_by_hash_and_die_when_revoked_or_expired(store).await?;
     tokens_are_listed_page_by_page_and_user_by_user(store).await?;
-    revocations_are_told_once_and_dead_tokens_are_deleted(store).await?;
+    revocations_are_reported_once_and_dead_tokens_are_deleted(store).await?;
     store.ping().await
 }
 
-async fn rows_and_sessions_come_back_as_they_were(store: &dyn Store) -> Result<(), StoreError> {
+async fn entries_sessions_and_names_are_loaded_as_they_were_stored(
+    store: &dyn Store,
+) -> Result<(), StoreError> {
     let owner = Owner { id: OwnerId("mia".into()), label: "Mia".into(), groups: vec!["ml".into()] };
     let session = SavedSession {
         id: SessionId(1),
@@ -55,11 +57,11 @@ async fn rows_and_sessions_come_back_as_they_were(store: &dyn Store) -> Result<(
     let saved = store.load().await?;
     assert_eq!((saved.llms, saved.sessions), (vec![llm], vec![session]));
     assert_eq!(saved.names, vec![name]);
-    // A second row of the same owner and name never stands beside the first, nor in its place.
-    let twin = SavedLlm { id: LlmId(3), ..saved_row(store).await? };
+    // A second entry of the same owner and name is refused, and does not replace the first.
+    let twin = SavedLlm { id: LlmId(3), ..saved_entry(store).await? };
     let twin = Change::Llm(twin.id, Some(Box::new(twin)));
     assert!(store.apply(std::slice::from_ref(&twin)).await.is_err());
-    assert_eq!(saved_row(store).await?.id, l);
+    assert_eq!(saved_entry(store).await?.id, l);
     store.apply(&[Change::Llm(l, None), twin]).await?;
     let gone =
         [Change::Llm(LlmId(3), None), Change::Session(s, None), Change::Name("old".into(), None)];
@@ -69,10 +71,10 @@ async fn rows_and_sessions_come_back_as_they_were(store: &dyn Store) -> Result<(
     Ok(())
 }
 
-async fn saved_row(store: &dyn Store) -> Result<SavedLlm, StoreError> {
-    let mut rows = store.load().await?.llms;
-    assert_eq!(rows.len(), 1);
-    Ok(rows.remove(0))
+async fn saved_entry(store: &dyn Store) -> Result<SavedLlm, StoreError> {
+    let mut entries = store.load().await?.llms;
+    assert_eq!(entries.len(), 1);
+    Ok(entries.remove(0))
 }
 
 fn token(id: &str, byte: u8, user: &str, expires: Option<u64>) -> StoredToken {
@@ -131,7 +133,7 @@ async fn tokens_are_listed_page_by_page_and_user_by_user(
     Ok(())
 }
 
-async fn revocations_are_told_once_and_dead_tokens_are_deleted(
+async fn revocations_are_reported_once_and_dead_tokens_are_deleted(
     store: &dyn Store,
 ) -> Result<(), StoreError> {
     let ids =
@@ -144,10 +146,10 @@ async fn revocations_are_told_once_and_dead_tokens_are_deleted(
     store.add_token(&token("d", 4, "tom", Some(900))).await?;
     assert_eq!(store.revoke_user("tom", 950).await?, 1, "an expired one does not count");
     assert_eq!(store.revoke_user("tom", 999).await?, 0);
-    let news = store.revoked_since(all.number).await?;
-    let mut found = ids(&news);
+    let later = store.revoked_since(all.number).await?;
+    let mut found = ids(&later);
     found.sort();
-    assert_eq!((found, &news.users[0]), (vec!["c".to_owned(), "d".to_owned()], &"tom".to_owned()));
+    assert_eq!((found, &later.users[0]), (vec!["c".to_owned(), "d".to_owned()], &"tom".to_owned()));
 
     // "a" died at 100, "b" at 500, "d" at 900, "c" at 950.
     assert_eq!(store.delete_dead(99, 9, 0).await?, 0);
@@ -158,9 +160,9 @@ async fn revocations_are_told_once_and_dead_tokens_are_deleted(
     assert_eq!(left.iter().map(|token| token.id.as_str()).collect::<Vec<_>>(), ["d", "c"]);
     let last = store.last_revocation().await?;
     assert_eq!(store.delete_dead(0, 9, last).await?, 0);
-    assert_eq!(store.last_revocation().await?, 0, "those that were seen are forgotten");
+    assert_eq!(store.last_revocation().await?, 0, "applied ones are deleted");
     store.add_token(&token("e", 5, "eve", None)).await?;
     store.revoke_token("e", 1).await?;
-    assert_eq!(ids(&store.revoked_since(last).await?), ["e"], "numbers are never used again");
+    assert_eq!(ids(&store.revoked_since(last).await?), ["e"], "numbers are never reused");
     Ok(())
 }

@@ -12,35 +12,37 @@ use std::path::Path;
 use std::str::FromStr;
 use wire::token::TokenInfo;
 
-pub use file::{Checked, Fault, OpenError, backup, check};
+pub use file::{Checked, Fault, OpenError};
+pub(super) use file::{backup, check};
 
-/// Connections to the one file; SQLite lets one of them write.
+/// Connections to the file; SQLite lets one of them write at a time.
 const CONNECTIONS: u32 = 4;
+
 /// The store on SQLite.
 #[derive(Debug, Clone)]
-pub struct SqliteStore {
+pub(super) struct SqliteStore {
     pool: SqlitePool,
 }
 
 impl SqliteStore {
-    /// Opens the file, makes it (0600) when it is missing, and brings its tables up to date.
+    /// Opens the file, creates it (mode 0600) if it is missing, and brings its tables up to date.
     ///
     /// # Errors
-    /// [`OpenError`], also for a file that is newer than this program.
-    pub async fn open(file: &Path) -> Result<Self, OpenError> {
+    /// [`OpenError`], also for a file that a newer program has changed.
+    pub(super) async fn open(file: &Path) -> Result<Self, OpenError> {
         let new = file::make_private(file)?;
         let store = Self::connect(file, new).await?;
         if new {
-            tracing::info!(file = %file.display(), "a new database was made");
+            tracing::info!(file = %file.display(), "created a new database");
         }
         Ok(store)
     }
 
-    /// As [`Self::open`], but a database that is missing stays missing.
+    /// As [`Self::open`], but does not create a missing file.
     ///
     /// # Errors
-    /// [`OpenError`].
-    pub async fn open_existing(file: &Path) -> Result<Self, OpenError> {
+    /// As [`Self::open`].
+    pub(super) async fn open_existing(file: &Path) -> Result<Self, OpenError> {
         file::must_exist(file)?;
         Self::connect(file, false).await
     }
@@ -149,7 +151,7 @@ impl Store for SqliteStore {
 type Tx<'a> = Transaction<'a, Sqlite>;
 
 async fn put_llm(tx: &mut Tx<'_>, llm: &SavedLlm) -> Result<(), sqlx::Error> {
-    // Not `INSERT OR REPLACE`: that would delete another row of the same owner and name.
+    // An entry of the same owner and name but another id is a conflict, and must not be replaced.
     sqlx::query(
         "INSERT INTO llms \
          (id, session, owner, owner_label, owner_groups, provider, created, last_seen, \
@@ -178,9 +180,13 @@ async fn put_llm(tx: &mut Tx<'_>, llm: &SavedLlm) -> Result<(), sqlx::Error> {
 
 async fn put_name(tx: &mut Tx<'_>, name: &SavedName) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT OR REPLACE INTO names \
+        "INSERT INTO names \
          (name, owner, shared_by_owner, shared_by_admin, served, reserved_until) \
-         VALUES (?, ?, ?, ?, ?, ?)",
+         VALUES (?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, \
+         shared_by_owner = excluded.shared_by_owner, \
+         shared_by_admin = excluded.shared_by_admin, served = excluded.served, \
+         reserved_until = excluded.reserved_until",
     )
     .bind(&name.name)
     .bind(&*name.owner.0)
@@ -195,9 +201,12 @@ async fn put_name(tx: &mut Tx<'_>, name: &SavedName) -> Result<(), sqlx::Error> 
 
 async fn put_session(tx: &mut Tx<'_>, session: &SavedSession) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "INSERT OR REPLACE INTO sessions \
+        "INSERT INTO sessions \
          (id, owner, owner_label, owner_groups, instance, epoch, last_seen) \
-         VALUES (?, ?, ?, ?, ?, ?, ?)",
+         VALUES (?, ?, ?, ?, ?, ?, ?) \
+         ON CONFLICT (id) DO UPDATE SET owner = excluded.owner, \
+         owner_label = excluded.owner_label, owner_groups = excluded.owner_groups, \
+         instance = excluded.instance, epoch = excluded.epoch, last_seen = excluded.last_seen",
     )
     .bind(session.id.to_string())
     .bind(&*session.owner.id.0)
@@ -292,8 +301,8 @@ mod tests {
     async fn with_a_token(file: &Path) -> SqliteStore {
         let store = SqliteStore::open(file).await.unwrap();
         let scopes = vec!["admin".into()];
-        let wish = CreateToken { user: "mia".into(), scopes, ..CreateToken::default() };
-        crate::auth::create(&store, &wish, 1).await.unwrap();
+        let request = CreateToken { user: "mia".into(), scopes, ..CreateToken::default() };
+        crate::auth::create(&store, &request, 1).await.unwrap();
         store
     }
 
@@ -302,7 +311,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn sqlite_keeps_the_store_contract_and_its_file_is_the_owners_alone() {
+    async fn sqlite_passes_the_contract_and_its_file_is_private() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("mcpd.db");
         let store = SqliteStore::open(&file).await.unwrap();
@@ -313,7 +322,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_backup_beside_a_running_server_has_everything_where_a_plain_copy_has_nothing() {
+    async fn a_backup_of_a_database_in_use_is_complete_where_a_plain_copy_is_empty() {
         let dir = tempfile::tempdir().unwrap();
         let [file, plain, copy] = ["mcpd.db", "plain.db", "copy.db"].map(|n| dir.path().join(n));
         let _running = with_a_token(&file).await;
@@ -341,11 +350,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_database_that_cannot_be_used_says_what_to_do_and_stays_as_it_is() {
+    async fn an_unusable_database_is_left_as_it_is_and_the_error_says_what_to_do() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("mcpd.db");
         assert_eq!(fault(SqliteStore::open_existing(&file).await), Fault::Missing);
-        assert!(!file.exists(), "none is made");
+        assert!(!file.exists(), "none is created");
         assert_eq!(fault(SqliteStore::open(dir.path()).await), Fault::NoFile);
 
         let store = with_a_token(&file).await;
@@ -356,7 +365,7 @@ mod tests {
         let said = SqliteStore::open(&file).await.unwrap_err();
         assert_eq!(said.fault, Fault::Newer(9999));
         assert!(said.to_string().contains("newer mcpd"), "{said}");
-        assert_eq!(check(&file).await.unwrap().migration, 9999, "a look needs no tables of today");
+        assert_eq!(check(&file).await.unwrap().migration, 9999, "a check needs no current tables");
 
         let broken = dir.path().join("broken.db");
         std::fs::write(&broken, "this is no database at all, whatever its name says".repeat(99))

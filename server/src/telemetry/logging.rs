@@ -1,4 +1,4 @@
-//! Log lines go to stderr, and never wait for whoever reads it.
+//! The process log on stderr; writing it never blocks.
 
 use clap::ValueEnum;
 use std::io::{self, Write};
@@ -10,20 +10,20 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use wire::names::escape_unprintable;
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Lines for people
     Text,
-    /// For programs.
+    /// One JSON object per line
     Json,
 }
 
-/// Logs to stderr, as long as the guard lives. A reader that takes nothing costs lines and no time.
+/// Logs to stderr until the guard is dropped. If stderr is not read, lines are lost and nothing
+/// waits.
 ///
-/// Other people's code may print headers, statements or bytes at DEBUG and TRACE: whatever RUST_LOG
-/// says, it is heard from INFO up only. A token or a prompt must not reach a log.
-#[must_use]
+/// Dependencies are capped at INFO regardless of RUST_LOG: they may log headers, statements or
+/// bodies, and neither a token nor a prompt may reach a log.
 pub fn to_stderr(format: LogFormat) -> WorkerGuard {
     let wanted = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let ours = filter_fn(|line| {
@@ -34,24 +34,25 @@ pub fn to_stderr(format: LogFormat) -> WorkerGuard {
     let queue = NonBlockingBuilder::default();
     let queue = queue.lossy(true).buffered_lines_limit(crate::limits::LOG_LINES);
     let (queue, guard) = queue.finish(io::stderr());
-    // Without colours: their control characters would be escaped too.
+    // No colours: their control characters would be escaped too.
     let lines = tracing_subscriber::fmt::layer().with_writer(Escaped(queue)).with_ansi(false);
     let log = tracing_subscriber::registry().with(wanted).with(ours);
     match format {
         LogFormat::Text => log.with(lines).init(),
         LogFormat::Json => log.with(lines.json()).init(),
     }
-    // The usual hook writes to stderr itself, and waits for its reader.
+    // The default hook writes to stderr itself, and blocks if it is not read.
     std::panic::set_hook(Box::new(|panic| tracing::error!("{panic}")));
     guard
 }
 
-/// A log whose lines cannot move a terminal's cursor: names in them come from strangers.
+/// A writer that escapes control characters: names in the log come from clients and could otherwise
+/// control a terminal.
 #[derive(Clone)]
 struct Escaped(NonBlocking);
 
 impl Write for Escaped {
-    /// A line comes whole.
+    /// Writes one whole line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         self.0.write_all(escape_unprintable(&text).as_bytes())?;

@@ -1,5 +1,4 @@
-//! Every kind of key at every endpoint that the OpenAPI document lists; and whether anybody can tell
-//! another's object from one that is not there.
+//! Every kind of key at every endpoint of the OpenAPI document, and objects of other users.
 
 use crate::server::Server;
 use reqwest::{Method, Response};
@@ -95,7 +94,7 @@ async fn a_request_with_two_keys_is_refused_wherever_one_is_needed() {
 }
 
 #[tokio::test]
-async fn every_kind_of_key_is_let_in_where_the_document_says_so_and_nowhere_else() {
+async fn every_kind_of_key_is_accepted_exactly_where_the_document_says_so() {
     let (server, other) = (Server::start().await, Server::start().await);
     let _publisher = server.publisher("qwen").await;
     let revoked = server.make_token("ann", &["infer", "publish", "admin"]).await;
@@ -140,7 +139,7 @@ async fn said(answer: Response) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn nobody_can_tell_anothers_session_or_task_from_one_that_is_not_there() {
+async fn another_users_session_or_task_looks_like_one_that_does_not_exist() {
     const NOBODY: &str = "00000000000000000000000000000000";
     let server = Server::start().await;
     let mut mia = server.publisher("qwen").await;
@@ -183,7 +182,7 @@ async fn nobody_can_tell_anothers_session_or_task_from_one_that_is_not_there() {
 }
 
 #[tokio::test]
-async fn a_model_that_a_key_is_not_for_looks_like_one_that_is_not_there() {
+async fn a_model_that_a_key_may_not_use_looks_like_one_that_does_not_exist() {
     let server = Server::start().await;
     let _publisher = server.publisher("qwen").await;
     let narrow = server.token("ann", &["infer:other"]).await;

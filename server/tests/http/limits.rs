@@ -1,4 +1,4 @@
-//! What a server on the internet must bear.
+//! Limits of sizes and times of requests.
 
 use crate::server::{PATIENCE, Server};
 use serde_json::Value;
@@ -42,7 +42,7 @@ async fn headers_over_64_kib_and_headers_that_never_end_are_refused() {
 }
 
 #[tokio::test]
-async fn a_body_that_stops_half_way_is_given_up() {
+async fn a_body_that_stops_half_way_is_refused() {
     let server = Server::start_scaled(0.02).await;
     let token = server.token("ann", &["infer"]).await;
     let half = format!(
@@ -54,7 +54,7 @@ async fn a_body_that_stops_half_way_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_request_that_cannot_be_used_is_refused_with_what_is_wrong_with_it() {
+async fn a_malformed_request_is_refused_with_the_reason() {
     let server = Server::start().await;
     let token = server.token("ann", &["infer"]).await;
     let _publisher = server.publisher("qwen").await;

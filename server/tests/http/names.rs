@@ -1,4 +1,4 @@
-//! Names that several users serve: who may, who decides, and what callers see.
+//! Names that several users serve: ownership, sharing, and what callers see.
 
 use crate::server::Server;
 use reqwest::{Method, StatusCode};
@@ -34,7 +34,7 @@ async fn admin(server: &Server, method: Method, path: &str, body: Value) -> (Sta
 }
 
 #[tokio::test]
-async fn ten_requests_for_a_pool_go_to_its_owner_although_another_publisher_wants_to_join() {
+async fn requests_for_a_pool_go_to_its_owner_although_another_publisher_has_registered_it() {
     let server = Server::start().await;
     let mut mia = publish(&server, "mia", json!({"name": "a", "pool": "team"})).await;
     let greedy = json!({"name": "b", "pool": "team", "maxConcurrency": 1000});
@@ -55,7 +55,7 @@ async fn ten_requests_for_a_pool_go_to_its_owner_although_another_publisher_want
 }
 
 #[tokio::test]
-async fn a_pool_with_the_name_of_anothers_model_does_not_make_it_its_own() {
+async fn a_pool_cannot_take_the_name_of_another_users_model() {
     let server = Server::start().await;
     let mia = publish(&server, "mia", json!({"name": "qwen"})).await;
     let eve = publish(&server, "eve", json!({"name": "x", "pool": "qwen"})).await;
@@ -75,7 +75,7 @@ async fn a_pool_with_the_name_of_anothers_model_does_not_make_it_its_own() {
 }
 
 #[tokio::test]
-async fn an_owner_is_asked_shares_and_both_serve_one_name_over_a_restart() {
+async fn a_name_that_its_owner_shares_is_served_by_both_users_also_after_a_restart() {
     let server = Server::start().await;
     let mia = publish(&server, "mia", json!({"name": "qwen"})).await;
     let tom = publish(&server, "tom", json!({"name": "qwen"})).await;
@@ -91,7 +91,7 @@ async fn an_owner_is_asked_shares_and_both_serve_one_name_over_a_restart() {
         let answer = server.get(wire::paths::LLMS, &caller).send().await.unwrap();
         let list: Value = answer.json().await.unwrap();
         let rows = list["llms"].as_array().unwrap().clone();
-        rows.iter().map(|row| row["owner"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        rows.iter().map(|entry| entry["owner"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(owners(&server).await, ["mia", "tom"]);
     let one = server.get("/api/v1/llms/qwen@tom", &caller).send().await.unwrap();
@@ -103,7 +103,7 @@ async fn an_owner_is_asked_shares_and_both_serve_one_name_over_a_restart() {
 }
 
 #[tokio::test]
-async fn an_admin_sees_shares_and_frees_names_and_a_publisher_sees_its_own() {
+async fn an_admin_lists_shares_and_releases_names_and_a_publisher_lists_its_own() {
     let server = Server::start().await;
     let _mia = publish(&server, "mia", json!({"name": "team/qwen"})).await;
     let tom = publish(&server, "tom", json!({"name": "team/qwen"})).await;
@@ -133,7 +133,7 @@ async fn an_admin_sees_shares_and_frees_names_and_a_publisher_sees_its_own() {
 }
 
 #[tokio::test]
-async fn a_publisher_calls_its_own_model_with_the_token_that_it_publishes_with() {
+async fn a_publisher_may_call_its_own_model_with_its_publishing_token() {
     let server = Server::start().await;
     let mut mia = publish(&server, "mia", json!({"name": "qwen"})).await;
     let _tom = publish(&server, "tom", json!({"name": "toms"})).await;
@@ -149,7 +149,7 @@ async fn a_publisher_calls_its_own_model_with_the_token_that_it_publishes_with()
 }
 
 #[tokio::test]
-async fn a_user_with_twenty_connected_sessions_gets_no_more_and_hears_why() {
+async fn a_user_with_twenty_connected_sessions_gets_no_more_and_the_error_says_why() {
     let server = Server::start().await;
     let token = server.token("eve", &["publish"]).await;
     let mut channels = Vec::new();

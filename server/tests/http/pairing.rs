@@ -1,4 +1,4 @@
-//! Codes that become keys.
+//! Pairing codes.
 
 use crate::server::Server;
 use reqwest::Response;
@@ -25,7 +25,7 @@ async fn waiting(server: &Server, admin: &str) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn a_pairing_code_that_an_admin_made_becomes_a_key_once() {
+async fn a_pairing_code_is_exchanged_for_a_key_once() {
     let server = Server::start().await;
     let admin = server.token("root", &["admin"]).await;
     let made = code(&server, &admin).await;
@@ -45,7 +45,7 @@ async fn a_pairing_code_that_an_admin_made_becomes_a_key_once() {
 }
 
 #[tokio::test]
-async fn wrong_codes_keep_nobody_else_from_pairing() {
+async fn wrong_codes_do_not_block_others_from_pairing() {
     let server = Server::start().await;
     let admin = server.token("root", &["admin"]).await;
     let made = code(&server, &admin).await;
@@ -58,7 +58,7 @@ async fn wrong_codes_keep_nobody_else_from_pairing() {
 }
 
 #[tokio::test]
-async fn codes_are_listed_without_their_text_and_taken_back() {
+async fn codes_are_listed_without_their_text_and_can_be_withdrawn() {
     let server = Server::start().await;
     let admin = server.token("root", &["admin"]).await;
     let (first, second) = (code(&server, &admin).await, code(&server, &admin).await);
@@ -95,7 +95,7 @@ async fn a_code_dies_with_the_key_of_the_admin_who_made_it() {
 }
 
 #[tokio::test]
-async fn a_code_outlives_a_failure_of_the_database() {
+async fn a_code_stays_valid_after_a_failure_of_the_database() {
     let server = Server::start().await;
     let admin = server.token("root", &["admin"]).await;
     let made = code(&server, &admin).await;
@@ -108,7 +108,7 @@ async fn a_code_outlives_a_failure_of_the_database() {
 }
 
 #[tokio::test]
-async fn an_admin_can_make_only_so_many_codes_and_is_told_what_to_do() {
+async fn unused_codes_of_an_admin_are_limited_and_the_error_says_what_to_do() {
     let server = Server::start().await;
     let admin = server.token("root", &["admin"]).await;
     for _ in 0..mcpd::limits::PAIRINGS_PER_MAKER {

@@ -3,7 +3,7 @@
 use mcpd::ServeError;
 use mcpd::clock::WallClock;
 use mcpd::config::Serving;
-use mcpd::store::{Store, sqlite::SqliteStore};
+use mcpd::store::{self, Location, Store};
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -27,7 +27,7 @@ pub(crate) struct Server {
     pub(crate) shutdown: CancellationToken,
     pub(crate) running: JoinHandle<Result<(), ServeError>>,
     pub(crate) dir: TempDir,
-    store: Arc<SqliteStore>,
+    store: Arc<dyn Store>,
 }
 
 impl Drop for Server {
@@ -62,8 +62,7 @@ impl Server {
     }
 
     async fn start_as(clock: WallClock, dir: TempDir, serving: Serving) -> Self {
-        let store = SqliteStore::open(&dir.path().join("mcpd.db")).await.unwrap();
-        let store = Arc::new(store);
+        let store = store::open(&Location::in_folder(dir.path())).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let shutdown = CancellationToken::new();
@@ -151,24 +150,24 @@ impl Server {
         self.post("/v1/chat/completions", token).json(&body)
     }
 
-    /// The catalogue's row of this name, as soon as it says this.
-    pub(crate) async fn row_where(
+    /// The catalogue entry of this name, as soon as it meets this condition.
+    pub(crate) async fn entry_where(
         &self,
         token: &str,
         name: &str,
-        says: impl Fn(&Value) -> bool,
+        meets: impl Fn(&Value) -> bool,
     ) -> Value {
-        let look = async {
+        let poll = async {
             loop {
                 let answer = self.get(&format!("/api/v1/llms/{name}"), token).send().await;
-                let row: Value = answer.unwrap().json().await.unwrap();
-                if says(&row) {
-                    return row;
+                let entry: Value = answer.unwrap().json().await.unwrap();
+                if meets(&entry) {
+                    return entry;
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, look).await.expect("the row says so in time")
+        tokio::time::timeout(PATIENCE, poll).await.expect("the entry in time")
     }
 }
 

@@ -1,4 +1,4 @@
-//! The server's end.
+//! Shutdown of the server.
 
 use crate::server::{PATIENCE, Server};
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 #[tokio::test]
-async fn a_server_that_goes_down_refuses_new_work_and_lets_running_answers_end() {
+async fn a_server_that_shuts_down_refuses_new_work_and_waits_for_running_responses() {
     let mut server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
     let mut publisher = server.publisher("qwen").await;
@@ -19,7 +19,7 @@ async fn a_server_that_goes_down_refuses_new_work_and_lets_running_answers_end()
     pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
     let running = running.await.unwrap().unwrap();
     let waiting = tokio::spawn(server.chat(&caller, "qwen").send());
-    server.row_where(&caller, "qwen", |row| row["queued"] == 1).await;
+    server.entry_where(&caller, "qwen", |entry| entry["queued"] == 1).await;
     assert_eq!(server.get(wire::paths::READYZ, "").send().await.unwrap().status(), 200);
 
     server.shutdown.cancel();
@@ -43,7 +43,7 @@ async fn a_server_that_goes_down_refuses_new_work_and_lets_running_answers_end()
 }
 
 #[tokio::test]
-async fn a_server_that_loses_a_part_of_itself_ends_with_an_error_so_that_it_is_started_again() {
+async fn a_server_whose_background_task_ends_exits_with_an_error() {
     let broken = Arc::new(AtomicBool::new(false));
     let breaks = Arc::clone(&broken);
     // What looks after tokens asks the clock twice a second.

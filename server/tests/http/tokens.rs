@@ -1,4 +1,4 @@
-//! Who may do what, and how fast that ends.
+//! Scopes of keys, and how fast a revoked key stops working.
 
 use crate::server::{PATIENCE, Server, unix_ms};
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use testkit::fake_publisher::FakePublisher;
 use tokio::time::Instant;
 
 #[tokio::test]
-async fn scopes_are_apart_from_each_other() {
+async fn no_scope_includes_another() {
     let server = Server::start().await;
     let _publisher = server.publisher("qwen").await;
     let register = json!({"providers": []});
@@ -39,7 +39,7 @@ async fn scopes_are_apart_from_each_other() {
 }
 
 #[tokio::test]
-async fn a_refused_key_is_told_so_in_the_shape_of_its_endpoint() {
+async fn a_refused_key_gets_an_error_in_the_shape_of_its_endpoint() {
     let server = Server::start().await;
     let refused = async |path: &str, key: Option<&str>| {
         let mut request = server.client.post(format!("{}{path}", server.url));
@@ -68,7 +68,7 @@ async fn a_refused_key_is_told_so_in_the_shape_of_its_endpoint() {
 }
 
 #[tokio::test]
-async fn a_key_revoked_behind_the_servers_back_ends_its_streams_within_a_second() {
+async fn a_key_revoked_in_the_database_ends_its_streams_within_a_second() {
     let server = Server::start().await;
     let caller = server.make_token("ann", &["infer"]).await;
     let doomed = server.make_token("mia", &["publish"]).await;
@@ -101,11 +101,11 @@ async fn a_key_revoked_behind_the_servers_back_ends_its_streams_within_a_second(
     assert_eq!(publisher.event_or_end().await, None);
     assert!(revoked.elapsed() < Duration::from_secs(1), "{:?}", revoked.elapsed());
     let reader = server.token("root", &["admin"]).await;
-    server.row_where(&reader, "desk", |row| row["connected"] == true).await;
+    server.entry_where(&reader, "desk", |entry| entry["connected"] == true).await;
     // The last one dies: nothing of the user's can be called any more.
     server.revoke_behind_its_back(&other.info.id).await;
     assert_eq!(desktop.event().await.0, "revoked");
-    server.row_where(&reader, "desk", |row| row["status"] == "inactive").await;
+    server.entry_where(&reader, "desk", |entry| entry["status"] == "inactive").await;
 }
 
 #[tokio::test]
@@ -133,7 +133,7 @@ async fn an_admin_creates_lists_and_revokes_keys_and_never_sees_a_key_again() {
 }
 
 #[tokio::test]
-async fn all_keys_of_a_user_who_leaves_end_at_once_with_their_streams_and_codes() {
+async fn revoking_a_user_ends_all_its_keys_streams_and_codes_at_once() {
     let server = Server::start().await;
     let admin = server.token("root", &["admin"]).await;
     let (caller, other) =
@@ -159,11 +159,11 @@ async fn all_keys_of_a_user_who_leaves_end_at_once_with_their_streams_and_codes(
     let url = format!("{}{}", server.url, wire::paths::PAIR);
     let pair = server.client.post(url).json(&json!({"code": code["code"]})).send().await.unwrap();
     assert_eq!(pair.status(), 404);
-    server.row_where(&admin, "qwen", |row| row["status"] == "inactive").await;
+    server.entry_where(&admin, "qwen", |entry| entry["status"] == "inactive").await;
 }
 
 #[tokio::test]
-async fn a_user_revoked_behind_the_servers_back_loses_codes_too() {
+async fn a_user_revoked_in_the_database_loses_its_codes_too() {
     let server = Server::start().await;
     let admin = server.token("root", &["admin"]).await;
     let caller = server.token("mia", &["infer"]).await;
@@ -187,7 +187,7 @@ async fn a_user_revoked_behind_the_servers_back_loses_codes_too() {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_corrected_while_the_server_runs_counts_for_keys_at_once() {
+async fn a_correction_of_the_wall_clock_takes_effect_on_keys_at_once() {
     const DAY: u64 = 86_400_000;
     let offset = Arc::new(AtomicU64::new(0));
     let shows = Arc::clone(&offset);
@@ -248,7 +248,7 @@ async fn keys_are_listed_page_by_page() {
 }
 
 #[tokio::test]
-async fn a_wish_that_cannot_be_a_key_is_refused_with_what_is_wrong_with_it() {
+async fn a_malformed_request_for_a_key_is_refused_with_the_reason() {
     let server = Server::start().await;
     let admin = server.token("root", &["admin"]).await;
     let wish = |more: Value| {

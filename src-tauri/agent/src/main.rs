@@ -1,5 +1,5 @@
-//! `mcplocal-agent`: publishes from machines without a desktop, and offers the tray's functions on the
-//! command line. Arguments are here, each command in its own file.
+//! `mcplocal-agent`: publishes from machines without a desktop, and offers the tray's functions on
+//! the command line. Arguments are here, each command in its own file.
 
 mod doctor;
 mod install;

@@ -1,8 +1,8 @@
 //! The OS keychain behind a deadline.
 //!
 //! The OS's calls block, for ever if a locked keyring shows a prompt, and panic inside an async
-//! runtime on some systems. A dedicated thread makes them one at a time, and each caller waits at most
-//! [`DEADLINE`]. A store that cannot be opened is opened again at the next call.
+//! runtime on some systems. A dedicated thread makes them one at a time, and each caller waits at
+//! most [`DEADLINE`]. A store that cannot be opened is opened again at the next call.
 //!
 //! Not here: the names under which secrets are stored.
 
@@ -29,7 +29,7 @@ pub enum KeychainError {
     #[error("this session has no keychain: {0}")]
     Unavailable(String),
     /// No response within [`DEADLINE`]; often a prompt is open.
-    #[error("the keychain did not answer within {} s; is it asking for a password?", DEADLINE.as_secs())]
+    #[error("the keychain did not respond within {} s; is a password prompt open?", DEADLINE.as_secs())]
     Timeout,
     /// The keychain reported an error; the cause.
     #[error("the keychain refused: {0}")]

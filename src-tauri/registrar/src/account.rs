@@ -1,5 +1,5 @@
-//! Signing in and out: a token is checked at its server before anything changes, then stored, and the
-//! publishing process is asked to reconnect.
+//! Signing in and out: a token is checked at its server before anything changes, then stored, and
+//! the publishing process is asked to reconnect.
 
 use crate::config;
 use crate::config::edit::Edit;

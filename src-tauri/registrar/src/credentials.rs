@@ -6,8 +6,8 @@
 
 use crate::home::Home;
 use crate::limits::FILE;
-use client::private_file;
 use client::server_url::{self, origin};
+use client::{environment, private_file};
 use keychain::{Keychain, KeychainError};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -16,8 +16,6 @@ use url::Url;
 
 /// Service name of the keychain entry; its user is the server's origin.
 pub const SERVICE: &str = "dev.mcpctl.agent";
-/// Environment variable with the token.
-const TOKEN: &str = "MCPCTL_TOKEN";
 /// Environment variable that names a file with the token.
 const TOKEN_FILE: &str = "MCPCTL_TOKEN_FILE";
 /// Name of the credential in systemd's `LoadCredential=`.
@@ -116,7 +114,7 @@ pub async fn load(
         (None, None) => return Err(CredentialsError::NoServer),
     };
     if let Some((token, source)) = from_environment()? {
-        return Ok(Credentials { url, bearer: token.into(), source });
+        return Ok(Credentials { url, bearer: token, source });
     }
     let stored = keychain.get(SERVICE, &origin(&url)).await;
     if let Ok(Some(bearer)) = stored {
@@ -190,10 +188,9 @@ pub fn server_in_file(home: &Home) -> Option<Url> {
     server_url::parse(&read_file(home).ok()?.mcpd_url?).ok()
 }
 
-fn from_environment() -> Result<Option<(String, TokenSource)>, CredentialsError> {
-    // Scripts unset a variable by setting it to the empty text.
-    if let Some(token) = std::env::var(TOKEN).ok().filter(|token| !token.trim().is_empty()) {
-        return Ok(Some((token.trim().to_owned(), TokenSource::Environment)));
+fn from_environment() -> Result<Option<(SecretString, TokenSource)>, CredentialsError> {
+    if let Some(token) = environment::token() {
+        return Ok(Some((token, TokenSource::Environment)));
     }
     let named = std::env::var_os(TOKEN_FILE).map(|path| (path.into(), TokenSource::File));
     let systemd = std::env::var_os("CREDENTIALS_DIRECTORY")
@@ -204,7 +201,7 @@ fn from_environment() -> Result<Option<(String, TokenSource)>, CredentialsError>
     };
     let text = std::fs::read_to_string(&path)
         .map_err(|e| CredentialsError::File(path.display().to_string(), e.to_string()))?;
-    Ok(Some((text.trim().to_owned(), source)))
+    Ok(Some((text.trim().into(), source)))
 }
 
 fn read_file(home: &Home) -> Result<CredentialsFile, CredentialsError> {

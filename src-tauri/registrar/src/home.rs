@@ -1,13 +1,8 @@
 //! The folder `~/.mcpctl`: names every file in it, for this crate and for the tray app.
 
-use client::private_file;
+use client::{environment, private_file};
 use std::io;
 use std::path::{Path, PathBuf};
-
-/// Environment variable that names another folder.
-const HOME: &str = "MCPCTL_HOME";
-/// Folder below the user's home directory.
-const FOLDER: &str = ".mcpctl";
 
 /// The folder. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,14 +19,7 @@ impl Home {
     /// # Errors
     /// There is no home directory, or the folder cannot be created.
     pub fn from_env() -> io::Result<Self> {
-        if let Some(dir) = std::env::var_os(HOME) {
-            return Self::at(dir);
-        }
-        let user = std::env::home_dir().filter(|dir| !dir.as_os_str().is_empty());
-        let user = user.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::NotFound, format!("no home directory; set {HOME}"))
-        })?;
-        Self::at(user.join(FOLDER))
+        Self::at(environment::settings_folder()?.path)
     }
 
     /// Opens this folder; creates it (mode 0700) if it is missing.

@@ -1,6 +1,6 @@
 //! The HTTP client towards local backends. It shares nothing with the one towards mcpd
-//! ([`crate::mcpd_client`]), so that the bearer token cannot reach a backend, nor a backend's key mcpd.
-//! Tasks reach their backend through [`crate::backends`] instead.
+//! ([`crate::mcpd_client`]), so that the bearer token cannot reach a backend, nor a backend's key
+//! mcpd. Tasks reach their backend through `backends` instead.
 
 use crate::limits;
 use reqwest::{Client, redirect};

@@ -17,8 +17,8 @@ const OWN_TARGETS: &[&str] =
 
 /// Logs to stderr at the level of RUST_LOG, INFO if it is not set.
 ///
-/// Dependencies are capped at INFO regardless of RUST_LOG: at DEBUG and TRACE they may log headers or
-/// bodies, and so tokens and prompts.
+/// Dependencies are capped at INFO regardless of RUST_LOG: at DEBUG and TRACE they may log headers
+/// or bodies, and so tokens and prompts.
 pub fn to_stderr() {
     start(None);
 }

@@ -116,8 +116,8 @@ impl McpdClient {
         Ok(entries.into_iter().map(event).collect())
     }
 
-    /// Sends an upload that stays open, to find out if a proxy holds back its first bytes. Ends with
-    /// `body`.
+    /// Sends an upload that stays open until `body` ends, to find out if a proxy holds back its
+    /// first bytes.
     pub async fn probe(&self, session: &SessionRef, id: &str, body: Body) -> Delivery {
         let request = self.post(paths::PROBE).header(headers::PROBE_ID, id).body(body);
         delivery(self.with_session(request, session).send().await)
@@ -244,8 +244,8 @@ pub async fn pair(server: Url, code: &str) -> Result<SecretString, String> {
     Ok(created.token.into())
 }
 
-/// Checks that the server is mcpd and lets this token publish: it requests the catalogue, then sends
-/// a heartbeat for a session that cannot exist.
+/// Checks that the server is mcpd and lets this token publish: requests the catalogue, then sends a
+/// heartbeat for a session that cannot exist.
 ///
 /// # Errors
 /// The server is unreachable, is not mcpd, or refuses the token; the message is for people.

@@ -3,15 +3,13 @@
 
 use crate::limits;
 use anyhow::{Context as _, bail};
+use client::environment::{self, SettingsFolder};
 use client::private_file;
 #[cfg(unix)]
 use client::{private_file::Access, terminal};
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
-
-/// Environment variable that names another folder.
-const HOME: &str = "MCPCTL_HOME";
 
 /// Contents of `cli.json`.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -25,25 +23,16 @@ pub(super) struct SettingsFile {
 
 /// The folder with the settings.
 #[derive(Debug)]
-pub(super) struct Folder {
-    path: PathBuf,
-    /// True for `~/.mcpctl`. A folder from the environment may be shared on purpose.
-    is_default: bool,
-}
+pub(super) struct Folder(SettingsFolder);
 
 impl Folder {
     pub(super) fn from_env() -> anyhow::Result<Self> {
-        if let Some(path) = std::env::var_os(HOME) {
-            return Ok(Self { path: path.into(), is_default: false });
-        }
-        let home = std::env::home_dir().filter(|path| !path.as_os_str().is_empty());
-        let home = home.context("there is no home directory; set MCPCTL_HOME")?;
-        Ok(Self { path: home.join(".mcpctl"), is_default: true })
+        Ok(Self(environment::settings_folder()?))
     }
 
     /// Returns the path of the file.
     pub(super) fn file(&self) -> PathBuf {
-        self.path.join("cli.json")
+        self.0.path.join("cli.json")
     }
 
     /// Reads the file; returns the default if it does not exist.
@@ -65,10 +54,10 @@ impl Folder {
 
     /// Replaces the file atomically.
     pub(super) fn write(&self, file: &SettingsFile) -> anyhow::Result<()> {
-        private_file::create_folder(&self.path)
-            .with_context(|| format!("the folder {} cannot be created", self.path.display()))?;
-        if self.is_default {
-            restrict(&self.path, 0o700);
+        private_file::create_folder(&self.0.path)
+            .with_context(|| format!("the folder {} cannot be created", self.0.path.display()))?;
+        if self.0.is_default {
+            restrict(&self.0.path, 0o700);
         }
         private_file::write(&self.file(), &serde_json::to_vec_pretty(file)?)
             .with_context(|| format!("{} cannot be written", self.file().display()))

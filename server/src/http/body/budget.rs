@@ -1,13 +1,13 @@
-//! How many bytes of request bodies the server holds at once: in all, and for one key.
+//! Limits the bytes of request bodies that the server holds at once, in total and per key.
 //!
-//! A body takes from the budget as it grows and gives back when its last byte is forgotten.
+//! A body takes from the budget as it grows, and gives back when the last copy of it is dropped.
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// See the module's page.
+/// The budget of all request bodies.
 pub(crate) struct Budget {
     all: usize,
     share: usize,
@@ -17,60 +17,60 @@ pub(crate) struct Budget {
 #[derive(Default)]
 struct Used {
     all: usize,
-    /// By the key's id; a key that holds nothing has no entry.
+    /// Bytes by key id; a key that holds nothing has no entry.
     keys: HashMap<String, usize>,
 }
 
-/// Whose part of the budget is used up.
+/// The part of the budget that is used up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Over {
-    /// All keys together hold too much.
-    All,
-    /// This key holds too much.
+pub(crate) enum Exceeded {
+    /// All keys together hold the whole budget.
+    Server,
+    /// This key holds its share.
     Key,
 }
 
 impl Budget {
-    /// So many bytes in all, and so many of them for one key.
+    /// A budget of `all` bytes, of which one key may hold `share`.
     #[must_use]
     pub(crate) fn new(all: usize, share: usize) -> Arc<Self> {
         Arc::new(Self { all, share: share.min(all), used: Mutex::default() })
     }
 
-    /// Nothing yet, for a body of this key.
+    /// An empty reservation for a body of this key.
     #[must_use]
-    pub(crate) fn hold(self: &Arc<Self>, key: &str) -> Held {
-        Held { budget: Arc::clone(self), key: key.to_owned(), bytes: 0 }
+    pub(crate) fn reserve(self: &Arc<Self>, key: &str) -> Reservation {
+        Reservation { budget: Arc::clone(self), key: key.to_owned(), bytes: 0 }
     }
 
-    /// Bytes that one key may hold, and so the largest body.
+    /// Bytes that one key may hold, which is also the largest possible body.
     #[must_use]
     pub(crate) fn share(&self) -> usize {
         self.share
     }
 }
 
-/// What one body has taken from the budget. Dropping it gives that back.
-pub(crate) struct Held {
+/// The bytes that one body has taken from the budget; dropping it gives them back.
+pub(crate) struct Reservation {
     budget: Arc<Budget>,
     key: String,
     bytes: usize,
 }
 
-impl Held {
-    /// Whether so many more bytes would fit now.
+impl Reservation {
+    /// Checks that this many more bytes would fit now, without taking them.
     ///
     /// # Errors
-    /// [`Over`].
-    pub(crate) fn has_room(&self, more: usize) -> Result<(), Over> {
+    /// [`Exceeded`] if they would not.
+    pub(crate) fn has_room(&self, more: usize) -> Result<(), Exceeded> {
         self.budget.fits(&self.budget.used.lock(), &self.key, more)
     }
 
-    /// Takes so many more bytes.
+    /// Takes this many more bytes.
     ///
     /// # Errors
-    /// [`Over`]; then nothing is taken.
-    pub(crate) fn grow(&mut self, more: usize) -> Result<(), Over> {
+    /// [`Exceeded`] if they do not fit; then nothing is taken.
+    pub(crate) fn grow(&mut self, more: usize) -> Result<(), Exceeded> {
         let mut used = self.budget.used.lock();
         self.budget.fits(&used, &self.key, more)?;
         used.all += more;
@@ -82,30 +82,30 @@ impl Held {
         Ok(())
     }
 
-    /// The bytes, which give back what they have taken when the last copy of them is dropped.
+    /// Ties the reservation to the bytes: it ends when the last copy of them is dropped.
     #[must_use]
-    pub(crate) fn with(self, bytes: BytesMut) -> Bytes {
+    pub(crate) fn attach(self, bytes: BytesMut) -> Bytes {
         if bytes.is_empty() {
             return Bytes::new();
         }
-        Bytes::from_owner(Charged { bytes, _held: self })
+        Bytes::from_owner(Charged { bytes, _reserved: self })
     }
 }
 
 impl Budget {
-    fn fits(&self, used: &Used, key: &str, more: usize) -> Result<(), Over> {
+    fn fits(&self, used: &Used, key: &str, more: usize) -> Result<(), Exceeded> {
         let of_key = used.keys.get(key).copied().unwrap_or(0);
         if of_key.saturating_add(more) > self.share {
-            return Err(Over::Key);
+            return Err(Exceeded::Key);
         }
         if used.all.saturating_add(more) > self.all {
-            return Err(Over::All);
+            return Err(Exceeded::Server);
         }
         Ok(())
     }
 }
 
-impl Drop for Held {
+impl Drop for Reservation {
     fn drop(&mut self) {
         if self.bytes == 0 {
             return;
@@ -123,7 +123,7 @@ impl Drop for Held {
 
 struct Charged {
     bytes: BytesMut,
-    _held: Held,
+    _reserved: Reservation,
 }
 
 impl AsRef<[u8]> for Charged {
@@ -134,27 +134,27 @@ impl AsRef<[u8]> for Charged {
 
 #[cfg(test)]
 mod tests {
-    use super::{Budget, Over};
+    use super::{Budget, Exceeded};
     use bytes::BytesMut;
 
     #[test]
-    fn a_key_has_its_share_and_all_have_the_whole_and_what_is_forgotten_comes_back() {
+    fn one_key_is_limited_to_its_share_all_to_the_budget_and_dropped_bytes_are_free_again() {
         let budget = Budget::new(100, 40);
-        let mut ann = budget.hold("ann");
+        let mut ann = budget.reserve("ann");
         ann.grow(30).unwrap();
-        assert_eq!(ann.grow(11), Err(Over::Key));
-        assert_eq!(budget.hold("ann").has_room(11), Err(Over::Key));
-        let mut others = [budget.hold("tom"), budget.hold("eve")];
+        assert_eq!(ann.grow(11), Err(Exceeded::Key));
+        assert_eq!(budget.reserve("ann").has_room(11), Err(Exceeded::Key));
+        let mut others = [budget.reserve("tom"), budget.reserve("eve")];
         for other in &mut others {
             other.grow(30).unwrap();
         }
-        let mut mia = budget.hold("mia");
-        assert_eq!(mia.grow(11), Err(Over::All));
+        let mut mia = budget.reserve("mia");
+        assert_eq!(mia.grow(11), Err(Exceeded::Server));
         mia.grow(10).unwrap();
-        let bytes = ann.with(BytesMut::from(&[0; 30][..]));
+        let bytes = ann.attach(BytesMut::from(&[0; 30][..]));
         let copy = bytes.clone();
         drop(bytes);
-        assert_eq!(mia.grow(1), Err(Over::All), "a copy is still there");
+        assert_eq!(mia.grow(1), Err(Exceeded::Server), "a copy is still there");
         drop(copy);
         mia.grow(30).unwrap();
         drop((mia, others));

@@ -1,4 +1,4 @@
-//! The database's file: how it is opened, what to do about one that cannot be, and copies of it.
+//! The database file: opening it, errors that say what to do, backups and integrity checks.
 
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
@@ -9,33 +9,33 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a writer waits for another process (`mcpd token …`).
+/// How long a writer waits for another process, such as `mcpd token …`.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// A database that cannot be used, with what to do about it.
+/// A database that cannot be used; the message says what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {fault}", .file.display())]
 pub struct OpenError {
     /// The database.
     pub file: PathBuf,
-    /// What is wrong with it.
+    /// The reason.
     pub fault: Fault,
 }
 
-/// What is wrong with a database.
+/// Reason why a database cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// There is none.
+    /// It does not exist.
     Missing,
     /// It is a folder, a pipe or a device.
     NoFile,
-    /// A newer mcpd has worked on it; the number is its migration's.
+    /// A newer mcpd has changed it, up to this migration.
     Newer(i64),
-    /// Its tables were made by another mcpd than this one knows.
+    /// Its tables differ from those of this migration.
     Altered(i64),
-    /// It has no tables of mcpd.
+    /// It has none of mcpd's tables.
     NoTables,
-    /// It is damaged, or no database at all.
+    /// It is damaged, or not a database.
     Corrupt,
     /// Another process holds it.
     Busy,
@@ -43,9 +43,9 @@ pub enum Fault {
     Full,
     /// It may not be read or written.
     Forbidden,
-    /// The system says.
+    /// Another error of the system.
     Io(String),
-    /// The database says.
+    /// Another error of the database.
     Other(String),
 }
 
@@ -138,7 +138,7 @@ fn fault_of(error: &sqlx::Error) -> Fault {
     }
 }
 
-/// Fails unless there is a file with something in it.
+/// Checks that the file exists and is not empty.
 pub(super) fn must_exist(file: &Path) -> Result<(), OpenError> {
     let metadata = std::fs::metadata(file).map_err(|error| OpenError::io(file, &error))?;
     match (metadata.is_file(), metadata.len()) {
@@ -148,7 +148,8 @@ pub(super) fn must_exist(file: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Makes the file before SQLite does, so that nobody else may read it; true when it is new.
+/// Creates the file with mode 0600 before SQLite would create it readable for others. Returns true
+/// if it is new.
 pub(super) fn make_private(file: &Path) -> Result<bool, OpenError> {
     if std::fs::metadata(file).is_ok_and(|metadata| metadata.len() > 0) {
         return must_exist(file).map(|()| false);
@@ -161,18 +162,18 @@ pub(super) fn make_private(file: &Path) -> Result<bool, OpenError> {
     Ok(true)
 }
 
-/// As a server opens it.
+/// Options of a server's connection.
 pub(super) fn options(file: &Path) -> SqliteConnectOptions {
     plain(file).journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal)
 }
 
-/// Without changing how its file is kept.
+/// Options that leave the file's journal mode as it is.
 fn plain(file: &Path) -> SqliteConnectOptions {
-    // Statements carry users' names: they stay out of the log.
+    // Statements contain users' names, which stay out of the log.
     SqliteConnectOptions::new().filename(file).busy_timeout(BUSY).disable_statement_logging()
 }
 
-/// Fails unless the database has mcpd's tables.
+/// Checks that the database has mcpd's tables.
 pub(super) async fn must_have_tables<'e, E>(file: &Path, database: E) -> Result<(), OpenError>
 where
     E: Executor<'e, Database = Sqlite>,
@@ -182,21 +183,17 @@ where
     found.map(drop).ok_or_else(|| OpenError::new(file, Fault::NoTables))
 }
 
-/// A connection for a look at a database as it is: nothing is migrated.
-async fn look_at(file: &Path) -> Result<SqliteConnection, OpenError> {
+/// Connects to a database without migrating it.
+async fn connect_as_is(file: &Path) -> Result<SqliteConnection, OpenError> {
     must_exist(file)?;
     let mut connection = plain(file).connect().await.map_err(|e| OpenError::of(file, &e))?;
     must_have_tables(file, &mut connection).await?;
     Ok(connection)
 }
 
-/// Writes a copy of the database, as it is at this moment, into a new private file (0600), also
-/// while a server works on it; how many bytes the copy has.
-///
-/// # Errors
-/// [`OpenError`] about the database or about the copy, which must not exist yet.
-pub async fn backup(file: &Path, copy: &Path) -> Result<u64, OpenError> {
-    let mut connection = look_at(file).await?;
+/// See [`crate::store::backup`].
+pub(in crate::store) async fn backup(file: &Path, copy: &Path) -> Result<u64, OpenError> {
+    let mut connection = connect_as_is(file).await?;
     let copy = std::path::absolute(copy).map_err(|error| OpenError::io(copy, &error))?;
     let name = copy.to_str().ok_or_else(|| {
         OpenError::new(&copy, Fault::Io("the name of the copy must be UTF-8".into()))
@@ -212,14 +209,14 @@ pub async fn backup(file: &Path, copy: &Path) -> Result<u64, OpenError> {
     if copied.is_err() {
         let _ = std::fs::remove_file(&copy);
     } else if let Some(folder) = copy.parent() {
-        // The name must survive a crash too.
+        // The new name must survive a crash too.
         let _ = File::open(folder).and_then(|folder| folder.sync_all());
     }
     let _ = connection.close().await;
     copied
 }
 
-/// An empty private file (0600): SQLite fills it, and its mode is set before there is anything in it.
+/// Creates an empty file with mode 0600, which SQLite then fills.
 fn new_file(path: &Path) -> Result<File, OpenError> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -241,25 +238,22 @@ fn new_file(path: &Path) -> Result<File, OpenError> {
     })
 }
 
-/// What a look at a database found.
+/// Result of an integrity check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
-    /// The number of the latest migration.
+    /// Number of the latest migration.
     pub migration: i64,
-    /// Tokens, dead ones too.
+    /// Number of tokens, dead ones included.
     pub tokens: i64,
-    /// Rows of the catalogue.
+    /// Number of catalogue entries.
     pub llms: i64,
-    /// What SQLite finds wrong; nothing, if all is well.
+    /// Problems that SQLite reports; empty if the database is whole.
     pub problems: Vec<String>,
 }
 
-/// Looks whether the database is whole, also while a server works on it.
-///
-/// # Errors
-/// [`OpenError`].
-pub async fn check(file: &Path) -> Result<Checked, OpenError> {
-    let mut connection = look_at(file).await?;
+/// See [`crate::store::check`].
+pub(in crate::store) async fn check(file: &Path) -> Result<Checked, OpenError> {
+    let mut connection = connect_as_is(file).await?;
     let found = async {
         let problems = sqlx::query_scalar::<_, String>("PRAGMA integrity_check");
         let problems = problems.fetch_all(&mut connection).await?;

@@ -1,4 +1,4 @@
-//! Tokens in their table, and what was revoked.
+//! The tables of tokens and revocations.
 
 use super::{signed, unsigned};
 use crate::store::{Revoked, StoredToken, TokenQuery};
@@ -8,7 +8,8 @@ use wire::token::TokenInfo;
 
 pub(super) async fn add(pool: &SqlitePool, token: &StoredToken) -> Result<(), Error> {
     let info = &token.info;
-    let statement = "INSERT INTO tokens (id, hash, user, label, scopes, user_groups, created, expires) \
+    let statement = "INSERT INTO tokens \
+                     (id, hash, user, label, scopes, user_groups, created, expires) \
                      VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
     sqlx::query(statement)
         .bind(&info.id)
@@ -37,12 +38,12 @@ pub(super) async fn with_id(pool: &SqlitePool, id: &str) -> Result<Option<TokenI
     query.fetch_optional(pool).await?.as_ref().map(token_of).transpose()
 }
 
-/// Ids begin with the time, so that their order is that of age.
+/// Ids begin with the time of creation, so their order is that of age.
 pub(super) async fn list(
     pool: &SqlitePool,
     which: &TokenQuery<'_>,
 ) -> Result<Vec<TokenInfo>, Error> {
-    // The statement says what is asked for, so that an index serves it.
+    // Separate statements, so that an index serves each.
     let statement = match (which.user, which.after) {
         (None, None) => "SELECT * FROM tokens ORDER BY id DESC LIMIT ?3",
         (None, Some(_)) => "SELECT * FROM tokens WHERE id < ?2 ORDER BY id DESC LIMIT ?3",
@@ -81,7 +82,7 @@ pub(super) async fn revoke_user(pool: &SqlitePool, user: &str, now: u64) -> Resu
     let mut tx = pool.begin().await?;
     let statement = "SELECT count(*) FROM tokens WHERE user = ? AND revoked IS NULL \
                      AND (expires IS NULL OR expires > ?)";
-    // First of all a write, so that no other writer comes between.
+    // The transaction begins with a write, so that no other writer comes between.
     sqlx::query("INSERT INTO revocations (user) VALUES (?)").bind(user).execute(&mut *tx).await?;
     let valid: i64 =
         sqlx::query_scalar(statement).bind(user).bind(signed(now)).fetch_one(&mut *tx).await?;

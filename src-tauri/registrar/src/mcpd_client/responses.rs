@@ -1,5 +1,5 @@
-//! Turns mcpd's responses into the [`Fault`]s and [`Delivery`]s that decide what follows. Bodies are
-//! read within bounds, and texts in them are cut and made printable.
+//! Turns mcpd's responses into the [`Fault`]s and [`Delivery`]s that decide what follows. Bodies
+//! are read within bounds, and texts in them are cut and made printable.
 
 use crate::{limits, server_text};
 use client::request_error::{describe, root_cause};

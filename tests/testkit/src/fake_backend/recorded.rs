@@ -5,7 +5,8 @@
 //!
 //! [`EventLog::add_backend_log`]: crate::event_log::EventLog::add_backend_log
 
-use super::{DONE, Shared, asleep, chunk_event, event_stream};
+use super::responses::{DONE, chunk_event, event_stream};
+use super::{Shared, asleep};
 use axum::response::Response;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use serde_json::Value;

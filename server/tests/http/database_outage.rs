@@ -1,0 +1,58 @@
+//! What a database that does not respond must not delay.
+
+use crate::server::Server;
+use bytes::Bytes;
+use serde_json::json;
+use sqlx::Executor as _;
+use std::time::Duration;
+
+/// Notices come every half second, and a request waits three seconds for its turn.
+const SCALE: f64 = 0.05;
+
+#[tokio::test]
+async fn a_locked_database_stops_neither_notices_nor_deadlines() {
+    let server = Server::start_scaled(SCALE).await;
+    let caller = server.token("ann", &["infer"]).await;
+    let mut publisher = server.publisher("qwen").await;
+    let running = tokio::spawn(server.chat(&caller, "qwen").send());
+    let (task, _) = publisher.task().await;
+    let (pieces, upload) = publisher.upload(&task, "text/event-stream");
+    let upload = tokio::spawn(upload.send());
+    // The answer goes on until the test's end.
+    let answering = tokio::spawn(async move {
+        while pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    });
+    let running = running.await.unwrap().unwrap();
+    let other = server.token("eve", &["publish"]).await;
+
+    let mut database = server.database().await;
+    database.execute("BEGIN EXCLUSIVE").await.unwrap();
+    let register = json!({"protocol": 2, "providers": [{"name": "other"}]});
+    let register = tokio::spawn(server.post(wire::paths::REGISTER, &other).json(&register).send());
+    server.entry_where(&caller, "other", |entry| entry["name"] == "other").await;
+    let waits = server.chat(&caller, "qwen").send().await.unwrap();
+    let text = waits.text().await.unwrap();
+    let notices = text.lines().filter(|line| line.starts_with(':')).count();
+    assert!(text.contains("queue_timeout"), "{text}");
+    assert!(notices >= 2, "the time stood still while the database was locked: {text}");
+
+    database.execute("ROLLBACK").await.unwrap();
+    register.await.unwrap().unwrap();
+    answering.abort();
+    drop((running, upload));
+    // What could not be written is written when it can be.
+    let stored = async {
+        loop {
+            let found = sqlx::query("SELECT 1 FROM llms WHERE provider LIKE '%other%'");
+            if found.fetch_optional(&mut database).await.unwrap().is_some() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(crate::server::PATIENCE, stored)
+        .await
+        .expect("the entry is stored in time");
+}
