@@ -259,6 +259,9 @@ async fn a_request_whose_key_is_revoked_has_one_line() {
         drop(pieces);
         let _ = upload.await;
         assert_eq!(publisher.event().await.0, "cancel");
+        // The slot is free for the next request once the publisher has confirmed the end.
+        let stopped = json!({"error": {"message": "stopped", "code": "cancelled"}});
+        publisher.result(&task, &stopped).await;
     }
 }
 
