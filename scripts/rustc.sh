@@ -10,7 +10,7 @@ case " $* " in
 *" --test "* | *" --print="* | *" --crate-name build_script_"*) exit 0 ;;
 *" --crate-type lib "*) arguments=() ;;
 # A program's pages are for its authors, as with `cargo doc`.
-*" --crate-type bin "*) arguments=(--document-private-items) ;;
+*" --crate-type bin "*) arguments=(--document-private-items -A rustdoc::private_intra_doc_links) ;;
 *) exit 0 ;;
 esac
 pages=$(mktemp -d)

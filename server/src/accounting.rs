@@ -1,8 +1,8 @@
 //! The end of each caller's request: exactly one [`Finished`] per request, however it ends.
 //!
-//! A request has one [`Account`], shared by all who learn something about the request. When the last of
-//! them is gone, the request has ended and the account reports it. So a handler that is dropped because
-//! its caller left is reported like one that returns.
+//! A request has one [`Account`], shared by all who learn something about the request. When the
+//! last of them is gone, the request has ended and the account reports it. So a handler that is
+//! dropped because its caller left is reported like one that returns.
 
 mod usage;
 
@@ -37,8 +37,8 @@ pub(crate) struct Finished<'a> {
     pub(crate) path: &'a str,
     /// HTTP status; `None` if the caller left before there was one.
     pub(crate) status: Option<u16>,
-    /// Reason why the response is not whole, or is an error of mcpd's own. A backend's error response
-    /// has none.
+    /// Reason why the response is not whole, or is an error of mcpd's own. A backend's error
+    /// response has none.
     pub(crate) code: Option<EndCode>,
     /// Time in the relay's queue.
     pub(crate) queued: Duration,
@@ -125,7 +125,8 @@ struct Entry {
     publisher: Option<Arc<str>>,
     status: Option<u16>,
     end: Option<Result<(), EndCode>>,
-    /// Start of the wait in the relay's queue, and true if it began while the model was being woken.
+    /// Start of the wait in the relay's queue, and true if it began while the model was being
+    /// woken.
     waiting: Option<(Instant, bool)>,
     queued: Duration,
     waking: Duration,
@@ -154,8 +155,8 @@ impl Account {
         self.entry.lock().bytes_in = bytes as u64;
     }
 
-    /// Records that the relay accepted the request, and whether it waits for a wake. Called before any
-    /// dispatch.
+    /// Records that the relay accepted the request, and whether it waits for a wake. Called before
+    /// any dispatch.
     pub(crate) fn submitted(&self, task: relay::TaskId, waits_for_wake: bool) {
         let mut entry = self.entry.lock();
         entry.task = Some(task);
@@ -194,7 +195,8 @@ impl Account {
         self.entry.lock().end.get_or_insert(Ok(()));
     }
 
-    /// Records why the caller does not get a whole response. Only the first end of a request counts.
+    /// Records why the caller does not get a whole response. Only the first end of a request
+    /// counts.
     pub(crate) fn failed(&self, code: EndCode) {
         self.entry.lock().end.get_or_insert(Err(code));
     }

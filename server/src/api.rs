@@ -1,4 +1,5 @@
-//! The whole HTTP API: the routes of all rooms, what is answered elsewhere, and the OpenAPI document.
+//! The whole HTTP API: the routes of all rooms, what is answered elsewhere, and the OpenAPI
+//! document.
 
 use crate::http::error::ApiError;
 use crate::http::format_errors::format_errors;

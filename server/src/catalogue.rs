@@ -92,7 +92,8 @@ async fn llm(
     found.map(Json).ok_or_else(|| ApiError::no_such_model(&names()))
 }
 
-/// The entries that the key may see: callers see what they may call, publishers their own, admins all.
+/// The entries that the key may see: callers see what they may call, publishers their own, admins
+/// all.
 fn visible(app: &App, principal: &Principal) -> Vec<LlmInfo> {
     let allowed = principal.allowed();
     let sees = |entry: &LlmView| {

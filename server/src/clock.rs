@@ -1,5 +1,6 @@
-//! The wall clock, by which tokens expire: a correction of the system's time while the server runs must
-//! take effect at once. Durations go by the monotonic clock of `relay_driver`, which never jumps.
+//! The wall clock, by which tokens expire: a correction of the system's time while the server runs
+//! must take effect at once. Durations go by the monotonic clock of `relay_driver`, which never
+//! jumps.
 
 use std::fmt;
 use std::sync::Arc;

@@ -84,8 +84,8 @@ impl Flags {
     /// Resolves the settings: flags before the file before defaults.
     ///
     /// # Errors
-    /// The file cannot be read or has an unknown key, a number is out of range, or `--dev` is used on an
-    /// address that is not loopback.
+    /// The file cannot be read or has an unknown key, a number is out of range, or `--dev` is used on
+    /// an address that is not loopback.
     pub fn resolve(&self) -> anyhow::Result<Config> {
         let file = match &self.config {
             None => File::default(),

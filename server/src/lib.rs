@@ -1,9 +1,9 @@
 //! mcpd: lists virtual LLMs and relays calls to the machines that publish them.
 //!
-//! Decisions are made in the [`relay`] crate; this package has the sockets, the bytes, the tokens and
-//! the database. Rooms import in one direction: `api` above `publishers`, `callers`, `catalogue`,
-//! `admin` and `health`, those above `state`, and that above `auth`, `relay_driver`, `accounting`,
-//! `http` and `store`.
+//! Decisions are made in the [`relay`] crate; this package has the sockets, the bytes, the tokens
+//! and the database. Rooms import in one direction: `api` above `publishers`, `callers`,
+//! `catalogue`, `admin` and `health`, those above `state`, and that above `auth`, `relay_driver`,
+//! `accounting`, `http` and `store`.
 
 mod accounting;
 mod admin;

@@ -24,7 +24,8 @@ pub const FILES: usize = 64;
 pub const LINGER: Duration = Duration::from_secs(1);
 /// Bytes of unread input that are discarded then.
 pub const LINGER_BYTES: usize = 4 * 1024 * 1024;
-/// Bytes of request bodies that the server holds at once, over all keys; a flag sets another number.
+/// Bytes of request bodies that the server holds at once, over all keys; a flag sets another
+/// number.
 pub const BODY_BUDGET: usize = 512 * 1024 * 1024;
 /// One key may hold the budget divided by this, unless a flag sets another number.
 pub const BODY_SHARE: usize = 4;

@@ -11,8 +11,8 @@ use mcpd::config::Flags;
 use mcpd::telemetry::logging::{LogFormat, to_stderr};
 use std::process::ExitCode;
 
-/// Thousands of publishers that reconnect at once need ten times the memory for a moment; unlike the
-/// default allocator, this one returns it to the system.
+/// Thousands of publishers that reconnect at once need ten times the memory for a moment; unlike
+/// the default allocator, this one returns it to the system.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
@@ -70,8 +70,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-/// Half the number of cores: the kernel moves most bytes, and with a worker per core they mostly wake
-/// each other.
+/// Half the number of cores: the kernel moves most bytes, and with a worker per core they mostly
+/// wake each other.
 fn worker_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2))
 }

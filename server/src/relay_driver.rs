@@ -1,8 +1,8 @@
 //! Feeds events to [`relay::Relay`] and performs its actions.
 //!
-//! One lock holds the relay, the open channels and the pending calls. Everything done under it is quick
-//! and never waits: frames go into bounded queues with `try_send`, and a full queue closes its channel.
-//! Actions are performed in the order in which the relay made them.
+//! One lock holds the relay, the open channels and the pending calls. Everything done under it is
+//! quick and never waits: frames go into bounded queues with `try_send`, and a full queue closes
+//! its channel. Actions are performed in the order in which the relay made them.
 
 mod actions;
 mod caller;
@@ -250,8 +250,8 @@ impl RelayDriver {
         })
     }
 
-    /// Hands the head of a response to its caller, with its first byte: from here on the request cannot
-    /// be sent to another publisher, and its body is dropped.
+    /// Hands the head of a response to its caller, with its first byte: from here on the request
+    /// cannot be sent to another publisher, and its body is dropped.
     fn begin_response(&self, task: TaskId, head: ResponseHead, reader: pipe::Reader) {
         self.event(|inner, _, out| {
             inner.relay.first_byte(task, out);

@@ -1,8 +1,8 @@
-//! The data that mcpd stores across restarts: tokens (hashed), sessions, catalogue entries, names. Never
-//! a prompt or a response.
+//! The data that mcpd stores across restarts: tokens (hashed), sessions, catalogue entries, names.
+//! Never a prompt or a response.
 //!
-//! Each database implements [`Store`] and must pass the tests in `contract`; [`open`] and the functions
-//! beside it choose it by [`Location`]. To the rest of the program it is a `dyn Store`.
+//! Each database implements [`Store`] and must pass the tests in `contract`; [`open`] and the
+//! functions beside it choose it by [`Location`]. To the rest of the program it is a `dyn Store`.
 
 #[cfg(test)]
 mod contract;
@@ -53,8 +53,8 @@ pub async fn open_existing(location: &Location) -> Result<Arc<dyn Store>, OpenEr
     Ok(Arc::new(SqliteStore::open_existing(file).await?))
 }
 
-/// Copies the database as it is now into a new private file, also while a server uses it. Returns the
-/// size of the copy in bytes.
+/// Copies the database as it is now into a new private file, also while a server uses it. Returns
+/// the size of the copy in bytes.
 ///
 /// # Errors
 /// [`OpenError`] of the database, or of the copy, which must not exist yet.
@@ -154,8 +154,8 @@ pub trait Store: Send + Sync + 'static {
     async fn revoked_since(&self, number: u64) -> Result<Revoked, StoreError>;
     /// Stores when tokens were last used: pairs of id and unix milliseconds.
     async fn touch_tokens(&self, used: &[(String, u64)]) -> Result<(), StoreError>;
-    /// Deletes at most `most` tokens that were revoked or had expired at `by`, and the revocations up to
-    /// this number. Returns how many tokens were deleted.
+    /// Deletes at most `most` tokens that were revoked or had expired at `by`, and the revocations
+    /// up to this number. Returns how many tokens were deleted.
     async fn delete_dead(&self, by: u64, most: u32, number: u64) -> Result<u64, StoreError>;
     /// Checks that the database responds.
     async fn ping(&self) -> Result<(), StoreError>;

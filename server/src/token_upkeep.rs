@@ -6,7 +6,8 @@ use std::sync::Arc;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-/// Removes tokens that were revoked or have expired, and stores which tokens were used, until `stop`.
+/// Removes tokens that were revoked or have expired, and stores which tokens were used, until
+/// `stop`.
 pub(crate) async fn remove_dead_tokens(app: Arc<App>, stop: CancellationToken) {
     let mut check = tokio::time::interval(limits::TOKEN_CHECK);
     let mut save = tokio::time::interval(limits::TOKEN_SAVE);

@@ -33,7 +33,7 @@ durationMs: number,
  */
 tokens: number | null, 
 /**
- * It was answered.
+ * True if the backend's whole response was delivered.
  */
 succeeded: boolean, 
 /**

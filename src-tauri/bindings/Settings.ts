@@ -7,15 +7,15 @@ import type { QuietHours } from "./QuietHours";
 import type { Theme } from "./Theme";
 
 /**
- * What a person chose.
+ * Settings of this machine.
  */
 export type Settings = { 
 /**
- * Nothing is published until then, whatever the switches say.
+ * Publishing is paused until then, regardless of the publish switches.
  */
 pausedUntil: PausedUntil | null, 
 /**
- * Publish only while the machine does not run on battery.
+ * Publish only on mains power.
  */
 onlyOnAc: boolean, 
 /**
@@ -23,22 +23,22 @@ onlyOnAc: boolean,
  */
 quietHours: QuietHours | null, 
 /**
- * Keep the machine from falling asleep.
+ * When the machine is kept from going to sleep.
  */
 keepAwake: KeepAwake, 
 /**
- * A start at login opens no window.
+ * Open no window after a start at login.
  */
 startHidden: boolean, 
 /**
- * What a person is told about.
+ * Which desktop notifications are shown.
  */
 notifications: Notifications, 
 /**
- * Colours of the window.
+ * Colour theme of the window.
  */
 theme: Theme, 
 /**
- * How much is logged.
+ * Verbosity of the log.
  */
 logLevel: LogLevel, };

@@ -140,7 +140,7 @@ impl Supervisor {
             let event = tokio::select! {
                 event = self.inbox.recv() => event,
                 // The end of the session or Ctrl-C is a quit like the menu's.
-                Ok(()) = &mut signal => None,
+                () = &mut signal => None,
             };
             let Some(event) = event else { break };
             if !self.handle(event) {
@@ -155,8 +155,7 @@ impl Supervisor {
     fn handle(&mut self, event: Event) -> bool {
         match event {
             Event::Show(route) => self.window.show(route),
-            Event::Clicked(Action::Quit) => return false,
-            Event::Clicked(action) => self.click(action),
+            Event::Clicked(action) => return self.click(action),
             Event::TrayShown => self.set_no_tray(None),
             Event::TrayMissing => {
                 self.set_no_tray(Some(tr("notice.noTray")));
@@ -184,8 +183,10 @@ impl Supervisor {
         true
     }
 
-    fn click(&mut self, action: Action) {
+    /// Performs the action of a menu line; false if it ends the program.
+    fn click(&mut self, action: Action) -> bool {
         match action {
+            Action::Quit => return false,
             Action::OpenSettings => self.window.show(None),
             Action::OpenActivity => self.window.show(Some(Page::Activity.into())),
             Action::OpenModels => self.window.show(Some(Page::Models.into())),
@@ -198,9 +199,8 @@ impl Supervisor {
                 Edit::SetPublish { name, on }
             }),
             Action::PublishAs { name, new } => self.edit(|_| Edit::PublishAs { name, new }),
-            // Ends the loop before it gets here.
-            Action::Quit => {}
         }
+        true
     }
 
     /// Edits config.json for a click. `decide` sees what the file says at that moment, which may be
@@ -245,8 +245,16 @@ fn toggle_pause(config: &Config) -> Edit {
     pause::edit((!is_paused).then_some(Pause::TurnedOn))
 }
 
+/// Returns when a signal ends the process; never if signals cannot be received.
+async fn termination_signal() {
+    if let Err(error) = received_signal().await {
+        tracing::warn!(%error, "signals cannot be received; quit from the tray menu");
+        std::future::pending().await
+    }
+}
+
 #[cfg(unix)]
-async fn termination_signal() -> std::io::Result<()> {
+async fn received_signal() -> std::io::Result<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hang_up = signal(SignalKind::hangup())?;
@@ -258,6 +266,6 @@ async fn termination_signal() -> std::io::Result<()> {
 }
 
 #[cfg(not(unix))]
-async fn termination_signal() -> std::io::Result<()> {
+async fn received_signal() -> std::io::Result<()> {
     tokio::signal::ctrl_c().await
 }

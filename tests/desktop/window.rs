@@ -182,7 +182,7 @@ async fn a_token_in_a_file_is_moved_into_the_keyring_on_request() {
     let file = json!({"mcpdUrl": mcpd.url, "token": token});
     std::fs::write(home.file("credentials"), file.to_string()).unwrap();
     let window = Window::open(&desktop, &home, &[]).await;
-    window.until_text("The token is in a file").await;
+    window.until_text("The token is stored in a file").await;
     window.click("Move it to the keychain").await;
     window.until_text("The token is in the keychain now").await;
     assert!(!home.file("credentials").exists());

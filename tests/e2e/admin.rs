@@ -214,5 +214,5 @@ async fn groups_and_pairing_codes_are_administered_by_mcpctl() {
         admin.run(&["token", "unpair", &id]).await.expect_failure().contains("no pairing code")
     );
     let revoked = admin.run(&["token", "revoke", "--user", "mia"]).await.expect_success();
-    assert!(revoked.contains("keys revoked: 1"), "{revoked}");
+    assert!(revoked.contains("tokens revoked: 1"), "{revoked}");
 }

@@ -101,7 +101,7 @@ async fn a_pipe_in_place_of_the_configuration_is_reported_and_stops_nothing() {
     std::fs::rename(&pipe, setup.home.file("config.json")).unwrap();
     let status = setup.home.until_status("the problem", |s| s["configProblem"].is_object()).await;
     let message = status["configProblem"]["message"].as_str().unwrap();
-    assert!(message.contains("no regular file"), "{message}");
+    assert!(message.contains("not a regular file"), "{message}");
     assert_eq!(
         setup.chat(&chat_body()).await.status(),
         200,
@@ -110,7 +110,7 @@ async fn a_pipe_in_place_of_the_configuration_is_reported_and_stops_nothing() {
     for command in [&["doctor"][..], &["unpublish", "qwen"]] {
         let ended = setup.home.run(command).await;
         assert!(ended.code == Some(1), "{ended:?}");
-        assert!((ended.stdout + &ended.stderr).contains("no regular file"));
+        assert!((ended.stdout + &ended.stderr).contains("not a regular file"));
     }
 }
 

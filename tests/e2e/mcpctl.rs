@@ -60,7 +60,7 @@ async fn a_chat_takes_its_prompt_as_an_argument_or_from_a_pipe_and_streams_the_r
     let piped = mcpctl.run_with(&["chat", "qwen"], script, &[]).await;
     assert_eq!(piped.expect_success(), format!("{}\n", counted(7)));
     let none = mcpctl.run(&["chat", "qwen"]).await.expect_failure();
-    assert!(none.contains("no question"), "{none}");
+    assert!(none.contains("no prompt"), "{none}");
     let broken = mcpctl
         .run(&["chat", "qwen", r#"{"do": "count", "n": 9, "pauseMs": 20, "abortAt": 4}"#])
         .await;

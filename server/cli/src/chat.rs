@@ -1,9 +1,11 @@
-//! `chat`: one question, the answer as it comes. Tokens go to stdout, all else to stderr.
+//! `chat`: sends one prompt and prints the response as it streams. Tokens go to stdout, everything
+//! else to stderr.
 
-use crate::client::{Client, message};
-use crate::out;
+use crate::api::{Api, shown_message};
+use crate::limits;
 use anyhow::{Context as _, bail};
 use clap::Args;
+use client::terminal;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::io::{IsTerminal as _, Read as _};
@@ -11,95 +13,93 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::sse::{Decoder, Item};
 
-/// The longest prompt that is read from a pipe.
-const MAX_PROMPT: u64 = 32 * 1024 * 1024;
-/// Longest line and longest event of a streamed response, in bytes.
-const MAX_EVENT: usize = 1024 * 1024;
+/// Data of the event that ends a complete stream.
+const DONE: &str = "[DONE]";
 
-/// A question.
+/// Arguments of `chat`.
 #[derive(Debug, Args)]
 pub(crate) struct Chat {
-    /// The model, as `mcpctl get llm` shows it
+    /// Model name, as listed by `mcpctl get llm`
     name: String,
-    /// The question; read from stdin when it is not here
+    /// Prompt; read from stdin if it is missing
     prompt: Vec<String>,
-    /// What the model is told first
+    /// System prompt
     #[arg(long)]
     system: Option<String>,
-    /// The longest answer
+    /// Maximum length of the response, in tokens
     #[arg(long)]
     max_tokens: Option<u32>,
-    /// 0 for the same answer each time
+    /// Sampling temperature; 0 gives the same response each time
     #[arg(long)]
     temperature: Option<f64>,
-    /// Where chance begins
+    /// Random seed
     #[arg(long)]
     seed: Option<i64>,
-    /// End with a line of figures on stderr
+    /// Print time to first token and tokens per second to stderr at the end
     #[arg(long)]
     stats: bool,
 }
 
-pub(crate) async fn chat(client: &Client, chat: &Chat) -> anyhow::Result<()> {
-    let body = body(chat, prompt(chat)?);
-    let began = Instant::now();
-    let request = client.request(Method::POST, "/v1/chat/completions").json(&body);
-    let mut response = client.send(request).await?;
-    let mut answer = Answer { began, first: None, tokens: 0, reported: None, noted: false };
-    let mut decoder = Decoder::new(MAX_EVENT, MAX_EVENT);
-    let mut items = Vec::new();
-    let mut done = false;
-    while let Some(bytes) = response.chunk().await.context("the answer broke off")? {
+pub(crate) async fn chat(api: &Api, arguments: &Chat) -> anyhow::Result<()> {
+    let body = request_body(arguments, prompt(arguments)?);
+    let sent = Instant::now();
+    let request = api.request(Method::POST, "/v1/chat/completions").json(&body);
+    let mut response = api.send(request).await?;
+    let mut printer = Printer::new(sent);
+    let mut decoder = Decoder::new(limits::EVENT, limits::EVENT);
+    let (mut items, mut done) = (Vec::new(), false);
+    while let Some(bytes) = response.chunk().await.context("the connection broke")? {
         decoder.feed(&bytes, &mut items);
         for item in items.drain(..) {
             match item {
                 Item::Event(event) => match event?.data.as_str() {
-                    "[DONE]" => done = true,
-                    data => answer.take(data)?,
+                    DONE => done = true,
+                    data => printer.print_chunk(data)?,
                 },
-                Item::Comment(text) => answer.note(&text),
+                Item::Comment(text) => printer.print_notice(&text),
             }
         }
     }
-    out::line("");
+    terminal::line("");
     if !done {
-        bail!("the answer ended before its end");
+        bail!("the response is incomplete: the server closed the connection");
     }
-    if chat.stats {
-        answer.figures();
+    if arguments.stats {
+        printer.print_stats();
     }
     Ok(())
 }
 
-fn prompt(chat: &Chat) -> anyhow::Result<String> {
-    if !chat.prompt.is_empty() {
-        return Ok(chat.prompt.join(" "));
+fn prompt(arguments: &Chat) -> anyhow::Result<String> {
+    if !arguments.prompt.is_empty() {
+        return Ok(arguments.prompt.join(" "));
     }
     if std::io::stdin().is_terminal() {
-        out::note("Type the question; end with Ctrl-D.");
+        terminal::note("Type the prompt; end with Ctrl-D.");
     }
     let mut text = String::new();
-    std::io::stdin().take(MAX_PROMPT).read_to_string(&mut text)?;
+    std::io::stdin().take(limits::PROMPT).read_to_string(&mut text)?;
     if text.trim().is_empty() {
-        bail!("there is no question: give it as an argument or on stdin");
+        bail!("there is no prompt: pass it as an argument or on stdin");
     }
     Ok(text)
 }
 
-fn body(chat: &Chat, prompt: String) -> Value {
+fn request_body(arguments: &Chat, prompt: String) -> Value {
     let mut messages = Vec::new();
-    messages.extend(chat.system.as_ref().map(|text| json!({"role": "system", "content": text})));
+    let system = arguments.system.as_ref();
+    messages.extend(system.map(|text| json!({"role": "system", "content": text})));
     messages.push(json!({"role": "user", "content": prompt}));
     let mut body = json!({
-        "model": chat.name,
+        "model": arguments.name,
         "messages": messages,
         "stream": true,
         "stream_options": {"include_usage": true},
     });
     let options = [
-        ("max_tokens", chat.max_tokens.map(Value::from)),
-        ("temperature", chat.temperature.map(Value::from)),
-        ("seed", chat.seed.map(Value::from)),
+        ("max_tokens", arguments.max_tokens.map(Value::from)),
+        ("temperature", arguments.temperature.map(Value::from)),
+        ("seed", arguments.seed.map(Value::from)),
     ];
     for (name, value) in options {
         if let Some(value) = value {
@@ -109,66 +109,66 @@ fn body(chat: &Chat, prompt: String) -> Value {
     body
 }
 
-/// What is known of the answer so far.
-struct Answer {
-    began: Instant,
-    first: Option<Instant>,
-    /// Pieces with text; close to tokens, and what is shown when the backend counts none.
-    tokens: u64,
-    /// The backend's own count.
-    reported: Option<u64>,
-    /// A note stands on the line.
-    noted: bool,
+/// Prints a response as it arrives and counts its tokens.
+struct Printer {
+    sent: Instant,
+    first_token: Option<Instant>,
+    /// Chunks with text: about the number of tokens, used if the backend reports none.
+    chunks: u64,
+    reported_tokens: Option<u64>,
+    /// True while a notice occupies the current line of the terminal.
+    notice_shown: bool,
 }
 
-impl Answer {
-    fn take(&mut self, data: &str) -> anyhow::Result<()> {
-        let piece: Value =
-            serde_json::from_str(data).context("a piece of the answer is no JSON")?;
-        if piece.get("error").is_some() {
-            out::line("");
-            bail!("{}", message(data).unwrap_or_else(|| "the answer failed".into()));
+impl Printer {
+    fn new(sent: Instant) -> Self {
+        Self { sent, first_token: None, chunks: 0, reported_tokens: None, notice_shown: false }
+    }
+
+    fn print_chunk(&mut self, data: &str) -> anyhow::Result<()> {
+        let chunk: Value =
+            serde_json::from_str(data).context("a part of the response is not JSON")?;
+        if chunk.get("error").is_some() {
+            terminal::line("");
+            let message = shown_message(data.as_bytes());
+            bail!("{}", message.unwrap_or_else(|| "the request failed".into()));
         }
-        if let Some(counted) = piece.pointer("/usage/completion_tokens").and_then(Value::as_u64) {
-            self.reported = Some(counted);
+        if let Some(tokens) = chunk.pointer("/usage/completion_tokens").and_then(Value::as_u64) {
+            self.reported_tokens = Some(tokens);
         }
-        let text = piece.pointer("/choices/0/delta/content").and_then(Value::as_str);
+        let text = chunk.pointer("/choices/0/delta/content").and_then(Value::as_str);
         let Some(text) = text.filter(|text| !text.is_empty()) else {
             return Ok(());
         };
-        self.clear_note();
-        self.first.get_or_insert_with(Instant::now);
-        self.tokens += 1;
-        out::answer(text);
+        if std::mem::take(&mut self.notice_shown) {
+            terminal::replace_note("");
+        }
+        self.first_token.get_or_insert_with(Instant::now);
+        self.chunks += 1;
+        terminal::text(text);
         Ok(())
     }
 
-    /// "waking 3s of ~5s": on a terminal in one line that is rewritten.
-    fn note(&mut self, text: &str) {
+    /// Prints a notice such as "waking 3s of ~5s"; on a terminal, each replaces the one before.
+    fn print_notice(&mut self, text: &str) {
         if text.is_empty() {
             return;
         }
-        if out::rewrite(text) {
-            self.noted = true;
+        if terminal::replace_note(text) {
+            self.notice_shown = true;
         } else {
-            out::note(text);
+            terminal::note(text);
         }
     }
 
-    fn clear_note(&mut self) {
-        if std::mem::take(&mut self.noted) {
-            out::rewrite("");
-        }
-    }
-
-    fn figures(&self) {
-        let first = self.first.unwrap_or(self.began);
-        let tokens = self.reported.unwrap_or(self.tokens);
-        let wait = first - self.began;
-        let writing = first.elapsed().max(Duration::from_millis(1));
-        // The first token came at the end of the wait.
+    fn print_stats(&self) {
+        let first_token = self.first_token.unwrap_or(self.sent);
+        let tokens = self.reported_tokens.unwrap_or(self.chunks);
+        let wait = first_token - self.sent;
+        let writing = first_token.elapsed().max(Duration::from_millis(1));
+        // The first token ends the wait and is not part of the writing time.
         let speed = tokens.saturating_sub(1) as f64 / writing.as_secs_f64();
-        out::note(format_args!(
+        terminal::note(format_args!(
             "first token after {:.2} s, {tokens} tokens, {speed:.1} tokens/s",
             wait.as_secs_f64()
         ));

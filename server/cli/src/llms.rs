@@ -1,27 +1,24 @@
 //! `get llm` and `describe llm`.
 
-use crate::Output;
-use crate::client::Client;
-use crate::out;
-use crate::table::{add, age, moment, print, table};
+use crate::api::Api;
+use crate::limits;
+use crate::output::{self, Output};
+use crate::table::{add, age, local_time, or_dash, print, table};
+use client::terminal;
 use comfy_table::Table;
 use reqwest::Method;
-use std::time::Duration;
 use wire::catalogue::{Catalogue, LlmInfo};
 use wire::paths;
 
-/// Between looks while watching.
-const WATCH_EVERY: Duration = Duration::from_secs(1);
-
 pub(crate) async fn get(
-    client: &Client,
+    api: &Api,
     name: Option<&str>,
     output: Output,
     watch: bool,
 ) -> anyhow::Result<()> {
     let mut shown: Option<Vec<LlmInfo>> = None;
     loop {
-        let llms = fetch(client, name).await?;
+        let llms = fetch(api, name).await?;
         if shown.as_ref() != Some(&llms) {
             show(&llms, output)?;
         }
@@ -29,47 +26,47 @@ pub(crate) async fn get(
             return Ok(());
         }
         shown = Some(llms);
-        tokio::time::sleep(WATCH_EVERY).await;
+        tokio::time::sleep(limits::WATCH_INTERVAL).await;
     }
 }
 
-async fn fetch(client: &Client, name: Option<&str>) -> anyhow::Result<Vec<LlmInfo>> {
+async fn fetch(api: &Api, name: Option<&str>) -> anyhow::Result<Vec<LlmInfo>> {
     match name {
-        Some(name) => Ok(vec![one(client, name).await?]),
+        Some(name) => Ok(vec![fetch_one(api, name).await?]),
         None => {
-            let list: Catalogue = client.json(client.request(Method::GET, paths::LLMS)).await?;
-            Ok(list.llms)
+            let catalogue: Catalogue = api.json(api.request(Method::GET, paths::LLMS)).await?;
+            Ok(catalogue.llms)
         }
     }
 }
 
-async fn one(client: &Client, name: &str) -> anyhow::Result<LlmInfo> {
+async fn fetch_one(api: &Api, name: &str) -> anyhow::Result<LlmInfo> {
     let path = format!("{}/{name}", paths::LLMS);
-    client.json(client.request(Method::GET, &path)).await
+    api.json(api.request(Method::GET, &path)).await
 }
 
 fn show(llms: &[LlmInfo], output: Output) -> anyhow::Result<()> {
     match output {
-        Output::Json => out::json(&llms)?,
-        Output::Yaml => out::yaml(&llms)?,
+        Output::Json => terminal::json(&llms)?,
+        Output::Yaml => output::yaml(&llms)?,
         Output::Table | Output::Wide if llms.is_empty() => {
-            out::note("No models: none is published, or your token allows none.");
+            terminal::note("No models are published, or your token allows none of them.");
         }
-        Output::Table => print(&narrow(llms)),
-        Output::Wide => print(&wide(llms)),
+        Output::Table => print(&table_of(llms)),
+        Output::Wide => print(&wide_table_of(llms)),
     }
     Ok(())
 }
 
-fn narrow(llms: &[LlmInfo]) -> Table {
+fn table_of(llms: &[LlmInfo]) -> Table {
     let mut table = table(&["NAME", "KIND", "STATUS", "MODEL", "OWNER", "AGE"]);
     for llm in llms {
-        add(&mut table, &common(llm));
+        add(&mut table, &common_cells(llm));
     }
     table
 }
 
-fn wide(llms: &[LlmInfo]) -> Table {
+fn wide_table_of(llms: &[LlmInfo]) -> Table {
     let mut table = table(&[
         "NAME",
         "KIND",
@@ -86,9 +83,9 @@ fn wide(llms: &[LlmInfo]) -> Table {
         "REASON",
     ]);
     for llm in llms {
-        let mut row = common(llm);
+        let mut row = common_cells(llm);
         row.extend([
-            or_dash(Some(&llm.backend)),
+            or_dash(llm.backend.as_str()),
             format!("{}/{}", llm.in_flight, llm.max_concurrency),
             llm.queued.to_string(),
             or_dash(llm.pool.as_deref()),
@@ -101,56 +98,52 @@ fn wide(llms: &[LlmInfo]) -> Table {
     table
 }
 
-fn common(llm: &LlmInfo) -> Vec<String> {
+fn common_cells(llm: &LlmInfo) -> Vec<String> {
     vec![
         llm.name.clone(),
         llm.kind.clone(),
         status(llm),
         or_dash(llm.model.as_deref()),
-        or_dash(Some(&llm.owner)),
+        or_dash(llm.owner.as_str()),
         age(llm.created),
     ]
 }
 
-/// Two facts in one word: the backend's state, and whether its publisher is there.
+/// Combines the backend's state with the state of its publisher's connection.
 fn status(llm: &LlmInfo) -> String {
     let word = if llm.waking { "waking" } else { llm.status.as_str() };
     if llm.connected || word == "inactive" { word.to_owned() } else { format!("{word}, away") }
 }
 
-fn or_dash(text: Option<&str>) -> String {
-    text.filter(|text| !text.is_empty()).unwrap_or("-").to_owned()
-}
-
-pub(crate) async fn describe(client: &Client, name: &str) -> anyhow::Result<()> {
-    let llm = one(client, name).await?;
+pub(crate) async fn describe(api: &Api, name: &str) -> anyhow::Result<()> {
+    let llm = fetch_one(api, name).await?;
     let mut lines = vec![
         ("Name", llm.name.clone()),
         ("Kind", llm.kind.clone()),
-        ("Status", format!("{} since {}", status(&llm), moment(llm.since))),
+        ("Status", format!("{} since {}", status(&llm), local_time(llm.since))),
         ("Reason", or_dash(llm.reason.as_deref())),
         ("Model", or_dash(llm.model.as_deref())),
-        ("Backend", or_dash(Some(&llm.backend))),
+        ("Backend", or_dash(llm.backend.as_str())),
         ("Description", or_dash(llm.description.as_deref())),
         ("Tier", or_dash(llm.tier.as_deref())),
         ("Pool", or_dash(llm.pool.as_deref())),
-        ("Owner", or_dash(Some(&llm.owner))),
+        ("Owner", or_dash(llm.owner.as_str())),
         ("Instance", or_dash(llm.instance.as_deref())),
-        ("Created", moment(llm.created)),
+        ("Created", local_time(llm.created)),
         ("In flight", format!("{} of {}", llm.in_flight, llm.max_concurrency)),
         ("Queued", llm.queued.to_string()),
     ];
     lines.extend(llm.context_length.map(|tokens| ("Context", format!("{tokens} tokens"))));
     lines.extend(llm.wake_ms.map(|ms| ("Wakes in", format!("about {:.1} s", ms as f64 / 1000.0))));
     for (label, value) in lines {
-        out::line(format_args!("{label:12} {value}"));
+        terminal::line(format_args!("{label:12} {value}"));
     }
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{narrow, status};
+    use super::{status, table_of};
     use wire::catalogue::{LlmInfo, LlmStatus};
 
     fn llm() -> LlmInfo {
@@ -167,8 +160,8 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_the_columns_that_scripts_know() {
-        let lines: Vec<String> = narrow(&[llm()]).lines().map(|l| l.trim_end().into()).collect();
+    fn the_table_has_the_columns_that_scripts_rely_on() {
+        let lines: Vec<String> = table_of(&[llm()]).lines().map(|l| l.trim_end().into()).collect();
         assert_eq!(
             lines,
             [
@@ -179,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_whose_publisher_is_away_says_so() {
+    fn the_status_shows_that_a_publisher_is_away() {
         assert_eq!(status(&LlmInfo { connected: false, ..llm() }), "hibernating, away");
         assert_eq!(status(&LlmInfo { waking: true, ..llm() }), "waking");
     }

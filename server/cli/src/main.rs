@@ -1,28 +1,31 @@
-//! `mcpctl`: mcpd from the command line. Arguments and exit codes live here; each command is a room
-//! of its own.
+//! `mcpctl`: command line for mcpd. Arguments and exit codes are here, each command in its own
+//! file.
 
+mod api;
 mod chat;
-mod client;
+mod limits;
 mod llms;
 mod names;
-mod out;
+mod output;
 mod settings;
 mod table;
 mod tokens;
 
-use clap::{Parser, Subcommand, ValueEnum};
-use client::Client;
+use api::Api;
+use clap::{Parser, Subcommand};
+use client::terminal;
+use output::Output;
 use settings::Settings;
 use std::process::ExitCode;
 
-/// Exit code after Ctrl-C, as shells have it.
+/// Exit code after Ctrl-C, by the convention of shells.
 const INTERRUPTED: u8 = 130;
 
-/// Looks at the catalogue of an mcpd server, chats with a model, administers keys.
+/// Lists the models of an mcpd server, chats with them, and manages tokens and names.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 struct Arguments {
-    /// The server; else the configured one
+    /// URL of the server [default: the configured one]
     #[arg(long, global = true, env = "MCPCTL_URL")]
     url: Option<String>,
     #[command(subcommand)]
@@ -34,33 +37,33 @@ enum Command {
     /// List resources
     #[command(subcommand)]
     Get(Get),
-    /// Show everything that is known of one resource
+    /// Show one resource in full
     #[command(subcommand)]
     Describe(Describe),
-    /// Ask a model; the answer streams
+    /// Chat with a model; the response streams
     Chat(chat::Chat),
-    /// Administer keys (needs the scope admin)
+    /// Manage tokens and pairing codes (needs scope admin)
     #[command(subcommand)]
     Token(tokens::Command),
-    /// Whose a name is, and who may serve it (sharing and freeing need the scope admin)
+    /// Manage names: owners and sharing (changes need scope admin)
     #[command(subcommand)]
     Name(Name),
-    /// The server and the token that are used
+    /// Configure the server and the token
     #[command(subcommand)]
     Config(Config),
 }
 
 #[derive(Debug, Subcommand)]
 enum Get {
-    /// The models of the catalogue
+    /// List models
     #[command(alias = "llms")]
     Llm {
-        /// Only this one
+        /// List this model only
         name: Option<String>,
-        /// How to print
+        /// Output format
         #[arg(short, long, value_enum, default_value_t = Output::Table)]
         output: Output,
-        /// Print again whenever something changes
+        /// Keep running and print every change
         #[arg(short, long)]
         watch: bool,
     },
@@ -68,116 +71,103 @@ enum Get {
 
 #[derive(Debug, Subcommand)]
 enum Describe {
-    /// One model of the catalogue
+    /// Show one model
     Llm {
-        /// Its name
+        /// Name of the model
         name: String,
     },
-}
-
-/// How to print.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
-    /// Columns
-    Table,
-    /// More columns
-    Wide,
-    /// JSON
-    Json,
-    /// YAML
-    Yaml,
 }
 
 #[derive(Debug, Subcommand)]
 enum Name {
-    /// List names of models and pools with their owners
+    /// List the names of models and pools with their owners
     List {
-        /// How to print
+        /// Output format
         #[arg(short, long, value_enum, default_value_t = Output::Table)]
         output: Output,
     },
-    /// Let other users serve a name; they form a pool with its owner
+    /// Let other users serve a name, in a pool with its owner
     Share {
-        /// The name
+        /// Name of a model or pool
         name: String,
-        /// A user, group:GROUP or '*'; several with commas. The list replaces the last one
+        /// Users, group:GROUP or '*', separated by commas; replaces the previous list
         #[arg(long, value_delimiter = ',', required = true)]
         with: Vec<String>,
     },
-    /// Take back what an admin shared; what its owner shares stays
+    /// Undo `share`; what the owner shares stays
     Unshare {
-        /// The name
+        /// Name of a model or pool
         name: String,
     },
-    /// Take a name from its owner, for users who have left; their models of it are withdrawn
+    /// Release a name from its owner, for users who have left; withdraws their models
     Free {
-        /// The name
+        /// Name of a model or pool
         name: String,
     },
 }
 
 #[derive(Debug, Subcommand)]
 enum Config {
-    /// Use this server
+    /// Set the server
     SetUrl {
-        /// As https://mcpd.example.com
+        /// Server URL, for example https://mcpd.example.com
         url: String,
     },
-    /// Keep a token for the server; it is read from stdin or asked for, never an argument
+    /// Store a token for the server, read from a prompt or stdin
     SetToken {
-        /// Keep it in a private file (0600) instead of the keychain
+        /// Store it in a private file (0600) instead of the keychain
         #[arg(long)]
         insecure_storage: bool,
     },
-    /// Show what is used, never the token
+    /// Show the configuration without the token
     Show,
-    /// Forget server and token
+    /// Delete server and token
     Unset,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match perform(arguments).await {
+    match run(arguments).await {
         Ok(code) => code,
         Err(error) => {
-            out::note(format_args!("{error:#}"));
+            terminal::note(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn perform(arguments: Arguments) -> anyhow::Result<ExitCode> {
+async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let settings = Settings::load(arguments.url)?;
     match arguments.command {
         Command::Get(Get::Llm { name, output, watch }) => {
-            let client = Client::new(&settings).await?;
-            llms::get(&client, name.as_deref(), output, watch).await?;
+            let api = Api::new(&settings).await?;
+            llms::get(&api, name.as_deref(), output, watch).await?;
         }
         Command::Describe(Describe::Llm { name }) => {
-            llms::describe(&Client::new(&settings).await?, &name).await?;
+            llms::describe(&Api::new(&settings).await?, &name).await?;
         }
         Command::Chat(chat) => {
-            let client = Client::new(&settings).await?;
+            let api = Api::new(&settings).await?;
             tokio::select! {
-                // Dropping the request tells the server, and it stops the backend.
+                // The server sees the closed connection and stops the backend.
                 _ = tokio::signal::ctrl_c() => {
-                    out::line("");
+                    terminal::line("");
                     return Ok(ExitCode::from(INTERRUPTED));
                 }
-                chatted = chat::chat(&client, &chat) => chatted?,
+                chatted = chat::chat(&api, &chat) => chatted?,
             }
         }
         Command::Token(command) => {
-            tokens::perform(&Client::new(&settings).await?, command).await?;
+            tokens::run(&Api::new(&settings).await?, command).await?;
         }
         Command::Name(name) => {
-            let client = Client::new(&settings).await?;
+            let api = Api::new(&settings).await?;
             match name {
-                Name::List { output } => names::list(&client, output).await?,
-                Name::Share { name, with } => names::share(&client, &name, &with).await?,
-                Name::Unshare { name } => names::share(&client, &name, &[]).await?,
-                Name::Free { name } => names::free(&client, &name).await?,
+                Name::List { output } => names::list(&api, output).await?,
+                Name::Share { name, with } => names::share(&api, &name, &with).await?,
+                Name::Unshare { name } => names::share(&api, &name, &[]).await?,
+                Name::Free { name } => names::free(&api, &name).await?,
             }
         }
         Command::Config(Config::SetUrl { url }) => settings.set_url(&url)?,

@@ -1,167 +1,169 @@
-//! `token …`: keys and pairing codes.
+//! `token …`: creates, lists and revokes tokens and pairing codes.
 
-use crate::Output;
-use crate::client::Client;
-use crate::out;
-use crate::table::{add, age, moment, print, print_rows, table};
+use crate::api::Api;
+use crate::output::{self, Output};
+use crate::table::{add, age, local_time, or_dash, print, print_rows, table};
 use anyhow::bail;
 use clap::{Args, Subcommand};
+use client::terminal;
 use comfy_table::Table;
 use reqwest::Method;
 use wire::paths::{PAIRINGS, TOKENS};
 use wire::token::{
-    CreateToken as Wish, CreatedToken, Pairing, PairingInfo, PairingList, RevokedTokens, TokenInfo,
-    TokenList,
+    CreateToken as NewToken, CreatedToken, Pairing, PairingInfo, PairingList, RevokedTokens,
+    TokenInfo, TokenList,
 };
 
-const DAY: u64 = 24 * 3600;
+const SECONDS_PER_DAY: u64 = 24 * 3600;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a key; it is shown once
+    /// Create a token; it is shown once
     Create(CreateToken),
-    /// Make a pairing code: it becomes a key where it is typed in, once, within ten minutes
+    /// Create a pairing code, which can be exchanged for a token once, within ten minutes
     Pair(CreateToken),
-    /// List the pairing codes that wait to be used, never the codes themselves
+    /// List unused pairing codes, without the codes themselves
     Pairings {
-        /// How to print
+        /// Output format
         #[arg(short, long, value_enum, default_value_t = Output::Table)]
         output: Output,
     },
-    /// Take a pairing code back
+    /// Revoke a pairing code
     Unpair {
-        /// Its id, as `mcpctl token pairings` shows it
+        /// Id of the pairing code, as listed by `mcpctl token pairings`
         id: String,
     },
-    /// List keys, newest first, never their text
+    /// List tokens, newest first, without the tokens themselves
     List {
-        /// Keys of this user only
+        /// Only tokens of this user
         #[arg(long)]
         user: Option<String>,
-        /// How to print
+        /// Output format
         #[arg(short, long, value_enum, default_value_t = Output::Table)]
         output: Output,
     },
-    /// Make a key, or all keys of a user, useless within a second
+    /// Revoke a token, or all tokens of a user; takes effect within a second
     Revoke {
-        /// Its id, as `mcpctl token list` shows it
+        /// Id of the token, as listed by `mcpctl token list`
         #[arg(required_unless_present = "user")]
         id: Option<String>,
-        /// Everything of this user, pairing codes too
+        /// All tokens and pairing codes of this user
         #[arg(long, conflicts_with = "id")]
         user: Option<String>,
     },
 }
 
-/// A key to make.
+/// Arguments of `create` and `pair`.
 #[derive(Debug, Args)]
 pub(crate) struct CreateToken {
-    /// The user that it acts for
+    /// User that the token acts for
     #[arg(long)]
     user: String,
-    /// infer, infer:NAME, publish or admin; several with commas
+    /// infer, infer:NAME, publish or admin; separated by commas
     #[arg(long, value_delimiter = ',', required = true)]
     scope: Vec<String>,
-    /// A group of the user, for names that are shared with it; may be given more than once
+    /// Group of the user, for names shared with groups; can be repeated
     #[arg(long, value_delimiter = ',')]
     group: Vec<String>,
-    /// What it is for
+    /// Description of the token
     #[arg(long)]
     label: Option<String>,
-    /// Days until it expires
+    /// Days until the token expires [default: never]
     #[arg(long)]
     expires_in_days: Option<u32>,
 }
 
-pub(crate) async fn perform(client: &Client, command: Command) -> anyhow::Result<()> {
+pub(crate) async fn run(api: &Api, command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Create(wish) => create(client, wish).await,
-        Command::Pair(wish) => pair(client, wish).await,
-        Command::Pairings { output } => pairings(client, output).await,
-        Command::Unpair { id } => unpair(client, &id).await,
-        Command::List { user, output } => list(client, user.as_deref(), output).await,
-        Command::Revoke { id: Some(id), .. } => revoke(client, &id).await,
-        Command::Revoke { id: None, user } => revoke_user(client, &user.unwrap_or_default()).await,
+        Command::Create(arguments) => create(api, arguments).await,
+        Command::Pair(arguments) => pair(api, arguments).await,
+        Command::Pairings { output } => pairings(api, output).await,
+        Command::Unpair { id } => unpair(api, &id).await,
+        Command::List { user, output } => list(api, user.as_deref(), output).await,
+        Command::Revoke { id: Some(id), .. } => revoke(api, &id).await,
+        Command::Revoke { id: None, user } => revoke_user(api, &user.unwrap_or_default()).await,
     }
 }
 
-async fn create(client: &Client, wish: CreateToken) -> anyhow::Result<()> {
-    let body = body(wish);
-    let created: CreatedToken =
-        client.json(client.request(Method::POST, TOKENS).json(&body)).await?;
-    // The token alone goes to stdout, so that a script can take it.
-    out::line(created.token);
-    out::note(format_args!("Keep it now: it is not shown again. Its id is {}.", created.info.id));
-    Ok(())
-}
-
-async fn pair(client: &Client, wish: CreateToken) -> anyhow::Result<()> {
-    let body = body(wish);
-    let pairing: Pairing = client.json(client.request(Method::POST, PAIRINGS).json(&body)).await?;
-    out::line(&pairing.code);
-    let (id, until) = (&pairing.info.id, moment(pairing.info.expires));
-    out::note(format_args!(
-        "It works once, until {until}. `mcpctl token unpair {id}` takes it back."
+async fn create(api: &Api, arguments: CreateToken) -> anyhow::Result<()> {
+    let body = new_token(arguments);
+    let created: CreatedToken = api.json(api.request(Method::POST, TOKENS).json(&body)).await?;
+    // Only the token goes to stdout, for scripts.
+    terminal::line(created.token);
+    terminal::note(format_args!(
+        "Store it now: it is not shown again. Its id is {}.",
+        created.info.id
     ));
     Ok(())
 }
 
-fn body(wish: CreateToken) -> Wish {
-    Wish {
-        user: wish.user,
-        scopes: wish.scope,
-        groups: wish.group,
-        label: wish.label,
-        expires_in_seconds: wish.expires_in_days.map(|days| u64::from(days) * DAY),
+async fn pair(api: &Api, arguments: CreateToken) -> anyhow::Result<()> {
+    let body = new_token(arguments);
+    let pairing: Pairing = api.json(api.request(Method::POST, PAIRINGS).json(&body)).await?;
+    terminal::line(&pairing.code);
+    let (id, until) = (&pairing.info.id, local_time(pairing.info.expires));
+    terminal::note(format_args!(
+        "It can be used once, until {until}. `mcpctl token unpair {id}` revokes it."
+    ));
+    Ok(())
+}
+
+fn new_token(arguments: CreateToken) -> NewToken {
+    NewToken {
+        user: arguments.user,
+        scopes: arguments.scope,
+        groups: arguments.group,
+        label: arguments.label,
+        expires_in_seconds: arguments.expires_in_days.map(|days| u64::from(days) * SECONDS_PER_DAY),
     }
 }
 
-async fn pairings(client: &Client, output: Output) -> anyhow::Result<()> {
-    let list: PairingList = client.json(client.request(Method::GET, PAIRINGS)).await?;
+async fn pairings(api: &Api, output: Output) -> anyhow::Result<()> {
+    let list: PairingList = api.json(api.request(Method::GET, PAIRINGS)).await?;
     match output {
-        Output::Json => out::json(&list.pairings)?,
-        Output::Yaml => out::yaml(&list.pairings)?,
+        Output::Json => terminal::json(&list.pairings)?,
+        Output::Yaml => output::yaml(&list.pairings)?,
         Output::Table | Output::Wide if list.pairings.is_empty() => {
-            out::note("No pairing code waits to be used.");
+            terminal::note("There are no unused pairing codes.");
         }
         Output::Table | Output::Wide => {
             let headings = ["ID", "USER", "SCOPES", "GROUPS", "LABEL", "MADE BY", "UNTIL"];
             let mut rows = table(&headings);
-            list.pairings.iter().for_each(|pairing| add(&mut rows, &pairing_row(pairing)));
+            list.pairings.iter().for_each(|pairing| add(&mut rows, &pairing_cells(pairing)));
             print(&rows);
         }
     }
     Ok(())
 }
 
-fn pairing_row(pairing: &PairingInfo) -> Vec<String> {
+fn pairing_cells(pairing: &PairingInfo) -> Vec<String> {
     vec![
         pairing.id.clone(),
         pairing.user.clone(),
         pairing.scopes.join(","),
-        or_dash(&pairing.groups.join(",")),
-        or_dash(&pairing.label),
+        or_dash(pairing.groups.join(",").as_str()),
+        or_dash(pairing.label.as_str()),
         pairing.made_by.clone(),
-        moment(pairing.expires),
+        local_time(pairing.expires),
     ]
 }
 
-async fn unpair(client: &Client, id: &str) -> anyhow::Result<()> {
+async fn unpair(api: &Api, id: &str) -> anyhow::Result<()> {
     check_id(id, "mcpctl token pairings")?;
-    client.send(client.request(Method::DELETE, &format!("{PAIRINGS}/{id}"))).await?;
-    out::line(format_args!("{id} is taken back."));
+    api.send(api.request(Method::DELETE, &format!("{PAIRINGS}/{id}"))).await?;
+    terminal::line(format_args!("Pairing code {id} is revoked."));
     Ok(())
 }
 
-/// Page by page: a table is printed as its rows come.
-async fn list(client: &Client, user: Option<&str>, output: Output) -> anyhow::Result<()> {
+/// Fetches the list page by page; a table is printed as the pages arrive.
+async fn list(api: &Api, user: Option<&str>, output: Output) -> anyhow::Result<()> {
     let (mut all, mut after) = (Vec::new(), None::<String>);
     let mut print_page: fn(&Table) = print;
     loop {
         let parameters = [("user", user), ("after", after.as_deref())];
         let parameters = parameters.into_iter().filter_map(|(name, value)| Some((name, value?)));
-        let request = client.request_with(Method::GET, TOKENS, parameters);
-        let page: TokenList = client.json(request).await?;
+        let request = api.request_with(Method::GET, TOKENS, parameters);
+        let page: TokenList = api.json(request).await?;
         match output {
             Output::Json | Output::Yaml => all.extend(page.tokens),
             Output::Table | Output::Wide => {
@@ -175,8 +177,8 @@ async fn list(client: &Client, user: Option<&str>, output: Output) -> anyhow::Re
         }
     }
     match output {
-        Output::Json => out::json(&all),
-        Output::Yaml => out::yaml(&all),
+        Output::Json => Ok(terminal::json(&all)?),
+        Output::Yaml => output::yaml(&all),
         Output::Table | Output::Wide => Ok(()),
     }
 }
@@ -184,53 +186,49 @@ async fn list(client: &Client, user: Option<&str>, output: Output) -> anyhow::Re
 fn rows(tokens: &[TokenInfo]) -> Table {
     let headings = ["ID", "USER", "SCOPES", "GROUPS", "LABEL", "AGE", "USED", "STATE"];
     let mut rows = table(&headings);
-    tokens.iter().for_each(|token| add(&mut rows, &row(token)));
+    tokens.iter().for_each(|token| add(&mut rows, &cells(token)));
     rows
 }
 
-fn row(token: &TokenInfo) -> Vec<String> {
+fn cells(token: &TokenInfo) -> Vec<String> {
     let state = match (token.revoked, token.expires) {
         (Some(_), _) => "revoked".to_owned(),
-        (None, Some(at)) => format!("until {}", moment(at)),
+        (None, Some(at)) => format!("until {}", local_time(at)),
         (None, None) => "valid".to_owned(),
     };
     vec![
         token.id.clone(),
         token.user.clone(),
         token.scopes.join(","),
-        or_dash(&token.groups.join(",")),
-        or_dash(&token.label),
+        or_dash(token.groups.join(",").as_str()),
+        or_dash(token.label.as_str()),
         age(token.created),
         token.last_used.map_or_else(|| "never".into(), |at| format!("{} ago", age(at))),
         state,
     ]
 }
 
-fn or_dash(text: &str) -> String {
-    if text.is_empty() { "-" } else { text }.to_owned()
-}
-
-async fn revoke(client: &Client, id: &str) -> anyhow::Result<()> {
+async fn revoke(api: &Api, id: &str) -> anyhow::Result<()> {
     check_id(id, "mcpctl token list")?;
-    client.send(client.request(Method::DELETE, &format!("{TOKENS}/{id}"))).await?;
-    out::line(format_args!("{id} is revoked."));
+    api.send(api.request(Method::DELETE, &format!("{TOKENS}/{id}"))).await?;
+    terminal::line(format_args!("Token {id} is revoked."));
     Ok(())
 }
 
-async fn revoke_user(client: &Client, user: &str) -> anyhow::Result<()> {
-    let request = client.request_with(Method::DELETE, TOKENS, [("user", user)]);
-    let revoked: RevokedTokens = client.json(request).await?;
+async fn revoke_user(api: &Api, user: &str) -> anyhow::Result<()> {
+    let request = api.request_with(Method::DELETE, TOKENS, [("user", user)]);
+    let revoked: RevokedTokens = api.json(request).await?;
     let RevokedTokens { tokens, pairings } = revoked;
-    out::line(format_args!(
-        "{user}: keys revoked: {tokens}; pairing codes taken back: {pairings}."
+    terminal::line(format_args!(
+        "{user}: tokens revoked: {tokens}; pairing codes revoked: {pairings}."
     ));
     Ok(())
 }
 
-/// An id is a part of a path.
+/// Refuses a text that would change the URL path it is put into.
 fn check_id(id: &str, shown_by: &str) -> anyhow::Result<()> {
     if id.is_empty() || !id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
-        bail!("{id:?} is no id; `{shown_by}` shows them");
+        bail!("{id:?} is not an id; `{shown_by}` lists them");
     }
     Ok(())
 }

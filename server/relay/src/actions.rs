@@ -98,8 +98,8 @@ pub struct Dispatch {
     pub task: TaskId,
     /// The session's epoch.
     pub epoch: u64,
-    /// The protocol in force.
-    pub protocol: u32,
+    /// The publisher speaks protocol 2.
+    pub speaks_v2: bool,
     /// The LLM's name as its publisher wrote it.
     pub llm_name: String,
     /// The backend's own model id, for a protocol-1 publisher's body.

@@ -21,6 +21,12 @@ impl Relay {
         self.supersede(session, out);
         let channel = self.sessions.open_channel(session).ok_or(SessionRefusal::Unknown)?;
         self.mark_alive(session, now);
+        for llm in self.catalogue.of_session(session) {
+            self.tasks.publisher_returned(llm);
+            for task in self.tasks.waiting(llm).collect::<Vec<_>>() {
+                self.reschedule(task);
+            }
+        }
         self.reschedule_session(session);
         let entry = self.sessions.get(session).ok_or(SessionRefusal::Unknown)?;
         Ok(Opened { channel, epoch: entry.epoch, protocol: entry.protocol })

@@ -140,12 +140,12 @@ impl Relay {
 
     fn delete_old(&mut self, now: Millis, out: &mut Actions) {
         let is_old = |id: SessionId, session: &crate::state::Session| {
-            let is_empty = session.channel().is_none() && self.catalogue.is_empty(id);
+            let is_empty = session.channel().is_none() && self.catalogue.publishes_nothing(id);
             let wait = if is_empty { self.limits.empty_session } else { self.limits.delete_after };
             now > session.last_seen + wait
         };
         let old = self.sessions.iter().filter(|(id, session)| {
-            !session.live && !self.tasks.occupy(*id) && is_old(*id, session)
+            !session.live && !self.tasks.is_busy(*id) && is_old(*id, session)
         });
         for id in old.map(|(id, _)| id).collect::<Vec<_>>() {
             self.end_session(id, "its publisher is gone", now, out);

@@ -37,7 +37,7 @@ impl Relay {
         let Some(session) = self.sessions.get(entry.session()) else { return };
         let Some(channel) = session.channel() else { return };
         let start = Start { session: entry.session(), speaks_v2: session.speaks_v2(), now };
-        let (epoch, protocol) = (session.epoch, session.protocol);
+        let epoch = session.epoch;
         while self.tasks.running(id) < entry.slots()
             && let Some(task) = self.tasks.start_first(id, start)
         {
@@ -45,7 +45,7 @@ impl Relay {
                 channel,
                 task,
                 epoch,
-                protocol,
+                speaks_v2: start.speaks_v2,
                 llm_name: entry.provider().name.clone(),
                 model: entry.provider().model.clone(),
                 attempt: self.tasks.get(task).map_or(0, Task::redispatched),

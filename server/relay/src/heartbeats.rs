@@ -97,14 +97,22 @@ impl Relay {
     ) {
         for id in inflight {
             let task = id.parse::<TaskId>().ok().filter(|task| sent.contains(task));
-            let Some(entry) = task.and_then(|task| self.tasks.get_mut(task)) else {
-                reply.unknown.push(id.clone());
-                continue;
-            };
-            entry.mark_seen(now);
-            if entry.phase() == Phase::Ended {
-                reply.cancel.push(id.clone());
+            match task.and_then(|task| self.take_named(task, now)) {
+                None => reply.unknown.push(id.clone()),
+                Some(Phase::Ended) => reply.cancel.push(id.clone()),
+                Some(Phase::Queued | Phase::Dispatched | Phase::Accepted | Phase::Answering) => {}
             }
         }
+    }
+
+    /// The publisher names a task, and so has it even if its acknowledgement was lost. Returns the
+    /// task's phase.
+    pub(crate) fn take_named(&mut self, task: TaskId, now: Millis) -> Option<Phase> {
+        self.tasks.accept(task);
+        let entry = self.tasks.get_mut(task)?;
+        entry.mark_seen(now);
+        let phase = entry.phase();
+        self.reschedule(task);
+        Some(phase)
     }
 }

@@ -2,7 +2,7 @@
 
 mod admin;
 
-use crate::state::NameChanges;
+use crate::state::{Entry, NameChanges};
 use crate::{Action, Actions, LlmId, Millis, Owner, OwnerId, Relay, SavedName, SessionId};
 use std::collections::BTreeSet;
 use wire::publisher::NameRequest;
@@ -42,9 +42,31 @@ impl Relay {
         let entries = published.iter().filter_map(|id| self.catalogue.get(*id));
         let used: BTreeSet<String> = entries.flat_map(|entry| entry.names()).cloned().collect();
         for name in used {
-            if self.catalogue.update_shares(&name, &owner) {
-                out.push(Action::SaveName(name.clone()));
-                self.shares_changed(&name, now, out);
+            self.apply_shares_of(&name, &owner, now, out);
+        }
+    }
+
+    /// Applies what all entries of a name's owner say about sharing it.
+    fn apply_shares_of(&mut self, name: &str, owner: &OwnerId, now: Millis, out: &mut Actions) {
+        if self.catalogue.update_shares(name, owner) {
+            out.push(Action::SaveName(name.to_owned()));
+            self.shares_changed(name, now, out);
+        }
+    }
+
+    /// An entry has left these names: its shares end, unless it was the last one of its user. Then
+    /// they stay with the name.
+    pub(crate) fn drop_shares(
+        &mut self,
+        names: &[String],
+        owner: &OwnerId,
+        now: Millis,
+        out: &mut Actions,
+    ) {
+        for name in names {
+            let is_theirs = |(_, entry): (LlmId, &Entry)| entry.owner().id == *owner;
+            if self.catalogue.members(name).any(is_theirs) {
+                self.apply_shares_of(name, owner, now, out);
             }
         }
     }
@@ -85,8 +107,11 @@ impl Relay {
     /// Open requests of other users for names of this owner, by name.
     pub(crate) fn name_requests_for(&self, owner: &OwnerId) -> Vec<NameRequest> {
         let is_theirs = |name: &str| self.name_owner(name) == Some(owner);
-        let requests: BTreeSet<(&String, &OwnerId)> =
-            self.sessions.refused_names().filter(|(name, _)| is_theirs(name)).collect();
+        let requests: BTreeSet<(&String, &OwnerId)> = self
+            .sessions
+            .refused_names()
+            .filter(|(name, user)| is_theirs(name) && *user != owner)
+            .collect();
         let requests = requests.into_iter().take(wire::limits::NAME_REQUESTS);
         requests
             .map(|(name, user)| NameRequest { name: name.clone(), user: user.to_string() })

@@ -118,9 +118,10 @@ impl Relay {
         let idle = self
             .sessions
             .of_owner(owner)
-            .filter(|(id, session)| session.channel().is_none() && !self.tasks.occupy(*id));
-        let oldest =
-            idle.min_by_key(|(id, session)| (!self.catalogue.is_empty(*id), session.last_seen));
+            .filter(|(id, session)| session.channel().is_none() && !self.tasks.is_busy(*id));
+        let oldest = idle.min_by_key(|(id, session)| {
+            (!self.catalogue.publishes_nothing(*id), session.last_seen)
+        });
         let Some((id, _)) = oldest else {
             return Err(RegisterRefusal::TooManySessions(self.limits.sessions_per_owner));
         };
@@ -159,9 +160,7 @@ impl Relay {
             }
         }
         for task in sent.intersection(&named) {
-            if let Some(entry) = self.tasks.get_mut(*task) {
-                entry.mark_seen(now);
-            }
+            self.take_named(*task, now);
         }
         let unwanted = inflight.iter().filter(|id| {
             let task = id.parse::<TaskId>().ok().filter(|task| sent.contains(task));

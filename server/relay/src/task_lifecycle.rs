@@ -140,6 +140,14 @@ impl Relay {
         Ok(())
     }
 
+    /// The publisher's work on a task that has ended for its caller is over: the slot is free. A
+    /// protocol-1 publisher cannot be stopped and sends its whole response to no caller.
+    pub fn work_ended(&mut self, from: &TaskSender, task: TaskId, now: Millis, out: &mut Actions) {
+        if self.authorize_task(from, task, now) == Ok(Phase::Ended) {
+            self.release(task, now, out);
+        }
+    }
+
     /// Sends a failed task again where that can help: to another member of its pool, or here after a
     /// wake.
     fn is_sent_again(

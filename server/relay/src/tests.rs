@@ -144,6 +144,10 @@ impl World {
     /// Sends a whole response.
     fn answer(&mut self, publisher: &Publisher, task: TaskId) {
         self.begin(publisher, task);
+        self.answer_ends(task);
+    }
+
+    fn answer_ends(&mut self, task: TaskId) {
         self.relay.answer_ended(task, AnswerEnd::Complete, self.now, &mut self.out);
     }
 

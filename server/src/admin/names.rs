@@ -13,7 +13,8 @@ use std::sync::Arc;
 use wire::names::{NameInfo, NameList, ShareName};
 use wire::paths;
 
-/// Lists names with their owners and who may serve them: all for an admin, a publisher's own otherwise
+/// Lists names with their owners and who may serve them: all for an admin, a publisher's own
+/// otherwise
 #[utoipa::path(
     get,
     path = paths::NAMES,

@@ -1,5 +1,5 @@
-//! Pairing codes over HTTP: an admin creates a code for a user, and the first request that sends it gets
-//! a token of that user.
+//! Pairing codes over HTTP: an admin creates a code for a user, and the first request that sends it
+//! gets a token of that user.
 
 use crate::auth::pairing_codes::{Claim, ClaimError, LimitReached, Moment};
 use crate::auth::{self, ADMIN, Principal};
@@ -94,7 +94,10 @@ pub(super) async fn remove(
     path = paths::PAIR,
     security(()),
     request_body = Pair,
-    responses((status = 201, body = CreatedToken), (status = 400), (status = 404), (status = 413), (status = 429)),
+    responses(
+        (status = 201, body = CreatedToken),
+        (status = 400), (status = 404), (status = 413), (status = 429),
+    ),
 )]
 pub(super) async fn redeem(
     State(app): State<Arc<App>>,

@@ -59,7 +59,11 @@ fn selection(query: SelectionQuery) -> Result<Selection, ApiError> {
     get,
     path = paths::TOKENS,
     security(("bearer" = ["admin"])),
-    params(("user" = Option<String>, Query), ("after" = Option<String>, Query), ("limit" = Option<String>, Query)),
+    params(
+        ("user" = Option<String>, Query),
+        ("after" = Option<String>, Query),
+        ("limit" = Option<String>, Query),
+    ),
     responses((status = 200, body = TokenList), (status = 400)),
 )]
 pub(super) async fn list(

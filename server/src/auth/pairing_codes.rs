@@ -1,8 +1,8 @@
 //! Pairing codes: short codes that are exchanged once for a token, within ten minutes.
 //!
-//! Codes live in memory only, and no longer than the key that created them. They have 60 random bits:
-//! a million tries per second for ten minutes find one of a thousand codes once in two million times,
-//! so tries are not counted; the response to a wrong code is only delayed a little.
+//! Codes live in memory only, and no longer than the key that created them. They have 60 random
+//! bits: a million tries per second for ten minutes find one of a thousand codes once in two
+//! million times, so tries are not counted; the response to a wrong code is only delayed a little.
 
 use super::Principal;
 use crate::limits::{PAIRINGS, PAIRINGS_PER_MAKER};

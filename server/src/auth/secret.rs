@@ -1,4 +1,5 @@
-//! The text of a token: `mcp_<kind>_`, 30 random base62 characters, and 6 base62 characters of CRC32.
+//! The text of a token: `mcp_<kind>_`, 30 random base62 characters, and 6 base62 characters of
+//! CRC32.
 //!
 //! Only its SHA-256 is stored: it has 178 random bits, so a slow hash would protect nothing.
 

@@ -94,8 +94,8 @@ impl Tokens {
             }
             let mut cache = self.cache.lock();
             if cache.applied != applied {
-                // A revocation was applied since the read: this token may be among the revoked ones,
-                // and would stay cached for ever.
+                // A revocation was applied since the read: this token may be among the revoked
+                // ones, and would stay cached for ever.
                 continue;
             }
             if cache.known.len() >= CACHE {

@@ -7,8 +7,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use std::sync::Arc;
 
-/// Runs the request with an account among its extensions, and records the head of the response. If the
-/// caller leaves before there is a response, this is dropped, and with it the account.
+/// Runs the request with an account among its extensions, and records the head of the response. If
+/// the caller leaves before there is a response, this is dropped, and with it the account.
 pub(super) async fn keep_account(
     State(app): State<Arc<App>>,
     mut request: Request,

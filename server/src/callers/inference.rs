@@ -110,8 +110,8 @@ impl Call {
         Ok(Self { caller, allowed, path, headers, notices })
     }
 
-    /// Reads the body and finds in it what the relay needs. Once the model is known, the rest is read
-    /// only if the relay would accept the request.
+    /// Reads the body and finds in it what the relay needs. Once the model is known, the rest is
+    /// read only if the relay would accept the request.
     async fn read(&self, body: Body, name: Option<&str>) -> Result<(Head, Bytes), ApiError> {
         let (bodies, key) = (&self.caller.app.bodies, &self.caller.principal.info.id);
         let mut reader = bodies.reader(key, body, wire::limits::BODY)?;

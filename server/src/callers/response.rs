@@ -50,8 +50,8 @@ fn with_head(head: ResponseHead, body: Body) -> Response {
     let mut response = Response::new(body);
     *response.status_mut() = head.status;
     *response.headers_mut() = head.headers;
-    // A proxy must not buffer tokens, and a browser must not run what a publisher has written as a page
-    // with rights of its own.
+    // A proxy must not buffer tokens, and a browser must not run what a publisher has written as a
+    // page with rights of its own.
     for (name, value) in
         [("x-accel-buffering", "no"), ("content-security-policy", "default-src 'none'; sandbox")]
     {

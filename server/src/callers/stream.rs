@@ -1,5 +1,5 @@
-//! The body of a relayed response on its way to the caller: notices while it waits, bytes as they come,
-//! and an explicit error when it breaks.
+//! The body of a relayed response on its way to the caller: notices while it waits, bytes as they
+//! come, and an explicit error when it breaks.
 
 use super::dialect::Dialect;
 use crate::accounting::{Account, EndCode, TokenUsage, UsageTail};
@@ -57,7 +57,8 @@ pub(super) struct RelayedBody {
     left: Option<u64>,
     /// Bytes given to the connection.
     sent: u64,
-    /// The last bytes: an error event must not begin inside another event, and token counts stand here.
+    /// The last bytes: an error event must not begin inside another event, and token counts stand
+    /// here.
     tail: UsageTail,
     /// Token counts of a response that was sent as one event.
     usage: Option<TokenUsage>,
@@ -92,8 +93,8 @@ impl RelayedBody {
         }
     }
 
-    /// The body of a response that has begun and whose own head is sent, and the length to announce. An
-    /// event stream has none: it may have to carry an error.
+    /// The body of a response that has begun and whose own head is sent, and the length to
+    /// announce. An event stream has none: it may have to carry an error.
     pub(super) fn of_response(
         mut self,
         head: &ResponseHead,

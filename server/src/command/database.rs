@@ -11,8 +11,8 @@ use std::path::PathBuf;
 pub(crate) enum DatabaseCommand {
     /// Copy the database as it is now into a new file, also while the server runs
     ///
-    /// A copy made with cp lacks what SQLite stores beside the file. To restore a backup: stop mcpd,
-    /// remove mcpd.db-wal and mcpd.db-shm, and copy the backup over mcpd.db.
+    /// A copy made with cp lacks what SQLite stores beside the file. To restore a backup: stop
+    /// mcpd, remove mcpd.db-wal and mcpd.db-shm, and copy the backup over mcpd.db.
     Backup {
         /// File to create
         file: PathBuf,

@@ -66,8 +66,9 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(limits::BACKLOG)
 }
 
-/// Drains on the first SIGTERM or SIGINT and ends the process on the second. SIGHUP drains if mcpd runs
-/// in a terminal, which was closed then; from a supervisor it means a reload, which does not exist.
+/// Drains on the first SIGTERM or SIGINT and ends the process on the second. SIGHUP drains if mcpd
+/// runs in a terminal, which was closed then; from a supervisor it means a reload, which does not
+/// exist.
 async fn on_signals(shutdown: CancellationToken) {
     let (Ok(mut term), Ok(mut int), Ok(mut hangup)) = (
         signal(SignalKind::terminate()),
@@ -83,7 +84,8 @@ async fn on_signals(shutdown: CancellationToken) {
             _ = int.recv() => {}
             _ = hangup.recv() => {
                 if !in_terminal {
-                    tracing::info!("SIGHUP is ignored: settings are read at start only; restart mcpd to change them");
+                    let why = "settings are read at start only; restart mcpd to change them";
+                    tracing::info!("SIGHUP is ignored: {why}");
                     continue;
                 }
                 if shutdown.is_cancelled() {

@@ -159,8 +159,8 @@ impl BodyReader {
     /// Reads the next bytes; `None` at the end.
     ///
     /// # Errors
-    /// 413 above the limit, 429 if the budget has no room, 408 if the body takes or pauses too long,
-    /// 400 if it breaks off.
+    /// 413 above the limit, 429 if the budget has no room, 408 if the body takes or pauses too
+    /// long, 400 if it breaks off.
     pub(crate) async fn next(&mut self) -> Result<Option<&[u8]>, ApiError> {
         if self.since_yield >= limits::BODY_SLICE {
             self.since_yield = 0;
@@ -210,7 +210,8 @@ impl BodyReader {
         }
     }
 
-    /// Doubles the buffer as bytes arrive; the announced length is reserved once a part has arrived.
+    /// Doubles the buffer as bytes arrive; the announced length is reserved once a part has
+    /// arrived.
     fn make_room(&mut self, more: usize) {
         let len = self.whole.len();
         if self.whole.capacity() - len >= more {

@@ -78,8 +78,8 @@ impl Connection {
         Err(ApiError { retry_after: Some(5), ..error })
     }
 
-    /// Marks the start of a response body. Until [`OpenResponse::complete`], an end of the connection
-    /// is a broken response.
+    /// Marks the start of a response body. Until [`OpenResponse::complete`], an end of the
+    /// connection is a broken response.
     pub(crate) fn begin_response(&self) -> OpenResponse {
         self.ending.mark_broken();
         OpenResponse(Arc::clone(&self.ending))
@@ -90,8 +90,8 @@ impl Connection {
         *self.waiting_since.lock() = Instant::now();
     }
 
-    /// Completes when the connection must be closed: another one needs its place, or a request without
-    /// a valid key has taken too long.
+    /// Completes when the connection must be closed: another one needs its place, or a request
+    /// without a valid key has taken too long.
     pub(super) async fn must_close(&self, limit: Duration) {
         tokio::select! {
             () = self.place.must_leave() => {}

@@ -1,10 +1,10 @@
 //! Limits the number of connections and decides which one is closed when places run short.
 //!
-//! A connection is unproven until a request on it has brought a valid key. Unproven ones may take only
-//! a part of the places; when a new one finds none, the unproven one that has been open longest is
-//! closed for it, but none before a quarter of a second, so that a crowd that returns at once does not
-//! close those whose request is being served. Proven ones may not take all places either, so that
-//! health checks always connect.
+//! A connection is unproven until a request on it has brought a valid key. Unproven ones may take
+//! only a part of the places; when a new one finds none, the unproven one that has been open
+//! longest is closed for it, but none before a quarter of a second, so that a crowd that returns at
+//! once does not close those whose request is being served. Proven ones may not take all places
+//! either, so that health checks always connect.
 
 use crate::limits;
 use parking_lot::Mutex;
@@ -58,8 +58,8 @@ impl ConnectionLimit {
         Some(Place { limit, number, is_proven: AtomicBool::new(false), leave, _permit: permit })
     }
 
-    /// Closes the oldest unproven connection if all places are taken. Returns when to try again if that
-    /// one is too young to be closed.
+    /// Closes the oldest unproven connection if all places are taken. Returns when to try again if
+    /// that one is too young to be closed.
     fn close_oldest(&self) -> Option<Instant> {
         let mut taken = self.taken.lock();
         if taken.unproven.len() < self.most && self.places.available_permits() > 0 {
@@ -122,8 +122,8 @@ impl Drop for Place {
     }
 }
 
-/// Number of connections that the process can serve: [`limits::CONNECTIONS`], or fewer if the system
-/// allows fewer files.
+/// Number of connections that the process can serve: [`limits::CONNECTIONS`], or fewer if the
+/// system allows fewer files.
 pub(super) fn places() -> usize {
     let most = limits::CONNECTIONS + limits::FILES;
     let files = files(most as u64);

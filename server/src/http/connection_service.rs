@@ -1,5 +1,5 @@
-//! The router for one connection: puts the [`Connection`] into each request's extensions, and notices
-//! request bodies that were not read to their end.
+//! The router for one connection: puts the [`Connection`] into each request's extensions, and
+//! notices request bodies that were not read to their end.
 
 use super::connection::Connection;
 use axum::Router;

@@ -1,9 +1,9 @@
 //! Errors that mcpd itself returns over HTTP, and their three shapes.
 //!
-//! A handler returns [`ApiError`] with a status, a stable code, and a sentence with what failed, why,
-//! and what to do. The shape is chosen by path in [`super::format_errors`]. Failures inside mcpd are
-//! [`ApiError::internal`]: their cause goes to the log, not to the caller. A backend's own errors are
-//! responses and never become an [`ApiError`].
+//! A handler returns [`ApiError`] with a status, a stable code, and a sentence with what failed,
+//! why, and what to do. The shape is chosen by path in [`super::format_errors`]. Failures inside
+//! mcpd are [`ApiError::internal`]: their cause goes to the log, not to the caller. A backend's own
+//! errors are responses and never become an [`ApiError`].
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};

@@ -1,7 +1,8 @@
-//! The outermost layer: gives each error the shape of its path, and each response an `x-request-id`.
+//! The outermost layer: gives each error the shape of its path, and each response an
+//! `x-request-id`.
 //!
-//! OpenAI's shape on `/v1/*` and `…/infer`, Anthropic's on `/v1/messages*`, RFC 9457 problem details
-//! on the endpoints of publishers and administrators.
+//! OpenAI's shape on `/v1/*` and `…/infer`, Anthropic's on `/v1/messages*`, RFC 9457 problem
+//! details on the endpoints of publishers and administrators.
 
 use super::error::ApiError;
 use axum::extract::Request;

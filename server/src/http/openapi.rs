@@ -16,8 +16,8 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 /// Name of the only security scheme.
 const BEARER: &str = "bearer";
-/// Statuses that a request with a key may get on every route: the key was sent twice, it is not valid,
-/// there is no room for another connection with a key.
+/// Statuses that a request with a key may get on every route: the key was sent twice, it is not
+/// valid, there is no room for another connection with a key.
 const WITH_KEY: &[u16] = &[400, 401, 503];
 
 /// A router whose document has no routes yet.

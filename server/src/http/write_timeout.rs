@@ -1,7 +1,7 @@
 //! A socket whose writes fail after the peer has accepted nothing for too long.
 //!
-//! TCP has no such timeout: a peer that acknowledges but does not read keeps its connection for ever,
-//! and with it a response, a slot and a publisher.
+//! TCP has no such timeout: a peer that acknowledges but does not read keeps its connection for
+//! ever, and with it a response, a slot and a publisher.
 
 use super::connection::Ending;
 use std::io::{self, IoSlice};

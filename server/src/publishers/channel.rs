@@ -124,7 +124,8 @@ impl Channel {
         events
     }
 
-    /// The frame's event. A task that cannot be encoded fails instead, and its caller gets the error.
+    /// The frame's event. A task that cannot be encoded fails instead, and its caller gets the
+    /// error.
     async fn event(&self, frame: Frame) -> Option<Event> {
         match encode(frame).await {
             Ok(event) => Some(event),
@@ -215,7 +216,8 @@ pub(super) async fn poll(
     Ok(Json(events.iter().map(entry).collect::<Vec<_>>()).into_response())
 }
 
-/// Confirms through the channel that an upload's first bytes have arrived: some proxies buffer uploads
+/// Confirms through the channel that an upload's first bytes have arrived: some proxies buffer
+/// uploads
 #[utoipa::path(
     post,
     path = paths::PROBE,

@@ -1,5 +1,5 @@
-//! A response that arrives in several requests: in numbered parts, byte for byte, where a proxy buffers
-//! request bodies until they end; or as the chunks of a protocol-1 publisher.
+//! A response that arrives in several requests: in numbered parts, byte for byte, where a proxy
+//! buffers request bodies until they end; or as the chunks of a protocol-1 publisher.
 
 use super::upload::UploadGuard;
 use crate::http::error::ApiError;
@@ -36,12 +36,12 @@ impl Part {
     }
 }
 
-/// Writes a part into the caller's pipe. Returns when it is written, so that a slow caller slows down
-/// its own publisher and no other.
+/// Writes a part into the caller's pipe. Returns when it is written, so that a slow caller slows
+/// down its own publisher and no other.
 ///
 /// # Errors
-/// 404 for a task that is unknown or another publisher's, 409 if the task has been answered, 410 if no
-/// caller waits any more.
+/// 404 for a task that is unknown or another publisher's, 409 if the task has been answered, 410 if
+/// no caller waits any more.
 pub(super) async fn take_part(
     app: &Arc<App>,
     from: &TaskSender,

@@ -20,15 +20,33 @@ use wire::control::{InferTask, Task, event};
 use wire::error::Code;
 use wire::publisher::Chunk;
 
+/// The only endpoint of protocol 1.
+const CHAT: &str = "/v1/chat/completions";
+
 /// The event of a task, with the whole body in it. The body is copied once, whatever its size.
 ///
 /// # Errors
 /// The failure for the caller if the body is not JSON.
 pub(super) fn task_event(dispatch: &Dispatch, request: &CallerRequest) -> Result<Event, Failure> {
+    let refused = |message: String| Failure {
+        code: Code::InvalidRequest,
+        status: 400,
+        message,
+        retry_after_secs: None,
+    };
+    // The frame of protocol 1 has no path: its publishers would take any request for a chat.
+    if request.path != CHAT {
+        let name = &dispatch.llm_name;
+        return Err(refused(format!(
+            "the machine that publishes {name} takes {CHAT} only, not {}; it runs an old version",
+            request.path
+        )));
+    }
     let unusable = |why: String| {
-        let message =
-            format!("{} takes valid JSON only, and this body is none: {why}", dispatch.llm_name);
-        Failure { code: Code::InvalidRequest, status: 400, message, retry_after_secs: None }
+        refused(format!(
+            "{} takes valid JSON only, and this body is none: {why}",
+            dispatch.llm_name
+        ))
     };
     serde_json::from_slice::<IgnoredAny>(&request.body).map_err(|e| unusable(e.to_string()))?;
     let body = match &dispatch.model {
@@ -72,7 +90,16 @@ pub(super) async fn take_chunk(
 ) -> Result<Response, ApiError> {
     let head = head_of_type(StatusCode::OK, "text/event-stream");
     let part = Part { seq: None, is_last: chunk.done };
-    take_part(app, &named.from, named.task, head, part, chunk_as_event(chunk)).await
+    let taken = take_part(app, &named.from, named.task, head, part, chunk_as_event(chunk)).await;
+    if chunk.done && taken.is_err() {
+        end_work(app, named);
+    }
+    taken
+}
+
+/// Gives back the slot of a task whose caller has left: the publisher has sent all of its response.
+fn end_work(app: &App, named: &NamedTask) {
+    app.relay.with(|relay, now, out| relay.work_ended(&named.from, named.task, now, out));
 }
 
 /// A chunk as an event of the caller's stream; nothing for an empty one.
@@ -98,7 +125,8 @@ pub(super) async fn take_whole(
     let NamedTask { principal, from, task } = named;
     let head = head_of_type(checked_status(status)?, "application/json");
     let target = app.relay.upload_target(*task).ok_or(TaskRefusal::Unknown)?;
-    app.relay.with(|relay, now, _| relay.answer_begins(from, *task, now))?;
+    let begun = app.relay.with(|relay, now, _| relay.answer_begins(from, *task, now));
+    begun.inspect_err(|_| end_work(app, named))?;
     let guard = UploadGuard::new(app, *task);
     let response = ResponseWriter::new(*task, head, target);
     let sent = forward(app, principal, response, Body::from(whole), guard).await?;

@@ -26,7 +26,8 @@ const SHOWN_ID: usize = 8;
     request_body = Register,
     responses(
         (status = 201, body = Registered),
-        (status = 400), (status = 408), (status = 409), (status = 413), (status = 429), (status = 503),
+        (status = 400), (status = 408), (status = 409),
+        (status = 413), (status = 429), (status = 503),
     ),
 )]
 pub(super) async fn register(
@@ -78,7 +79,8 @@ fn log_changes(registered: &Registered, actions: &Actions) {
     request_body = Heartbeat,
     responses(
         (status = 200, body = HeartbeatReply),
-        (status = 400), (status = 404), (status = 408), (status = 409), (status = 413), (status = 429),
+        (status = 400), (status = 404), (status = 408),
+        (status = 409), (status = 413), (status = 429),
     ),
 )]
 pub(super) async fn heartbeat(

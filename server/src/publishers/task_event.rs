@@ -1,5 +1,5 @@
-//! Encodes the frames of a control channel. The text of a task is made here, in the channel's own task,
-//! and not under the relay's lock.
+//! Encodes the frames of a control channel. The text of a task is made here, in the channel's own
+//! task, and not under the relay's lock.
 
 use super::protocol1;
 use crate::http::body::offload;
@@ -32,7 +32,7 @@ pub(super) async fn encode(frame: Frame) -> Result<Event, Unsent> {
         Frame::Event(event) => return Ok(event),
         Frame::Task(dispatch, request) => (dispatch, request),
     };
-    if dispatch.protocol >= wire::PROTOCOL_2 {
+    if dispatch.speaks_v2 {
         return task_event(&dispatch, &request).map_err(|failure| Unsent { dispatch, failure });
     }
     let (bytes, task) = (request.body.len(), dispatch.clone());
@@ -42,8 +42,8 @@ pub(super) async fn encode(frame: Frame) -> Result<Event, Unsent> {
     encoded.map_err(|failure| Unsent { dispatch, failure })
 }
 
-/// The event of a task for protocol 2. The body is in it only if it is JSON on one line and the whole
-/// line is short enough for an event stream's reader.
+/// The event of a task for protocol 2. The body is in it only if it is JSON on one line and the
+/// whole line is short enough for an event stream's reader.
 fn task_event(dispatch: &Dispatch, request: &CallerRequest) -> Result<Event, Failure> {
     let body = &request.body;
     let one_line = body.len() <= INLINE_BODY && !body.iter().any(|b| matches!(b, b'\r' | b'\n'));
@@ -93,7 +93,7 @@ mod tests {
             channel: ChannelId(1),
             task: TaskId(7),
             epoch: 1,
-            protocol,
+            speaks_v2: protocol >= wire::PROTOCOL_2,
             llm_name: "qwen".into(),
             model: Some("m".into()),
             attempt: 0,

@@ -46,8 +46,8 @@ impl Drop for UploadGuard {
 /// Forwards a whole body to the caller, only as fast as the caller reads it.
 ///
 /// # Errors
-/// 410 if no caller waits any more, 401 if the publisher's token was revoked, 400 if the upload broke
-/// off.
+/// 410 if no caller waits any more, 401 if the publisher's token was revoked, 400 if the upload
+/// broke off.
 pub(super) async fn forward(
     app: &App,
     principal: &Principal,

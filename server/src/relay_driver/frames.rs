@@ -49,8 +49,8 @@ impl Event {
         self.data.iter().map(Bytes::len).sum()
     }
 
-    /// Appends the encoded event: `out` and then `text` are what is sent next. Large pieces are moved to
-    /// `out` without a copy.
+    /// Appends the encoded event: `out` and then `text` are what is sent next. Large pieces are
+    /// moved to `out` without a copy.
     pub(crate) fn write(self, out: &mut Vec<Bytes>, text: &mut String) {
         write_event_start(text, self.name);
         for piece in self.data {

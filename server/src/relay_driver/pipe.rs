@@ -1,8 +1,8 @@
 //! A bounded pipe for the body of one response, between the publisher's upload and its caller.
 //!
-//! At most [`wire::limits::ANSWER_BUFFER`] bytes wait in it: if the caller does not read, the writer
-//! waits, and with it the upload, the publisher and the backend. An end without [`Writer::finish`] is a
-//! broken response.
+//! At most [`wire::limits::ANSWER_BUFFER`] bytes wait in it: if the caller does not read, the
+//! writer waits, and with it the upload, the publisher and the backend. An end without
+//! [`Writer::finish`] is a broken response.
 
 use bytes::Bytes;
 use std::sync::Arc;

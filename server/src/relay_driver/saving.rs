@@ -1,5 +1,5 @@
-//! Writes changes to the store, in a task of its own: a database that is locked, or on a full disk, must
-//! not delay deadlines and notices.
+//! Writes changes to the store, in a task of its own: a database that is locked, or on a full disk,
+//! must not delay deadlines and notices.
 
 use super::RelayDriver;
 use crate::limits::SAVE_AGAIN;

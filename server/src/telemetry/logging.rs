@@ -19,10 +19,11 @@ pub enum LogFormat {
     Json,
 }
 
-/// Logs to stderr until the guard is dropped. If stderr is not read, lines are lost and nothing waits.
+/// Logs to stderr until the guard is dropped. If stderr is not read, lines are lost and nothing
+/// waits.
 ///
-/// Dependencies are capped at INFO regardless of RUST_LOG: they may log headers, statements or bodies,
-/// and neither a token nor a prompt may reach a log.
+/// Dependencies are capped at INFO regardless of RUST_LOG: they may log headers, statements or
+/// bodies, and neither a token nor a prompt may reach a log.
 pub fn to_stderr(format: LogFormat) -> WorkerGuard {
     let wanted = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     let ours = filter_fn(|line| {

@@ -82,7 +82,7 @@ async fn a_response_that_is_cut_by_the_shutdown_ends_with_a_reset() {
     pieces.send(Ok(Bytes::from_static(b"{\"half\":"))).await.unwrap();
     let reads = tokio::spawn(to_end(socket));
     let reader = server.token("root", &["admin"]).await;
-    server.row_where(&reader, "qwen", |row| row["inFlight"] == 1).await;
+    server.entry_where(&reader, "qwen", |entry| entry["inFlight"] == 1).await;
     server.shutdown.cancel();
     let (said, ended) = reads.await.unwrap();
     assert_eq!(ended, Err(ErrorKind::ConnectionReset), "{said}");
@@ -136,7 +136,7 @@ async fn a_header_that_is_too_long_to_be_passed_on_is_refused_by_name() {
             assert_eq!(answer.status(), 431);
             assert!(answer.text().await.unwrap().contains("the header anthropic-beta has"));
         } else {
-            server.row_where(&caller, "qwen", |row| row["inFlight"] == 1).await;
+            server.entry_where(&caller, "qwen", |entry| entry["inFlight"] == 1).await;
             chat.abort();
         }
     }

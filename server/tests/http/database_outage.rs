@@ -31,7 +31,7 @@ async fn a_locked_database_stops_neither_notices_nor_deadlines() {
     database.execute("BEGIN EXCLUSIVE").await.unwrap();
     let register = json!({"protocol": 2, "providers": [{"name": "other"}]});
     let register = tokio::spawn(server.post(wire::paths::REGISTER, &other).json(&register).send());
-    server.row_where(&caller, "other", |row| row["name"] == "other").await;
+    server.entry_where(&caller, "other", |entry| entry["name"] == "other").await;
     let waits = server.chat(&caller, "qwen").send().await.unwrap();
     let text = waits.text().await.unwrap();
     let notices = text.lines().filter(|line| line.starts_with(':')).count();
@@ -52,5 +52,7 @@ async fn a_locked_database_stops_neither_notices_nor_deadlines() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(crate::server::PATIENCE, stored).await.expect("the row is stored in time");
+    tokio::time::timeout(crate::server::PATIENCE, stored)
+        .await
+        .expect("the entry is stored in time");
 }

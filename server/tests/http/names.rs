@@ -91,7 +91,7 @@ async fn a_name_that_its_owner_shares_is_served_by_both_users_also_after_a_resta
         let answer = server.get(wire::paths::LLMS, &caller).send().await.unwrap();
         let list: Value = answer.json().await.unwrap();
         let rows = list["llms"].as_array().unwrap().clone();
-        rows.iter().map(|row| row["owner"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        rows.iter().map(|entry| entry["owner"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(owners(&server).await, ["mia", "tom"]);
     let one = server.get("/api/v1/llms/qwen@tom", &caller).send().await.unwrap();

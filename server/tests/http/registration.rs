@@ -127,7 +127,7 @@ async fn a_poll_returns_tasks_and_a_probe_is_confirmed_on_the_channel() {
     // The poll's channel takes the stream's place before the request comes.
     let (infer, ()) = tokio::join!(
         async {
-            server.row_where(&caller, "mia/qwen", |row| row["connected"] == true).await;
+            server.entry_where(&caller, "mia/qwen", |entry| entry["connected"] == true).await;
             infer.await
         },
         answered
@@ -144,7 +144,7 @@ async fn the_catalogue_shows_each_key_only_what_it_may_see() {
         let list: Value =
             server.get(wire::paths::LLMS, &token).send().await.unwrap().json().await.unwrap();
         let rows = list["llms"].as_array().unwrap().iter();
-        rows.map(|row| row["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        rows.map(|entry| entry["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     for (user, scope, sees) in [
         ("ann", "infer", true),

@@ -88,7 +88,7 @@ async fn a_full_queue_is_reported_before_the_rest_of_the_body_is_sent() {
         waiting.push(tokio::spawn(server.chat(&caller, "qwen").send()));
     }
     publisher.task().await;
-    server.row_where(&caller, "qwen", |row| row["queued"] == 100).await;
+    server.entry_where(&caller, "qwen", |entry| entry["queued"] == 100).await;
     let mut raw = Raw::to(&server).await;
     raw.says(post("/v1/chat/completions", &caller, 60 * MIB).as_bytes()).await;
     raw.says(b"{\"model\":\"qwen\",\"x\":\"").await;
@@ -148,7 +148,7 @@ async fn waiting_bodies_count_against_their_keys_share_until_the_first_byte_of_t
     let first = tokio::spawn(send(&ann, 600 << 10));
     let (task, _) = publisher.task().await;
     let waiting = tokio::spawn(send(&ann, 300 << 10));
-    server.row_where(&ann, "qwen", |row| row["queued"] == 1).await;
+    server.entry_where(&ann, "qwen", |entry| entry["queued"] == 1).await;
 
     let refused = send(&ann, 300 << 10).await.unwrap();
     assert!(refused.headers().contains_key("retry-after"));
@@ -156,16 +156,16 @@ async fn waiting_bodies_count_against_their_keys_share_until_the_first_byte_of_t
     let beyond = send(&ann, MIB).await.unwrap();
     assert_eq!(code(beyond).await, (413, "request_too_large".into()), "it would never fit");
     let others = tokio::spawn(send(&tom, 300 << 10));
-    server.row_where(&ann, "qwen", |row| row["queued"] == 2).await;
+    server.entry_where(&ann, "qwen", |entry| entry["queued"] == 2).await;
 
     publisher.result(&task, &json!({"status": 200, "body": {}})).await;
     assert_eq!(first.await.unwrap().unwrap().status(), 200);
     let again = tokio::spawn(send(&ann, 500 << 10));
-    server.row_where(&ann, "qwen", |row| row["queued"] == 2 && row["inFlight"] == 1).await;
+    server.entry_where(&ann, "qwen", |entry| entry["queued"] == 2 && entry["inFlight"] == 1).await;
     for task in [waiting, others, again] {
         task.abort();
     }
-    server.row_where(&ann, "qwen", |row| row["queued"] == 0).await;
+    server.entry_where(&ann, "qwen", |entry| entry["queued"] == 0).await;
 }
 
 #[tokio::test]
@@ -197,14 +197,13 @@ async fn all_keys_together_hold_at_most_the_budget_and_a_slow_body_only_what_has
 }
 
 #[tokio::test]
-async fn a_body_of_unknown_length_is_refused_when_it_exceeds_the_budget_and_its_caller_gets_the_error()
- {
+async fn a_body_of_unknown_length_that_exceeds_the_budget_is_refused_with_an_error() {
     let server = Server::serving(small()).await;
     let _publisher = server.publisher("qwen").await;
     let key = server.token("ann", &["infer"]).await;
     let held = server.post("/v1/chat/completions", &key).body(chat_of("qwen", 600 << 10));
     let held = tokio::spawn(held.send());
-    server.row_where(&key, "qwen", |row| row["inFlight"] == 1).await;
+    server.entry_where(&key, "qwen", |entry| entry["inFlight"] == 1).await;
     let piece = Bytes::from(vec![b'x'; 64 << 10]);
     let begin = Bytes::from_static(b"{\"model\":\"qwen\",\"x\":\"");
     let pieces = std::iter::once(begin).chain(std::iter::repeat_n(piece, 1_000));

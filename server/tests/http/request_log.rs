@@ -259,7 +259,7 @@ async fn a_request_whose_key_is_revoked_has_one_line() {
         drop(pieces);
         let _ = upload.await;
         assert_eq!(publisher.event().await.0, "cancel");
-        // The slot is free for the next request once the publisher has confirmed the end.
+        // The slot is free once the publisher reports that its work has ended.
         let stopped = json!({"error": {"message": "stopped", "code": "cancelled"}});
         publisher.result(&task, &stopped).await;
     }
@@ -281,7 +281,7 @@ async fn the_wait_for_a_wake_and_the_wait_in_the_queue_are_told_apart() {
     publisher.result(wake["taskId"].as_str().unwrap(), &woken).await;
     let (task, _) = publisher.task().await;
     let second = tokio::spawn(server.chat(&caller, "qwen").send());
-    server.row_where(&caller, "qwen", |row| row["queued"] == 1).await;
+    server.entry_where(&caller, "qwen", |entry| entry["queued"] == 1).await;
     tokio::time::sleep(Duration::from_millis(60)).await;
     let whole = json!({"status": 200, "body": {}});
     publisher.result(&task, &whole).await;

@@ -201,6 +201,41 @@ async fn a_publisher_of_protocol_1_gets_the_whole_body_and_answers_whole_or_in_c
 }
 
 #[tokio::test]
+async fn a_publisher_of_protocol_1_is_free_again_when_it_has_answered_a_caller_who_left() {
+    let server = Server::start().await;
+    let caller = server.token("ann", &["infer"]).await;
+    let token = server.token("mia", &["publish"]).await;
+    let request = json!({"providers": [{"name": "old", "type": "openai", "model": "m"}]});
+    let mut publisher = FakePublisher::connect(&server.url, &token, &request).await;
+    for result in [json!({"body": {"text": "hi"}}), json!({"chunk": {"data": "", "done": true}})] {
+        let chat = tokio::spawn(server.chat(&caller, "old").send());
+        let (task, _) = publisher.task().await;
+        chat.abort();
+        let released = testkit::until("the caller is gone", async || {
+            (publisher.result(&task, &result).await.status() == 410).then_some(())
+        });
+        released.await;
+        server.row_where(&caller, "old", |row| row["inFlight"] == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn a_publisher_of_protocol_1_gets_requests_of_the_chat_endpoint_only() {
+    let server = Server::start().await;
+    let caller = server.token("ann", &["infer"]).await;
+    let token = server.token("mia", &["publish"]).await;
+    let request = json!({"providers": [{"name": "old", "type": "openai", "model": "m"}]});
+    let mut publisher = FakePublisher::connect(&server.url, &token, &request).await;
+    let embed = server.post("/v1/embeddings", &caller).json(&json!({"model": "old", "input": "x"}));
+    let answer = tokio::time::timeout(PATIENCE, embed.send()).await.unwrap().unwrap();
+    assert_eq!(answer.status(), 400);
+    let text = answer.text().await.unwrap();
+    assert!(text.contains("takes /v1/chat/completions only, not /v1/embeddings"), "{text}");
+    let _chat = tokio::spawn(server.chat(&caller, "old").send());
+    assert_eq!(publisher.task().await.1["request"]["model"], "m", "its slot is free");
+}
+
+#[tokio::test]
 async fn numbered_parts_are_taken_in_order_once_each_and_unchanged() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;

@@ -150,24 +150,24 @@ impl Server {
         self.post("/v1/chat/completions", token).json(&body)
     }
 
-    /// The catalogue's row of this name, as soon as it says this.
-    pub(crate) async fn row_where(
+    /// The catalogue entry of this name, as soon as it meets this condition.
+    pub(crate) async fn entry_where(
         &self,
         token: &str,
         name: &str,
-        says: impl Fn(&Value) -> bool,
+        meets: impl Fn(&Value) -> bool,
     ) -> Value {
-        let look = async {
+        let poll = async {
             loop {
                 let answer = self.get(&format!("/api/v1/llms/{name}"), token).send().await;
-                let row: Value = answer.unwrap().json().await.unwrap();
-                if says(&row) {
-                    return row;
+                let entry: Value = answer.unwrap().json().await.unwrap();
+                if meets(&entry) {
+                    return entry;
                 }
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, look).await.expect("the row says so in time")
+        tokio::time::timeout(PATIENCE, poll).await.expect("the entry in time")
     }
 }
 

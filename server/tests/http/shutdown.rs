@@ -19,7 +19,7 @@ async fn a_server_that_shuts_down_refuses_new_work_and_waits_for_running_respons
     pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
     let running = running.await.unwrap().unwrap();
     let waiting = tokio::spawn(server.chat(&caller, "qwen").send());
-    server.row_where(&caller, "qwen", |row| row["queued"] == 1).await;
+    server.entry_where(&caller, "qwen", |entry| entry["queued"] == 1).await;
     assert_eq!(server.get(wire::paths::READYZ, "").send().await.unwrap().status(), 200);
 
     server.shutdown.cancel();

@@ -101,11 +101,11 @@ async fn a_key_revoked_in_the_database_ends_its_streams_within_a_second() {
     assert_eq!(publisher.event_or_end().await, None);
     assert!(revoked.elapsed() < Duration::from_secs(1), "{:?}", revoked.elapsed());
     let reader = server.token("root", &["admin"]).await;
-    server.row_where(&reader, "desk", |row| row["connected"] == true).await;
+    server.entry_where(&reader, "desk", |entry| entry["connected"] == true).await;
     // The last one dies: nothing of the user's can be called any more.
     server.revoke_behind_its_back(&other.info.id).await;
     assert_eq!(desktop.event().await.0, "revoked");
-    server.row_where(&reader, "desk", |row| row["status"] == "inactive").await;
+    server.entry_where(&reader, "desk", |entry| entry["status"] == "inactive").await;
 }
 
 #[tokio::test]
@@ -159,7 +159,7 @@ async fn revoking_a_user_ends_all_its_keys_streams_and_codes_at_once() {
     let url = format!("{}{}", server.url, wire::paths::PAIR);
     let pair = server.client.post(url).json(&json!({"code": code["code"]})).send().await.unwrap();
     assert_eq!(pair.status(), 404);
-    server.row_where(&admin, "qwen", |row| row["status"] == "inactive").await;
+    server.entry_where(&admin, "qwen", |entry| entry["status"] == "inactive").await;
 }
 
 #[tokio::test]

@@ -1,18 +1,19 @@
-//! `install` and `uninstall`: start with the person's session, by what the system offers for that.
+//! `install` and `uninstall`: start the agent with the user's session, through systemd, launchd or
+//! the Run key.
 
-use crate::out;
 use anyhow::{Context as _, bail};
+use client::terminal;
 use std::path::PathBuf;
 use std::process::Command;
 
 pub(crate) fn install() -> anyhow::Result<()> {
-    let program = std::env::current_exe().context("this program's own path is unknown")?;
-    let program = program.to_str().context("this program's path is not UTF-8")?;
-    place(program)
+    let program = std::env::current_exe().context("the path of this program is unknown")?;
+    let program = program.to_str().context("the path of this program is not UTF-8")?;
+    install_service(program)
 }
 
 pub(crate) fn uninstall() -> anyhow::Result<()> {
-    remove()
+    remove_service()
 }
 
 #[cfg(target_os = "linux")]
@@ -26,7 +27,7 @@ fn unit_file() -> anyhow::Result<PathBuf> {
     Ok(config.join("systemd/user").join(UNIT))
 }
 
-/// `%` and `"` mean something to systemd.
+/// Returns the systemd unit; `\`, `"` and `%` in the path are escaped.
 #[cfg(target_os = "linux")]
 fn unit(program: &str) -> String {
     let program = program.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%");
@@ -51,22 +52,22 @@ fn unit(program: &str) -> String {
 }
 
 #[cfg(target_os = "linux")]
-fn place(program: &str) -> anyhow::Result<()> {
+fn install_service(program: &str) -> anyhow::Result<()> {
     let file = unit_file()?;
-    let dir = file.parent().context("the unit has no folder")?;
-    std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    let dir = file.parent().context("the unit file has no folder")?;
+    std::fs::create_dir_all(dir).with_context(|| format!("{} cannot be created", dir.display()))?;
     std::fs::write(&file, unit(program))
         .with_context(|| format!("{} cannot be written", file.display()))?;
-    out::line(format!("Wrote {}", file.display()));
+    report(format_args!("Wrote {}", file.display()));
     match systemctl(&["daemon-reload"]).and_then(|()| systemctl(&["enable", "--now", UNIT])) {
-        Ok(()) => out::line(format!(
-            "It runs now and with every session. Log: journalctl --user -u {UNIT}"
+        Ok(()) => report(format_args!(
+            "It runs now and starts with every session. Log: journalctl --user -u {UNIT}"
         )),
         Err(error) => {
-            out::line(format!(
-                "systemd did not take it over ({error}). In a session with systemd, run:"
+            report(format_args!(
+                "systemd did not start it ({error}). In a session with systemd, run:"
             ));
-            out::line(format!(
+            report(format_args!(
                 "  systemctl --user daemon-reload && systemctl --user enable --now {UNIT}"
             ));
         }
@@ -75,16 +76,16 @@ fn place(program: &str) -> anyhow::Result<()> {
 }
 
 #[cfg(target_os = "linux")]
-fn remove() -> anyhow::Result<()> {
+fn remove_service() -> anyhow::Result<()> {
     let file = unit_file()?;
     if !file.exists() {
-        bail!("{} is not there: nothing was installed", file.display());
+        bail!("{} does not exist: nothing was installed", file.display());
     }
     if let Err(error) = systemctl(&["disable", "--now", UNIT]) {
-        out::line(format!("systemd could not stop it: {error}"));
+        report(format_args!("systemd could not stop it: {error}"));
     }
-    std::fs::remove_file(&file).with_context(|| format!("{} stays", file.display()))?;
-    out::line(format!("Removed {}", file.display()));
+    std::fs::remove_file(&file).with_context(|| format!("{} cannot be removed", file.display()))?;
+    report(format_args!("Removed {}", file.display()));
     let _ = systemctl(&["daemon-reload"]);
     Ok(())
 }
@@ -104,7 +105,7 @@ fn plist() -> anyhow::Result<PathBuf> {
 }
 
 #[cfg(target_os = "macos")]
-fn place(program: &str) -> anyhow::Result<()> {
+fn install_service(program: &str) -> anyhow::Result<()> {
     let file = plist()?;
     let program = program.replace('&', "&amp;").replace('<', "&lt;");
     let text = format!(
@@ -123,16 +124,16 @@ fn place(program: &str) -> anyhow::Result<()> {
         std::fs::create_dir_all(dir)?;
     }
     std::fs::write(&file, text)?;
-    out::line(format!("Wrote {}", file.display()));
+    report(format_args!("Wrote {}", file.display()));
     run("launchctl", &["load", "-w", file.to_str().context("the path is not UTF-8")?])
 }
 
 #[cfg(target_os = "macos")]
-fn remove() -> anyhow::Result<()> {
+fn remove_service() -> anyhow::Result<()> {
     let file = plist()?;
     let _ = run("launchctl", &["unload", "-w", file.to_str().context("the path is not UTF-8")?]);
-    std::fs::remove_file(&file).with_context(|| format!("{} stays", file.display()))?;
-    out::line(format!("Removed {}", file.display()));
+    std::fs::remove_file(&file).with_context(|| format!("{} cannot be removed", file.display()))?;
+    report(format_args!("Removed {}", file.display()));
     Ok(())
 }
 
@@ -140,14 +141,19 @@ fn remove() -> anyhow::Result<()> {
 const RUN_KEY: &str = r"HKCU\Software\Microsoft\Windows\CurrentVersion\Run";
 
 #[cfg(windows)]
-fn place(program: &str) -> anyhow::Result<()> {
+fn install_service(program: &str) -> anyhow::Result<()> {
     let command = format!("\"{program}\" run");
     run("reg", &["add", RUN_KEY, "/v", "mcplocal-agent", "/d", &command, "/f"])
 }
 
 #[cfg(windows)]
-fn remove() -> anyhow::Result<()> {
+fn remove_service() -> anyhow::Result<()> {
     run("reg", &["delete", RUN_KEY, "/v", "mcplocal-agent", "/f"])
+}
+
+/// Prints a line. The command continues even if the reader of the output has gone.
+fn report(text: impl std::fmt::Display) {
+    let _ = terminal::try_line(text);
 }
 
 fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
@@ -156,8 +162,8 @@ fn run(program: &str, arguments: &[&str]) -> anyhow::Result<()> {
         .output()
         .with_context(|| format!("{program} cannot be started"))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("{program}: {}", said.trim().lines().last().unwrap_or("it failed"));
+        let message = String::from_utf8_lossy(&output.stderr);
+        bail!("{program}: {}", message.trim().lines().last().unwrap_or("it failed"));
     }
     Ok(())
 }
@@ -167,7 +173,7 @@ mod tests {
     use super::unit;
 
     #[test]
-    fn a_path_with_signs_that_mean_something_to_systemd_is_quoted() {
+    fn special_characters_of_systemd_are_escaped_in_the_path() {
         let unit = unit("/opt/a b/100%/x\"y");
         assert!(unit.contains("ExecStart=\"/opt/a b/100%%/x\\\"y\" run\n"), "{unit}");
     }

@@ -1,22 +1,26 @@
-//! `mcplocal-agent`: publishes from machines without a desktop, and does by hand what the tray does
-//! by click. Arguments and exit codes live here; each command is a room of its own.
+//! `mcplocal-agent`: publishes from machines without a desktop, and offers the tray's functions on
+//! the command line. Arguments are here, each command in its own file.
 
+mod doctor;
 mod install;
 mod login;
-mod out;
 mod publish;
 mod run;
-mod show;
+mod share;
+mod signals;
+mod status;
+mod takeover;
 mod wake;
 
 use clap::{Parser, Subcommand};
+use client::terminal;
 use keychain::Keychain;
 use registrar::account::Storage;
 use registrar::home::Home;
-use registrar::{doctor, logging};
+use registrar::logging;
 use std::process::ExitCode;
 
-/// Publishes the language models of this machine at mcpd, as ~/.mcpctl/config.json says.
+/// Publishes this machine's language models on an mcpd server, as set in ~/.mcpctl/config.json.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 struct Arguments {
@@ -26,11 +30,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Publish in the foreground until told to stop
+    /// Publish in the foreground until stopped
     Run,
-    /// Show what is published and how it is
+    /// Show what is published and its state
     Status {
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
@@ -38,7 +42,7 @@ enum Command {
     Publish {
         /// Name of the provider in config.json
         name: String,
-        /// Publish it under this name instead; the backend is asked as before
+        /// Publish it under this name; requests to the backend stay the same
         #[arg(long = "as", value_name = "NEW")]
         new: Option<String>,
     },
@@ -51,112 +55,104 @@ enum Command {
     Share {
         /// Name of the provider in config.json
         name: String,
-        /// A user, group:GROUP, or * for everybody
+        /// User, group:GROUP, or * for everybody
         #[arg(long, allow_hyphen_values = true)]
         with: String,
     },
-    /// Take back what share did
+    /// Undo `share`
     Unshare {
         /// Name of the provider in config.json
         name: String,
-        /// As it was shared
+        /// The value that was given to `share`
         #[arg(long, allow_hyphen_values = true)]
         with: String,
     },
-    /// Do not show a user's request for a provider's name any more
+    /// Hide a user's request for a provider's name
     Decline {
         /// Name of the provider in config.json
         name: String,
-        /// The user who asks
+        /// User who requests the name
         #[arg(long, allow_hyphen_values = true)]
         user: String,
     },
-    /// Publish from this machine although another one holds the session
+    /// Take the session over from another machine
     Takeover,
-    /// Keep a server and its token; the token is read from stdin or asked for, never an argument
+    /// Set the server and store a token for it, read from a prompt or stdin
     Login {
-        /// The server, as https://mcpd.example.com
+        /// Server URL, for example https://mcpd.example.com
         #[arg(long)]
         url: String,
-        /// A pairing code of the server's admin, as K7QM-3XTP-9RWD, instead of a token
+        /// Pairing code from the server's admin, for example K7QM-3XTP-9RWD, instead of a token
         #[arg(long)]
         code: Option<String>,
-        /// Keep the token in a private file (0600) instead of the keychain
+        /// Store the token in a private file (0600) instead of the keychain
         #[arg(long)]
         insecure_storage: bool,
     },
-    /// Forget the token
+    /// Delete the token on this machine
     Logout,
-    /// Wake a provider's backend by its recipe
+    /// Wake a provider's backend with its recipe
     Wake {
         /// Name of the provider in config.json
         name: String,
-        /// Show each step; run the recipe here and now, without mcpd
+        /// Run the recipe now, without mcpd, and show each step
         #[arg(long, required = true)]
         test: bool,
     },
-    /// Look for what is wrong and say how to fix it
+    /// Find problems and show how to fix them
     Doctor {
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Start with the session (a systemd user unit, a LaunchAgent, or the Run key)
+    /// Start with the user session (systemd user unit, LaunchAgent or Run key)
     Install,
-    /// Take back what install did
+    /// Undo `install`
     Uninstall,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     logging::to_stderr();
-    if matches!(arguments.command, Command::Status { .. }) {
-        // `mcplocal-agent status | head` ends as other programs do. Not where a socket is open: a
-        // server that hangs up would end us too.
-        sigpipe::reset();
-    }
-    // One thread: a request passes through here in a few microseconds, and waking another costs more.
+    // One thread: a request needs a few microseconds here, and waking another thread costs more.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            out::complain(format!("the program cannot be started: {error}"));
+            terminal::note(format_args!("the program cannot start: {error}"));
             return ExitCode::FAILURE;
         }
     };
-    let performed = runtime.block_on(perform(arguments.command));
-    // A host name that is still being looked up would hold up the end.
+    let result = runtime.block_on(run_command(arguments.command));
+    // Does not wait for a DNS lookup that is still running on another thread.
     runtime.shutdown_background();
-    match performed {
+    match result {
         Ok(code) => code,
         Err(error) => {
-            out::complain(format!("{error:#}"));
+            terminal::note(format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn perform(command: Command) -> anyhow::Result<ExitCode> {
+async fn run_command(command: Command) -> anyhow::Result<ExitCode> {
     let home = Home::from_env()?;
     match command {
         Command::Run => run::run(home).await?,
-        Command::Status { json } => return show::status(&home, json),
-        Command::Publish { name, new: None } => publish::switch(&home, name, true)?,
+        Command::Status { json } => return status::status(&home, json),
+        Command::Publish { name, new: None } => publish::publish(&home, name, true)?,
         Command::Publish { name, new: Some(new) } => publish::publish_as(&home, name, new)?,
-        Command::Unpublish { name } => publish::switch(&home, name, false)?,
-        Command::Share { name, with } => publish::share(&home, name, with, true)?,
-        Command::Unshare { name, with } => publish::share(&home, name, with, false)?,
-        Command::Decline { name, user } => publish::decline(&home, name, user)?,
-        Command::Takeover => publish::take_over(&home)?,
+        Command::Unpublish { name } => publish::publish(&home, name, false)?,
+        Command::Share { name, with } => share::share(&home, name, with, true)?,
+        Command::Unshare { name, with } => share::share(&home, name, with, false)?,
+        Command::Decline { name, user } => share::decline(&home, name, user)?,
+        Command::Takeover => takeover::take_over(&home)?,
         Command::Login { url, code, insecure_storage } => {
             let storage = if insecure_storage { Storage::File } else { Storage::Keychain };
             login::login(&home, &url, code.as_deref(), storage, &Keychain::os()).await?;
         }
         Command::Logout => login::logout(&home, &Keychain::os()).await?,
         Command::Wake { name, test: _ } => wake::test(&home, &name).await?,
-        Command::Doctor { json } => {
-            let findings = doctor::examine(&home, &Keychain::os()).await;
-            return show::findings(&findings, json);
-        }
+        Command::Doctor { json } => return doctor::doctor(&home, json).await,
         Command::Install => install::install()?,
         Command::Uninstall => install::uninstall()?,
     }

@@ -1,10 +1,10 @@
 //! The OS keychain behind a deadline.
 //!
-//! Its calls block, for ever when a locked keyring waits for a person, and panic inside an async
-//! runtime on some systems. So one thread of our own makes them, one at a time, and whoever asks
-//! waits at most [`DEADLINE`]. A store that could not be opened is tried again at the next call.
+//! The OS's calls block, for ever if a locked keyring shows a prompt, and panic inside an async
+//! runtime on some systems. A dedicated thread makes them one at a time, and each caller waits at
+//! most [`DEADLINE`]. A store that cannot be opened is opened again at the next call.
 //!
-//! What does not live here: which secret is kept under which name.
+//! Not here: the names under which secrets are stored.
 
 use secrecy::{ExposeSecret as _, SecretString};
 use std::sync::Arc;
@@ -12,46 +12,46 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// How long a call may take.
+/// Longest time that a caller waits.
 pub const DEADLINE: Duration = Duration::from_secs(3);
-/// Calls that may wait for the thread.
-const WAITING: usize = 8;
+/// Calls that can wait for the thread.
+const QUEUE: usize = 8;
 /// Environment variable that turns the keychain off, for servers and tests.
 const SWITCH: &str = "MCPCTL_KEYCHAIN";
 
 /// Why a secret could not be read or written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeychainError {
-    /// It is there, but a person must unlock it.
+    /// The keyring must be unlocked first.
     #[error("the keyring is locked; unlock it and try again")]
     Locked,
-    /// This machine or session has none.
+    /// This machine or session has no keychain; the cause.
     #[error("this session has no keychain: {0}")]
     Unavailable(String),
-    /// No answer in time: a prompt waits for a person somewhere.
-    #[error("the keychain did not answer within {} s; is it asking for a password?", DEADLINE.as_secs())]
+    /// No response within [`DEADLINE`]; often a prompt is open.
+    #[error("the keychain did not respond within {} s; is a password prompt open?", DEADLINE.as_secs())]
     Timeout,
-    /// It answered with an error.
+    /// The keychain reported an error; the cause.
     #[error("the keychain refused: {0}")]
     Refused(String),
 }
 
-/// What the thread can do. Implemented by the OS's store, and by doubles in tests.
+/// A blocking store of secrets: the OS's, or a test double.
 pub trait Store: Send + 'static {
-    /// The secret, if there is one.
+    /// Returns the secret, if there is one.
     ///
     /// # Errors
-    /// [`KeychainError`].
+    /// The store is locked, missing or fails.
     fn get(&mut self, service: &str, user: &str) -> Result<Option<String>, KeychainError>;
-    /// Keeps a secret.
+    /// Stores a secret.
     ///
     /// # Errors
-    /// [`KeychainError`].
+    /// The store is locked, missing or fails.
     fn set(&mut self, service: &str, user: &str, secret: &str) -> Result<(), KeychainError>;
-    /// Forgets a secret; none being there is fine.
+    /// Deletes a secret; succeeds if there is none.
     ///
     /// # Errors
-    /// [`KeychainError`].
+    /// The store is locked, missing or fails.
     fn delete(&mut self, service: &str, user: &str) -> Result<(), KeychainError>;
 }
 
@@ -67,7 +67,7 @@ struct Request {
     call: Call,
 }
 
-/// A handle on the keychain's thread. Cheap to clone.
+/// Handle of the keychain's thread. Cheap to clone.
 #[derive(Clone)]
 pub struct Keychain {
     requests: Option<SyncSender<Request>>,
@@ -75,7 +75,7 @@ pub struct Keychain {
 }
 
 impl Keychain {
-    /// The OS's keychain, or none when `MCPCTL_KEYCHAIN=off`.
+    /// Opens the OS's keychain, or none if `MCPCTL_KEYCHAIN=off`.
     #[must_use]
     pub fn os() -> Self {
         if std::env::var_os(SWITCH).is_some_and(|value| value == "off") {
@@ -84,39 +84,39 @@ impl Keychain {
         Self::with_store(Box::new(OsStore::default()), DEADLINE)
     }
 
-    /// No keychain at all.
+    /// Returns a keychain that is never available.
     #[must_use]
     pub fn none() -> Self {
         Self { requests: None, deadline: DEADLINE }
     }
 
-    /// A keychain on this store.
+    /// Starts a keychain on this store.
     #[must_use]
     pub fn with_store(store: Box<dyn Store>, deadline: Duration) -> Self {
-        let (sender, receiver) = sync_channel(WAITING);
-        // Not joined: a call that hangs for ever must not keep the process from ending.
+        let (sender, receiver) = sync_channel(QUEUE);
+        // Never joined: a hanging call must not delay the end of the process.
         let thread = std::thread::Builder::new().name("keychain".into());
         let started = thread.spawn(move || serve(&receiver, store));
         Self { requests: started.is_ok().then_some(sender), deadline }
     }
 
-    /// The secret, if there is one.
+    /// Returns the secret, if there is one.
     ///
     /// # Errors
-    /// [`KeychainError`].
+    /// The keychain is locked, unavailable, too slow or fails.
     pub async fn get(
         &self,
         service: &str,
         user: &str,
     ) -> Result<Option<SecretString>, KeychainError> {
         let (sender, receiver) = oneshot::channel();
-        self.ask(service, user, Call::Get(sender), receiver).await
+        self.call(service, user, Call::Get(sender), receiver).await
     }
 
-    /// Keeps a secret.
+    /// Stores a secret.
     ///
     /// # Errors
-    /// [`KeychainError`].
+    /// The keychain is locked, unavailable, too slow or fails.
     pub async fn set(
         &self,
         service: &str,
@@ -124,19 +124,19 @@ impl Keychain {
         secret: SecretString,
     ) -> Result<(), KeychainError> {
         let (sender, receiver) = oneshot::channel();
-        self.ask(service, user, Call::Set(secret, sender), receiver).await
+        self.call(service, user, Call::Set(secret, sender), receiver).await
     }
 
-    /// Forgets a secret; none being there is fine.
+    /// Deletes a secret; succeeds if there is none.
     ///
     /// # Errors
-    /// [`KeychainError`].
+    /// The keychain is locked, unavailable, too slow or fails.
     pub async fn delete(&self, service: &str, user: &str) -> Result<(), KeychainError> {
         let (sender, receiver) = oneshot::channel();
-        self.ask(service, user, Call::Delete(sender), receiver).await
+        self.call(service, user, Call::Delete(sender), receiver).await
     }
 
-    async fn ask<T>(
+    async fn call<T>(
         &self,
         service: &str,
         user: &str,
@@ -147,7 +147,7 @@ impl Keychain {
             return Err(KeychainError::Unavailable(format!("{SWITCH}=off")));
         };
         let request = Request { service: service.into(), user: user.into(), call };
-        // A full queue means that an earlier call hangs.
+        // The queue is full only if an earlier call hangs.
         requests.try_send(request).map_err(|_| KeychainError::Timeout)?;
         match tokio::time::timeout(self.deadline, reply).await {
             Ok(Ok(result)) => result,
@@ -174,7 +174,7 @@ fn serve(requests: &Receiver<Request>, mut store: Box<dyn Store>) {
     }
 }
 
-/// The OS's store, opened when it is first needed and again after a failure.
+/// The OS's store, opened at the first call and again after a failure.
 #[derive(Default)]
 struct OsStore {
     open: Option<Arc<keyring_core::CredentialStore>>,
@@ -191,7 +191,7 @@ impl OsStore {
 
     fn failed(&mut self, error: &keyring_core::Error) -> KeychainError {
         self.open = None;
-        told(error)
+        convert(error)
     }
 }
 
@@ -224,15 +224,15 @@ fn open() -> Result<Arc<keyring_core::CredentialStore>, KeychainError> {
 
 #[cfg(not(target_os = "linux"))]
 fn open() -> Result<Arc<keyring_core::CredentialStore>, KeychainError> {
-    // The first entry makes the platform's own store the default one.
-    keyring::Entry::new("dev.mcpctl", "probe").map_err(|e| told(&e))?;
+    // Creating an entry installs the platform's store as the default.
+    keyring::Entry::new("dev.mcpctl", "probe").map_err(|e| convert(&e))?;
     keyring_core::get_default_store()
         .ok_or_else(|| KeychainError::Unavailable("the platform has no store".into()))
 }
 
-/// No variant's payload is printed that could hold a secret.
+/// Converts an error without the payloads that could hold a secret.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the library's enum is non-exhaustive")]
-fn told(error: &keyring_core::Error) -> KeychainError {
+fn convert(error: &keyring_core::Error) -> KeychainError {
     use keyring_core::Error;
     match error {
         Error::NoStorageAccess(_) => KeychainError::Locked,
@@ -242,9 +242,9 @@ fn told(error: &keyring_core::Error) -> KeychainError {
             KeychainError::Refused(format!("{what} has over {most} bytes"))
         }
         Error::BadEncoding(_) | Error::BadDataFormat(..) => {
-            KeychainError::Refused("what is stored there is not text".into())
+            KeychainError::Refused("the stored secret is not text".into())
         }
-        _ => KeychainError::Refused("it cannot do this".into()),
+        _ => KeychainError::Refused("this operation is not supported".into()),
     }
 }
 
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_store_that_hangs_for_ever_costs_each_caller_the_deadline_and_no_more() {
+    async fn a_hanging_store_delays_each_caller_by_the_deadline_only() {
         let keychain = Keychain::with_store(Box::new(Hanging), Duration::from_millis(50));
         assert_eq!(keychain.get("s", "u").await.unwrap_err(), KeychainError::Timeout);
         let set = keychain.set("s", "u", SecretString::from("x")).await;
@@ -279,9 +279,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn without_a_keychain_every_call_says_so() {
+    async fn without_a_keychain_calls_fail_as_unavailable() {
         let none = Keychain::none();
-        let said = none.get("s", "u").await.unwrap_err();
-        assert!(matches!(said, KeychainError::Unavailable(_)), "{said}");
+        let error = none.get("s", "u").await.unwrap_err();
+        assert!(matches!(error, KeychainError::Unavailable(_)), "{error}");
     }
 }

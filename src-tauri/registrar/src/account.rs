@@ -1,40 +1,41 @@
-//! Signing in and out: a token is tried at its server before anything changes, kept where the person
-//! says, and whoever publishes from this folder looks again.
+//! Signing in and out: a token is checked at its server before anything changes, then stored, and
+//! the publishing process is asked to reconnect.
 
-use crate::client;
+use crate::config;
 use crate::config::edit::Edit;
 use crate::config::file::{self, EditError};
-use crate::config::{self, check_server_url};
 use crate::control_files::{self, ControlRequest};
-use crate::credentials::{self, Credentials, Source};
+use crate::credentials::{self, Credentials, TokenSource};
 use crate::home::Home;
+use crate::mcpd_client;
+use client::server_url;
 use keychain::{Keychain, KeychainError};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::io;
 use url::Url;
 
-/// Where a token is kept.
+/// Where a token is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Storage {
     /// The OS's keychain.
     Keychain,
-    /// A private file (0600): only when a person says so.
+    /// A private file (0600), for machines without a keychain.
     File,
 }
 
-/// Why signing in or out failed. Nothing has changed then.
+/// Why signing in or out failed. Nothing has changed.
 #[derive(Debug, thiserror::Error)]
 pub enum AccountError {
     /// The URL cannot be used.
     #[error("{0}")]
     Url(String),
-    /// The text is no token.
+    /// The token is empty.
     #[error("the token is empty")]
     NoToken,
-    /// The server is not there or does not take the token.
+    /// The server is unreachable or refuses the token.
     #[error("{0}")]
     Server(String),
-    /// The keychain does not keep it.
+    /// The keychain does not store the token.
     #[error(transparent)]
     Keychain(#[from] KeychainError),
     /// The file cannot be written.
@@ -48,10 +49,10 @@ pub enum AccountError {
     NoServer,
 }
 
-/// Tries the token at the server, keeps both, and connects. The server's origin.
+/// Checks the token at the server, stores both and reconnects. Returns the server's origin.
 ///
 /// # Errors
-/// [`AccountError`].
+/// The URL, the token or the server cannot be used, or the token or config.json cannot be written.
 pub async fn sign_in(
     home: &Home,
     url: &str,
@@ -59,25 +60,25 @@ pub async fn sign_in(
     storage: Storage,
     keychain: &Keychain,
 ) -> Result<String, AccountError> {
-    let url = check_server_url(url).map_err(AccountError::Url)?;
+    let url = server_url::parse(url).map_err(AccountError::Url)?;
     if bearer.expose_secret().trim().is_empty() {
         return Err(AccountError::NoToken);
     }
     let bearer = SecretString::from(bearer.expose_secret().trim().to_owned());
     let source = match storage {
-        Storage::Keychain => Source::Keychain,
-        Storage::File => Source::File,
+        Storage::Keychain => TokenSource::Keychain,
+        Storage::File => TokenSource::File,
     };
-    let tried = Credentials { url: url.clone(), bearer: bearer.clone(), source };
-    client::check(tried).await.map_err(AccountError::Server)?;
-    keep(home, &url, &bearer, storage, keychain).await?;
-    file::apply(home, &Edit::SetMcpdUrl(url.as_str().trim_end_matches('/').to_owned()))?;
-    look_again(home);
-    Ok(credentials::origin(&url))
+    let checked = Credentials { url: url.clone(), bearer: bearer.clone(), source };
+    mcpd_client::check_access(checked).await.map_err(AccountError::Server)?;
+    store_token(home, &url, &bearer, storage, keychain).await?;
+    file::apply(home, &Edit::SetMcpdUrl(server_url::to_stored(&url)))?;
+    request_reconnect(home);
+    Ok(server_url::origin(&url))
 }
 
-/// Keeps the token, and forgets where else it was kept.
-async fn keep(
+/// Stores the token in one place and deletes it from the other.
+async fn store_token(
     home: &Home,
     url: &Url,
     bearer: &SecretString,
@@ -88,54 +89,55 @@ async fn keep(
         Storage::Keychain => credentials::save(home, url, bearer, keychain).await?,
         Storage::File => {
             credentials::save_in_file(home, url, bearer)?;
-            // The keychain is asked first: an old token there would win.
-            let _ = keychain.delete(credentials::SERVICE, &credentials::origin(url)).await;
+            // The keychain is read first: an old token there would win.
+            let _ = keychain.delete(credentials::SERVICE, &server_url::origin(url)).await;
         }
     }
     Ok(())
 }
 
-/// A pairing code becomes a token.
+/// Exchanges a pairing code for a token.
 ///
 /// # Errors
-/// [`AccountError::Url`], [`AccountError::Server`].
+/// The URL cannot be used ([`AccountError::Url`]), or the server is unreachable or refuses the code
+/// ([`AccountError::Server`]).
 pub async fn pair(url: &str, code: &str) -> Result<SecretString, AccountError> {
-    let url = check_server_url(url).map_err(AccountError::Url)?;
-    client::pair(url, code).await.map_err(AccountError::Server)
+    let url = server_url::parse(url).map_err(AccountError::Url)?;
+    mcpd_client::pair(url, code).await.map_err(AccountError::Server)
 }
 
-/// Forgets the token; what is published goes. The server's origin.
+/// Deletes the token, which ends publishing. Returns the server's origin.
 ///
 /// # Errors
-/// [`AccountError`].
+/// No server is set, or the keychain refuses.
 pub async fn sign_out(home: &Home, keychain: &Keychain) -> Result<String, AccountError> {
     let url = server(home)?;
     credentials::delete(home, &url, keychain).await?;
-    look_again(home);
-    Ok(credentials::origin(&url))
+    request_reconnect(home);
+    Ok(server_url::origin(&url))
 }
 
 /// Moves a token from the private file into the keychain.
 ///
 /// # Errors
-/// [`AccountError`]; the file is as it was then.
+/// There is no token in the file, or the keychain does not store it; the file is unchanged.
 pub async fn move_to_keychain(home: &Home, keychain: &Keychain) -> Result<(), AccountError> {
     let url = server(home)?;
-    let bearer = credentials::in_file(home).ok_or(AccountError::NoToken)?;
+    let bearer = credentials::token_in_file(home).ok_or(AccountError::NoToken)?;
     credentials::save(home, &url, &bearer, keychain).await?;
-    look_again(home);
+    request_reconnect(home);
     Ok(())
 }
 
-/// The server in config.json, or the one that the seed system's file names.
+/// Returns the server in config.json, or the one in the seed system's credentials file.
 fn server(home: &Home) -> Result<Url, AccountError> {
     let text = file::read(&home.config())?;
     let configured = config::parse(&text).ok().and_then(|parsed| parsed.config.mcpd_url);
     configured.or_else(|| credentials::server_in_file(home)).ok_or(AccountError::NoServer)
 }
 
-fn look_again(home: &Home) {
+fn request_reconnect(home: &Home) {
     if let Err(error) = control_files::send(home, &ControlRequest::Reconnect) {
-        tracing::debug!(%error, "nobody could be told to look again");
+        tracing::debug!(%error, "the publishing process could not be asked to reconnect");
     }
 }

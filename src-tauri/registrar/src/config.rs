@@ -21,7 +21,6 @@ pub use provider::{ProviderConfig, check};
 pub use recipe::{
     CommandRecipe, HttpRecipe, RECIPE_KINDS, Recipe, RecipeKind, Sleep, Wake, WolRecipe,
 };
-pub use urls::check_server_url;
 
 use url::Url;
 

@@ -4,8 +4,8 @@
 mod event_stream;
 mod long_poll;
 
-use crate::client::{Mcpd, SessionRef};
 use crate::limits::{self, Times};
+use crate::mcpd_client::{McpdClient, SessionRef};
 use crate::reconnect_policy::Ending;
 use crate::transport::ChannelMode;
 use tokio::sync::mpsc;
@@ -35,7 +35,12 @@ pub(crate) struct ControlChannel {
 
 impl ControlChannel {
     /// Opens a channel for this session.
-    pub(crate) fn open(mcpd: Mcpd, session: SessionRef, mode: ChannelMode, times: Times) -> Self {
+    pub(crate) fn open(
+        mcpd: McpdClient,
+        session: SessionRef,
+        mode: ChannelMode,
+        times: Times,
+    ) -> Self {
         let (sender, signals) = mpsc::channel(limits::EVENTS);
         let reader = Reader { mcpd, session, times, sender };
         let reader = tokio::spawn(async move {
@@ -60,9 +65,9 @@ impl ControlChannel {
     }
 }
 
-/// What a reader needs; `event_stream` and `long_poll` return the last signal.
+/// The reading end; `event_stream` and `long_poll` return the last signal.
 struct Reader {
-    mcpd: Mcpd,
+    mcpd: McpdClient,
     session: SessionRef,
     times: Times,
     sender: mpsc::Sender<Signal>,

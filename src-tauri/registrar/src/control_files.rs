@@ -6,7 +6,7 @@ use crate::file_stamp::FileStamp;
 use crate::fs_events::FolderWatcher;
 use crate::home::Home;
 use crate::limits::{REQUEST_STALE, REQUESTS_EVERY};
-use crate::private_file;
+use client::private_file;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,7 @@ pub enum ControlRequest {
 /// The folder or the file cannot be written.
 pub fn send(home: &Home, request: &ControlRequest) -> io::Result<()> {
     let dir = home.requests();
-    private_file::make_folder(&dir)?;
+    private_file::create_folder(&dir)?;
     let name = format!("{}.json", uuid::Uuid::now_v7().simple());
     private_file::write_unsynced(&dir.join(name), &serde_json::to_vec(request)?)
 }
@@ -56,7 +56,7 @@ impl ControlFiles {
     pub(crate) fn new(home: &Home) -> Self {
         let dir = home.requests();
         // A missing folder cannot be watched.
-        let _ = private_file::make_folder(&dir);
+        let _ = private_file::create_folder(&dir);
         let mut watcher = FolderWatcher::default();
         watcher.watch(&[&dir]);
         Self { dir, watcher, next_check: Instant::now(), stamp: None }

@@ -1,36 +1,35 @@
-//! The bearer: where it comes from, and where it is kept.
+//! The bearer token for mcpd: where it is read from and stored.
 //!
-//! Read in this order: environment, a file that the environment names, systemd's credentials, the
-//! keychain, `~/.mcpctl/credentials`. Kept in the keychain; in the file (0600) only when a person
-//! says so. Never in config.json, a log or an argument.
+//! Read in this order: environment, a file named in the environment, systemd's credentials, the
+//! keychain, `~/.mcpctl/credentials`. Stored in the keychain, or in the file (0600) if the user
+//! chooses that. Never in config.json, a log or an argument.
 
 use crate::home::{Home, write_private};
 use crate::limits::FILE;
-use crate::private_file;
+use client::server_url::{self, origin};
+use client::{environment, private_file};
 use keychain::{Keychain, KeychainError};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use std::io;
 use url::Url;
 
-/// The service under which the keychain keeps the bearer; the user is the server's origin.
+/// Service name of the keychain entry; its user is the server's origin.
 pub const SERVICE: &str = "dev.mcpctl.agent";
-/// The bearer itself.
-const TOKEN: &str = "MCPCTL_TOKEN";
-/// A file with the bearer.
+/// Environment variable that names a file with the token.
 const TOKEN_FILE: &str = "MCPCTL_TOKEN_FILE";
-/// The credential's name under systemd's `LoadCredential=`.
+/// Name of the credential in systemd's `LoadCredential=`.
 const SYSTEMD: &str = "mcpctl-token";
 
-/// What is needed to talk to mcpd.
+/// A server and the token for it.
 #[derive(Debug, Clone)]
 pub struct Credentials {
     /// The server.
     pub url: Url,
-    /// The bearer.
+    /// The token.
     pub bearer: SecretString,
-    /// Where it came from.
-    pub source: Source,
+    /// Where the token came from.
+    pub source: TokenSource,
 }
 
 impl PartialEq for Credentials {
@@ -39,9 +38,9 @@ impl PartialEq for Credentials {
     }
 }
 
-/// Where a bearer came from.
+/// Where a token came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Source {
+pub enum TokenSource {
     /// `MCPCTL_TOKEN`.
     Environment,
     /// `MCPCTL_TOKEN_FILE`, or `~/.mcpctl/credentials`.
@@ -52,8 +51,8 @@ pub enum Source {
     Keychain,
 }
 
-impl Source {
-    /// The word in the status.
+impl TokenSource {
+    /// Returns the name used in `status.json`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -65,19 +64,19 @@ impl Source {
     }
 }
 
-/// Why there are none.
+/// Why there are no credentials.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
-    /// No server.
+    /// No server is configured.
     #[error("no server is set; run `mcplocal-agent login --url URL`")]
     NoServer,
-    /// No bearer.
+    /// No token is stored for this server.
     #[error("no token for {0}; run `mcplocal-agent login --url {0}`")]
     NoToken(String),
-    /// A person must unlock the keyring.
-    #[error("the keyring is locked; unlock it and publishing goes on")]
+    /// The keyring must be unlocked first.
+    #[error("the keyring is locked; unlock it to continue publishing")]
     Locked,
-    /// A file could not be used.
+    /// A file is unreadable or invalid: its path, and the cause.
     #[error("{0} cannot be used: {1}")]
     File(String, String),
     /// The keychain failed.
@@ -85,7 +84,7 @@ pub enum CredentialsError {
     Keychain(KeychainError),
 }
 
-/// The seed system's file.
+/// Contents of `~/.mcpctl/credentials`, a format of the seed system.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct CredentialsFile {
@@ -95,17 +94,17 @@ struct CredentialsFile {
     bearer: Option<String>,
 }
 
-/// The credentials for the configured server, or for the one that the file names.
+/// Loads the credentials for the configured server, or else for the one in the credentials file.
 ///
 /// # Errors
-/// [`CredentialsError`], in words for the owner.
+/// There is no server or no token, the keyring is locked or fails, or a file cannot be used.
 pub async fn load(
     home: &Home,
     mcpd_url: Option<&Url>,
     keychain: &Keychain,
 ) -> Result<Credentials, CredentialsError> {
     let file = read_file(home)?;
-    let named = file.mcpd_url.as_deref().map(crate::config::check_server_url);
+    let named = file.mcpd_url.as_deref().map(server_url::parse);
     let url = match (mcpd_url, named) {
         (Some(url), _) => url.clone(),
         (None, Some(Ok(url))) => url,
@@ -115,26 +114,26 @@ pub async fn load(
         (None, None) => return Err(CredentialsError::NoServer),
     };
     if let Some((token, source)) = from_environment()? {
-        return Ok(Credentials { url, bearer: token.into(), source });
+        return Ok(Credentials { url, bearer: token, source });
     }
-    let kept = keychain.get(SERVICE, &origin(&url)).await;
-    if let Ok(Some(bearer)) = kept {
-        return Ok(Credentials { url, bearer, source: Source::Keychain });
+    let stored = keychain.get(SERVICE, &origin(&url)).await;
+    if let Ok(Some(bearer)) = stored {
+        return Ok(Credentials { url, bearer, source: TokenSource::Keychain });
     }
     if let Some(token) = file.token.or(file.bearer) {
-        return Ok(Credentials { url, bearer: token.into(), source: Source::File });
+        return Ok(Credentials { url, bearer: token.into(), source: TokenSource::File });
     }
-    Err(match kept {
+    Err(match stored {
         Err(KeychainError::Locked | KeychainError::Timeout) => CredentialsError::Locked,
         Err(KeychainError::Refused(why)) => CredentialsError::Keychain(KeychainError::Refused(why)),
         Ok(_) | Err(KeychainError::Unavailable(_)) => CredentialsError::NoToken(origin(&url)),
     })
 }
 
-/// Keeps the bearer in the keychain, reads it back, and forgets the file's copy.
+/// Stores the token in the keychain, reads it back, and deletes the copy in the file.
 ///
 /// # Errors
-/// The keychain's; nothing has changed then.
+/// The keychain is locked, missing or refuses, or returns another token; the file is unchanged.
 pub async fn save(
     home: &Home,
     url: &Url,
@@ -145,16 +144,16 @@ pub async fn save(
     keychain.set(SERVICE, &user, bearer.clone()).await?;
     let back = keychain.get(SERVICE, &user).await?;
     if back.is_none_or(|back| back.expose_secret() != bearer.expose_secret()) {
-        return Err(KeychainError::Refused("it did not keep the token".into()));
+        return Err(KeychainError::Refused("it did not store the token".into()));
     }
     let _ = std::fs::remove_file(home.credentials());
     Ok(())
 }
 
-/// Keeps the bearer in a private file: for machines without a keychain, when a person says so.
+/// Stores the token in a private file, for machines without a keychain.
 ///
 /// # Errors
-/// The file system's.
+/// The file cannot be written.
 pub fn save_in_file(home: &Home, url: &Url, bearer: &SecretString) -> io::Result<()> {
     let file = CredentialsFile {
         mcpd_url: Some(origin(url)),
@@ -164,10 +163,10 @@ pub fn save_in_file(home: &Home, url: &Url, bearer: &SecretString) -> io::Result
     write_private(&home.credentials(), &serde_json::to_vec_pretty(&file)?)
 }
 
-/// Forgets the bearer, in the keychain and in the file.
+/// Deletes the token from the keychain and from the file.
 ///
 /// # Errors
-/// The keychain's, unless there is none.
+/// The keychain is locked or refuses. Having no keychain is not an error.
 pub async fn delete(home: &Home, url: &Url, keychain: &Keychain) -> Result<(), KeychainError> {
     let _ = std::fs::remove_file(home.credentials());
     match keychain.delete(SERVICE, &origin(url)).await {
@@ -176,40 +175,33 @@ pub async fn delete(home: &Home, url: &Url, keychain: &Keychain) -> Result<(), K
     }
 }
 
-/// The bearer in the private file, if there is one.
+/// Returns the token in the private file, if there is one.
 #[must_use]
-pub fn in_file(home: &Home) -> Option<SecretString> {
+pub fn token_in_file(home: &Home) -> Option<SecretString> {
     let file = read_file(home).ok()?;
     file.token.or(file.bearer).map(SecretString::from)
 }
 
-/// The server that the private file names.
+/// Returns the server in the private file, if there is one.
 #[must_use]
 pub fn server_in_file(home: &Home) -> Option<Url> {
-    crate::config::check_server_url(&read_file(home).ok()?.mcpd_url?).ok()
+    server_url::parse(&read_file(home).ok()?.mcpd_url?).ok()
 }
 
-/// The server's origin: scheme, host and port.
-#[must_use]
-pub fn origin(url: &Url) -> String {
-    url.origin().ascii_serialization()
-}
-
-fn from_environment() -> Result<Option<(String, Source)>, CredentialsError> {
-    // Set to nothing is how scripts unset a variable.
-    if let Some(token) = std::env::var(TOKEN).ok().filter(|token| !token.trim().is_empty()) {
-        return Ok(Some((token.trim().to_owned(), Source::Environment)));
+fn from_environment() -> Result<Option<(SecretString, TokenSource)>, CredentialsError> {
+    if let Some(token) = environment::token() {
+        return Ok(Some((token, TokenSource::Environment)));
     }
-    let named = std::env::var_os(TOKEN_FILE).map(|path| (path.into(), Source::File));
+    let named = std::env::var_os(TOKEN_FILE).map(|path| (path.into(), TokenSource::File));
     let systemd = std::env::var_os("CREDENTIALS_DIRECTORY")
-        .map(|dir| (std::path::PathBuf::from(dir).join(SYSTEMD), Source::Systemd))
+        .map(|dir| (std::path::PathBuf::from(dir).join(SYSTEMD), TokenSource::Systemd))
         .filter(|(path, _)| path.exists());
     let Some((path, source)) = named.or(systemd) else {
         return Ok(None);
     };
     let text = std::fs::read_to_string(&path)
         .map_err(|e| CredentialsError::File(path.display().to_string(), e.to_string()))?;
-    Ok(Some((text.trim().to_owned(), source)))
+    Ok(Some((text.trim().into(), source)))
 }
 
 fn read_file(home: &Home) -> Result<CredentialsFile, CredentialsError> {
@@ -217,7 +209,7 @@ fn read_file(home: &Home) -> Result<CredentialsFile, CredentialsError> {
     match private_file::read(&path, FILE) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(CredentialsFile::default()),
         Err(error) => Err(CredentialsError::File(path.display().to_string(), error.to_string())),
-        // The parser's message could quote the token: only the place is told.
+        // The parser's message could quote the token, so only the position is shown.
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| {
             let why = format!("not the expected JSON, line {}, column {}", e.line(), e.column());
             CredentialsError::File(path.display().to_string(), why)

@@ -1,13 +1,13 @@
-//! What a person can send to whoever helps: how things are, without secrets, names of callers, or
-//! anything of other tools. It is shown before it is written.
+//! The diagnostics bundle for a bug report: configuration, status, findings and logs, without secrets,
+//! names of callers, or settings of other tools. It is shown before it is written.
 
 use crate::config::{self, file};
 use crate::doctor;
 use crate::home::Home;
 use crate::limits::{BUNDLE_LOG, BUNDLE_LOGS};
-use crate::private_file;
 use crate::status;
 use crate::wake::IT_SAID;
+use client::private_file;
 use keychain::Keychain;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -21,22 +21,22 @@ use zip::write::SimpleFileOptions;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "bindings", derive(ts_rs::TS))]
 pub struct Entry {
-    /// Its name.
+    /// Name of the file.
     pub name: String,
-    /// All of it.
+    /// Its content.
     pub text: String,
 }
 
-/// Stands where something was left out.
+/// Replaces a text that was left out.
 const LEFT_OUT: &str = "(left out)";
-/// Keys whose values may be secrets or names of people, wherever they stand.
+/// Keys whose values may be secrets or names of people, at any level.
 const SECRET: &[&str] = &["headers", "env", "body", "args", "sharename", "declinename"];
-/// Keys of recipes: the path of a URL that wakes a machine is as good as a password.
+/// Keys of recipes, whose URL is cut: its path may be as good as a password.
 const RECIPES: &[&str] = &["wake", "sleep"];
-/// Parts of key names that say that the value is a secret.
+/// Parts of key names whose values are secrets.
 const SECRET_PARTS: &[&str] = &["token", "secret", "password", "apikey", "api_key"];
 
-/// Everything that the bundle will hold.
+/// Collects the files of the bundle.
 pub async fn collect(home: &Home, keychain: &Keychain) -> Vec<Entry> {
     let about = json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -49,15 +49,17 @@ pub async fn collect(home: &Home, keychain: &Keychain) -> Vec<Entry> {
         entry("doctor.json", &doctor::examine(home, keychain).await),
         entry("config.json", &configuration(home)),
     ];
-    entries.extend(status::file::read(home).map(|status| entry("status.json", &nameless(status))));
+    entries.extend(
+        status::file::read(home).map(|status| entry("status.json", &without_users(status))),
+    );
     entries.extend(logs(home));
     entries
 }
 
-/// Writes them into a zip archive.
+/// Writes the files into a zip archive.
 ///
 /// # Errors
-/// The file system's.
+/// The archive cannot be written.
 pub fn write(entries: &[Entry], path: &Path) -> io::Result<()> {
     let mut zip = zip::ZipWriter::new(File::create(path)?);
     for entry in entries {
@@ -72,8 +74,8 @@ fn entry<T: Serialize>(name: &str, value: &T) -> Entry {
     Entry { name: name.to_owned(), text }
 }
 
-/// Without who asked, and without what recipes printed.
-fn nameless(mut status: status::Status) -> status::Status {
+/// Removes users and the output of recipes.
+fn without_users(mut status: status::Status) -> status::Status {
     for message in status.providers.iter_mut().filter_map(|provider| provider.message.as_mut()) {
         if let Some((before, _)) = message.split_once(IT_SAID) {
             *message = format!("{before}{IT_SAID}{LEFT_OUT}");
@@ -85,7 +87,7 @@ fn nameless(mut status: status::Status) -> status::Status {
     status
 }
 
-/// Our keys of config.json, without what may be secret. A file that cannot be read says why.
+/// Our keys of config.json without secrets, or the cause if it cannot be read.
 fn configuration(home: &Home) -> Value {
     let text = match file::read(&home.config()) {
         Ok(text) => text,
@@ -111,37 +113,37 @@ fn configuration(home: &Home) -> Value {
 fn without_secrets(value: Value) -> Value {
     match value {
         Value::Object(map) => {
-            let keep = |(key, value): (String, Value)| {
+            let redact = |(key, value): (String, Value)| {
                 let value = match key.as_str() {
                     key if may_be_secret(key) => hidden(value),
-                    key if RECIPES.contains(&key) => recipe(without_secrets(value)),
+                    key if RECIPES.contains(&key) => with_short_url(without_secrets(value)),
                     _ => without_secrets(value),
                 };
                 (key, value)
             };
-            Value::Object(map.into_iter().map(keep).collect())
+            Value::Object(map.into_iter().map(redact).collect())
         }
         Value::Array(list) => Value::Array(list.into_iter().map(without_secrets).collect()),
-        Value::String(text) => Value::String(plain_url(text)),
+        Value::String(text) => Value::String(without_credentials(text)),
         other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
     }
 }
 
 fn may_be_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
-    // The name of an environment variable is none.
+    // `apiKeyEnv` is only the name of a variable.
     key != "apikeyenv"
         && (SECRET.contains(&key.as_str()) || SECRET_PARTS.iter().any(|part| key.contains(part)))
 }
 
-/// The names of headers and variables help; what they are set to does not.
+/// Hides values and keeps the names of headers and variables.
 fn hidden(value: Value) -> Value {
     let Value::Object(map) = value else { return LEFT_OUT.into() };
     Value::Object(map.into_iter().map(|(key, _)| (key, LEFT_OUT.into())).collect())
 }
 
-/// A recipe whose URL says the machine and nothing more.
-fn recipe(mut recipe: Value) -> Value {
+/// Cuts the URL of a recipe to its origin.
+fn with_short_url(mut recipe: Value) -> Value {
     if let Some(url) = recipe.get_mut("url") {
         let origin = url.as_str().and_then(|url| Url::parse(url).ok()).map(|url| url.origin());
         let origin = origin.map(|origin| origin.ascii_serialization()).unwrap_or_default();
@@ -150,8 +152,8 @@ fn recipe(mut recipe: Value) -> Value {
     recipe
 }
 
-/// A URL without user, password and query.
-fn plain_url(text: String) -> String {
+/// Removes user, password and query from a URL.
+fn without_credentials(text: String) -> String {
     let Ok(mut url) = Url::parse(&text) else { return text };
     if url.username().is_empty() && url.password().is_none() && url.query().is_none() {
         return text;
@@ -162,7 +164,7 @@ fn plain_url(text: String) -> String {
     format!("{url} {LEFT_OUT}")
 }
 
-/// The ends of the newest log files of our own; what recipes and backends printed stays here.
+/// The ends of the newest log files, without the output of recipes and backends.
 fn logs(home: &Home) -> Vec<Entry> {
     let entries = std::fs::read_dir(home.logs());
     let ours = |entry: &std::fs::DirEntry| {
@@ -197,7 +199,7 @@ mod tests {
     use keychain::Keychain;
 
     #[tokio::test]
-    async fn the_bundle_says_how_things_are_and_holds_no_secret() {
+    async fn the_bundle_has_status_findings_and_logs_and_no_secret() {
         let dir = tempfile::tempdir().unwrap();
         let home = Home::at(dir.path()).unwrap();
         let text = r#"{"mcpdUrl": "http://127.0.0.1:9", "githubToken": "canary-1", "llm": {"providers": [
@@ -221,8 +223,8 @@ mod tests {
         let entries = collect(&home, &Keychain::none()).await;
         let all: String = entries.iter().map(|entry| entry.text.as_str()).collect();
         assert!(!all.contains("canary"), "{all}");
-        let kept = ["qwen3-8b", "x-key", "SECRET", "githubToken", "a line", "verdict", "putty"];
-        for word in kept.into_iter().chain(["exit code 7"]) {
+        let expected = ["qwen3-8b", "x-key", "SECRET", "githubToken", "a line", "verdict", "putty"];
+        for word in expected.into_iter().chain(["exit code 7"]) {
             assert!(all.contains(word), "{word} is missing: {all}");
         }
         let path = dir.path().join("bundle.zip");

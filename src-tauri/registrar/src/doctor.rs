@@ -1,43 +1,43 @@
-//! Looks for what could be wrong, and says for each finding what to do about it.
+//! Checks everything that publishing depends on, and names a remedy for each finding.
 
 #[cfg(unix)]
 mod permissions;
 
-use crate::client;
 use crate::config::{self, Config, ProviderConfig};
-use crate::credentials::{self, CredentialsError, Source};
+use crate::credentials::{self, CredentialsError, TokenSource};
 use crate::home::Home;
 use crate::http_clients::backend_client;
 use crate::status::file as status_file;
-use crate::{file_lock, provider};
+use crate::{file_lock, mcpd_client, provider};
+use client::server_url;
 use keychain::{Keychain, KeychainError};
 use serde::Serialize;
 
-/// One thing that was looked at.
+/// The result of one check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "bindings", derive(ts_rs::TS))]
 pub struct Finding {
-    /// What was looked at.
+    /// Subject of the check.
     pub about: String,
-    /// How it is.
+    /// Severity.
     pub verdict: Verdict,
-    /// What was found.
+    /// The finding.
     pub found: String,
-    /// What to do, where something is to be done.
+    /// The remedy, if one is needed.
     pub fix: Option<String>,
 }
 
-/// How a thing is.
+/// Severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(feature = "bindings", derive(ts_rs::TS))]
 pub enum Verdict {
-    /// As it should be.
+    /// No problem.
     Good,
     /// Worth knowing.
     Notice,
-    /// Publishing does not work like this.
+    /// Publishing does not work.
     Broken,
 }
 
@@ -49,7 +49,7 @@ fn bad(verdict: Verdict, about: &str, found: impl Into<String>, fix: impl Into<S
     Finding { about: about.into(), verdict, found: found.into(), fix: Some(fix.into()) }
 }
 
-/// Looks at everything, in the order in which things depend on each other.
+/// Runs all checks, each before those that depend on it.
 pub async fn examine(home: &Home, keychain: &Keychain) -> Vec<Finding> {
     let mut findings = Vec::new();
     let config = configuration(home, &mut findings);
@@ -159,16 +159,18 @@ async fn server(home: &Home, config: &Config, keychain: &Keychain) -> Vec<Findin
     };
     let source = format!("from {}", credentials.source.as_str());
     let token = match credentials.source {
-        Source::File => bad(
+        TokenSource::File => bad(
             Verdict::Notice,
             "token",
             format!("{source}: every program of yours can read it"),
             "where there is a keychain, sign in again without --insecure-storage",
         ),
-        Source::Environment | Source::Systemd | Source::Keychain => good("token", source),
+        TokenSource::Environment | TokenSource::Systemd | TokenSource::Keychain => {
+            good("token", source)
+        }
     };
-    let origin = credentials::origin(&credentials.url);
-    let reached = match client::check(credentials).await {
+    let origin = server_url::origin(&credentials.url);
+    let reached = match mcpd_client::check_access(credentials).await {
         Ok(()) => good("server", format!("{origin} answers and takes the token")),
         Err(why) => {
             let fix = "check the URL, the network, proxy variables, and MCPCTL_CA_FILE for a \
@@ -204,7 +206,7 @@ async fn backend(http: &reqwest::Client, published: &ProviderConfig) -> Finding 
     }
 }
 
-/// Too few watches make editors' changes arrive by polling, a second later: worth knowing.
+/// With too few watches, changes of the file are noticed by polling only, a second later.
 #[cfg(target_os = "linux")]
 fn file_watches() -> Option<Finding> {
     const FEW: u64 = 128;

@@ -40,7 +40,7 @@ pub(crate) struct Driver {
     pub(crate) stop: CancellationToken,
     /// Notified when a person wants a connection now.
     pub(crate) reconnect: Arc<Notify>,
-    /// Notified when a backend's state changed, which the server must know at once.
+    /// Notified when a backend's state changed: the next heartbeat is sent at once.
     pub(crate) heartbeat_now: Arc<Notify>,
     /// Requests of other users for names of this publisher, as the server sent them last.
     pub(crate) name_requests: Vec<NameRequest>,

@@ -3,7 +3,7 @@
 
 use crate::home::Home;
 use crate::limits::LOCK_RETRY;
-use crate::private_file;
+use client::private_file;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;

@@ -3,7 +3,7 @@
 
 use crate::config::ProviderConfig;
 use crate::http_clients;
-use crate::said;
+use crate::server_text;
 use crate::task::backend_request;
 use bytes::Bytes;
 use reqwest::Client;
@@ -40,7 +40,7 @@ pub struct BackendRequest {
 /// Handles a frame for this provider; `None` if the frame is ignored.
 #[must_use]
 pub fn frame(provider: &ProviderConfig, text: &str) -> Option<Accepted> {
-    match said::task(Task::read(text).ok()?)? {
+    match server_text::checked_task(Task::read(text).ok()?)? {
         Task::Wake(wake) => {
             Some(Accepted { task_id: wake.task_id, shown: vec![wake.llm_name], request: None })
         }

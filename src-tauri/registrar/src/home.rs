@@ -1,15 +1,10 @@
 //! The folder `~/.mcpctl`: names every file in it, for this crate and for the tray app.
 
-use crate::private_file;
+use client::{environment, private_file};
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use crate::private_file::write as write_private;
-
-/// Environment variable that names another folder.
-const HOME: &str = "MCPCTL_HOME";
-/// Folder below the user's home directory.
-const FOLDER: &str = ".mcpctl";
+pub(crate) use client::private_file::write as write_private;
 
 /// The folder. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,14 +21,7 @@ impl Home {
     /// # Errors
     /// There is no home directory, or the folder cannot be created.
     pub fn from_env() -> io::Result<Self> {
-        if let Some(dir) = std::env::var_os(HOME) {
-            return Self::at(dir);
-        }
-        let user = std::env::home_dir().filter(|dir| !dir.as_os_str().is_empty());
-        let user = user.ok_or_else(|| {
-            io::Error::new(io::ErrorKind::NotFound, format!("no home directory; set {HOME}"))
-        })?;
-        Self::at(user.join(FOLDER))
+        Self::at(environment::settings_folder()?.path)
     }
 
     /// Opens this folder; creates it (mode 0700) if it is missing.
@@ -42,7 +30,7 @@ impl Home {
     /// The folder cannot be created.
     pub fn at(dir: impl Into<PathBuf>) -> io::Result<Self> {
         let dir = std::path::absolute(dir.into())?;
-        private_file::make_folder(&dir)?;
+        private_file::create_folder(&dir)?;
         Ok(Self { dir })
     }
 
@@ -51,15 +39,15 @@ impl Home {
     pub fn tighten(&self) {
         #[cfg(unix)]
         {
-            use crate::private_file::Folder;
+            use client::private_file::Access;
             let dir = self.dir.display();
-            match private_file::tighten_folder(&self.dir) {
-                Ok(Folder::Private) => {}
-                Ok(Folder::Tightened(mode)) => tracing::warn!(
+            match private_file::restrict(&self.dir, 0o700) {
+                Ok(Access::Private) => {}
+                Ok(Access::Restricted(mode)) => tracing::warn!(
                     "{dir} was open to other users of this machine (mode {mode:04o}); it is private \
                      now (0700)"
                 ),
-                Ok(Folder::Foreign) => tracing::warn!(
+                Ok(Access::Foreign) => tracing::warn!(
                     "{dir} belongs to another user, who can read and change what is published from it"
                 ),
                 Err(error) => tracing::warn!(%error, "{dir} cannot be closed to other users"),

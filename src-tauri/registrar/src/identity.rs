@@ -1,9 +1,9 @@
 //! Identity of this machine towards mcpd: its random instance id, and the session that it was given.
 
-use crate::credentials::origin;
 use crate::home::{Home, write_private};
 use crate::limits::FILE;
-use crate::private_file;
+use client::private_file;
+use client::server_url::origin;
 use serde::{Deserialize, Serialize};
 use std::io;
 use url::Url;

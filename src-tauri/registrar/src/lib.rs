@@ -1,10 +1,16 @@
-//! Everything the publishing machine does: it reads what its owner wrote down, keeps a session with
-//! mcpd, runs the requests that come down the control channel at a local backend, and wakes that
-//! backend first when it sleeps. No desktop, no listening socket.
+//! The publishing machine without a desktop: reads the configuration, keeps a session with mcpd, sends
+//! the requests that arrive on the control channel to local backends, and wakes those that sleep. It
+//! opens no listening socket.
+//!
+//! Rooms: [`leader`] decides which process publishes and starts [`registrar`], whose `driver` holds the
+//! connection. `control_channel` reads events, `task` runs one request, `uplink` sends its response,
+//! `transport` decides how, and `protocol1` has what only old servers need. `backends` monitors the
+//! published backends, [`provider`] talks to them, [`provider_kinds`] has their differences, and
+//! [`wake`] runs recipes. [`config`], [`credentials`], `identity` and [`home`] are the folder,
+//! [`config_watch`] follows it, [`status`] is what people see.
 
 pub mod account;
 mod backends;
-pub mod client;
 pub mod clock;
 pub mod config;
 pub mod config_watch;
@@ -25,9 +31,9 @@ mod identity;
 pub mod leader;
 pub mod limits;
 pub mod logging;
+pub mod mcpd_client;
 mod name_requests;
 mod power;
-mod private_file;
 mod protocol1;
 pub mod provider;
 pub mod provider_kinds;
@@ -36,8 +42,8 @@ pub mod reconnect_policy;
 pub mod registrar;
 mod relayed_response;
 mod running_tasks;
-mod said;
 mod server_link;
+mod server_text;
 pub mod status;
 mod task;
 mod task_failure;

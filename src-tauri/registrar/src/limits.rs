@@ -1,175 +1,169 @@
-//! Every number that is the registrar's alone. What both sides of the protocol share stands in
+//! Limits and times of the registrar. Those that both sides of the protocol share are in
 //! [`wire::limits`].
 
 use std::time::Duration;
 
-/// Connecting to mcpd.
-pub const CONNECT: Duration = Duration::from_secs(10);
-/// A control request (register, heartbeat, ack, result) from start to end.
-pub const REQUEST: Duration = Duration::from_secs(30);
-/// An idle connection to mcpd is used again within this time; the server keeps it for longer.
-pub const IDLE_CONNECTION: Duration = Duration::from_secs(5);
-/// Connecting to a local backend.
+/// Time to connect to a local backend.
 pub const BACKEND_CONNECT: Duration = Duration::from_secs(5);
-/// A connection to a backend that has answered is asked again within this time.
+/// An idle connection to a backend is used again within this time.
 pub const BACKEND_IDLE: Duration = Duration::from_secs(1);
-/// One that breaks off so soon after it was asked again was being closed, most likely.
+/// A reused connection that breaks within this time was being closed: the request is sent again.
 pub const BACKEND_CLOSES: Duration = Duration::from_millis(500);
-/// Such connections, over all backends.
+/// Idle connections to all backends.
 pub const BACKEND_CONNECTIONS: usize = 64;
-/// Models of one backend that are offered to choose from.
+/// Models in the list of one backend.
 pub const MODELS: usize = 500;
-/// A backend's list of models, in bytes.
+/// Bytes of a backend's list of models.
 pub const MODELS_BODY: usize = 4 * 1024 * 1024;
-/// The answer to a test question, in bytes.
+/// Bytes of the response to a test request.
 pub const TEST_RESPONSE_BODY: usize = 1024 * 1024;
-/// A readiness check from start to end.
+/// Time for a readiness probe from start to end.
 pub const READY: Duration = Duration::from_secs(3);
-/// Between the first two readiness checks while it wakes; doubles up to [`WAKE_EVERY`].
+/// Time between the first two probes of a backend that wakes; doubles up to [`WAKE_EVERY`].
 pub const WAKE_FIRST: Duration = Duration::from_millis(100);
-/// Longest time between readiness checks while it wakes.
+/// Longest time between probes of a backend that wakes.
 pub const WAKE_EVERY: Duration = Duration::from_secs(1);
-/// Control events that may wait for the driver.
+/// Control events in the queue to the driver.
 pub const EVENTS: usize = 64;
-/// RunningTasks at once, over all providers; mcpd's slots keep it far lower.
+/// Requests at once over all providers; mcpd's slots allow far fewer.
 pub const TASKS: usize = 1024;
-/// What is left of a recipe that was told to end is killed after this.
+/// Processes of a terminated recipe are killed after this time.
 pub const RECIPE_KILL: Duration = Duration::from_secs(3);
-/// A killed recipe's end is waited for so long.
+/// Time to wait for the end of a killed recipe.
 pub const RECIPE_REAP: Duration = Duration::from_secs(1);
-/// Between looks whether a recipe that was told to end has gone.
+/// Time between checks whether the processes of a terminated recipe are gone.
 pub const RECIPE_POLL: Duration = Duration::from_millis(50);
-/// What is shown of a recipe's output: its end, in bytes.
+/// Bytes of a recipe's output that are shown, from its end.
 pub const RECIPE_OUTPUT: u64 = 4 * 1024;
-/// The file of a recipe's output is cut when it is larger, in bytes: a backend that a recipe left in
-/// the background writes there for as long as it runs.
+/// Bytes of a recipe's output file before it is truncated: a backend that a recipe left in the
+/// background writes there for as long as it runs.
 pub const RECIPE_LOG: u64 = 4 * 1024 * 1024;
-/// What a cut leaves of it: its end, in bytes.
+/// Bytes of a truncated output file, from its end.
 pub const RECIPE_LOG_KEPT: u64 = 256 * 1024;
-/// Between looks at its size while the recipe runs; later it is looked at with the backend.
+/// Time between checks of its size while the recipe runs; later it is checked with each probe.
 pub const RECIPE_LOG_EVERY: Duration = Duration::from_millis(250);
-/// Wakes, and reports of events that were left out, at once.
+/// Wakes and reports of skipped events at once.
 pub const ATTACHED: usize = 64;
-/// A task waits so long for one of its backend's slots; the server waits for a sign of life for
-/// [`wire::limits::ACK_WAIT_MS`].
+/// Time that a task waits for a slot of its backend; less than [`wire::limits::ACK_WAIT_MS`], in which
+/// the server expects an acknowledgement.
 pub const SLOT_WAIT: Duration = Duration::from_secs(4);
-/// Request bodies that are fetched from the server, at once and over all backends, in bytes.
+/// Bytes of fetched request bodies in memory, over all backends.
 pub const BODIES: usize = 256 * 1024 * 1024;
-/// Fetching one request body from start to end: the largest one at 256 KiB a second.
+/// Time to fetch a request body: enough for the largest one at 256 KiB/s.
 pub const FETCH: Duration = Duration::from_secs(266);
-/// What the server answers to a control request, an error included, in bytes.
+/// Bytes of a response to a control request, or of an error.
 pub const CONTROL_BODY: usize = 1024 * 1024;
-/// What the server answers to one long poll, in bytes.
+/// Bytes of a response to a long poll.
 pub const POLL_BODY: usize = 16 * 1024 * 1024;
-/// A task id that the server chose, in characters.
+/// Characters of a task id, which the server chooses.
 pub const TASK_ID: usize = 64;
-/// A session id that the server chose, in characters.
+/// Characters of a session id, which the server chooses.
 pub const SESSION_ID: usize = 128;
-/// Refused providers that one register tells of.
+/// Refused providers in the reply to a register.
 pub const REFUSALS: usize = 256;
-/// The longest time until the next try that a server may ask for.
+/// Longest pause that a server may ask for.
 pub const SERVER_PAUSE: Duration = Duration::from_secs(600);
 /// Shortest and longest time between heartbeats that a server may ask for, in seconds.
 pub const HEARTBEAT_SECS: (u64, u64) = (1, 60);
-/// Events of one connection that the log says were unusable; further ones are not mentioned.
+/// Log lines about invalid messages of the server, for one registration.
 pub const LOG_BUDGET: usize = 20;
-/// What is stopped when publishing stops gets so long to say so.
+/// Time in which stopped requests report their end when publishing stops.
 pub const STOP_GRACE: Duration = Duration::from_millis(500);
-/// [`Times::withdraw`] is not shortened below this: a real server answers within it.
+/// Minimum of [`Times::withdraw`] in tests: a real server answers within it.
 pub const WITHDRAW_MIN: Duration = Duration::from_secs(2);
-/// Runs of one provider's recipes within an hour.
+/// Recipe runs of one provider within an hour.
 pub const RECIPE_RUNS_PER_HOUR: usize = 20;
-/// Connecting for an HTTP recipe.
+/// Time to connect for an HTTP recipe.
 pub const RECIPE_CONNECT: Duration = Duration::from_secs(5);
-/// An HTTP recipe from start to end.
+/// Time for an HTTP recipe from start to end.
 pub const RECIPE_HTTP: Duration = Duration::from_secs(30);
-/// An answer that goes up in pieces: what is gathered for one.
+/// Bytes that are gathered for one chunk of a response, and for one read from a backend.
 pub const CHUNK: usize = 64 * 1024;
-/// Reads from a backend that may wait to go up in a piece.
+/// Reads from a backend in the queue to the next chunk.
 pub const CHUNK_READS: usize = 4;
-/// A whole answer for a protocol-1 server.
+/// Bytes of a response that goes to a protocol-1 server as one result.
 pub const WHOLE_RESPONSE: usize = 64 * 1024 * 1024;
 /// Largest `maxConcurrency` that config.json may have.
 pub const MAX_CONCURRENCY: u32 = 1024;
-/// The largest file of the folder that is read, in bytes.
+/// Bytes of the largest file of the folder that is read.
 pub const FILE: u64 = 8 * 1024 * 1024;
-/// An edit of config.json waits this long for another program that edits it.
+/// Time that an edit of config.json waits for the lock.
 pub const EDIT_LOCK: Duration = Duration::from_secs(5);
-/// Between tries for a lock that another process holds.
+/// Time between tries to take a held lock.
 pub const LOCK_RETRY: Duration = Duration::from_millis(20);
-/// Between two looks at a status that changes with every request.
+/// Time between two copies of the status for display; it changes with every request.
 pub const SHOW_EVERY: Duration = Duration::from_millis(100);
-/// Between looks at the batteries, where that matters.
+/// Time between checks of the batteries.
 pub const POWER_EVERY: Duration = Duration::from_secs(10);
-/// Between looks for requests of other processes, where the file system does not tell of them.
+/// Time between checks for control requests without a file event.
 pub const REQUESTS_EVERY: Duration = Duration::from_secs(5);
-/// A request that nobody took within this time is not meant any more.
+/// Age at which a control request is ignored.
 pub const REQUEST_STALE: Duration = Duration::from_secs(60);
-/// Ended requests that the status remembers.
+/// Ended requests in the status.
 pub const RECENT: usize = 100;
-/// One step of the status's count of requests, in milliseconds.
+/// Milliseconds of one step of the status's traffic.
 pub const TRAFFIC_STEP_MS: u64 = 60_000;
-/// Steps of that count: half an hour.
+/// Steps of the traffic: half an hour.
 pub const TRAFFIC_STEPS: usize = 30;
-/// The end of an answer that is looked through for its count of tokens, in bytes.
+/// Bytes at the end of a response in which the number of tokens is searched.
 pub const USAGE_TAIL: usize = 4 * 1024;
-/// An owner's stop waits this long for the server to hear why.
+/// Time that a stop by the publisher waits for its report to the server.
 pub const STOP_REPORT: Duration = Duration::from_secs(1);
-/// Log files that are kept, one a day.
+/// Stored log files, one a day.
 pub const LOG_FILES: usize = 5;
-/// Log files that go into a diagnostics bundle.
+/// Log files in a diagnostics bundle.
 pub const BUNDLE_LOGS: usize = 2;
-/// Bytes of each of them, from its end.
+/// Bytes of each log file in the bundle, from its end.
 pub const BUNDLE_LOG: u64 = 256 * 1024;
-/// A long poll from start to end, with room for a slow network.
+/// Time for a long poll from start to end; longer than the server holds it.
 pub const POLL: Duration = Duration::from_secs(60);
 
-/// Environment variable that shortens [`Times`], for tests.
+/// Environment variable with a factor that shortens [`Times`], for tests.
 const TIME_SCALE: &str = "MCPCTL_TIME_SCALE";
 
-/// Waits between one thing and the next. Tests shorten all of them by one factor.
+/// Times that tests shorten by one factor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Times {
-    /// Longest time between heartbeats; the server may ask for less.
+    /// Time between heartbeats; the server may ask for less.
     pub heartbeat: Duration,
-    /// Between heartbeats while tasks run.
+    /// Time between heartbeats while requests run.
     pub heartbeat_busy: Duration,
-    /// A control channel without a byte for so long is dead.
+    /// A control channel without a byte for this long is dead.
     pub silence: Duration,
-    /// Without `hello` for so long, a proxy holds the channel's bytes back: poll instead.
+    /// Without `hello` for this long, a proxy holds the channel back, and it is polled instead.
     pub hello: Duration,
-    /// While polling, the channel is tried again this often.
+    /// Time of polling after which the event stream is tried again.
     pub stream_again: Duration,
-    /// A probe upload that is not confirmed within this time is held back by a proxy.
+    /// Time after which an unconfirmed probe upload counts as held back by a proxy.
     pub probe: Duration,
-    /// Between readiness checks of a published backend.
+    /// Time between readiness probes of a published backend.
     pub ready_every: Duration,
     /// Shortest reconnect delay.
     pub backoff_min: Duration,
-    /// The bound of the first delay; doubles with each try.
+    /// Upper bound of the first reconnect delay; doubles with each try.
     pub backoff_step: Duration,
     /// Longest reconnect delay.
     pub backoff_max: Duration,
-    /// A connection that held for so long starts over with short delays.
+    /// Duration of a connection after which reconnect delays start over.
     pub healthy: Duration,
-    /// Another machine's hold on the session is waited out for so long.
+    /// Time to wait for a session that another machine holds.
     pub conflict: Duration,
-    /// Missing, locked or refused credentials are looked for again this often.
+    /// Time between tries to load missing, locked or refused credentials.
     pub credentials_every: Duration,
-    /// A backend that has not answered for so long: the server is told that the task has arrived.
-    /// It waits for that, or for the answer, for [`wire::limits::ACK_WAIT_MS`].
+    /// Time without a response of the backend after which a task is acknowledged. The server waits
+    /// [`wire::limits::ACK_WAIT_MS`] for that or for the response.
     pub ack_after: Duration,
-    /// What a killed process has begun, a recipe, is not begun again for so long.
+    /// Time before a recipe of a killed process may run again.
     pub recipe_again: Duration,
-    /// Whoever holds the folder's lock has written its status after so long, or does not publish.
+    /// Time after which the holder of the folder's lock must have written its status.
     pub lock_silent: Duration,
-    /// Between looks at the wall clock, which jumps when the machine was suspended.
+    /// Time between checks for a suspend of the machine.
     pub clock_every: Duration,
-    /// Between attempts to lock the folder while another process publishes from it.
+    /// Time between tries to lock the folder while another process publishes from it.
     pub lock_every: Duration,
-    /// Between writes of `status.json`.
+    /// Time between writes of `status.json`.
     pub status_every: Duration,
-    /// When publishing stops: the server's answer to the goodbye, and running answers, get so long.
+    /// Time for the withdrawal, and for running requests, when publishing stops.
     pub withdraw: Duration,
 }
 
@@ -201,7 +195,7 @@ impl Default for Times {
 }
 
 impl Times {
-    /// The usual times, shortened when the environment says so.
+    /// The default times, shortened by the factor in the environment.
     #[must_use]
     pub fn from_env() -> Self {
         let factor = std::env::var(TIME_SCALE).ok().and_then(|text| text.parse().ok());

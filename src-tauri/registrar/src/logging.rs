@@ -1,4 +1,4 @@
-//! Where log lines go, and whose are heard.
+//! Log output: destinations, level, and the cap on other libraries' lines.
 
 use crate::config::settings::LogLevel;
 use crate::home::Home;
@@ -11,19 +11,21 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Registry, fmt, reload};
 
-/// Our own programs and libraries, as log lines name them.
-const OURS: &[&str] = &["registrar", "keychain", "wire", "mcplocal", "mcplocal_agent"];
+/// Log targets (crate names) of this project.
+const OWN_TARGETS: &[&str] =
+    &["registrar", "client", "keychain", "wire", "mcplocal", "mcplocal_agent"];
 
-/// Logs to stderr as RUST_LOG says, from INFO up when it says nothing. Other people's code may
-/// print headers or bytes at DEBUG and TRACE: whatever RUST_LOG says, it is heard from INFO up
-/// only, so that no token or prompt reaches a log.
+/// Logs to stderr at the level of RUST_LOG, INFO if it is not set.
+///
+/// Dependencies are capped at INFO regardless of RUST_LOG: at DEBUG and TRACE they may log headers
+/// or bodies, and so tokens and prompts.
 pub fn to_stderr() {
     start(None);
 }
 
-/// Logs to stderr and to a file a day in the folder's `logs`, the newest few of which are kept.
+/// Logs to stderr and to one file a day in the folder's `logs`; only the newest files remain.
 pub fn to_files(home: &Home) -> Level {
-    // The library would complain of a missing folder, and then make it.
+    // The library creates a missing folder too, but logs an error first.
     let _ = std::fs::create_dir_all(home.logs());
     let files = RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
@@ -42,32 +44,37 @@ pub fn to_files(home: &Home) -> Level {
     level
 }
 
-/// How much a running program logs.
+/// Log level of the running program.
 pub struct Level {
     filter: reload::Handle<EnvFilter, Registry>,
     set: LogLevel,
 }
 
 impl Level {
-    /// From now on this much, unless RUST_LOG says how much.
+    /// Changes the level, unless RUST_LOG is set.
     pub fn set(&mut self, level: LogLevel) {
-        let other = std::mem::replace(&mut self.set, level) != level;
-        if other && std::env::var_os("RUST_LOG").is_none() {
+        let changed = std::mem::replace(&mut self.set, level) != level;
+        if changed && std::env::var_os("RUST_LOG").is_none() {
             let _ = self.filter.reload(EnvFilter::new(level.as_str()));
         }
     }
 }
 
 fn start(files: Option<RollingFileAppender>) -> Level {
-    let wanted = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let (wanted, handle) = reload::Layer::new(wanted);
-    let heard = filter_fn(|line| {
-        let ours = line.target().split(':').next().is_some_and(|name| OURS.contains(&name));
-        ours || *line.level() <= tracing::Level::INFO
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let (filter, handle) = reload::Layer::new(filter);
+    let dependency_cap = filter_fn(|line| {
+        let own = line.target().split(':').next();
+        own.is_some_and(|name| OWN_TARGETS.contains(&name)) || *line.level() <= tracing::Level::INFO
     });
     let colours = io::stderr().is_terminal();
-    let lines = fmt::layer().with_writer(io::stderr).with_ansi(colours);
-    let filed = files.map(|files| fmt::layer().with_writer(Mutex::new(files)).with_ansi(false));
-    tracing_subscriber::registry().with(wanted).with(heard).with(lines).with(filed).init();
+    let to_stderr = fmt::layer().with_writer(io::stderr).with_ansi(colours);
+    let to_file = files.map(|files| fmt::layer().with_writer(Mutex::new(files)).with_ansi(false));
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(dependency_cap)
+        .with(to_stderr)
+        .with(to_file)
+        .init();
     Level { filter: handle, set: LogLevel::default() }
 }

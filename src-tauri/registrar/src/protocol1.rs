@@ -1,12 +1,12 @@
 //! Everything that only a server of protocol 1 (register, stream, heartbeat, result) needs.
 //!
-//! Such a server knows no `hello`, no epochs and no uploads. [`SessionRef::speaks_v2`] is the one
-//! question that other rooms ask; [`crate::transport`] draws the conclusions for the channel.
+//! Such a server has no `hello`, no epochs and no uploads. Other modules only distinguish by
+//! [`SessionRef::speaks_v2`]; [`crate::transport`] chooses the modes.
 //!
-//! [`SessionRef::speaks_v2`]: crate::client::SessionRef::speaks_v2
+//! [`SessionRef::speaks_v2`]: crate::mcpd_client::SessionRef::speaks_v2
 
-use crate::client::SessionRef;
 use crate::limits;
+use crate::mcpd_client::SessionRef;
 use crate::relayed_response::RelayedResponse;
 use crate::server_link::ServerLink;
 use crate::task_failure::{check_delivery, failure};

@@ -2,7 +2,8 @@
 //! The differences between kinds are data, see [`crate::provider_kinds`].
 
 use crate::config::ProviderConfig;
-use crate::{http_clients, limits};
+use crate::limits;
+use client::{request_error, response};
 use reqwest::{Client, RequestBuilder, Response};
 use url::Url;
 
@@ -82,7 +83,7 @@ pub async fn models(http: &Client, provider: &ProviderConfig) -> Result<Vec<Stri
     }
     let path = provider.kind.info().map_or("/v1/models", |info| info.models_path);
     let response = get(http, provider, path).await?;
-    let body = http_clients::bounded(response, limits::MODELS_BODY).await;
+    let body = response::read_body(response, limits::MODELS_BODY).await;
     let body = body.map_err(|error| error.to_string())?;
     let list: List = serde_json::from_slice(&body)
         .map_err(|_| format!("{path} did not answer with a list of models"))?;
@@ -91,7 +92,7 @@ pub async fn models(http: &Client, provider: &ProviderConfig) -> Result<Vec<Stri
 
 async fn get(http: &Client, provider: &ProviderConfig, path: &str) -> Result<Response, String> {
     let request = authorize(provider, http.get(endpoint(provider, path)))?.timeout(limits::READY);
-    let response = request.send().await.map_err(|e| http_clients::network_cause(&e))?;
+    let response = request.send().await.map_err(|e| request_error::describe(&e))?;
     match response.status() {
         status if status.is_success() => Ok(response),
         status => Err(format!("{path} answered {status}")),

@@ -1,8 +1,8 @@
 //! Decides what follows the end of a connection: register again, wait, or stop. Pure: the moment and
 //! the random number are arguments, so that every path can be tested.
 
-use crate::client::Fault;
 use crate::limits::{self, Times};
+use crate::mcpd_client::Fault;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -182,8 +182,8 @@ pub(crate) fn was_suspended(times: &Times, wall: Duration, monotonic: Duration) 
 #[cfg(test)]
 mod tests {
     use super::{Ending, Next, ReconnectPolicy, heartbeat_delay, heartbeat_period, was_suspended};
-    use crate::client::Fault;
     use crate::limits::{self, Times};
+    use crate::mcpd_client::Fault;
     use std::time::Duration;
     use tokio::time::Instant;
 

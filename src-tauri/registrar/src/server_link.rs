@@ -1,16 +1,16 @@
-//! What every task of one registration needs to report to the server.
+//! The server, as the tasks of one registration reach it.
 
-use crate::client::{Mcpd, SessionRef};
 use crate::limits;
+use crate::mcpd_client::{McpdClient, SessionRef};
 use crate::transport::{Transport, UploadMode};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use wire::publisher::{TaskFailure, TaskResult};
 
-/// The server, as one registration reaches it.
+/// Client, session and modes of one registration.
 pub(crate) struct ServerLink {
-    pub(crate) mcpd: Mcpd,
+    pub(crate) mcpd: McpdClient,
     pub(crate) session: SessionRef,
     transport: Mutex<Transport>,
     /// See [`crate::limits::Times::ack_after`].
@@ -20,7 +20,7 @@ pub(crate) struct ServerLink {
 }
 
 impl ServerLink {
-    pub(crate) fn new(mcpd: Mcpd, session: SessionRef, ack_after: Duration) -> Self {
+    pub(crate) fn new(mcpd: McpdClient, session: SessionRef, ack_after: Duration) -> Self {
         let transport = Mutex::new(Transport::new(session.speaks_v2()));
         Self { mcpd, session, transport, ack_after, log_budget: LogBudget::default() }
     }

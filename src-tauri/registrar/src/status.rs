@@ -1,5 +1,5 @@
-//! What people are told: one value, made by the registrar, shown by tray, window and command line,
-//! written to `status.json` for whoever has no channel to this process.
+//! The status for people: one value, made by the registrar, shown by tray, window and command line,
+//! and written to `status.json` for other processes.
 
 pub mod file;
 
@@ -14,44 +14,43 @@ pub use wire::publisher::{FailureCode, TaskOutcome};
 
 pub use wire::publisher::NameRequest;
 
-/// Where the rooms of the registrar write what people see; each keeps to its own fields.
+/// The status of this process. Each module of the registrar changes its own fields only.
 pub(crate) type StatusSender = Arc<watch::Sender<Status>>;
 
-/// The registrar's state for people.
+/// State of the registrar.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Status {
-    /// Process that publishes.
+    /// Id of the process that publishes.
     pub pid: u32,
     /// `mcplocal-agent` or `mcplocal`.
     pub program: String,
-    /// When this was written, unix milliseconds.
+    /// Time of the write, unix milliseconds.
     pub at: u64,
-    /// The server's origin, when configured.
+    /// The server's origin, if configured.
     pub server: Option<String>,
-    /// The connection.
+    /// State of the connection.
     pub connection: ConnectionState,
-    /// How answers travel: `stream`, `pieces` (a proxy holds uploads back), `results` (protocol 1).
+    /// How responses are sent: `stream`, `pieces` (a proxy holds uploads back), `results` (protocol 1).
     pub upload: Option<String>,
     /// How control events arrive: `stream` or `poll`.
     pub channel: Option<String>,
-    /// Where the bearer came from: `env`, `file`, `keychain`, `systemd`, `none`.
+    /// Source of the bearer: `env`, `file`, `keychain`, `systemd`, `none`.
     pub credentials: Option<String>,
-    /// The configuration file's problem; the last good one is in force.
+    /// Why the current configuration file is not in force; the last good one is.
     pub config_problem: Option<Problem>,
-    /// Providers left out, and why.
+    /// One warning for each provider that was left out.
     pub warnings: Vec<Problem>,
-    /// Every provider that is published.
+    /// The published providers.
     pub providers: Vec<ProviderStatus>,
-    /// Other users who would like to serve a name of this machine's providers, as long as the owner
-    /// has not decided.
+    /// Open requests of other users to serve a name of this machine's providers.
     pub name_requests: Vec<NameRequest>,
-    /// Requests running now.
+    /// Running requests.
     pub running: Vec<RunningTask>,
-    /// Requests that ended, the latest first.
+    /// Ended requests, the latest first.
     pub recent: VecDeque<EndedTask>,
-    /// Requests that ended within the last half hour, by the minute, the latest first. Minutes in which
-    /// none ended are left out.
+    /// Ended requests of the last half hour by the minute, the latest first. Minutes without any are
+    /// left out.
     pub traffic: VecDeque<TrafficStep>,
 }
 
@@ -59,16 +58,16 @@ pub struct Status {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TrafficStep {
-    /// The step's number: unix milliseconds by [`limits::TRAFFIC_STEP_MS`].
+    /// Number of the step: unix milliseconds divided by [`limits::TRAFFIC_STEP_MS`].
     pub step: u64,
-    /// How many ended.
+    /// Number of requests.
     pub requests: u32,
-    /// Tokens that their backends wrote, where their answers say so.
+    /// Tokens that the backends wrote, as far as their responses say so.
     pub tokens: u64,
 }
 
 impl Status {
-    /// Remembers a request that has ended: in the list of the latest ones, and in the count.
+    /// Adds an ended request to the latest ones and to the traffic.
     pub(crate) fn record_end(&mut self, task: EndedTask) {
         let step = task.ended / limits::TRAFFIC_STEP_MS;
         self.traffic.retain(|known| known.step + limits::TRAFFIC_STEPS as u64 > step);
@@ -89,26 +88,26 @@ impl Status {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum ConnectionState {
-    /// Nothing is published: no call is made.
+    /// Nothing is published, and no connection is made.
     #[default]
     Idle,
-    /// Something would be published, but it is held back.
+    /// Publish switches are on, but publishing is on hold.
     Held(Hold),
-    /// Something is published but there is no server or no credentials; says which.
+    /// The server or the credentials are missing.
     NotConfigured {
-        /// What is missing and what to do.
+        /// The missing part and the remedy.
         message: String,
     },
-    /// The keyring is locked; tried again.
+    /// The keyring is locked; it is tried again.
     WaitingForKeyring,
-    /// Registering or opening the channel.
+    /// A register, or the opening of the channel, is in progress.
     Connecting,
     /// Registered and the channel is open.
     Online {
         /// Unix milliseconds.
         since: u64,
     },
-    /// An error; trying again at `retry_at`.
+    /// An error; the next try is at `retry_at`.
     Reconnecting {
         /// The cause.
         message: String,
@@ -117,9 +116,9 @@ pub enum ConnectionState {
         /// Tries since the last success.
         attempt: u32,
     },
-    /// Only a person can help: bad token, revoked, session conflict.
+    /// Only a person can help: the token is refused or revoked, or another machine holds the session.
     Stopped {
-        /// The cause and what to do.
+        /// The cause and the remedy.
         message: String,
     },
 }
@@ -132,30 +131,30 @@ pub struct ProviderStatus {
     pub name: String,
     /// State of the backend.
     pub state: BackendState,
-    /// The server refused the name, the recipe failed, the backend is unreachable: why.
+    /// Why the server refused the name, the recipe failed, or the backend is unreachable.
     pub message: Option<String>,
-    /// The name belongs to another user: a free one, to publish under instead.
+    /// A free name, if the name belongs to another user.
     pub suggestion: Option<String>,
-    /// Requests running.
+    /// Number of running requests.
     pub running: u32,
 }
 
-/// State of a backend as its owner sees it.
+/// State of a backend.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum BackendState {
-    /// Not looked at yet.
+    /// Not probed yet.
     #[default]
     Unknown,
-    /// It answers.
+    /// Ready for requests.
     Ready,
-    /// Down, and a wake recipe exists.
+    /// Not ready, with a wake recipe.
     Asleep,
-    /// A wake is under way.
+    /// A wake recipe runs.
     Waking,
-    /// Down, and nothing can wake it.
+    /// Not ready, without a wake recipe.
     Down,
-    /// The server did not take it.
+    /// Refused by the server.
     Rejected,
 }
 
@@ -165,13 +164,13 @@ pub enum BackendState {
 pub struct RunningTask {
     /// The task's id.
     pub task_id: String,
-    /// Which model.
+    /// Name of the model.
     pub llm: String,
-    /// The endpoint.
+    /// Path of the endpoint.
     pub path: String,
-    /// Unix milliseconds.
+    /// Start, unix milliseconds.
     pub started: u64,
-    /// Whose key was used, where the server says so.
+    /// User whose key was used, if the server says so.
     pub user: Option<String>,
 }
 
@@ -181,21 +180,21 @@ pub struct RunningTask {
 pub struct EndedTask {
     /// The task's id.
     pub task_id: String,
-    /// Which model.
+    /// Name of the model.
     pub llm: String,
-    /// The endpoint.
+    /// Path of the endpoint.
     pub path: String,
-    /// Whose key was used, where the server says so.
+    /// User whose key was used, if the server says so.
     pub user: Option<String>,
-    /// Unix milliseconds.
+    /// Start, unix milliseconds.
     pub started: u64,
-    /// Unix milliseconds.
+    /// End, unix milliseconds.
     pub ended: u64,
-    /// Tokens that the backend wrote, where its answer says so.
+    /// Tokens that the backend wrote, if its response says so.
     pub tokens: Option<u64>,
     /// How it ended.
     pub outcome: TaskOutcome,
-    /// Why it failed, where more is known than the code.
+    /// The cause of a failure, if more is known than the code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cause: Option<String>,
 }
@@ -206,7 +205,7 @@ mod tests {
     use crate::limits::{RECENT, TRAFFIC_STEP_MS, TRAFFIC_STEPS};
 
     #[test]
-    fn more_requests_than_the_list_has_are_counted_and_what_is_old_falls_out() {
+    fn traffic_counts_more_requests_than_the_list_keeps_and_forgets_old_steps() {
         let mut status = Status::default();
         let mut end = |minute: u64| {
             let ended = minute * TRAFFIC_STEP_MS;

@@ -5,8 +5,8 @@
 pub(crate) mod backend_request;
 
 use crate::backends::{Backend, Backends, NoSlot, SendError};
-use crate::client::Delivery;
 use crate::limits;
+use crate::mcpd_client::Delivery;
 use crate::relayed_response::{RelayedResponse, ResponseTail};
 use crate::running_tasks::{Stop, TaskEnd};
 use crate::server_link::ServerLink;
@@ -69,7 +69,7 @@ async fn run_until_stopped(
         () = stop.unwanted.cancelled() => return Err(cancelled()),
         () = stop.by_owner.cancelled() => {}
     }
-    // The server must know the reason before the response breaks off; it would report a broken
+    // The reason is reported before the response breaks off: the server would report a broken
     // backend to the caller otherwise.
     let failure = stopped_by_owner();
     let report = link.report_failure(&task.task_id, failure.clone());

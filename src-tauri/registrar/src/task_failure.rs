@@ -1,6 +1,6 @@
 //! Failures of a task, as they are reported to the server.
 
-use crate::client::Delivery;
+use crate::mcpd_client::Delivery;
 use wire::publisher::{FailureCode, TaskFailure};
 
 pub(crate) fn failure(code: FailureCode, message: impl Into<String>) -> TaskFailure {

@@ -1,11 +1,12 @@
 //! A short test request to a published model, sent through mcpd as a caller does. The response is
 //! shown and not stored.
 
-use crate::client::Mcpd;
 use crate::credentials;
 use crate::home::Home;
 use crate::limits::TEST_RESPONSE_BODY;
-use crate::{config, config::file, http_clients};
+use crate::mcpd_client::McpdClient;
+use crate::{config, config::file};
+use client::response;
 use keychain::Keychain;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -42,7 +43,8 @@ pub async fn send(
     let text = file::read(&home.config()).map_err(|error| error.to_string())?;
     let config = config::parse(&text).map_err(|problem| problem.message)?.config;
     let loaded = credentials::load(home, config.mcpd_url.as_ref(), keychain).await;
-    let mcpd = Mcpd::new(loaded.map_err(|error| error.to_string())?)?;
+    let loaded = loaded.map_err(|error| error.to_string())?;
+    let mcpd = McpdClient::new(loaded).map_err(|error| error.to_string())?;
     let request = json!({
         "model": model,
         "max_tokens": MAX_TOKENS,
@@ -50,7 +52,7 @@ pub async fn send(
     });
     let began = Instant::now();
     let response = mcpd.chat(&request, max).await.map_err(|fault| fault.to_string())?;
-    let body = http_clients::bounded(response, TEST_RESPONSE_BODY).await;
+    let body = response::read_body(response, TEST_RESPONSE_BODY).await;
     let body: Value = serde_json::from_slice(&body.map_err(|error| error.to_string())?)
         .map_err(|_| "the answer is not of the kind that was expected".to_owned())?;
     let answer = body.pointer("/choices/0/message/content").and_then(Value::as_str);

@@ -1,5 +1,5 @@
-//! The parts that every request and every token passes, without a socket.
-#![expect(clippy::unwrap_used, reason = "a benchmark ends where it fails")]
+//! Micro-benchmarks of the code that every request or token passes, without sockets.
+#![expect(clippy::unwrap_used, reason = "a failure ends the benchmark")]
 
 use bytes::Bytes;
 use divan::counter::{BytesCount, ItemsCount};
@@ -12,7 +12,7 @@ use wire::publisher::{Provider, Register};
 use wire::sse::{Decoded, Decoder};
 
 const MIB: usize = 1 << 20;
-const CROWD: usize = 10_000;
+const MANY: usize = 10_000;
 const NOW: u64 = 1_000_000;
 
 fn main() {
@@ -44,22 +44,18 @@ fn rewrite_the_model_in_a_body_of_one_mib(bencher: Bencher<'_, '_>) {
         .bench(|| wire::body::with_model(black_box(&body), "the-backends-own-name").unwrap());
 }
 
-struct World {
+struct Setup {
     relay: Relay,
     out: Actions,
     publishers: Vec<TaskSender>,
     tasks: u128,
 }
 
-/// So many publishers, each with one model and an open channel.
-fn world(publishers: usize) -> World {
-    let relay = Relay::new(
-        Limits::default(),
-        Saved::default(),
-        Box::new(CountedIds::starting_at(1 << 100)),
-        NOW,
-    );
-    let mut world = World { relay, out: Vec::new(), publishers: Vec::new(), tasks: 0 };
+/// Creates a relay with this many publishers, each with one model and an open channel.
+fn setup(publishers: usize) -> Setup {
+    let ids = Box::new(CountedIds::starting_at(1 << 100));
+    let relay = Relay::new(Limits::default(), Saved::default(), ids, NOW);
+    let mut setup = Setup { relay, out: Vec::new(), publishers: Vec::new(), tasks: 0 };
     for number in 0..publishers {
         let id = OwnerId(format!("o{number}").into());
         let owner = Owner { id, label: String::new(), groups: Vec::new() };
@@ -68,17 +64,17 @@ fn world(publishers: usize) -> World {
             providers: vec![Provider { name: format!("m{number}"), ..Provider::default() }],
             ..Register::default()
         };
-        let done = world.relay.register(&owner, &request, NOW, &mut world.out).unwrap();
+        let done = setup.relay.register(&owner, &request, NOW, &mut setup.out).unwrap();
         let session = done.provider_session_id.parse().unwrap();
-        let opened = world.relay.open_channel(&owner.id, session, NOW, &mut world.out).unwrap();
-        world.relay.channel_ready(opened.channel, NOW, &mut world.out);
-        world.publishers.push(TaskSender { owner: owner.id, session: Some(session) });
-        world.out.clear();
+        let opened = setup.relay.open_channel(&owner.id, session, NOW, &mut setup.out).unwrap();
+        setup.relay.channel_ready(opened.channel, NOW, &mut setup.out);
+        setup.publishers.push(TaskSender { owner: owner.id, session: Some(session) });
+        setup.out.clear();
     }
-    world
+    setup
 }
 
-impl World {
+impl Setup {
     fn submit(&mut self, name: &str) -> TaskId {
         self.tasks += 1;
         let task = TaskId(self.tasks);
@@ -90,52 +86,52 @@ impl World {
     }
 }
 
-#[divan::bench(args = [1, CROWD])]
+#[divan::bench(args = [1, MANY])]
 fn one_request_from_submit_to_its_end(bencher: Bencher<'_, '_>, publishers: usize) {
-    let mut world = world(publishers);
-    let from = world.publishers[publishers / 2].clone();
+    let mut setup = setup(publishers);
+    let from = setup.publishers[publishers / 2].clone();
     let name = format!("m{}", publishers / 2);
     bencher.counter(ItemsCount::new(1_usize)).bench_local(|| {
-        let task = world.submit(&name);
-        world.relay.acknowledge(&from, task, NOW).unwrap();
-        world.relay.answer_begins(&from, task, NOW).unwrap();
-        world.relay.first_byte(task, &mut world.out);
-        world.relay.answer_ended(task, AnswerEnd::Complete, NOW, &mut world.out);
-        world.out.clear();
+        let task = setup.submit(&name);
+        setup.relay.acknowledge(&from, task, NOW).unwrap();
+        setup.relay.answer_begins(&from, task, NOW).unwrap();
+        setup.relay.first_byte(task, &mut setup.out);
+        setup.relay.answer_ended(task, AnswerEnd::Complete, NOW, &mut setup.out);
+        setup.out.clear();
     });
 }
 
-/// As many as the queues of so many models take.
+/// The waiting requests fill the queues of as many models as necessary.
 #[divan::bench]
 fn one_request_while_ten_thousand_wait(bencher: Bencher<'_, '_>) {
     let queue = Limits::default().queue;
-    let mut world = world(CROWD / queue + 1);
-    for number in 0..CROWD {
-        world.submit(&format!("m{}", 1 + number / queue));
+    let mut setup = setup(MANY / queue + 1);
+    for number in 0..MANY {
+        setup.submit(&format!("m{}", 1 + number / queue));
     }
-    let from = world.publishers[0].clone();
+    let from = setup.publishers[0].clone();
     bencher.counter(ItemsCount::new(1_usize)).bench_local(|| {
-        let task = world.submit("m0");
-        world.relay.acknowledge(&from, task, NOW).unwrap();
-        world.relay.answer_begins(&from, task, NOW).unwrap();
-        world.relay.answer_ended(task, AnswerEnd::Complete, NOW, &mut world.out);
-        world.out.clear();
+        let task = setup.submit("m0");
+        setup.relay.acknowledge(&from, task, NOW).unwrap();
+        setup.relay.answer_begins(&from, task, NOW).unwrap();
+        setup.relay.answer_ended(task, AnswerEnd::Complete, NOW, &mut setup.out);
+        setup.out.clear();
     });
 }
 
 #[divan::bench]
 fn sweep_over_ten_thousand_sessions(bencher: Bencher<'_, '_>) {
-    let mut world = world(CROWD);
+    let mut setup = setup(MANY);
     let mut now = NOW;
     bencher.bench_local(|| {
         now += 1;
-        world.relay.sweep(now, &mut world.out);
-        world.out.clear();
+        setup.relay.sweep(now, &mut setup.out);
+        setup.out.clear();
     });
 }
 
 #[divan::bench]
-fn catalogue_of_ten_thousand_rows(bencher: Bencher<'_, '_>) {
-    let world = world(CROWD);
-    bencher.bench_local(|| world.relay.catalogue().len());
+fn catalogue_of_ten_thousand_entries(bencher: Bencher<'_, '_>) {
+    let setup = setup(MANY);
+    bencher.bench_local(|| setup.relay.catalogue().len());
 }

@@ -1,6 +1,6 @@
-//! A caller: one connection, one request after the other.
+//! A caller: sends requests one after the other on one connection.
 
-use crate::roads::Road;
+use crate::routes::Route;
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
 use http_body_util::{BodyExt as _, Full};
@@ -20,11 +20,11 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(crate) async fn connect(road: &Road) -> Self {
-        let authority = road.url.split_once("://").unwrap().1.to_owned();
+    pub(crate) async fn connect(route: &Route) -> Self {
+        let authority = route.url.split_once("://").unwrap().1.to_owned();
         let socket = TcpStream::connect(&authority).await.unwrap();
         socket.set_nodelay(true).unwrap();
-        let socket = match &road.tls {
+        let socket = match &route.tls {
             None => Either::Left(socket),
             Some(tls) => {
                 let name = ServerName::try_from("127.0.0.1").unwrap();
@@ -33,20 +33,20 @@ impl Caller {
         };
         let (sender, connection) = http1::handshake(TokioIo::new(socket)).await.unwrap();
         tokio::spawn(connection);
-        let bearer = format!("Bearer {}", road.token);
-        Self { sender, authority, bearer, rewritten: road.rewrites }
+        let bearer = format!("Bearer {}", route.token);
+        Self { sender, authority, bearer, rewritten: route.rewrites }
     }
 
-    /// So many connections.
-    pub(crate) async fn several(road: &Road, count: usize) -> Vec<Self> {
+    /// Opens this many connections.
+    pub(crate) async fn several(route: &Route, count: usize) -> Vec<Self> {
         let mut callers = Vec::with_capacity(count);
         for _ in 0..count {
-            callers.push(Self::connect(road).await);
+            callers.push(Self::connect(route).await);
         }
         callers
     }
 
-    /// Sends a chat; the answer's head.
+    /// Sends a chat request and returns the response without its body.
     pub(crate) async fn post(&mut self, body: &Bytes) -> Response<Incoming> {
         let request = Request::builder()
             .method(Method::POST)
@@ -58,27 +58,27 @@ impl Caller {
             .unwrap();
         self.sender.ready().await.unwrap();
         let response = self.sender.send_request(request).await.unwrap();
-        assert_eq!(response.status(), 200, "a road refuses");
+        assert_eq!(response.status(), 200, "a route returned an error");
         response
     }
 
-    /// Sends a chat and reads the answer, whose length must be this.
+    /// Sends a chat request and reads the response, which must have this length.
     pub(crate) async fn whole(&mut self, body: &Bytes, length: usize) {
         let read = self.pieces(body, |_| ()).await;
         assert!(
             self.rewritten || read == length,
-            "an answer has another length than the backend gave it"
+            "a response has another length than the backend's"
         );
     }
 
-    /// Sends a chat and looks at each piece of its answer; the answer's length.
-    pub(crate) async fn pieces(&mut self, body: &Bytes, mut look: impl FnMut(&[u8])) -> usize {
+    /// Sends a chat request, passes each chunk of the response to `inspect`, and returns its length.
+    pub(crate) async fn pieces(&mut self, body: &Bytes, mut inspect: impl FnMut(&[u8])) -> usize {
         let mut response = self.post(body).await;
         let mut length = 0;
         while let Some(frame) = response.body_mut().frame().await {
             if let Ok(data) = frame.unwrap().into_data() {
                 length += data.len();
-                look(&data);
+                inspect(&data);
             }
         }
         length

@@ -1,43 +1,43 @@
-//! What a relay costs: ours beside what people would use instead, in one run on one machine. Rounds
-//! are interleaved (every road, then every road again), so that a noisy minute hits them all.
+//! Benchmark of the relay and its alternatives, in one run on one machine. Rounds are interleaved
+//! (every route once, then every route again), so that temporary noise affects all routes.
 //!
-//! Nothing is asserted on time. `--keep` writes docs/benchmarks.md and its picture.
+//! No time is asserted. `--keep` writes docs/benchmarks.md and its chart.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
     clippy::cast_precision_loss,
-    reason = "a measuring program for the people who build"
+    reason = "a developer tool"
 )]
 
-mod backend;
 mod caller;
-mod delay;
-mod feel;
-mod growth;
-mod load;
-mod publisher;
+mod delay_proxy;
+mod fast_backend;
+mod idle_publishers;
+mod latency;
+mod measurements;
 mod report;
-mod roads;
+mod routes;
+mod scaling;
 mod tls;
 
-use backend::Backend;
 use clap::{Parser, Subcommand};
-use load::Figure;
+use fast_backend::FastBackend;
+use measurements::Figure;
 use report::{Report, Rounds};
-use roads::Road;
+use routes::Route;
 
 #[derive(Parser)]
 struct Arguments {
-    /// How often every road is measured; the median counts
+    /// Number of rounds; the report shows medians
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Only the roads: not how cost grows, and not the small numbers
+    /// Measure the routes only, without scaling and latency
     #[arg(long)]
-    roads_only: bool,
-    /// LiteLLM too, with less work
+    routes_only: bool,
+    /// Measure LiteLLM too, with fewer requests
     #[arg(long)]
     litellm: bool,
-    /// Write the figures down in docs/
+    /// Write the results to docs/
     #[arg(long)]
     keep: bool,
     #[command(subcommand)]
@@ -46,13 +46,13 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Be the backend (a process of its own)
+    /// Run the backend
     #[command(hide = true)]
     Backend,
-    /// Be a long way (a process of its own)
+    /// Run a delay proxy
     #[command(hide = true)]
     Delay {
-        /// Where it leads
+        /// Address to connect to
         upstream: String,
     },
 }
@@ -61,33 +61,33 @@ enum Command {
 async fn main() -> std::io::Result<()> {
     let arguments = Arguments::parse();
     match arguments.command {
-        Some(Command::Backend) => return backend::serve().await,
-        Some(Command::Delay { upstream }) => return delay::serve(&upstream).await,
+        Some(Command::Backend) => return fast_backend::serve().await,
+        Some(Command::Delay { upstream }) => return delay_proxy::serve(&upstream).await,
         None => {}
     }
-    let backend = Backend::start().await?;
+    let backend = FastBackend::start().await?;
     let mut report = Report::default();
     if arguments.litellm {
-        let gateways = roads::open_gateways(&backend.url).await;
-        report.gateways = rounds(&gateways, arguments.rounds, load::measure_gateways).await;
+        let gateways = routes::open_gateways(&backend.url).await;
+        report.gateways = rounds(&gateways, arguments.rounds, measurements::measure_gateways).await;
         println!("{}", report.gateways.table());
     }
-    let near = roads::open(&backend.url).await;
-    report.near = rounds(&near, arguments.rounds, load::measure).await;
+    let near = routes::open(&backend.url).await;
+    report.near = rounds(&near, arguments.rounds, measurements::measure).await;
     println!("{}", report.near.table());
     println!("{}", report.targets());
-    if !arguments.roads_only {
-        let far = roads::open_far(&backend.url).await;
-        report.far = rounds(&far, arguments.rounds, load::measure_far).await;
+    if !arguments.routes_only {
+        let far = routes::open_far(&backend.url).await;
+        report.far = rounds(&far, arguments.rounds, measurements::measure_far).await;
         println!("{}", report.far.table());
         let certificate = tls::Certificate::new();
-        let secret = roads::open_tls(&backend.url, &certificate).await;
-        report.tls = rounds(&secret, arguments.rounds, load::measure).await;
+        let encrypted = routes::open_tls(&backend.url, &certificate).await;
+        report.tls = rounds(&encrypted, arguments.rounds, measurements::measure).await;
         println!("{}", report.tls.table());
-        report.growth = growth::measure(&backend).await;
-        println!("{}", report::table(&report.growth));
-        report.feel = feel::measure().await;
-        println!("{}", report::table(&report.feel));
+        report.scaling = scaling::measure(&backend).await;
+        println!("{}", report::table(&report.scaling));
+        report.latency = latency::measure().await;
+        println!("{}", report::table(&report.latency));
     }
     if arguments.keep {
         report.keep()?;
@@ -96,15 +96,15 @@ async fn main() -> std::io::Result<()> {
 }
 
 async fn rounds(
-    roads: &[Road],
+    routes: &[Route],
     count: usize,
-    measure: impl AsyncFn(&Road) -> Vec<(Figure, f64)>,
+    measure: impl AsyncFn(&Route) -> Vec<(Figure, f64)>,
 ) -> Rounds {
     let mut rounds = Rounds::default();
     for round in 1..=count {
-        for road in roads {
-            println!("round {round} of {count}: {}", road.name);
-            rounds.add(round, road.name, measure(road).await);
+        for route in routes {
+            println!("round {round} of {count}: {}", route.name);
+            rounds.add(round, route.name, measure(route).await);
         }
     }
     rounds

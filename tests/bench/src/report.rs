@@ -1,130 +1,132 @@
-//! What was measured, as tables in the terminal and in docs/benchmarks.md, and as a picture.
+//! The results as tables, in the terminal and in docs/benchmarks.md, and as a chart.
 
 mod chart;
 
-use crate::load::Figure;
-use crate::roads::{DIRECT, FLOOR, LITELLM, OURS};
+use crate::measurements::Figure;
+use crate::routes::{DIRECT, FLOOR, LITELLM, OURS};
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
-/// Everything between these lines of docs/benchmarks.md is written by [`Report::keep`].
+/// [`Report::keep`] replaces all text between these lines of docs/benchmarks.md.
 const MARKS: [&str; 2] = ["<!-- measured: begin -->", "<!-- measured: end -->"];
-/// The direct road's spread above which the machine was busy with something else.
+/// Relative spread of the direct route above which the machine counts as noisy.
 const NOISY: f64 = 0.3;
 
-/// A line of a table: what, how much, and the target where there is one.
-pub(crate) struct Line {
+/// A row of a table; the target may be empty.
+pub(crate) struct TableRow {
     pub(crate) what: String,
     pub(crate) value: String,
     pub(crate) target: String,
 }
 
-impl Line {
+impl TableRow {
     pub(crate) fn new(what: &str, value: impl Into<String>, target: &str) -> Self {
         Self { what: what.into(), value: value.into(), target: target.into() }
     }
 }
 
-/// The figures of all rounds.
+/// The measurements of all rounds.
 #[derive(Default)]
 pub(crate) struct Rounds {
     values: BTreeMap<(Figure, &'static str, usize), f64>,
-    roads: Vec<&'static str>,
+    routes: Vec<&'static str>,
     count: usize,
 }
 
 impl Rounds {
-    pub(crate) fn add(&mut self, round: usize, road: &'static str, found: Vec<(Figure, f64)>) {
-        if !self.roads.contains(&road) {
-            self.roads.push(road);
+    pub(crate) fn add(&mut self, round: usize, route: &'static str, found: Vec<(Figure, f64)>) {
+        if !self.routes.contains(&route) {
+            self.routes.push(route);
         }
         self.count = self.count.max(round);
-        self.values.extend(found.into_iter().map(|(figure, value)| ((figure, road, round), value)));
+        self.values
+            .extend(found.into_iter().map(|(figure, value)| ((figure, route, round), value)));
     }
 
-    /// Every figure of every road: the median, and the least and the greatest of the self.
+    /// Returns a table with the median, minimum and maximum of every figure and route.
     pub(crate) fn table(&self) -> Table {
-        let against = if self.roads.contains(&FLOOR) { FLOOR } else { LITELLM };
+        let against = if self.routes.contains(&FLOOR) { FLOOR } else { LITELLM };
         let mut table =
-            empty(&[&["what"], &*self.roads, &[&*format!("ours by {against}")]].concat());
-        let measured =
-            |figure: &Figure| self.roads.iter().any(|road| !self.sorted(*figure, road).is_empty());
+            empty(&[&["what"], &*self.routes, &[&*format!("mcplocal / {against}")]].concat());
+        let measured = |figure: &Figure| {
+            self.routes.iter().any(|route| !self.sorted(*figure, route).is_empty())
+        };
         for figure in Figure::ALL.into_iter().filter(measured) {
-            let cell = |road: &&'static str| {
-                let values = self.sorted(figure, road);
+            let cell = |route: &&'static str| {
+                let values = self.sorted(figure, route);
                 let (Some(least), Some(most)) = (values.first(), values.last()) else {
                     return "–".to_owned();
                 };
                 let middle = median(&values).unwrap_or_default();
                 format!("{} ({}–{})", short(middle), short(*least), short(*most))
             };
-            let cells = self.roads.iter().map(cell);
+            let cells = self.routes.iter().map(cell);
             let ratio = self.by(against, figure).map(short);
             table.add_row(std::iter::once(figure.name().to_owned()).chain(cells).chain(ratio));
         }
         table
     }
 
-    /// The values of all rounds, sorted.
-    fn sorted(&self, figure: Figure, road: &'static str) -> Vec<f64> {
+    /// Returns the values of all rounds, sorted.
+    fn sorted(&self, figure: Figure, route: &'static str) -> Vec<f64> {
         let rounds = 1..=self.count;
-        let values = rounds.filter_map(|round| self.values.get(&(figure, road, round)).copied());
+        let values = rounds.filter_map(|round| self.values.get(&(figure, route, round)).copied());
         sorted(values.collect())
     }
 
-    fn median(&self, figure: Figure, road: &'static str) -> Option<f64> {
-        median(&self.sorted(figure, road))
+    fn median(&self, figure: Figure, route: &'static str) -> Option<f64> {
+        median(&self.sorted(figure, route))
     }
 
-    /// The median of the ratios of the rounds: what is slow for a round is slow for both.
+    /// Returns the median of the rounds' ratios, which cancels out noise that affects a whole round.
     fn ratio(&self, of: impl Fn(usize) -> Option<f64>) -> Option<f64> {
         median(&sorted((1..=self.count).filter_map(of).collect()))
     }
 
-    /// Ours by another.
+    /// Returns our value divided by that of another route.
     fn by(&self, other: &'static str, figure: Figure) -> Option<f64> {
-        let at = |road, round| self.values.get(&(figure, road, round)).copied();
+        let at = |route, round| self.values.get(&(figure, route, round)).copied();
         self.ratio(|round| Some(at(OURS, round)? / at(other, round)?))
     }
 
-    /// What ours adds to the direct road by what the floor adds.
+    /// Returns the time that our route adds to the direct one, divided by what the floor adds.
     fn added(&self, figure: Figure) -> Option<f64> {
-        let at = |road, round| self.values.get(&(figure, road, round)).copied();
+        let at = |route, round| self.values.get(&(figure, route, round)).copied();
         self.ratio(|round| {
             let direct = at(DIRECT, round)?;
             Some((at(OURS, round)? - direct) / (at(FLOOR, round)? - direct))
         })
     }
 
-    /// How far the direct road's rounds lie apart.
+    /// Returns the relative spread of the direct route over the rounds.
     fn spread(&self) -> Option<f64> {
         let values = self.sorted(Figure::UnaryP50, DIRECT);
         Some((values.last()? - values.first()?) / median(&values)?)
     }
 }
 
-/// All that one run has found.
+/// All results of a run.
 #[derive(Default)]
 pub(crate) struct Report {
     pub(crate) near: Rounds,
-    /// With a long way between the server and the backend's machine.
+    /// With a delay between server and backend.
     pub(crate) far: Rounds,
     /// With TLS.
     pub(crate) tls: Rounds,
-    /// Beside LiteLLM; measured when asked.
+    /// With LiteLLM; empty unless requested.
     pub(crate) gateways: Rounds,
-    pub(crate) growth: Vec<Line>,
-    pub(crate) feel: Vec<Line>,
+    pub(crate) scaling: Vec<TableRow>,
+    pub(crate) latency: Vec<TableRow>,
 }
 
 impl Report {
-    /// Ours against the floor.
+    /// Compares our route with the floor.
     pub(crate) fn targets(&self) -> Table {
         let rounds = &self.near;
-        let mut table = empty(&["ours by nginx + rathole", "ratio", "target", ""]);
+        let mut table = empty(&["mcplocal / nginx + rathole", "ratio", "target", ""]);
         let mut line = |what: &str, ratio: Option<f64>, target: f64, more_is_better: bool| {
             let Some(ratio) = ratio else { return };
             let met = if more_is_better { ratio >= target } else { ratio <= target };
@@ -133,8 +135,8 @@ impl Report {
             table.add_row([what, &format!("{ratio:.2}"), &target, verdict]);
         };
         let added = |figure| rounds.added(figure);
-        line("whole answer, 1 caller, time added", added(Figure::UnaryP50), 2.0, false);
-        line("whole answers per s, 64 callers", rounds.by(FLOOR, Figure::PerSecond), 0.6, true);
+        line("whole response, 1 caller, time added", added(Figure::UnaryP50), 2.0, false);
+        line("whole responses per s, 64 callers", rounds.by(FLOOR, Figure::PerSecond), 0.6, true);
         line("CPU per 1,000 of them", rounds.by(FLOOR, Figure::CpuPerThousand), 2.0, false);
         line("first byte, time added", added(Figure::FirstByte), 1.5, false);
         line("1 stream at full speed", rounds.by(FLOOR, Figure::OneStream), 0.9, true);
@@ -144,7 +146,7 @@ impl Report {
         table
     }
 
-    /// Writes docs/benchmarks.md, all but what people wrote in it, and its picture.
+    /// Writes the measured part of docs/benchmarks.md, and its chart.
     pub(crate) fn keep(&self) -> std::io::Result<()> {
         let docs = testkit::repository().join("docs");
         chart::draw(&self.near, &docs.join("benchmarks.svg")).map_err(std::io::Error::other)?;
@@ -152,7 +154,7 @@ impl Report {
         let text = std::fs::read_to_string(&file)?;
         let [begin, end] = MARKS.map(|mark| text.find(mark));
         let (Some(begin), Some(end)) = (begin, end) else {
-            return Err(std::io::Error::other("docs/benchmarks.md has lost its marks"));
+            return Err(std::io::Error::other("docs/benchmarks.md has no marks for the results"));
         };
         let begin = begin + MARKS[0].len();
         let measured = self.markdown();
@@ -162,7 +164,7 @@ impl Report {
     fn markdown(&self) -> String {
         let noise = match self.near.spread() {
             Some(spread) if spread > NOISY => format!(
-                "**The machine was noisy**: the direct road's rounds lie {:.0} % apart.\n\n",
+                "**The machine was noisy**: the direct route's rounds differ by {:.0} %.\n\n",
                 spread * 100.0
             ),
             _ => String::new(),
@@ -171,30 +173,32 @@ impl Report {
             String::new()
         } else {
             let table = self.gateways.table();
-            format!("\n### Beside LiteLLM\n\nWith less work, for it is slower.\n\n{table}\n")
+            format!(
+                "\n### LiteLLM\n\nMeasured with fewer requests, because it is much slower.\n\n{table}\n"
+            )
         };
         format!(
-            "{}\n\n{noise}Median of {} interleaved rounds, least and greatest in brackets.\n\n{}\n\n\
-             ### Ours by the floor, round by round\n\n{}\n\n\
-             ### With 25 ms, each way, between the server and the backend's machine\n\n{}\n\n\
-             ### With TLS\n\nIn front of both, and on the way out of the backend's machine: nginx in \
-             front of mcpd, the tunnel's own encryption (noise) beside it.\n\n{}\n\n\
-             ### How cost grows\n\nIn brackets: by a server that has one \
-             publisher, measured beside it in pairs.\n\n{}\n\n### What people feel\n\n{}\n{gateways}",
+            "{}\n\n{noise}Median of {} interleaved rounds, minimum and maximum in brackets.\n\n{}\n\n\
+             ### mcplocal compared with nginx + rathole\n\n{}\n\n\
+             ### With 25 ms one-way delay between server and backend\n\n{}\n\n\
+             ### With TLS\n\nBoth routes are encrypted from the caller and to the backend's machine: mcpd by nginx \
+             in front of it, the tunnel by nginx and its own encryption (noise).\n\n{}\n\n\
+             ### Scaling\n\nIn brackets: relative to a server with one \
+             publisher, measured alternately.\n\n{}\n\n### Latency and resources\n\n{}\n{gateways}",
             setting(),
             self.near.count,
             self.near.table(),
             self.targets(),
             self.far.table(),
             self.tls.table(),
-            table(&self.growth),
-            table(&self.feel),
+            table(&self.scaling),
+            table(&self.latency),
         )
     }
 }
 
-/// Lines as a table.
-pub(crate) fn table(lines: &[Line]) -> Table {
+/// Returns a table of these rows.
+pub(crate) fn table(lines: &[TableRow]) -> Table {
     let mut table = empty(&["what", "measured", "target"]);
     for line in lines {
         table.add_row([&line.what, &line.value, &line.target]);
@@ -212,7 +216,7 @@ fn empty(heads: &[&str]) -> Table {
     table
 }
 
-/// When, where and what.
+/// Returns date, commit, machine and versions.
 fn setting() -> String {
     let said = |program: &str, arguments: &[&str]| {
         let output = Command::new(program).args(arguments).output().ok();
@@ -247,7 +251,7 @@ fn median(sorted: &[f64]) -> Option<f64> {
     sorted.get(sorted.len() / 2).copied()
 }
 
-/// Three digits that count.
+/// Formats a value with three significant digits.
 pub(crate) fn short(value: f64) -> String {
     match value.abs() {
         0.0..1.0 => format!("{value:.3}"),

@@ -1,4 +1,4 @@
-//! TLS as a team would have it: a certificate in front, and callers that trust it.
+//! A certificate, and callers that trust it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,9 +6,9 @@ use tempfile::TempDir;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// A certificate of this run for 127.0.0.1, which is its own authority.
+/// A self-signed certificate for 127.0.0.1.
 pub(crate) struct Certificate {
-    /// Callers that trust it, and nothing else.
+    /// Connects callers that trust only this certificate.
     pub(crate) callers: TlsConnector,
     folder: TempDir,
 }
@@ -25,12 +25,12 @@ impl Certificate {
         Self { callers: TlsConnector::from(Arc::new(config)), folder }
     }
 
-    /// The file with the certificate.
+    /// Returns the path of the certificate.
     pub(crate) fn file(&self) -> PathBuf {
         self.folder.path().join("cert.pem")
     }
 
-    /// The file with its key.
+    /// Returns the path of its key.
     pub(crate) fn key(&self) -> PathBuf {
         self.folder.path().join("key.pem")
     }

@@ -4,7 +4,7 @@
 //!
 //! It is awake while a file named `awake` exists in its folder, so that a recipe of any kind can wake
 //! it. [`FakeBackend`] runs it inside the test; the program `recording_backend` runs it in a process
-//! of its own, which a test can kill or stop, and uses the script `record` (see [`recorded`]).
+//! of its own, which a test can kill or stop, and uses the script `record` (see `recorded`).
 //!
 //! The benchmarks have a backend of their own, because this one would cost more than what they
 //! measure.

@@ -1,8 +1,8 @@
 //! Random sequences of connection endings for the registrar's reconnect policy, checked against its contract.
 
 use crate::choices::Choices;
-use registrar::client::Fault;
 use registrar::limits::Times;
+use registrar::mcpd_client::Fault;
 use registrar::reconnect_policy::{Ending, Next, ReconnectPolicy};
 use std::time::Duration;
 use tokio::time::Instant;

@@ -1,5 +1,5 @@
-//! The relay under any sequence of events: each is drawn from a choices, told to the real relay, and what
-//! that answers and does is held against the model and its own books.
+//! Random event sequences for the relay. Each event is passed to the real relay, whose responses,
+//! actions and snapshots are compared with a reference model and checked for consistency.
 
 pub mod event;
 mod model;
@@ -9,312 +9,373 @@ use crate::choices::Choices;
 use crate::hang_detector::HangDetector;
 use crate::stored_state::StoredState;
 use event::{Ending, Event, Pick};
-use model::Model;
+use model::{Model, Upload};
 use publishers::{Declared, NAMES, OWNERS, POOL, Publisher, SHARES, SUBMITTED};
-use relay::{Action, Actions, Allowed, AnswerEnd, Limits, Millis, Owner, OwnerId, Relay, Submit};
-use wire::publisher::{Heartbeat, LlmReport, TaskFailure};
+use relay::{
+    Action, Actions, Allowed, AnswerEnd, Limits, Millis, Owner, OwnerId, Relay, SessionId, Submit,
+    TaskSender,
+};
+use wire::publisher::{FailureCode, Heartbeat, LlmReport, ReportedStatus, TaskFailure};
 
 const START: Millis = 1_000_000;
-/// Requests that may wait for one row here: few, so that the bound is met often.
+/// Small limits, so that they are reached often: requests that may wait for an entry, entries of an
+/// owner, times that a request is sent again, and reserved names of an owner.
 const QUEUE: usize = 4;
-/// Rows of an owner here, for the same reason.
-const ROWS: usize = 2;
-/// Times that a request is sent again here: likewise.
-const AGAIN: u32 = 1;
-/// Names that stay reserved for an owner here: likewise.
+const ENTRIES: usize = 2;
+const SENT_AGAIN: u32 = 1;
 const RESERVED: usize = 2;
-/// What an admin shares and frees.
-const SHARED: [&str; 5] = ["a", "b", "c", POOL, "nobody"];
-/// The longest time without any word after which nothing may be left of any request.
+/// Names that an admin shares and frees.
+const ADMIN_NAMES: [&str; 5] = ["a", "b", "c", POOL, "nobody"];
+/// After this time without any event nothing may be left of any request.
 const QUIET: Millis = 3 * 3_600_000;
 
-/// The real relay and everything that its surroundings would remember.
-pub struct World {
+/// The real relay, the model, and the state of the relay's surroundings.
+pub struct Harness {
     relay: Relay,
     model: Model,
     now: Millis,
     publishers: [Publisher; OWNERS.len()],
-    /// What a restart finds.
     stored: StoredState,
-    /// The time and the event that the relay is at.
-    watch: HangDetector<(Millis, Event)>,
+    detector: HangDetector<(Millis, Event)>,
 }
 
-/// Runs events from the choices until it is over or so many are done; then everybody falls silent.
+/// Runs up to `steps` events, or until the choices are exhausted; then lets all deadlines pass.
 ///
 /// # Errors
-/// What went wrong, after which event.
+/// A message with the event after which relay and model disagreed, and how.
 pub fn run(choices: &mut Choices<'_>, steps: usize) -> Result<(), String> {
-    let mut world = World::new();
+    let mut harness = Harness::new();
     for number in 0..steps {
         if choices.is_exhausted() {
             break;
         }
         let event = Event::draw(choices);
-        world.step(&event).map_err(|why| format!("event {number}, {event:?}: {why}"))?;
+        harness.step(&event).map_err(|error| format!("event {number}, {event:?}: {error}"))?;
     }
-    world.fall_silent().map_err(|why| format!("after the last event: {why}"))
+    harness.fall_silent().map_err(|error| format!("after the last event: {error}"))
 }
 
 fn limits() -> Limits {
     Limits {
         queue: QUEUE,
-        llms_per_owner: ROWS,
-        redispatch: AGAIN,
+        llms_per_owner: ENTRIES,
+        redispatch: SENT_AGAIN,
         reservations_per_owner: RESERVED,
-        // Publishers here forget their sessions often.
+        // Publishers here lose their sessions often.
         sessions_per_owner: usize::MAX,
         ..Limits::default()
     }
 }
 
-impl Default for World {
+impl Default for Harness {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl World {
-    /// A relay that nobody has spoken to.
+impl Harness {
+    /// Starts a relay without publishers.
     #[must_use]
     pub fn new() -> Self {
         let mut stored = StoredState::default();
-        let relay = stored.start_relay(limits(), START);
         Self {
-            relay,
-            model: Model::new(limits()),
+            relay: stored.start_relay(limits(), START),
+            model: Model::new(limits(), START),
             now: START,
             publishers: Publisher::all(),
             stored,
-            watch: HangDetector::start((START, Event::Restart)),
+            detector: HangDetector::start((START, Event::Restart)),
         }
     }
 
-    /// One event, and all that must be true after it.
+    /// Applies one event, and checks all that must be true after it.
     ///
     /// # Errors
-    /// What is not.
+    /// A message with the rule that does not hold.
     pub fn step(&mut self, event: &Event) -> Result<(), String> {
-        self.watch.moved_to((self.now, *event));
-        let mut out = Actions::new();
-        self.happen(event, &mut out)?;
-        for action in &out {
-            self.model.action(action)?;
-        }
-        self.remember(&out);
-        self.relay.check_consistency()?;
-        self.model.catalogue(&self.relay.catalogue(), self.now)?;
-        let names = self.relay.names();
-        for action in &out {
-            if let Action::SaveName(name) = action {
-                let saved = self.relay.saved_name(name);
-                self.model.name_is_saved(name, saved, &names, self.now)?;
-            }
-        }
-        self.model.names(&names)?;
-        self.model.gauges(&self.relay.gauges())
-    }
-
-    fn happen(&mut self, event: &Event, out: &mut Actions) -> Result<(), String> {
+        self.detector.moved_to((self.now, *event));
         match *event {
             Event::Register { who, set, asleep, old, shares, memory, takeover, forgets } => {
                 let declared = Declared { set, asleep, old, shares };
-                self.register(who, declared, memory, (takeover, forgets), out)
+                self.register(who, declared, memory, (takeover, forgets))
             }
-            Event::Open { who, whose } => self.open(who, whose, out),
-            Event::Close { who } => {
-                self.close(who);
-                Ok(())
+            Event::Open { who, whose } => self.open(who, whose),
+            Event::Close { who } => self.close(who),
+            Event::Return { who, forgets } => self.reconnect(who, forgets),
+            Event::Heartbeat { who, status, forgets, stale } => {
+                self.heartbeat(who, status, (forgets, stale))
             }
-            Event::Return { who, forgets } => self.returns(who, forgets, out),
-            Event::Beat { who, status, forgets, stale } => {
-                self.beat(who, status, (forgets, stale), out)
-            }
-            Event::Submit { name, narrow, streaming } => self.submit(name, narrow, streaming, out),
+            Event::Submit { name, narrow, streaming } => self.submit(name, narrow, streaming),
             Event::Leave { task, reason } => {
-                if let Some(task) = self.model.pick(task) {
-                    self.relay.caller_gone(task, reason, self.now, out);
-                    self.model.left(task);
-                }
-                Ok(())
+                let Some(task) = self.model.pick(task) else { return Ok(()) };
+                self.check(
+                    |relay, now, out| relay.caller_gone(task, reason, now, out),
+                    |model, ()| {
+                        model.caller_gone(task, reason);
+                        Ok(())
+                    },
+                )
             }
             Event::Acknowledge { task, who } => self.acknowledge(task, who),
-            Event::Begin { task, who } => self.begin(task, who, out),
-            Event::End { task, end, crosses } => self.end(task, (end, crosses), out),
-            Event::Fail { task, who, code } => self.fail(task, who, code, out),
-            Event::Woken { who, well } => self.woken(who, well, out),
-            Event::Pass { ms } => self.pass(ms, out),
+            Event::Begin { task, who, delivers } => self.begin_upload(task, who, delivers),
+            Event::End { task, end, crosses } => self.end_upload(task, end, crosses),
+            Event::Fail { task, who, code } => self.fail(task, who, code),
+            Event::WakeEnd { who, succeeds } => self.end_wake(who, succeeds),
+            Event::Pass { ms } => self.pass(ms),
             Event::Gap { ms } => {
                 self.now += ms;
-                self.model.stood_still(ms);
-                self.relay.sweep(self.now, out);
-                Ok(())
+                self.model.stalled();
+                self.sweep()
             }
-            Event::Revoke { who } => {
-                let owner = OwnerId(OWNERS[who].into());
-                self.relay.revoke_owner(&owner, "revoked", self.now, out);
-                self.model.revoked(&owner);
-                Ok(())
-            }
-            Event::Share { name, with } => self.share(SHARED[name], SHARES[with], out),
-            Event::Free { name } => {
-                let freed = self.relay.free_name(SHARED[name], self.now, out);
-                self.model.freed(SHARED[name], freed.is_ok(), self.now)
-            }
-            Event::Drain => {
-                self.relay.drain(out);
-                self.model.draining = true;
-                Ok(())
+            Event::Revoke { .. } | Event::Share { .. } | Event::Free { .. } | Event::Drain => {
+                self.administer(event)
             }
             Event::Restart => self.restart(),
         }
     }
 
-    fn close(&mut self, who: usize) {
-        if let Some(channel) = self.publishers[who].channel.take() {
-            self.relay.channel_closed(channel);
-            self.model.closed(channel);
+    /// Passes one event to the relay, and its response, actions and new state to the model.
+    fn check<R>(
+        &mut self,
+        call: impl FnOnce(&mut Relay, Millis, &mut Actions) -> R,
+        rule: impl FnOnce(&mut Model, &R) -> Result<(), String>,
+    ) -> Result<(), String> {
+        self.checked(call, rule).map(drop)
+    }
+
+    fn checked<R>(
+        &mut self,
+        call: impl FnOnce(&mut Relay, Millis, &mut Actions) -> R,
+        rule: impl FnOnce(&mut Model, &R) -> Result<(), String>,
+    ) -> Result<R, String> {
+        self.model.begin_step(self.now)?;
+        let mut out = Actions::new();
+        let reply = call(&mut self.relay, self.now, &mut out);
+        rule(&mut self.model, &reply)?;
+        for action in &out {
+            self.model.action(action)?;
+        }
+        self.apply(&out);
+        self.model.end_step()?;
+        self.relay.check_consistency()?;
+        self.model.check_catalogue(&self.relay.catalogue())?;
+        self.model.check_names(&self.relay.names())?;
+        self.model.check_gauges(&self.relay.gauges())?;
+        Ok(reply)
+    }
+
+    fn administer(&mut self, event: &Event) -> Result<(), String> {
+        match *event {
+            Event::Revoke { who } => {
+                let owner = OwnerId(OWNERS[who].into());
+                self.check(
+                    |relay, now, out| relay.revoke_owner(&owner, "revoked", now, out),
+                    |model, _| {
+                        model.revoked(&owner);
+                        Ok(())
+                    },
+                )
+            }
+            Event::Share { name, with } => {
+                let name = ADMIN_NAMES[name];
+                let with: Vec<String> = SHARES[with].iter().map(|user| (*user).into()).collect();
+                self.check(
+                    |relay, now, out| relay.share_name(name, &with, now, out),
+                    |model, reply| model.shared(name, &with, reply.is_ok()),
+                )
+            }
+            Event::Free { name } => {
+                let name = ADMIN_NAMES[name];
+                self.check(
+                    |relay, now, out| relay.free_name(name, now, out),
+                    |model, reply| model.freed(name, reply.is_ok()),
+                )
+            }
+            _ => self.check(
+                |relay, _, out| relay.drain(out),
+                |model, ()| {
+                    model.drained();
+                    Ok(())
+                },
+            ),
         }
     }
 
-    fn open(&mut self, who: usize, whose: usize, out: &mut Actions) -> Result<(), String> {
-        let Some(session) = self.publishers[whose].session.clone() else { return Ok(()) };
+    fn close(&mut self, who: usize) -> Result<(), String> {
+        let Some(channel) = self.publishers[who].channel.take() else { return Ok(()) };
+        self.check(
+            |relay, _, _| relay.channel_closed(channel),
+            |model, ()| {
+                model.channel_closed(channel);
+                Ok(())
+            },
+        )
+    }
+
+    fn open(&mut self, who: usize, whose: usize) -> Result<(), String> {
+        let Some(session) = self.publishers[whose].session else { return Ok(()) };
         let owner = OwnerId(OWNERS[who].into());
-        let opened = match session.parse() {
-            Ok(id) => self.relay.open_channel(&owner, id, self.now, out),
-            Err(relay::InvalidId) => Err(relay::SessionRefusal::Unknown),
-        };
-        self.model.opened(&owner, &session, opened.as_ref(), self.now)?;
+        let opened = self.checked(
+            |relay, now, out| {
+                let opened = relay.open_channel(&owner, session, now, out);
+                if let Ok(opened) = &opened {
+                    relay.channel_ready(opened.channel, now, out);
+                }
+                opened
+            },
+            |model, reply| model.opened(&owner, Some(session), reply.as_ref()),
+        )?;
         if let Ok(opened) = opened {
             self.publishers[whose].channel = Some(opened.channel);
-            self.relay.channel_ready(opened.channel, self.now, out);
         }
         Ok(())
     }
 
-    fn beat(
+    fn heartbeat(
         &mut self,
         who: usize,
-        status: wire::publisher::ReportedStatus,
+        status: ReportedStatus,
         (forgets, stale): (bool, bool),
-        out: &mut Actions,
     ) -> Result<(), String> {
         let publisher = &self.publishers[who];
-        let Some(session) = publisher.session.clone() else { return Ok(()) };
+        let Some(session) = publisher.session else { return Ok(()) };
         let report = |name: &str| LlmReport { name: name.into(), status, in_flight: 0, queued: 0 };
-        let named = if forgets { Vec::new() } else { self.model.tasks_of(&session) };
-        let beat = Heartbeat {
-            provider_session_id: session,
+        let named = if forgets { Vec::new() } else { self.model.tasks_of(session) };
+        let request = Heartbeat {
+            provider_session_id: session.to_string(),
             epoch: Some(publisher.epoch.saturating_sub(u64::from(stale))),
             llms: NAMES.iter().map(|name| report(name)).collect(),
             inflight: Some(named.iter().map(ToString::to_string).collect()),
         };
         let owner = OwnerId(OWNERS[who].into());
-        let reply = self.relay.heartbeat(&owner, &beat, self.now, out);
-        self.model.beaten(&owner, &beat, reply.as_ref(), self.now)
+        self.check(
+            |relay, now, out| relay.heartbeat(&owner, &request, now, out),
+            |model, reply| model.heartbeat(&owner, &request, reply.as_ref()),
+        )
     }
 
-    /// Who says something: a certain publisher, or the one with this session.
-    fn speaker(&self, who: Option<usize>, session: Option<&str>) -> relay::TaskSender {
-        let meant = |at: &usize| self.publishers[*at].session.as_deref() == session;
-        let who = who.or_else(|| (0..OWNERS.len()).find(meant)).unwrap_or_default();
-        self.publishers[who].from(OWNERS[who])
-    }
-
-    fn submit(
-        &mut self,
-        name: usize,
-        narrow: bool,
-        streaming: bool,
-        out: &mut Actions,
-    ) -> Result<(), String> {
-        // One of them is in the pool, the other is not.
+    fn submit(&mut self, name: usize, narrow: bool, streaming: bool) -> Result<(), String> {
+        // A narrow key covers one entry of the pool, one other entry, and what its user publishes.
         let names = || NAMES[..2].iter().map(|name| (*name).to_owned()).collect();
-        // A key for some models, and what its user publishes itself.
         let some = || Allowed::Some { names: names(), own: Some(OwnerId(OWNERS[1].into())) };
-        let allowed = if narrow { some() } else { Allowed::All };
-        // Two keys share the queue.
-        let key = if narrow { "narrow" } else { "wide" }.to_owned();
-        let name = SUBMITTED[name].to_owned();
-        let submit = Submit { name, key, allowed, streaming, notices: streaming };
+        let submit = Submit {
+            name: SUBMITTED[name].to_owned(),
+            key: if narrow { "narrow" } else { "wide" }.to_owned(),
+            allowed: if narrow { some() } else { Allowed::All },
+            streaming,
+            notices: streaming,
+        };
         let task = self.model.next_task();
-        let reply = self.relay.submit(&submit, task, self.now, out);
-        self.model.submitted(&submit, task, reply.as_ref())
+        self.check(
+            |relay, now, out| relay.submit(&submit, task, now, out),
+            |model, reply| model.submitted(&submit, task, reply.as_ref().copied()),
+        )
     }
 
-    fn share(&mut self, name: &str, with: &[&str], out: &mut Actions) -> Result<(), String> {
-        let with: Vec<String> = with.iter().map(|user| (*user).to_owned()).collect();
-        let shared = self.relay.share_name(name, &with, self.now, out);
-        self.model.shared(name, &with, shared.is_ok(), self.now)
+    /// The sender of a task request: this publisher, or the one of this session.
+    fn sender(&self, who: Option<usize>, session: Option<SessionId>) -> TaskSender {
+        let is_it = |at: &usize| self.publishers[*at].session == session;
+        let who = who.or_else(|| (0..OWNERS.len()).find(is_it)).unwrap_or_default();
+        self.publishers[who].sender(OWNERS[who])
     }
 
     fn acknowledge(&mut self, task: Pick, who: Option<usize>) -> Result<(), String> {
         let Some(task) = self.model.pick(task) else { return Ok(()) };
-        let from = self.speaker(who, self.model.sent_to(task));
-        let reply = self.relay.acknowledge(&from, task, self.now);
-        self.model.named(&from, task, reply.as_ref().err(), self.now)
+        let from = self.sender(who, self.model.sent_to(task));
+        self.check(
+            |relay, now, _| relay.acknowledge(&from, task, now),
+            |model, reply| model.acknowledged(&from, task, *reply),
+        )
     }
 
-    fn begin(&mut self, task: Pick, who: Option<usize>, out: &mut Actions) -> Result<(), String> {
-        let Some(task) = self.model.pick(task) else { return Ok(()) };
-        let from = self.speaker(who, self.model.sent_to(task));
-        let reply = self.relay.answer_begins(&from, task, self.now);
-        self.model.named(&from, task, reply.as_ref().err(), self.now)?;
-        if reply.is_ok() {
-            self.model.begun(task)?;
-            self.relay.first_byte(task, out);
-        }
-        Ok(())
-    }
-
-    fn end(
-        &mut self,
-        task: Pick,
-        (end, crosses): (Ending, bool),
-        out: &mut Actions,
-    ) -> Result<(), String> {
-        let Some(task) = self.model.pick(task) else { return Ok(()) };
-        // Only an upload that has begun ends, and one that is told to stop ends by that.
-        let Some(told_to_stop) = self.model.upload(task) else { return Ok(()) };
-        let end = match end {
-            _ if told_to_stop && !crosses => AnswerEnd::Stopped,
-            Ending::Complete => AnswerEnd::Complete,
-            Ending::Aborted => AnswerEnd::Aborted,
-            Ending::Silent => AnswerEnd::Silent,
-        };
-        self.model.upload_ends(task, end);
-        self.relay.answer_ended(task, end, self.now, out);
-        Ok(())
-    }
-
-    fn fail(
+    fn begin_upload(
         &mut self,
         task: Pick,
         who: Option<usize>,
-        code: &'static str,
-        out: &mut Actions,
+        delivers: bool,
     ) -> Result<(), String> {
         let Some(task) = self.model.pick(task) else { return Ok(()) };
-        let from = self.speaker(who, self.model.sent_to(task));
-        let failure = TaskFailure { message: String::new(), code: Some(code.into()) };
-        let reply = self.relay.task_failed(&from, task, &failure, self.now, out);
-        self.model.named(&from, task, reply.as_ref().err(), self.now)
+        let from = self.sender(who, self.model.sent_to(task));
+        self.check(
+            |relay, now, out| {
+                let reply = relay.answer_begins(&from, task, now);
+                if reply.is_ok() && delivers {
+                    relay.first_byte(task, out);
+                }
+                reply
+            },
+            |model, reply| {
+                model.upload_begun(&from, task, *reply)?;
+                if reply.is_ok() && delivers {
+                    model.delivered(task);
+                }
+                Ok(())
+            },
+        )
     }
 
-    fn woken(&mut self, who: Option<usize>, well: bool, out: &mut Actions) -> Result<(), String> {
-        let Some(task) = self.model.oldest_wake() else { return Ok(()) };
-        let from = self.speaker(who, self.model.wakes_at(task));
-        let reply = if well {
-            self.relay.wake_succeeded(&from, task, self.now, out)
-        } else {
-            let failure = TaskFailure { message: String::new(), code: Some("recipe_exit".into()) };
-            self.relay.task_failed(&from, task, &failure, self.now, out)
+    fn end_upload(&mut self, task: Pick, end: Ending, crosses: bool) -> Result<(), String> {
+        let Some(task) = self.model.pick(task) else { return Ok(()) };
+        let Some(upload) = self.model.upload(task) else { return Ok(()) };
+        let end = match (upload, end) {
+            // An upload that the server stops ends by that, unless it ended just before.
+            (Upload::Stopped, _) if !crosses => AnswerEnd::Stopped,
+            (_, Ending::Complete) => AnswerEnd::Complete,
+            // Only a caller that has the first byte can wait for the next ones.
+            (Upload::Open { delivered: true }, Ending::Silent) => AnswerEnd::Silent,
+            (_, Ending::Silent | Ending::Aborted) => AnswerEnd::Aborted,
         };
-        self.model.woken(&from, task, reply.is_ok(), well)
+        // The end of an empty response delivers it.
+        let delivers =
+            end == AnswerEnd::Complete && matches!(upload, Upload::Open { delivered: false });
+        self.check(
+            |relay, now, out| {
+                if delivers {
+                    relay.first_byte(task, out);
+                }
+                relay.answer_ended(task, end, now, out);
+            },
+            |model, ()| {
+                if delivers {
+                    model.delivered(task);
+                }
+                model.upload_ended(task, end);
+                Ok(())
+            },
+        )
     }
 
-    /// Time goes by as the driver lets it: deadlines when they are due, sweeps at their interval.
-    fn pass(&mut self, ms: Millis, out: &mut Actions) -> Result<(), String> {
+    fn fail(&mut self, task: Pick, who: Option<usize>, code: &'static str) -> Result<(), String> {
+        let Some(task) = self.model.pick(task) else { return Ok(()) };
+        let from = self.sender(who, self.model.sent_to(task));
+        let failure = TaskFailure { message: String::new(), code: Some(code.into()) };
+        self.check(
+            |relay, now, out| relay.task_failed(&from, task, &failure, now, out),
+            |model, reply| model.failed(&from, task, failure.code.as_ref(), *reply),
+        )
+    }
+
+    fn end_wake(&mut self, who: Option<usize>, succeeds: bool) -> Result<(), String> {
+        let Some((task, session)) = self.model.oldest_wake() else { return Ok(()) };
+        let from = self.sender(who, Some(session));
+        let failure = TaskFailure { message: String::new(), code: Some(FailureCode::RecipeExit) };
+        self.check(
+            |relay, now, out| {
+                if succeeds {
+                    relay.wake_succeeded(&from, task, now, out)
+                } else {
+                    relay.task_failed(&from, task, &failure, now, out)
+                }
+            },
+            |model, reply| {
+                let failure = failure.code.as_ref().filter(|_| !succeeds);
+                model.wake_reported(&from, task, failure, *reply)
+            },
+        )
+    }
+
+    /// Lets time pass as mcpd does: ticks when deadlines are due, sweeps at their interval.
+    fn pass(&mut self, ms: Millis) -> Result<(), String> {
         let (end, sweep) = (self.now + ms, limits().sweep);
         loop {
             let next = self.relay.next_tick().unwrap_or(Millis::MAX).max(self.now);
@@ -323,29 +384,45 @@ impl World {
                 break;
             }
             self.now = at;
-            self.relay.tick(at, out);
+            self.check(
+                |relay, now, out| relay.tick(now, out),
+                |model, ()| {
+                    model.ticked();
+                    Ok(())
+                },
+            )?;
             let left = self.relay.next_tick();
             if left.is_some_and(|due| due <= at) {
                 return Err(format!("a deadline of {left:?} is still there at {at}"));
             }
             if at.is_multiple_of(sweep) {
-                self.relay.sweep(at, out);
+                self.sweep()?;
             }
         }
         self.now = end;
         Ok(())
     }
 
-    /// The server is killed and starts again with what it has stored down.
+    fn sweep(&mut self) -> Result<(), String> {
+        self.check(
+            |relay, now, out| relay.sweep(now, out),
+            |model, ()| {
+                model.swept();
+                Ok(())
+            },
+        )
+    }
+
+    /// Kills the server and starts it again from the stored state.
     fn restart(&mut self) -> Result<(), String> {
         self.relay = self.stored.start_relay(limits(), self.now);
         self.publishers.iter_mut().for_each(|publisher| publisher.channel = None);
-        self.model.restarted();
-        Ok(())
+        self.model.restarted(self.now);
+        self.check(|_, _, _| (), |_, ()| Ok(()))
     }
 
-    /// Does what the driver does with these actions: writes down, and closes channels.
-    fn remember(&mut self, actions: &[Action]) {
+    /// Applies actions as mcpd does: stores state, and closes channels.
+    fn apply(&mut self, actions: &[Action]) {
         for action in actions {
             self.stored.apply(&self.relay, action);
             if let Action::CloseChannel { channel, .. } = action {
@@ -356,17 +433,13 @@ impl World {
         }
     }
 
-    /// Channels close and nobody says another word: every request must find its end by itself.
+    /// All channels close and no events follow: every request must end by itself.
     fn fall_silent(&mut self) -> Result<(), String> {
         for who in 0..OWNERS.len() {
             self.step(&Event::Close { who })?;
         }
         self.step(&Event::Pass { ms: QUIET })?;
-        let gauges = self.relay.gauges();
-        if (gauges.queued, gauges.running, gauges.waking) != (0, 0, 0) {
-            return Err(format!("something is left: {gauges:?}"));
-        }
-        self.model.all_have_ended()
+        self.model.check_empty()
     }
 }
 

@@ -18,13 +18,15 @@ impl Relay {
         let members = self.catalogue.members(name);
         let refused = self.sessions.refused(name);
         let refused = refused.iter().filter_map(|session| self.sessions.get(*session));
+        let refused =
+            refused.map(|session| &session.owner.id).filter(|user| *user != entry.owner());
         NameInfo {
             name: name.to_owned(),
             owner: entry.owner().to_string(),
             shared_by_owner: entry.shared_by_owner().to_vec(),
             shared_by_admin: entry.shared_by_admin().to_vec(),
             served_by: users(members.map(|(_, entry)| &*entry.owner().id.0).collect()),
-            requested_by: users(refused.map(|session| &*session.owner.id.0).collect()),
+            requested_by: users(refused.map(|user| &*user.0).collect()),
             reserved_until: entry.reserved_until(),
         }
     }

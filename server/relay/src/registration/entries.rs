@@ -138,8 +138,10 @@ impl Relay {
                 return Err(Rejection::Taken { name, foreign: false });
             }
             self.catalogue.move_to(id, session);
+            let before: Vec<String> = self.names_of(id);
             let changes = self.catalogue.update(id, owner, provider, pool, now);
             self.apply_name_changes(changes, out);
+            self.drop_shares(&before, &owner.id, now, out);
             return Ok(id);
         }
         let owned = self.catalogue.iter().filter(|(_, entry)| entry.owner().id == owner.id);
@@ -169,11 +171,18 @@ impl Relay {
     pub(crate) fn delete_entry(&mut self, id: LlmId, why: &str, now: Millis, out: &mut Actions) {
         let Some(entry) = self.catalogue.get(id) else { return };
         let failure = failures::inactive(entry.name(), why);
+        let owner = entry.owner().id.clone();
         self.fail_queue(id, &failure, out);
         self.wakes.end(id);
+        let names = self.names_of(id);
         let changes = self.catalogue.remove(id, now);
         out.push(Action::SaveLlm(id));
         self.apply_name_changes(changes, out);
+        self.drop_shares(&names, &owner, now, out);
+    }
+
+    fn names_of(&self, id: LlmId) -> Vec<String> {
+        self.catalogue.get(id).map(|entry| entry.names().cloned().collect()).unwrap_or_default()
     }
 
     /// Sets the backend's state as its publisher reports it.

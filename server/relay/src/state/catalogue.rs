@@ -45,7 +45,7 @@ impl Catalogue {
     }
 
     /// True if the session publishes nothing.
-    pub(crate) fn is_empty(&self, session: SessionId) -> bool {
+    pub(crate) fn publishes_nothing(&self, session: SessionId) -> bool {
         !self.by_session.contains_key(&session)
     }
 

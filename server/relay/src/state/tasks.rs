@@ -74,7 +74,7 @@ impl Tasks {
     }
 
     /// True if the session was sent a task that holds a slot.
-    pub(crate) fn occupy(&self, session: SessionId) -> bool {
+    pub(crate) fn is_busy(&self, session: SessionId) -> bool {
         self.by_session.get(&session).is_some_and(|sent| !sent.is_empty())
     }
 
@@ -116,6 +116,15 @@ impl Tasks {
         for id in self.queues.get(&llm).into_iter().flat_map(Queue::iter) {
             if let Some(task) = self.tasks.get_mut(&id) {
                 task.queued_at = now;
+            }
+        }
+    }
+
+    /// The publisher of an LLM has returned: its queued tasks wait for a slot and not for it.
+    pub(crate) fn publisher_returned(&mut self, llm: LlmId) {
+        for id in self.queues.get(&llm).into_iter().flat_map(Queue::iter) {
+            if let Some(task) = self.tasks.get_mut(&id) {
+                task.return_by = None;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Deadlines of one request: its end, its slot, and the notices of its caller.
 
-use super::{World, provider};
+use super::{World, owner, provider};
 use crate::{Action, Notice, TaskId};
 use wire::publisher::{Heartbeat, Register};
 
@@ -200,4 +200,29 @@ fn a_waiting_caller_gets_a_notice_every_ten_seconds() {
         [(second, Notice::Queued(1))],
         "a caller that gets bytes needs no notice"
     );
+}
+
+#[test]
+fn a_task_that_a_heartbeat_or_register_names_needs_no_acknowledgement() {
+    let set = [provider("qwen", "active")];
+    for named_by in ["heartbeat", "register"] {
+        let mut world = World::new();
+        let publisher = world.publish("mia", &set);
+        let task = world.submit("qwen");
+        if named_by == "heartbeat" {
+            world.report(&publisher, &[], &[task]);
+        } else {
+            let request = Register {
+                protocol: 2,
+                provider_session_id: Some(publisher.session.clone()),
+                providers: set.to_vec(),
+                inflight: vec![task.to_string()],
+                ..Register::default()
+            };
+            let back = world.relay.register(&owner("mia"), &request, world.now, &mut world.out);
+            world.open("mia", &back.unwrap());
+        }
+        world.pass(20_000);
+        assert_eq!(world.failed(), [], "{named_by}");
+    }
 }

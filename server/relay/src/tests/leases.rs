@@ -110,6 +110,16 @@ fn after_a_start_a_request_waits_for_its_publisher_for_ten_seconds() {
     let task = world.submit("qwen");
     world.pass(10_000);
     assert_eq!(world.failed(), [(task, "llm_inactive")]);
+
+    let mut world = World::restored(saved());
+    let (first, second) = (world.submit("qwen"), world.submit("qwen"));
+    let back = world.register("mia", Some(&session.to_string()), &[provider("qwen", "active")]);
+    let publisher = world.open("mia", &back);
+    world.begin(&publisher, first);
+    world.live(&publisher, &[first], 20_000);
+    assert_eq!(world.failed(), [], "its publisher has returned: it waits for a slot");
+    world.answer_ends(first);
+    assert_eq!(world.sent(), [second]);
 }
 
 #[test]

@@ -294,3 +294,29 @@ fn a_publisher_may_call_what_it_publishes_and_nothing_else() {
     assert_eq!(usable, ["own", "qwen"]);
     assert_eq!(world.sent_to(), ["mia", "mia"]);
 }
+
+#[test]
+fn a_share_ends_with_the_entry_that_declared_it_also_when_another_entry_uses_the_name() {
+    let mut world = World::new();
+    let in_pool =
+        |name: &str, with: &str| Provider { pool: Some("pool".into()), ..shared(name, &[with]) };
+    world.publish("mia", &[in_pool("a", "ann")]);
+    let second = world.publish("mia", &[in_pool("b", "tom")]);
+    world.publish("tom", &[pooled("c", "pool")]);
+    assert_eq!(world.relay.catalogue().len(), 3);
+    world.again(&second, &[]);
+    let shares = world.relay.saved_name("pool").unwrap().shared_by_owner;
+    assert_eq!(shares, ["ann".to_owned()]);
+    assert_eq!(world.relay.catalogue().len(), 1, "tom may not serve the pool any more");
+}
+
+#[test]
+fn a_user_who_was_refused_a_name_and_owns_it_now_requests_it_no_more() {
+    let mut world = World::new();
+    let mia = world.publish("mia", &[provider("qwen", "active")]);
+    world.publish("tom", &[provider("qwen", "active")]);
+    world.again(&mia, &[]);
+    let owned = world.register("tom", None, &[provider("qwen", "active")]);
+    assert!(owned.rejected.is_empty() && owned.name_requests.is_empty(), "{owned:?}");
+    assert!(world.relay.names()[0].requested_by.is_empty());
+}

@@ -148,8 +148,8 @@ pub(super) fn must_exist(file: &Path) -> Result<(), OpenError> {
     }
 }
 
-/// Creates the file with mode 0600 before SQLite would create it readable for others. Returns true if it
-/// is new.
+/// Creates the file with mode 0600 before SQLite would create it readable for others. Returns true
+/// if it is new.
 pub(super) fn make_private(file: &Path) -> Result<bool, OpenError> {
     if std::fs::metadata(file).is_ok_and(|metadata| metadata.len() > 0) {
         return must_exist(file).map(|()| false);

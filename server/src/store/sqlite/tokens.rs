@@ -8,7 +8,8 @@ use wire::token::TokenInfo;
 
 pub(super) async fn add(pool: &SqlitePool, token: &StoredToken) -> Result<(), Error> {
     let info = &token.info;
-    let statement = "INSERT INTO tokens (id, hash, user, label, scopes, user_groups, created, expires) \
+    let statement = "INSERT INTO tokens \
+                     (id, hash, user, label, scopes, user_groups, created, expires) \
                      VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
     sqlx::query(statement)
         .bind(&info.id)

@@ -2,9 +2,9 @@
 //! between hands over each token, and dropping the response closes the connection at once. The bytes
 //! of one read of the socket come as one item.
 
-use crate::http_clients::innermost;
 use crate::limits;
 use bytes::{Bytes, BytesMut};
+use client::request_error::root_cause;
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -181,7 +181,7 @@ fn unusable_url() -> SendError {
 }
 
 fn describe(error: &(dyn Error + 'static)) -> String {
-    format!("cannot be reached: {}", innermost(error))
+    format!("cannot be reached: {}", root_cause(error))
 }
 
 /// Moves the connection's bytes; drops a connection that has ended.

@@ -4,7 +4,7 @@ use crate::config::ProviderConfig;
 use crate::status::BackendState;
 use wire::publisher::{Provider, ReportedStatus};
 
-/// The state as the server knows it.
+/// The state in a heartbeat.
 pub(super) fn reported(state: BackendState) -> ReportedStatus {
     match state {
         BackendState::Ready => ReportedStatus::Active,

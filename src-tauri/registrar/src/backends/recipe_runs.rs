@@ -80,7 +80,7 @@ impl Backends {
         }
         backend.mark_unused(now);
         if backend.provider().wake.is_some() {
-            // The server must know before: from now on it wakes the backend first, and sends nothing.
+            // Reported before the recipe runs: from now on the server sends a wake before a request.
             self.set_state(backend, BackendState::Asleep, None);
         }
         match self.recipes.sleep(backend.name(), sleep).await {

@@ -6,9 +6,10 @@
 
 use super::edit::{self, Edit, Refusal};
 use super::{Config, parse};
+use crate::file_lock;
 use crate::home::Home;
 use crate::limits::{EDIT_LOCK, FILE};
-use crate::{file_lock, private_file};
+use client::private_file;
 #[cfg(unix)]
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -38,7 +39,7 @@ pub enum EditError {
 /// Reads the file; empty if there is none.
 ///
 /// # Errors
-/// The file is unreadable, too large, not UTF-8, or no regular file.
+/// The file is unreadable, too large, not UTF-8, or not a regular file.
 pub fn read(path: &Path) -> io::Result<String> {
     let bytes = match private_file::read(path, FILE) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(String::new()),
@@ -118,7 +119,7 @@ pub(crate) fn target_of(path: &Path) -> PathBuf {
 #[cfg(unix)]
 fn refuse_foreign(path: &Path) -> Result<(), EditError> {
     match std::fs::metadata(path) {
-        Ok(file) if !private_file::is_ours(&file) => Err(EditError::Foreign),
+        Ok(file) if !private_file::is_own(&file) => Err(EditError::Foreign),
         Ok(_) | Err(_) => Ok(()),
     }
 }
@@ -241,7 +242,7 @@ mod tests {
         let home = Home::at(dir.path()).unwrap();
         let made = std::process::Command::new("mkfifo").arg(home.config()).status().unwrap();
         assert!(made.success());
-        assert!(read(&home.config()).unwrap_err().to_string().contains("no regular file"));
+        assert!(read(&home.config()).unwrap_err().to_string().contains("not a regular file"));
         let refused = apply(&home, &publish("a")).unwrap_err().to_string();
         assert!(refused.contains("could not be read"), "{refused}");
     }

@@ -5,7 +5,7 @@
 //! object at all is a [`Problem`].
 
 use super::problem::{FieldError, Problem};
-use super::{Config, provider, settings, urls};
+use super::{Config, provider, settings};
 use jsonc_parser::ParseOptions;
 use serde_json::{Map, Value};
 use url::Url;
@@ -77,7 +77,7 @@ pub(super) fn options() -> ParseOptions {
 
 fn server_url(value: &Value) -> Result<Url, Problem> {
     let text = value.as_str().ok_or_else(|| Problem::new("mcpdUrl must be a text"))?;
-    urls::check_server_url(text).map_err(|why| Problem::new(format!("mcpdUrl: {why}")))
+    client::server_url::parse(text).map_err(|why| Problem::new(format!("mcpdUrl: {why}")))
 }
 
 fn providers(root: &Map<String, Value>, parsed: &mut Parsed) -> Result<(), Problem> {

@@ -1,29 +1,7 @@
-//! Rules for URLs in config.json.
+//! The rule for URLs of backends and recipes in config.json. [`client::server_url`] has the one for
+//! servers.
 
 use url::Url;
-
-/// Checks a server's URL: https, or http on loopback.
-///
-/// # Errors
-/// It is no absolute URL, or neither https nor http on loopback; a sentence for people.
-pub fn check_server_url(text: &str) -> Result<Url, String> {
-    let url = Url::parse(text.trim()).map_err(|_| {
-        format!("{text:?} is no whole address: type it as https://mcpd.example.com")
-    })?;
-    let loopback = match url.host() {
-        Some(url::Host::Domain(name)) => name == "localhost",
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        None => {
-            return Err(format!("{text:?} names no server: type it as https://mcpd.example.com"));
-        }
-    };
-    match url.scheme() {
-        "https" => Ok(url),
-        "http" if loopback => Ok(url),
-        _ => Err(format!("{text:?} must start with https:// (http:// only on this machine)")),
-    }
-}
 
 /// Checks the URL of a backend or of an HTTP recipe.
 pub(super) fn check_backend_url(text: &str) -> Result<Url, String> {

@@ -1,20 +1,20 @@
-//! What other users of this machine may do with the folder and the files in it.
+//! Access of other users of this machine to the folder and its files.
 
 use super::{Finding, Verdict, bad};
 use crate::config::file::target_of;
 use crate::home::Home;
-use crate::private_file::{is_open_to_others, is_ours, mode};
+use client::private_file::{is_open_to_others, is_own, mode};
 use std::fs::{Metadata, metadata};
 use std::path::PathBuf;
 
 /// Bits of a mode that let other users write.
 const WRITABLE: u32 = 0o022;
 
-/// What is looser than it should be; nothing when other users are kept out.
+/// A finding for each file that is more open than it should be.
 pub(super) fn findings(home: &Home) -> Vec<Finding> {
     let mut findings = Vec::new();
     let dir = metadata(home.dir()).ok();
-    let is_private = dir.as_ref().is_some_and(|dir| is_ours(dir) && !is_open_to_others(dir));
+    let is_private = dir.as_ref().is_some_and(|dir| is_own(dir) && !is_open_to_others(dir));
     findings.extend(dir.and_then(|dir| folder(home, &dir)));
     findings.extend(configuration(home, is_private));
     for path in [home.credentials(), home.lock(), home.config_lock()] {
@@ -25,7 +25,7 @@ pub(super) fn findings(home: &Home) -> Vec<Finding> {
 
 fn folder(home: &Home, dir: &Metadata) -> Option<Finding> {
     let (about, place) = ("folder", home.dir().display());
-    if !is_ours(dir) {
+    if !is_own(dir) {
         let found = format!("{place} belongs to another user, who can change what runs here");
         return Some(bad(Verdict::Broken, about, found, "set MCPCTL_HOME to a folder of yours"));
     }
@@ -39,13 +39,13 @@ fn folder(home: &Home, dir: &Metadata) -> Option<Finding> {
     is_open_to_others(dir).then(|| bad(verdict, about, found, fix))
 }
 
-/// It names the commands that wake a backend: whoever can write it runs programs as its owner.
+/// The file names the commands of recipes: a user who can write it runs programs as the publisher.
 fn configuration(home: &Home, folder_is_private: bool) -> Option<Finding> {
     let about = "config.json";
     let target = target_of(&home.config());
     let file = metadata(&target).ok()?;
     let place = target.display();
-    if !is_ours(&file) {
+    if !is_own(&file) {
         let found = format!("{place} belongs to another user, and cannot be changed from here");
         return Some(bad(Verdict::Broken, about, found, "make it a file of yours: copy it"));
     }
@@ -60,12 +60,12 @@ fn configuration(home: &Home, folder_is_private: bool) -> Option<Finding> {
     writable.then(|| bad(verdict, about, found, format!("chmod go-w {place}")))
 }
 
-/// A file that nobody else has any business with.
+/// A file that no other user needs.
 fn private(path: PathBuf, folder_is_private: bool) -> Option<Finding> {
     let file = metadata(&path).ok()?;
     let place = path.display();
     let name = path.file_name()?.to_string_lossy().into_owned();
-    if !is_ours(&file) {
+    if !is_own(&file) {
         let found = format!("{place} belongs to another user");
         return Some(bad(Verdict::Broken, &name, found, format!("remove it: rm -f {place}")));
     }

@@ -2,15 +2,16 @@
 //! the configured one any more.
 
 use super::Driver;
-use crate::client::Mcpd;
 use crate::credentials::{self, Credentials, CredentialsError};
 use crate::identity;
+use crate::mcpd_client::McpdClient;
 use crate::status::ConnectionState;
+use client::server_url;
 use wire::publisher::Instance;
 
 /// The account that publishes.
 pub(super) struct Account {
-    pub(super) mcpd: Mcpd,
+    pub(super) mcpd: McpdClient,
     pub(super) credentials: Credentials,
     pub(super) instance: Instance,
     /// Id of the session, once registered.
@@ -37,22 +38,23 @@ impl Driver {
         };
         // The source can change without the token, for example from the file to the keychain.
         self.status.send_modify(|status| {
-            status.server = Some(credentials::origin(&loaded.url));
+            status.server = Some(server_url::origin(&loaded.url));
             status.credentials = Some(loaded.source.as_str().into());
         });
         if account.as_ref().is_some_and(|account| account.credentials == loaded) {
             return Ok(());
         }
         let has_moved =
-            |old: &Account| credentials::origin(old.mcpd.url()) != credentials::origin(&loaded.url);
+            |old: &Account| server_url::origin(old.mcpd.url()) != server_url::origin(&loaded.url);
         if account.as_ref().is_some_and(has_moved) {
             self.leave(account).await;
             if account.is_some() {
                 return Err(ConnectionState::Connecting);
             }
         }
-        let mcpd = Mcpd::new(loaded.clone());
-        let mcpd = mcpd.map_err(|message| ConnectionState::NotConfigured { message })?;
+        let mcpd = McpdClient::new(loaded.clone());
+        let mcpd =
+            mcpd.map_err(|error| ConnectionState::NotConfigured { message: error.to_string() })?;
         *account = Some(Account {
             mcpd,
             session: identity::session(&self.home, &loaded.url),

@@ -6,9 +6,9 @@ use super::registration::differ;
 use super::suspend::SuspendDetector;
 use super::upload_probe::UploadProbe;
 use super::{Driver, config_watch};
-use crate::client::Fault;
 use crate::control_channel::{ControlChannel, Signal};
 use crate::limits;
+use crate::mcpd_client::Fault;
 use crate::protocol1;
 use crate::reconnect_policy::{self, Ending, ReconnectPolicy, heartbeat_delay};
 use crate::server_link::ServerLink;
@@ -108,7 +108,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Applies a changed configuration; true if the server must know of the change.
+    /// Applies a changed configuration; true if it changes what is registered.
     async fn must_register(&mut self, declared: &[Provider]) -> bool {
         self.driver.apply_config();
         if self.driver.publishes_nothing() {

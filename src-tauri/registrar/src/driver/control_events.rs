@@ -5,7 +5,7 @@ use super::upload_probe::UploadProbe;
 use crate::clock::unix_ms;
 use crate::protocol1;
 use crate::reconnect_policy::{self, Ending};
-use crate::said;
+use crate::server_text;
 use crate::status::{ConnectionState, RunningTask};
 use crate::task;
 use serde::de::DeserializeOwned;
@@ -39,7 +39,7 @@ impl Connection<'_> {
             event::SUPERSEDED => return Some(Ending::Superseded),
             event::REVOKED => {
                 let reason = self.parse::<Revoked>(data).unwrap_or_default().reason;
-                return Some(Ending::Revoked(said::text(&reason)));
+                return Some(Ending::Revoked(server_text::clean(&reason)));
             }
             _ => {}
         }
@@ -51,7 +51,7 @@ impl Connection<'_> {
     pub(super) fn report_too_long(&self, event: &TooLong) {
         self.link.log_budget.log(|| tracing::warn!("{event}: it was left out"));
         let is_task = protocol1::is_task(&event.name);
-        let Some(id) = said::task_id_in(&event.prefix).filter(|_| is_task) else { return };
+        let Some(id) = server_text::task_id_in(&event.prefix).filter(|_| is_task) else { return };
         let report = task::report_too_long(Arc::clone(&self.link), id.clone(), event.to_string());
         self.driver.tasks.attach(&id, report);
     }
@@ -84,7 +84,7 @@ impl Connection<'_> {
 
     /// Starts the task of an event; `None` if the event cannot be parsed.
     fn start_task(&self, data: &str) -> Option<()> {
-        let Some(task) = said::task(self.usable(Task::read(data))?) else {
+        let Some(task) = server_text::checked_task(self.usable(Task::read(data))?) else {
             let line = || tracing::warn!("a task was ignored: its id is no task's id");
             self.link.log_budget.log(line);
             return Some(());

@@ -2,8 +2,8 @@
 
 use super::Driver;
 use super::account::Account;
-use crate::client::Fault;
 use crate::identity;
+use crate::mcpd_client::Fault;
 use std::sync::atomic::Ordering;
 use wire::publisher::{Provider, Register, Registered};
 

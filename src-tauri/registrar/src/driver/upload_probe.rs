@@ -1,7 +1,7 @@
 //! Finds out whether a proxy holds request bodies back until they end: an upload whose first bytes
 //! the server confirms through the control channel while the upload is still open.
 
-use crate::client::Delivery;
+use crate::mcpd_client::Delivery;
 use crate::server_link::ServerLink;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt as _};

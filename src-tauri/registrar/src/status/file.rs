@@ -3,7 +3,7 @@
 use super::Status;
 use crate::home::Home;
 use crate::limits::FILE;
-use crate::private_file;
+use client::private_file;
 use std::io;
 use std::sync::Arc;
 use tokio::task::JoinHandle;

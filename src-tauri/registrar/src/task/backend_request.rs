@@ -3,13 +3,13 @@
 //! published one.
 
 use crate::backends::Backends;
-use crate::client::Delivery;
 use crate::config::ProviderConfig;
-use crate::http_clients::{self, Unread};
+use crate::mcpd_client::Delivery;
 use crate::server_link::ServerLink;
 use crate::task_failure::{cancelled, failure};
 use crate::{limits, provider};
 use bytes::Bytes;
+use client::response::{self, BodyError};
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Request, Response};
 use tokio::sync::OwnedSemaphorePermit;
@@ -59,9 +59,9 @@ async fn fetch(
     })?;
     let max = announced_length(&response).ok_or_else(too_large)?;
     let permit = backends.reserve_body(max).await;
-    let bytes = http_clients::bounded(response, max).await.map_err(|unread| match unread {
-        Unread::TooLong(_) => too_large(),
-        Unread::Broken(cause) => not_fetched(&cause),
+    let bytes = response::read_body(response, max).await.map_err(|unread| match unread {
+        BodyError::TooLong(_) => too_large(),
+        BodyError::Broken(cause) => not_fetched(&cause),
     })?;
     Ok(Body { bytes: bytes.into(), permit })
 }

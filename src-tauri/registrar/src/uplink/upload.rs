@@ -1,6 +1,6 @@
 //! The usual way: the body of the backend's response becomes the body of one request to mcpd.
 
-use crate::client::Delivery;
+use crate::mcpd_client::Delivery;
 use crate::relayed_response::{BrokenOff, RelayedResponse};
 use crate::server_link::ServerLink;
 use crate::task_failure::{backend_broke_off, check_delivery};

@@ -2,7 +2,8 @@
 
 use super::WakeError;
 use crate::config::HttpRecipe;
-use crate::{http_clients, limits};
+use crate::limits;
+use client::request_error;
 use reqwest::{Client, Method, redirect};
 use std::time::Duration;
 use wire::publisher::FailureCode;
@@ -28,7 +29,7 @@ pub(super) async fn run(recipe: &HttpRecipe, max_wait: Duration) -> Result<Strin
         let is_timeout = error.is_timeout();
         let code =
             if is_timeout { FailureCode::RecipeTimeout } else { FailureCode::RecipeHttpStatus };
-        WakeError::new(code, format!("the wake URL {}", http_clients::network_cause(&error)))
+        WakeError::new(code, format!("the wake URL {}", request_error::describe(&error)))
     })?;
     // The body is not read: the status is the result.
     match response.status() {

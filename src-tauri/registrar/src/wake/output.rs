@@ -3,7 +3,7 @@
 
 use crate::home::Home;
 use crate::limits::{RECIPE_LOG, RECIPE_LOG_KEPT, RECIPE_OUTPUT};
-use crate::private_file;
+use client::private_file;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -37,7 +37,7 @@ impl Output {
 
     fn open(&self) -> io::Result<File> {
         if let Some(folder) = self.path.parent() {
-            private_file::make_folder(folder)?;
+            private_file::create_folder(folder)?;
         }
         private_file::append(&self.path)
     }

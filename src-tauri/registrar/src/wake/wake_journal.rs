@@ -4,7 +4,7 @@
 use crate::clock::unix_ms;
 use crate::home::Home;
 use crate::limits::FILE;
-use crate::private_file;
+use client::private_file;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

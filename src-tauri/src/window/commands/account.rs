@@ -4,10 +4,11 @@ use super::bounded;
 use crate::i18n::tr;
 use crate::limits::TEST_REQUEST_MAX;
 use crate::window::state::WindowState;
+use client::server_url;
 use keychain::KeychainError;
 use registrar::account::{self, AccountError, Storage};
 use registrar::test_request::{self, TestResponse};
-use registrar::{client, config, credentials};
+use registrar::{credentials, mcpd_client};
 use secrecy::SecretString;
 use serde::Serialize;
 use tauri::State;
@@ -43,7 +44,7 @@ pub(crate) enum SignInHelp {
 /// Returns the error of a server's URL, if it has one.
 #[tauri::command]
 pub(crate) fn validate_server_url(url: String) -> Option<String> {
-    config::check_server_url(&url).err()
+    server_url::parse(&url).err()
 }
 
 /// Signs in with a token: tries it at the server and stores it.
@@ -123,7 +124,7 @@ pub(crate) async fn move_token_to_keychain(window: State<'_, WindowState>) -> Re
 pub(crate) async fn test_connection(window: State<'_, WindowState>) -> Result<String, String> {
     let config = window.config();
     let loaded = credentials::load(&window.home, config.mcpd_url.as_ref(), &window.keychain).await;
-    client::check(loaded.map_err(|error| error.to_string())?).await?;
+    mcpd_client::check_access(loaded.map_err(|error| error.to_string())?).await?;
     Ok(tr("connection.works"))
 }
 

@@ -137,7 +137,7 @@ impl Icon {
 
     /// The labels of the menu; `None` if the icon's process is gone.
     pub async fn labels_or_none(&self) -> Option<Vec<String>> {
-        let ping = ("org.freedesktop.DBus.Protocol1Peer", "Ping");
+        let ping = ("org.freedesktop.DBus.Peer", "Ping");
         let service = Some(&*self.service);
         let there = self.connection.call_method(service, &*self.path, Some(ping.0), ping.1, &());
         there.await.ok()?;

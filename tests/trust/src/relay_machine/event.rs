@@ -1,170 +1,173 @@
-//! The events, and how one is drawn.
+//! The events of the relay, and how they are drawn.
 
 use crate::choices::Choices;
 use relay::GoneReason;
 use wire::publisher::ReportedStatus;
 
-/// Something that happens to the relay. Numbers choose among what is there.
+/// An event for the relay. Numbers choose among what exists when it is applied. `who` is a
+/// publisher; where it is optional, `None` means the publisher that the task was sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// A publisher declares its set.
+    /// A publisher registers.
     Register {
-        /// Which.
+        /// The publisher.
         who: usize,
-        /// A bit per name.
+        /// Its models, one bit per name.
         set: u8,
-        /// Its backends sleep.
+        /// True if its backends are hibernating.
         asleep: bool,
-        /// It speaks protocol 1.
+        /// True if it speaks protocol 1.
         old: bool,
-        /// With whom it shares its names.
+        /// The users with whom it shares its names.
         shares: usize,
         /// The session that it names.
         memory: Memory,
-        /// It insists.
+        /// True if it takes the session over.
         takeover: bool,
-        /// It has forgotten what runs.
+        /// True if it names no running tasks.
         forgets: bool,
     },
-    /// A publisher opens a control channel for a session, its own or another's.
+    /// A publisher opens a control channel.
     Open {
-        /// Who asks.
+        /// The publisher.
         who: usize,
-        /// Whose session.
+        /// The publisher whose session it names.
         whose: usize,
     },
-    /// A channel breaks.
+    /// A control channel breaks.
     Close {
-        /// Whose.
+        /// The publisher.
         who: usize,
     },
-    /// A publisher's channel breaks and it comes back with what it had.
+    /// A publisher's channel breaks; it registers as before and opens a channel.
     Return {
-        /// Which.
+        /// The publisher.
         who: usize,
-        /// What was sent last has not reached it.
+        /// True if it names no running tasks.
         forgets: bool,
     },
-    /// A heartbeat.
-    Beat {
-        /// Whose.
+    /// A publisher sends a heartbeat.
+    Heartbeat {
+        /// The publisher.
         who: usize,
-        /// How its backends are.
+        /// The state of its backends.
         status: ReportedStatus,
-        /// It names no tasks.
+        /// True if it names no running tasks.
         forgets: bool,
-        /// It is of an older epoch.
+        /// True if it names an older epoch.
         stale: bool,
     },
-    /// A caller asks.
+    /// A caller sends a request.
     Submit {
-        /// For what.
+        /// The requested name.
         name: usize,
-        /// Its key is for one model.
+        /// True if its key covers some models only.
         narrow: bool,
-        /// It wants a stream.
+        /// True if it wants a stream.
         streaming: bool,
     },
     /// A caller leaves.
     Leave {
-        /// Which.
+        /// Its task.
         task: Pick,
-        /// How.
+        /// The reason.
         reason: GoneReason,
     },
     /// A publisher acknowledges a task.
     Acknowledge {
-        /// Which.
+        /// The task.
         task: Pick,
-        /// Who says so; nobody in particular: whom it was sent to.
+        /// The publisher.
         who: Option<usize>,
     },
-    /// A publisher begins to answer.
+    /// A publisher begins the upload of a response.
     Begin {
-        /// Which.
+        /// The task.
         task: Pick,
-        /// Who says so; nobody in particular: whom it was sent to.
+        /// The publisher.
         who: Option<usize>,
+        /// True if the first byte arrives at once.
+        delivers: bool,
     },
     /// An upload ends.
     End {
-        /// Which.
+        /// The task.
         task: Pick,
-        /// How.
+        /// The way it ends.
         end: Ending,
-        /// It had ended already when it was told to stop.
+        /// True if it had ended by itself before the server stopped it.
         crosses: bool,
     },
     /// A publisher reports a failure.
     Fail {
-        /// Which.
+        /// The task.
         task: Pick,
-        /// Who says so; nobody in particular: whom it was sent to.
+        /// The publisher.
         who: Option<usize>,
-        /// Why.
+        /// The failure code.
         code: &'static str,
     },
     /// The oldest wake ends.
-    Woken {
-        /// Who says so; nobody in particular: whom it was sent to.
+    WakeEnd {
+        /// The publisher.
         who: Option<usize>,
-        /// It went well.
-        well: bool,
+        /// True if the backend is awake.
+        succeeds: bool,
     },
-    /// Time goes by.
+    /// Time passes.
     Pass {
-        /// So much.
+        /// Milliseconds.
         ms: u64,
     },
-    /// The server stood still for so long.
+    /// The whole server stands still.
     Gap {
-        /// So long.
+        /// Milliseconds.
         ms: u64,
     },
-    /// An owner may not publish any more.
+    /// The last publishing key of an owner is revoked.
     Revoke {
-        /// Which.
+        /// A publisher of the owner.
         who: usize,
     },
     /// An admin shares a name.
     Share {
-        /// Which.
+        /// The name.
         name: usize,
-        /// With whom.
+        /// The users.
         with: usize,
     },
-    /// An admin takes a name from its owner.
+    /// An admin frees a name.
     Free {
-        /// Which.
+        /// The name.
         name: usize,
     },
-    /// The server begins to end.
+    /// The server starts to drain.
     Drain,
     /// The server is killed and starts again.
     Restart,
 }
 
-/// One of the requests.
+/// Chooses a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pick {
-    /// Of those that are not forgotten yet.
+    /// One of those that the relay still holds.
     Open(usize),
-    /// Of all, from the latest.
+    /// One of all, counted from the latest.
     Any(usize),
 }
 
 /// The session that a register names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Memory {
-    /// Its last one.
+    /// The publisher's latest session.
     Own,
     /// None.
     Lost,
-    /// The one of the publisher after it.
+    /// The session of the next publisher.
     Others,
-    /// Its last one, from another machine.
+    /// The publisher's latest session, from another machine.
     Copied,
-    /// One that never was.
+    /// A session that never existed.
     Invented,
 }
 
@@ -173,18 +176,29 @@ pub enum Memory {
 pub enum Ending {
     /// Cleanly.
     Complete,
-    /// It breaks off.
+    /// Broken off.
     Aborted,
-    /// The backend falls silent.
+    /// No bytes for too long.
     Silent,
 }
 
 const PUBLISHERS: usize = super::OWNERS.len();
-/// Tasks that events choose among.
+/// Number of tasks that an event chooses among.
 const TASKS: usize = 24;
+const STATUSES: [ReportedStatus; 4] = [
+    ReportedStatus::Active,
+    ReportedStatus::Active,
+    ReportedStatus::Hibernating,
+    ReportedStatus::Inactive,
+];
+const REASONS: [GoneReason; 3] =
+    [GoneReason::Disconnected, GoneReason::SlowConsumer, GoneReason::Revoked];
+const ENDINGS: [Ending; 3] = [Ending::Complete, Ending::Aborted, Ending::Silent];
+const FAILURES: [&str; 5] =
+    ["backend_unreachable", "stopped_by_owner", "cancelled", "backend_aborted", "unpublished"];
 
 impl Event {
-    /// The next one.
+    /// Draws the next event.
     pub fn draw(choices: &mut Choices<'_>) -> Self {
         let who = choices.index(PUBLISHERS);
         let task = if choices.chance(15) {
@@ -200,49 +214,30 @@ impl Event {
             }
             5 => Self::Return { who, forgets: choices.chance(60) },
             6..9 => Self::register(choices, who),
-            9..10 => Self::Close { who },
+            9 => Self::Close { who },
             10..13 => {
-                use ReportedStatus::{Active, Hibernating, Inactive};
-                let status = [Active, Active, Hibernating, Inactive][choices.index(4)];
-                Self::Beat { who, status, forgets: choices.chance(30), stale: choices.chance(10) }
+                let status = STATUSES[choices.index(STATUSES.len())];
+                let (forgets, stale) = (choices.chance(30), choices.chance(10));
+                Self::Heartbeat { who, status, forgets, stale }
             }
             13..19 => Self::Submit {
                 name: choices.index(super::SUBMITTED.len()),
                 narrow: choices.chance(20),
                 streaming: choices.chance(50),
             },
-            19..21 => {
-                use GoneReason::{Disconnected, Revoked, SlowConsumer};
-                let reason = [Disconnected, SlowConsumer, Revoked][choices.index(3)];
-                Self::Leave { task, reason }
-            }
+            19..21 => Self::Leave { task, reason: REASONS[choices.index(REASONS.len())] },
             21..24 => Self::Acknowledge { task, who: by },
-            24..28 => Self::Begin { task, who: by },
+            24..27 => Self::Begin { task, who: by, delivers: true },
+            27 => Self::Begin { task, who: by, delivers: false },
             28..31 => {
-                let end = [Ending::Complete, Ending::Aborted, Ending::Silent][choices.index(3)];
+                let end = ENDINGS[choices.index(ENDINGS.len())];
                 Self::End { task, end, crosses: choices.chance(30) }
             }
-            31..33 => {
-                use wire::error::Code::{BackendUnreachable, StoppedByOwner};
-                let code = [BackendUnreachable.as_str(), StoppedByOwner.as_str(), "cancelled"]
-                    [choices.index(3)];
-                Self::Fail { task, who: by, code }
-            }
-            33..35 => Self::Woken { who: by, well: choices.chance(60) },
+            31..33 => Self::Fail { task, who: by, code: FAILURES[choices.index(FAILURES.len())] },
+            33..35 => Self::WakeEnd { who: by, succeeds: choices.chance(60) },
             35..38 => Self::Pass { ms: choices.between(1, 40_000) },
             38 => Self::Gap { ms: choices.between(1, 200_000) },
-            _ => match choices.below(12) {
-                0 => Self::Drain,
-                1 | 2 => Self::Restart,
-                3 => Self::Revoke { who },
-                4 | 5 => {
-                    let name = choices.index(super::SHARED.len());
-                    Self::Share { name, with: choices.index(super::SHARES.len()) }
-                }
-                6 => Self::Free { name: choices.index(super::SHARED.len()) },
-                // A night.
-                _ => Self::Pass { ms: choices.between(1, 6 * 3_600_000) },
-            },
+            _ => Self::rare(choices, who),
         }
     }
 
@@ -258,6 +253,21 @@ impl Event {
             memory: memories[choices.index(memories.len())],
             takeover: choices.chance(10),
             forgets: choices.chance(30),
+        }
+    }
+
+    fn rare(choices: &mut Choices<'_>, who: usize) -> Self {
+        match choices.below(12) {
+            0 => Self::Drain,
+            1 | 2 => Self::Restart,
+            3 => Self::Revoke { who },
+            4 | 5 => Self::Share {
+                name: choices.index(super::ADMIN_NAMES.len()),
+                with: choices.index(super::SHARES.len()),
+            },
+            6 => Self::Free { name: choices.index(super::ADMIN_NAMES.len()) },
+            // A night.
+            _ => Self::Pass { ms: choices.between(1, 6 * 3_600_000) },
         }
     }
 }

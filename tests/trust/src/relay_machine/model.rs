@@ -1,199 +1,180 @@
-//! The reference model: what somebody who knows only the protocol, and sees only what goes in and
-//! out, would expect of the relay. It says where an answer or an action is not what was promised.
+//! Reference model of the relay, written from `docs/protocol.md`. "§" cites a section of that page.
+//!
+//! The model is a specification, not a second relay. It records what publishers and callers did and
+//! what the relay answered, and derives three things from that: what the relay must do in a step
+//! ([`Expected`]), what it may do (the checks of [`Model::action`]), and what must hold after every
+//! step ([`Model::end_step`]).
+//!
+//! | module | sections |
+//! |---|---|
+//! | sessions | §5.4 heartbeat, §7 sessions, §16 revocation, drain, restart |
+//! | entries | §9 catalogue entries, §11 wakes |
+//! | names | §8 names |
+//! | register | §5.1, §7.3, §7.4 |
+//! | queue | §10 admission, choice, queue |
+//! | tasks | §5.6, §12 tasks, §13 cancellation, §15 slots |
+//! | timers | §14 timers |
+//! | actions | checks of the relay's actions |
 
 mod actions;
+mod entries;
 mod names;
-mod replies;
+mod queue;
+mod register;
+mod sessions;
+mod tasks;
+mod timers;
 
-use super::event::Pick;
-use relay::{Allowed, ChannelId, Gauges, Limits, LlmView, Millis, OwnerId, TaskId};
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use wire::catalogue::LlmStatus;
-use wire::publisher::ReportedStatus;
+use entries::{Entry, Wake};
+use names::Name;
+use relay::{CancelReason, ChannelId, Gauges, Limits, LlmId, Millis, SessionId, TaskId};
+use sessions::Session;
+use std::collections::{BTreeMap, BTreeSet};
+pub(super) use tasks::Upload;
+use tasks::{State, Task};
 
-type Verdict = Result<(), String>;
+/// The outcome of a check: a message that cites the violated section.
+pub(super) type Check = Result<(), String>;
 
-/// See the module's page.
+/// Fails with this message unless the condition holds.
+fn ensure(condition: bool, message: impl FnOnce() -> String) -> Check {
+    if condition { Ok(()) } else { Err(message()) }
+}
+
+/// The state that follows from the protocol and the events so far.
 pub(super) struct Model {
     limits: Limits,
-    pub(super) draining: bool,
-    sessions: BTreeMap<String, Session>,
-    /// By name and owner.
-    rows: BTreeMap<RowKey, Row>,
-    names: BTreeMap<String, names::Name>,
-    channels: BTreeMap<ChannelId, String>,
-    tasks: Vec<Task>,
-    /// The latest request that was sent for the first time, by the row.
-    latest: BTreeMap<String, TaskId>,
-    /// Wakes that were sent, the oldest first, and for which row.
-    wakes: VecDeque<(TaskId, RowKey)>,
+    now: Millis,
+    /// Number of the current step; orders the tasks of a queue.
+    step: i64,
+    started: Millis,
+    draining: bool,
+    last_sweep: Millis,
+    frozen_until: Millis,
+    /// True from a pause of the whole server until the next tick: deadlines may be overdue.
+    stalled: bool,
+    sessions: BTreeMap<SessionId, Session>,
+    entries: BTreeMap<LlmId, Entry>,
+    names: BTreeMap<String, Name>,
+    tasks: BTreeMap<TaskId, Task>,
+    /// All tasks ever submitted, in order; events pick among them.
+    submitted: Vec<TaskId>,
+    expected: Expected,
 }
 
-type RowKey = (String, OwnerId);
-
-struct Session {
-    owner: OwnerId,
-    epoch: u64,
-    instance: Option<String>,
-    channel: Option<ChannelId>,
-    /// When a request of its was last taken, in this run of the server and before a revocation.
-    heard: Option<Millis>,
-    last: Millis,
-}
-
-struct Row {
-    id: String,
-    session: String,
-    /// With whom its name and pool are shared.
-    shares: Vec<String>,
-    reported: ReportedStatus,
-}
-
+/// What the relay must do in the current step.
 #[derive(Default)]
-struct Task {
-    wanted: String,
-    /// What its key may use.
-    allowed: Option<Allowed>,
-    notices: bool,
-    /// Terminal for its caller.
-    over: bool,
-    forgotten: bool,
-    /// A byte went to the caller.
-    delivered: bool,
-    dispatches: u32,
-    sent_to: BTreeSet<String>,
-    sent_last: Option<String>,
-    /// The row that it was sent to last, by its id.
-    row: Option<String>,
-    /// An upload is open; whether it was told to stop.
-    upload: Option<bool>,
-    /// It ended cleanly.
-    complete: bool,
+struct Expected {
+    /// Tasks whose request must fail, each with the codes that are right.
+    failures: BTreeMap<TaskId, BTreeSet<&'static str>>,
+    /// Those of them that wait and fail by a timer: they may be dispatched instead.
+    by_timer: BTreeSet<TaskId>,
+    completions: BTreeSet<TaskId>,
+    /// Wakes that end in this step; notices of the same time may still tell of them.
+    ended_wakes: BTreeMap<LlmId, Wake>,
+    /// Requests whose callers must get a notice, unless they end in this step.
+    notices: BTreeSet<TaskId>,
+    /// Tasks that must be forgotten, which gives their slots back.
+    forgotten: BTreeSet<TaskId>,
+    cancels: BTreeMap<TaskId, (ChannelId, CancelReason)>,
+    stopped_uploads: BTreeSet<TaskId>,
+    /// Channels that must be closed: with `superseded`, with `revoked`, or without a last event.
+    closed: BTreeMap<ChannelId, LastEventKind>,
+    drained: BTreeSet<ChannelId>,
+    /// Names of entries that a register has withdrawn.
+    withdrawn: BTreeSet<String>,
 }
 
-fn check(right: bool, why: impl FnOnce() -> String) -> Verdict {
-    if right { Ok(()) } else { Err(why()) }
+/// How a control channel ends (§6).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LastEventKind {
+    Superseded,
+    Revoked,
+    None,
 }
 
 impl Model {
-    pub(super) fn new(limits: Limits) -> Self {
+    pub(super) fn new(limits: Limits, now: Millis) -> Self {
         Self {
             limits,
+            now,
+            step: 0,
+            started: now,
             draining: false,
+            last_sweep: now,
+            frozen_until: 0,
+            stalled: false,
             sessions: BTreeMap::new(),
-            rows: BTreeMap::new(),
+            entries: BTreeMap::new(),
             names: BTreeMap::new(),
-            channels: BTreeMap::new(),
-            tasks: Vec::new(),
-            latest: BTreeMap::new(),
-            wakes: VecDeque::new(),
+            tasks: BTreeMap::new(),
+            submitted: Vec::new(),
+            expected: Expected::default(),
         }
     }
 
-    /// One of the requests.
-    pub(super) fn pick(&self, pick: Pick) -> Option<TaskId> {
-        match pick {
-            Pick::Any(back) => {
-                let number = self.tasks.len().checked_sub(back + 1)?;
-                Some(TaskId(number as u128))
-            }
-            Pick::Open(at) => {
-                let open = self.tasks.iter().enumerate().filter(|(_, task)| !task.forgotten);
-                let open: Vec<usize> = open.map(|(number, _)| number).collect();
-                (!open.is_empty()).then(|| TaskId(open[at % open.len()] as u128))
-            }
-        }
-    }
-
-    /// The session that it was sent to last.
-    pub(super) fn sent_to(&self, task: TaskId) -> Option<&str> {
-        self.task(task)?.sent_last.as_deref()
-    }
-
-    /// The session whose publisher wakes.
-    pub(super) fn wakes_at(&self, task: TaskId) -> Option<&str> {
-        let (_, row) = self.wakes.iter().find(|(wake, _)| *wake == task)?;
-        self.rows.get(row).map(|row| row.session.as_str())
-    }
-
-    pub(super) fn next_task(&self) -> TaskId {
-        TaskId(self.tasks.len() as u128)
-    }
-
-    /// What a publisher with this session would say that it runs.
-    pub(super) fn tasks_of(&self, session: &str) -> Vec<TaskId> {
-        let tasks = self.tasks.iter().enumerate();
-        let sent = tasks.filter(|(_, task)| !task.forgotten && task.sent_to.contains(session));
-        sent.map(|(number, _)| TaskId(number as u128)).collect()
-    }
-
-    /// Whether the task's upload was told to stop, if one is open.
-    pub(super) fn upload(&self, task: TaskId) -> Option<bool> {
-        self.task(task)?.upload
-    }
-
-    pub(super) fn oldest_wake(&self) -> Option<TaskId> {
-        self.wakes.front().map(|(task, ..)| *task)
-    }
-
-    fn task(&self, task: TaskId) -> Option<&Task> {
-        self.tasks.get(usize::try_from(task.0).ok()?)
-    }
-
-    fn task_mut(&mut self, task: TaskId) -> Result<&mut Task, String> {
-        let number = usize::try_from(task.0).ok();
-        number.and_then(|at| self.tasks.get_mut(at)).ok_or(format!("{task} was never submitted"))
-    }
-
-    pub(super) fn catalogue(&mut self, rows: &[LlmView], now: Millis) -> Verdict {
-        let mut seen = BTreeSet::new();
-        for view in rows {
-            let (name, owner) = (&view.info.name, &view.owner);
-            let key = (name.clone(), owner.clone());
-            let row = self.rows.get(&key);
-            let row = row.ok_or(format!("{name} of {owner} is published by nobody"))?;
-            check(seen.insert(key), || format!("{name} of {owner} is there twice"))?;
-            check(view.info.in_flight <= view.info.max_concurrency, || {
-                format!("{} run at {name}", view.info.in_flight)
-            })?;
-            let session = self.sessions.get(&row.session);
-            let heard = session.and_then(|session| session.heard);
-            let fresh = heard.is_some_and(|heard| now <= heard + self.limits.lease);
-            let well = row.reported == ReportedStatus::Active;
-            check(!(fresh && well) || view.info.status != LlmStatus::Inactive, || {
-                format!("{name} is taken for dead though its publisher was just heard")
+    /// Begins a step at this time. No deadline may lie before it, unless the server stood still.
+    pub(super) fn begin_step(&mut self, now: Millis) -> Check {
+        if now > self.now && !self.stalled {
+            let missed = self.first_deadline().filter(|(due, _)| *due < now);
+            ensure(missed.is_none(), || {
+                format!("§14: a deadline was missed: {missed:?} at {now}")
             })?;
         }
-        let gone: Vec<RowKey> =
-            self.rows.keys().filter(|key| !seen.contains(key)).cloned().collect();
-        for key in gone {
-            let last = self.rows.get(&key).and_then(|row| self.sessions.get(&row.session));
-            let old = last.is_some_and(|s| now > s.last + self.limits.delete_after);
-            check(old, || format!("{key:?} left the catalogue by itself"))?;
-            self.row_leaves(&key, now);
-        }
+        self.now = now;
+        self.step += 1;
+        self.expected = Expected::default();
         Ok(())
     }
 
-    /// True if the relay may have forgotten the session by now.
-    fn may_be_gone(&self, id: &str, session: &Session, now: Millis) -> bool {
-        let empty = session.channel.is_none() && !self.rows.values().any(|row| row.session == id);
-        let wait = if empty { self.limits.empty_session } else { self.limits.delete_after };
-        now > session.last + wait
+    /// Records that the server stood still before the current step.
+    pub(super) fn stalled(&mut self) {
+        self.stalled = true;
     }
 
-    pub(super) fn gauges(&self, gauges: &Gauges) -> Verdict {
-        check(gauges.channels == self.channels.len(), || {
-            format!("{} channels, {} were opened", gauges.channels, self.channels.len())
+    /// Ends a step: the relay has done all that it must, and nothing waits that could run.
+    pub(super) fn end_step(&mut self) -> Check {
+        let expected = std::mem::take(&mut self.expected);
+        let failures = &expected.failures;
+        ensure(failures.is_empty(), || format!("§12: these must fail: {failures:?}"))?;
+        let open = |task: &&TaskId| self.tasks.get(*task).is_some_and(Task::is_open);
+        let notice = expected.notices.iter().find(open);
+        ensure(notice.is_none(), || format!("§14.3: no notice for {notice:?}"))?;
+        let Expected { completions, forgotten, cancels, stopped_uploads, .. } = &expected;
+        ensure(completions.is_empty(), || format!("§12.2: not completed: {completions:?}"))?;
+        ensure(forgotten.is_empty(), || format!("§15.2: slots not given back: {forgotten:?}"))?;
+        ensure(cancels.is_empty(), || format!("§13.1: not cancelled: {cancels:?}"))?;
+        ensure(stopped_uploads.is_empty(), || {
+            format!("§12.2: uploads not stopped: {stopped_uploads:?}")
         })?;
-        let open = self.tasks.iter().filter(|task| !task.forgotten).count();
-        check(gauges.queued + gauges.running == open, || {
-            format!("{gauges:?}, but {open} requests are not forgotten")
-        })
+        let Expected { closed, drained, withdrawn, .. } = &expected;
+        ensure(closed.is_empty(), || format!("§6: channels not closed: {closed:?}"))?;
+        ensure(drained.is_empty(), || format!("§16.2: channels not drained: {drained:?}"))?;
+        ensure(withdrawn.is_empty(), || format!("§7.3: not withdrawn: {withdrawn:?}"))?;
+        self.check_queues()
     }
 
-    pub(super) fn all_have_ended(&self) -> Verdict {
-        let left = self.tasks.iter().position(|task| !task.over);
-        check(left.is_none(), || format!("{left:?} never ended"))
+    /// Compares the relay's totals.
+    pub(super) fn check_gauges(&self, gauges: &Gauges) -> Check {
+        let count =
+            |such: fn(&State) -> bool| self.tasks.values().filter(|task| such(&task.state)).count();
+        let queued = count(|state| matches!(state, State::Queued { .. }));
+        let expected = Gauges {
+            llms: self.entries.len(),
+            names: self.names.len(),
+            sessions: self.sessions.len(),
+            channels: self.sessions.values().filter(|session| session.channel.is_some()).count(),
+            queued,
+            running: self.tasks.len() - queued,
+            waking: self.entries.values().filter(|entry| entry.wake.is_some()).count(),
+        };
+        ensure(*gauges == expected, || format!("gauges are {gauges:?}, not {expected:?}"))
+    }
+
+    /// Checks at the end of a run that nothing is left of any request (§14, §15).
+    pub(super) fn check_empty(&self) -> Check {
+        ensure(self.tasks.is_empty(), || {
+            format!("§15.2: tasks are left: {:?}", self.tasks.keys().collect::<Vec<_>>())
+        })
     }
 }

@@ -1,46 +1,39 @@
-//! Who publishes what.
+//! The publishers of the harness, and what they declare.
 
 use super::event::Memory;
-use super::{World, owner};
-use relay::{Actions, ChannelId, OwnerId, TaskSender};
+use super::{Harness, owner};
+use relay::{ChannelId, OwnerId, SessionId, TaskSender};
 use wire::publisher::{Instance, Provider, Register};
 
-/// The publishers' owners: two machines belong to one person.
+/// The owner of each publisher; two publishers have the same one.
 pub(super) const OWNERS: [&str; 3] = ["mia", "tom", "tom"];
-/// What is published. The last two make a pool.
+/// The names of models. All but the first are in the pool; the last has two slots.
 pub(super) const NAMES: [&str; 3] = ["a", "b", "c"];
 pub(super) const POOL: &str = "pool";
-/// All others have one.
-pub(super) const TWO_SLOTS: &str = NAMES[2];
-/// What callers ask for.
+/// The names that callers request.
 pub(super) const SUBMITTED: [&str; 7] = ["a", "b", "c", POOL, "nobody", "b@tom", "pool@mia"];
-/// With whom names are shared, by their owners and by admins.
+/// The shares that owners and admins choose among.
 pub(super) const SHARES: [&[&str]; 4] = [&[], &["tom"], &["*"], &["mia", "nobody"]];
 
-/// The pool of a name.
-pub(super) fn pool_of(name: &str) -> Option<&'static str> {
-    (name != NAMES[0]).then_some(POOL)
-}
-
-/// What a publisher declares of its models.
+/// What a publisher declares.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Declared {
-    /// A bit per name.
+    /// One bit per name.
     pub(super) set: u8,
     pub(super) asleep: bool,
-    /// It speaks protocol 1.
+    /// True for protocol 1.
     pub(super) old: bool,
-    /// Which of [`SHARES`].
+    /// Index in [`SHARES`].
     pub(super) shares: usize,
 }
 
 /// What a publisher remembers.
 #[derive(Default)]
 pub(super) struct Publisher {
-    pub(super) session: Option<String>,
+    pub(super) session: Option<SessionId>,
     pub(super) epoch: u64,
     pub(super) channel: Option<ChannelId>,
-    /// What it declared last.
+    /// Its latest declaration.
     declared: Declared,
 }
 
@@ -49,38 +42,32 @@ impl Publisher {
         <_>::default()
     }
 
-    pub(super) fn from(&self, owner: &str) -> TaskSender {
-        let session = self.session.as_ref().and_then(|id| id.parse().ok());
-        TaskSender { owner: OwnerId(owner.into()), session }
+    pub(super) fn sender(&self, owner: &str) -> TaskSender {
+        TaskSender { owner: OwnerId(owner.into()), session: self.session }
     }
 }
 
-/// What a publisher declares.
 fn provider(at: usize, declared: Declared) -> Provider {
     let status = if declared.asleep { "hibernating" } else { "active" };
     Provider {
         name: NAMES[at].into(),
         initial_status: Some(status.into()),
-        pool: pool_of(NAMES[at]).map(Into::into),
+        pool: (at > 0).then(|| POOL.into()),
         share_name: SHARES[declared.shares].iter().map(|user| (*user).to_owned()).collect(),
-        max_concurrency: (NAMES[at] == TWO_SLOTS).then_some(2),
-        // One of the three has no recipe.
+        max_concurrency: (at == 2).then_some(2),
+        // The first has no wake recipe.
         wake_max_wait_seconds: (at > 0).then_some(60),
         ..Provider::default()
     }
 }
 
-impl World {
-    pub(super) fn returns(
-        &mut self,
-        who: usize,
-        forgets: bool,
-        out: &mut Actions,
-    ) -> Result<(), String> {
-        self.close(who);
+impl Harness {
+    /// A publisher's channel breaks, and it registers and opens a channel again.
+    pub(super) fn reconnect(&mut self, who: usize, forgets: bool) -> Result<(), String> {
+        self.close(who)?;
         let declared = self.publishers[who].declared;
-        self.register(who, declared, Memory::Own, (false, forgets), out)?;
-        self.open(who, who, out)
+        self.register(who, declared, Memory::Own, (false, forgets))?;
+        self.open(who, who)
     }
 
     pub(super) fn register(
@@ -89,22 +76,20 @@ impl World {
         declared: Declared,
         memory: Memory,
         (takeover, forgets): (bool, bool),
-        out: &mut Actions,
     ) -> Result<(), String> {
-        let own = self.publishers[who].session.clone();
         let session = match memory {
-            Memory::Own | Memory::Copied => own,
+            Memory::Own | Memory::Copied => self.publishers[who].session,
             Memory::Lost => None,
-            Memory::Others => self.publishers[(who + 1) % OWNERS.len()].session.clone(),
-            Memory::Invented => Some("0".repeat(32)),
+            Memory::Others => self.publishers[(who + 1) % OWNERS.len()].session,
+            Memory::Invented => Some(SessionId(0)),
         };
-        let named = session.as_ref().filter(|_| !forgets);
+        let named = session.filter(|_| !forgets);
         let named = named.map(|session| self.model.tasks_of(session)).unwrap_or_default();
         let copy = if matches!(memory, Memory::Copied) { "-copy" } else { "" };
         let instance = Instance { id: format!("machine-{who}{copy}"), ..Instance::default() };
         let request = Register {
             protocol: if declared.old { wire::PROTOCOL_1 } else { wire::PROTOCOL_2 },
-            provider_session_id: session,
+            provider_session_id: session.as_ref().map(ToString::to_string),
             inflight: named.iter().map(ToString::to_string).collect(),
             instance: Some(instance),
             takeover,
@@ -114,11 +99,13 @@ impl World {
                 .collect(),
         };
         let owner = owner(OWNERS[who]);
-        let reply = self.relay.register(&owner, &request, self.now, out);
-        self.model.registered(&owner.id, &request, reply.as_ref(), self.now)?;
+        let reply = self.checked(
+            |relay, now, out| relay.register(&owner, &request, now, out),
+            |model, reply| model.registered(&owner.id, &request, reply.as_ref()),
+        )?;
         if let Ok(registered) = reply {
             let publisher = &mut self.publishers[who];
-            publisher.session = Some(registered.provider_session_id);
+            publisher.session = registered.provider_session_id.parse().ok();
             publisher.epoch = registered.epoch;
             publisher.declared = declared;
         }

@@ -4,8 +4,8 @@
 use super::network::{Down, Frame, Up};
 use super::{Planned, Simulation};
 use crate::history::{Call, Fact};
-use registrar::client::Fault;
 use registrar::limits::Times;
+use registrar::mcpd_client::Fault;
 use registrar::reconnect_policy::{Ending, Next, ReconnectPolicy};
 use relay::{ChannelId, Owner, OwnerId, RegisterRefusal, TaskId};
 use std::collections::{BTreeMap, BTreeSet};

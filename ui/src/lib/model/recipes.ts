@@ -27,6 +27,7 @@ export interface RecipeField {
 
 type RecipeKindId = (typeof RECIPE_KINDS)[number]["id"];
 
+/** Kinds that share a key must share its format, because a draft holds one text for both. */
 const RECIPES: Record<RecipeKindId, { label: Key; fields: RecipeField[] }> = {
   command: {
     label: "recipe.type.command",

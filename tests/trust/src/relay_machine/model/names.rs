@@ -1,277 +1,239 @@
-//! Whose a name is, as the protocol has it.
+//! §8 names.
 
-use super::{Model, RowKey, Verdict, check};
-use crate::relay_machine::publishers::pool_of;
-use relay::{Millis, OwnerId, SavedName};
-use std::collections::{BTreeMap, BTreeSet};
+use super::{Check, Model, ensure};
+use relay::{LlmId, Millis, OwnerId, TaskId};
+use std::collections::BTreeSet;
 use wire::names::NameInfo;
-use wire::publisher::Register;
 
-/// One name.
-#[derive(Debug, Clone)]
+/// Most requests that an owner is shown (§8.7).
+const SHOWN_REQUESTS: usize = 20;
+
+/// A name of entries or pools.
 pub(super) struct Name {
-    owner: OwnerId,
-    by_owner: BTreeSet<String>,
-    by_admin: BTreeSet<String>,
+    pub(super) owner: OwnerId,
+    shared_by_admin: BTreeSet<String>,
+    /// The owner's shares, as of its latest register with the name.
+    shared_by_owner: BTreeSet<String>,
+    /// §8.9: a request was delivered under it.
     served: bool,
-    /// Nothing uses it; as the store has it.
-    until: Option<Millis>,
-}
-
-impl Name {
-    fn admits(&self, user: &OwnerId) -> bool {
-        let shared = |with: &BTreeSet<String>| with.contains("*") || with.contains(&*user.0);
-        self.owner == *user || shared(&self.by_owner) || shared(&self.by_admin)
-    }
-}
-
-/// The names that a row uses.
-fn names_of(name: &str) -> impl Iterator<Item = &str> {
-    std::iter::once(name).chain(pool_of(name))
-}
-
-fn uses(row: &RowKey, name: &str) -> bool {
-    names_of(&row.0).any(|used| used == name)
-}
-
-/// Names and the rows that use them, while a register changes both.
-struct Books {
-    names: BTreeMap<String, Name>,
-    rows: BTreeSet<RowKey>,
-}
-
-impl Books {
-    fn is_used(&self, name: &str) -> bool {
-        self.rows.iter().any(|row| uses(row, name))
-    }
-
-    fn leave(&mut self, row: &RowKey, now: Millis, reservation: Millis) {
-        self.rows.remove(row);
-        for name in names_of(&row.0) {
-            if self.is_used(name) {
-                continue;
-            }
-            match self.names.get_mut(name) {
-                Some(entry) if entry.served || !entry.by_admin.is_empty() => {
-                    entry.until = Some(now + reservation);
-                }
-                _ => drop(self.names.remove(name)),
-            }
-        }
-    }
-
-    fn may_serve(&self, user: &OwnerId, name: &str, now: Millis) -> bool {
-        self.names.get(name).is_none_or(|entry| {
-            let lapsed = !self.is_used(name) && entry.until.is_none_or(|at| at <= now);
-            lapsed || entry.admits(user)
-        })
-    }
-
-    fn enter(&mut self, row: &RowKey) {
-        for name in names_of(&row.0) {
-            let used = self.is_used(name);
-            let keeps = self.names.get(name).is_some_and(|entry| used || entry.admits(&row.1));
-            if !keeps {
-                let owner = row.1.clone();
-                let (by_owner, by_admin) = (BTreeSet::new(), BTreeSet::new());
-                let name = name.to_owned();
-                let entry = Name { owner, by_owner, by_admin, served: false, until: None };
-                self.names.insert(name, entry);
-            }
-            if let Some(entry) = self.names.get_mut(name) {
-                entry.until = None;
-            }
-        }
-        self.rows.insert(row.clone());
-    }
-}
-
-/// What a register must come to.
-pub(super) struct Expected {
-    pub(super) taken: BTreeSet<String>,
-    /// In their order.
-    pub(super) refused: Vec<String>,
+    reserved_until: Option<Millis>,
 }
 
 impl Model {
-    /// Plays a register through on the model's books: what is taken, and whose the names are then.
-    pub(super) fn play_register(
-        &mut self,
-        user: &OwnerId,
-        session: &str,
-        request: &Register,
-        now: Millis,
-    ) -> Expected {
-        let reservation = self.limits.reservation;
-        let rows = self.rows.keys().cloned().collect();
-        let mut books = Books { names: std::mem::take(&mut self.names), rows };
-        let theirs: Vec<RowKey> = self.rows_of(session);
-        for row in theirs.iter().filter(|row| request.providers.iter().all(|p| p.name != row.0)) {
-            books.leave(row, now, reservation);
+    /// §8.3, §8.4.
+    pub(super) fn may_serve(&self, user: &OwnerId, groups: &[String], name: &str) -> bool {
+        let Some(entry) = self.names.get(name) else { return true };
+        let covers = |share: &String| {
+            share == "*"
+                || share.eq_ignore_ascii_case(&user.0)
+                || groups.iter().any(|group| share.eq_ignore_ascii_case(&format!("group:{group}")))
+        };
+        entry.owner == *user
+            || entry.shared_by_admin.iter().any(covers)
+            || entry.shared_by_owner.iter().any(covers)
+    }
+
+    /// §8.4: the owner has registered an entry with this name. The shares of its entries count from
+    /// then on, also when one of them leaves, until its next register.
+    pub(super) fn update_shares(&mut self, name: &str, user: &OwnerId) {
+        let of_owner = |entry: &&super::Entry| entry.uses(name) && entry.owner == *user;
+        let entries = self.entries.values().filter(of_owner);
+        let shares = entries.flat_map(|entry| entry.share_name.iter().cloned()).collect();
+        if let Some(known) = self.names.get_mut(name).filter(|known| known.owner == *user) {
+            known.shared_by_owner = shares;
         }
-        let mut expected = Expected { taken: BTreeSet::new(), refused: Vec::new() };
-        for provider in &request.providers {
-            let row = (provider.name.clone(), user.clone());
-            let free = names_of(&row.0).all(|name| books.may_serve(user, name, now));
-            let here = self.rows.get(&row).map(|known| known.session.as_str());
-            let elsewhere = here.filter(|known| *known != session);
-            let busy =
-                elsewhere.and_then(|id| self.sessions.get(id)).is_some_and(|s| s.channel.is_some());
-            let owned = books.rows.iter().filter(|(_, owner)| owner == user).count();
-            let room = books.rows.contains(&row) || owned < self.limits.llms_per_owner;
-            if free && !busy && room {
-                books.enter(&row);
-                expected.taken.insert(row.0);
-            } else {
-                expected.refused.push(row.0);
+    }
+
+    fn users(&self, name: &str) -> BTreeSet<String> {
+        let users = self.entries.values().filter(|entry| entry.uses(name));
+        users.map(|entry| entry.owner.0.to_string()).collect()
+    }
+
+    /// An entry begins to use a name (§8.2, §8.10).
+    pub(super) fn use_name(&mut self, name: &str, user: &OwnerId) {
+        let new = || Name {
+            owner: user.clone(),
+            shared_by_admin: BTreeSet::new(),
+            shared_by_owner: BTreeSet::new(),
+            served: false,
+            reserved_until: None,
+        };
+        self.names.entry(name.to_owned()).or_insert_with(new).reserved_until = None;
+    }
+
+    /// An entry has left a name (§8.9).
+    pub(super) fn leave_name(&mut self, name: &str) {
+        if !self.users(name).is_empty() {
+            return;
+        }
+        let until = self.now + self.limits.reservation;
+        let Some(entry) = self.names.get_mut(name) else { return };
+        if entry.served || !entry.shared_by_admin.is_empty() {
+            entry.reserved_until = Some(until);
+            let owner = entry.owner.clone();
+            self.limit_reservations(&owner);
+        } else {
+            self.names.remove(name);
+        }
+    }
+
+    /// §8.10: beyond the limit, the reservations that end first end now.
+    fn limit_reservations(&mut self, owner: &OwnerId) {
+        let of = |(name, entry): (&String, &Name)| {
+            let until = entry.reserved_until.filter(|_| entry.owner == *owner)?;
+            Some((until, name.clone()))
+        };
+        let mut reserved: Vec<_> = self.names.iter().filter_map(of).collect();
+        reserved.sort();
+        let surplus = reserved.len().saturating_sub(self.limits.reservations_per_owner);
+        for (_, name) in &reserved[..surplus] {
+            self.names.remove(name);
+        }
+    }
+
+    pub(super) fn free_expired_reservations(&mut self) {
+        let now = self.now;
+        self.names.retain(|_, name| name.reserved_until.is_none_or(|until| until > now));
+        self.apply_shares();
+    }
+
+    /// §8.5: withdraws entries of users who may no longer serve their names, until none is left; and
+    /// notes `registerAgain` for their sessions and for those that may serve a refused name now.
+    pub(super) fn apply_shares(&mut self) {
+        while let Some(entry) = self.unshared_entry() {
+            self.withdraw_and_register_again(entry);
+        }
+        let ids: Vec<_> = self.sessions.keys().copied().collect();
+        for id in ids {
+            let session = &self.sessions[&id];
+            let may = |name: &String| self.may_serve(&session.owner, &session.groups, name);
+            if session.requests.iter().any(may)
+                && let Some(session) = self.sessions.get_mut(&id)
+            {
+                session.register_again = true;
             }
         }
-        for row in theirs.iter().filter(|row| !expected.taken.contains(&row.0)) {
-            if books.rows.contains(row) {
-                books.leave(row, now, reservation);
+    }
+
+    fn unshared_entry(&self) -> Option<LlmId> {
+        let lost = |(id, entry): (&LlmId, &super::Entry)| {
+            let groups = &self.sessions.get(&entry.session)?.groups;
+            let may = |name: &String| self.may_serve(&entry.owner, groups, name);
+            (!entry.names().iter().all(may)).then_some(*id)
+        };
+        self.entries.iter().find_map(lost)
+    }
+
+    fn withdraw_and_register_again(&mut self, entry: LlmId) {
+        let session = self.entries[&entry].session;
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.register_again = true;
+        }
+        self.withdraw(entry);
+    }
+
+    /// §8.7: other users' requests for names of this owner.
+    pub(super) fn name_requests_for(&self, owner: &OwnerId) -> Vec<(String, String)> {
+        let mut requests = BTreeSet::new();
+        for session in self.sessions.values().filter(|session| session.owner != *owner) {
+            let of =
+                |name: &&String| self.names.get(*name).is_some_and(|name| name.owner == *owner);
+            for name in session.requests.iter().filter(of) {
+                requests.insert((name.clone(), session.owner.0.to_string()));
             }
         }
-        self.names = books.names;
-        self.rows.retain(|row, _| books.rows.contains(row));
-        expected
+        requests.into_iter().take(SHOWN_REQUESTS).collect()
     }
 
-    fn rows_of(&self, session: &str) -> Vec<RowKey> {
-        let rows = self.rows.iter().filter(|(_, row)| row.session == session);
-        rows.map(|(key, _)| key.clone()).collect()
-    }
-
-    /// What a user's rows say about sharing counts when a session of theirs has registered.
-    pub(super) fn apply_shares(&mut self, user: &OwnerId, session: &str, now: Millis) {
-        let used: BTreeSet<String> =
-            self.rows_of(session).iter().flat_map(|row| names_of(&row.0)).map(Into::into).collect();
-        for name in used {
-            let own = self.rows.iter().filter(|(row, _)| row.1 == *user && uses(row, &name));
-            let shares = own.flat_map(|(_, row)| row.shares.clone()).collect();
-            if let Some(entry) = self.names.get_mut(&name).filter(|entry| entry.owner == *user) {
-                entry.by_owner = shares;
-                self.drop_unshared(&name, now);
+    /// A request was delivered at an entry, under both of its names (§8.9).
+    pub(super) fn mark_served(&mut self, task: TaskId) {
+        let entry = self.tasks.get(&task).and_then(|task| self.entries.get(&task.entry));
+        for name in entry.map(super::Entry::names).unwrap_or_default() {
+            if let Some(name) = self.names.get_mut(&name) {
+                name.served = true;
             }
         }
     }
 
-    /// Rows of those who may not serve the name any more leave at once.
-    fn drop_unshared(&mut self, name: &str, now: Millis) {
-        let Some(entry) = self.names.get(name).cloned() else { return };
-        let stays = |row: &RowKey| !uses(row, name) || entry.admits(&row.1);
-        let gone: Vec<RowKey> = self.rows.keys().filter(|row| !stays(row)).cloned().collect();
-        for row in gone {
-            self.row_leaves(&row, now);
-        }
-    }
-
-    /// A row is gone; the store tells until when exactly its names are reserved.
-    pub(super) fn row_leaves(&mut self, row: &RowKey, now: Millis) {
-        let rows = self.rows.keys().cloned().collect();
-        let mut books = Books { names: std::mem::take(&mut self.names), rows };
-        books.leave(row, now, self.limits.reservation);
-        self.names = books.names;
-        self.rows.remove(row);
-    }
-
+    /// An admin shares a name (§18.4, §8.5).
     pub(in crate::relay_machine) fn shared(
         &mut self,
         name: &str,
         with: &[String],
-        done: bool,
-        now: Millis,
-    ) -> Verdict {
-        check(done == self.names.contains_key(name), || format!("{name} is shared oddly"))?;
+        ok: bool,
+    ) -> Check {
+        let known = self.names.get_mut(name);
+        ensure(ok == known.is_some(), || format!("§18.4: share of {name} is ok: {ok}"))?;
+        if let Some(entry) = known {
+            entry.shared_by_admin = with.iter().cloned().collect();
+            self.apply_shares();
+        }
+        Ok(())
+    }
+
+    /// An admin frees a name (§8.11).
+    pub(in crate::relay_machine) fn freed(&mut self, name: &str, ok: bool) -> Check {
+        let known = self.names.contains_key(name);
+        ensure(ok == known, || format!("§18.4: freeing {name} is ok: {ok}"))?;
+        let Some(owner) = self.names.get(name).map(|name| name.owner.clone()) else {
+            return Ok(());
+        };
         if let Some(entry) = self.names.get_mut(name) {
-            entry.by_admin = with.iter().cloned().collect();
-            self.drop_unshared(name, now);
+            entry.shared_by_admin.clear();
+            entry.shared_by_owner.clear();
+            // Not reserved for its owner when the last entry leaves.
+            entry.served = false;
         }
-        Ok(())
-    }
-
-    /// The owner's rows leave; a member that is left has the name then. Which one is the relay's choice.
-    pub(in crate::relay_machine) fn freed(
-        &mut self,
-        name: &str,
-        done: bool,
-        now: Millis,
-    ) -> Verdict {
-        check(done == self.names.contains_key(name), || format!("{name} is freed oddly"))?;
-        let Some(entry) = self.names.get_mut(name) else { return Ok(()) };
-        let owner = entry.owner.clone();
-        entry.served = false;
-        entry.by_owner.clear();
-        entry.by_admin.clear();
-        let rows = self.rows.keys().filter(|row| uses(row, name));
-        let (theirs, others): (Vec<RowKey>, Vec<RowKey>) =
-            rows.cloned().partition(|row| row.1 == owner);
-        for row in theirs {
-            self.row_leaves(&row, now);
-        }
-        match (others.first(), self.names.get_mut(name)) {
-            // There are two users here, so the others are one.
-            (Some(heir), Some(entry)) => entry.owner = heir.1.clone(),
-            _ => drop(self.names.remove(name)),
-        }
-        Ok(())
-    }
-
-    /// A request was answered on this row.
-    pub(super) fn row_served(&mut self, row: &str) {
-        let served = self.rows.iter().find(|(_, known)| known.id == row);
-        let names: Vec<String> =
-            served.into_iter().flat_map(|(key, _)| names_of(&key.0)).map(Into::into).collect();
-        for name in names {
-            if let Some(entry) = self.names.get_mut(&name) {
-                entry.served = true;
+        let using = |model: &Self| -> Vec<LlmId> {
+            let uses = |(id, entry): (&LlmId, &super::Entry)| entry.uses(name).then_some(*id);
+            model.entries.iter().filter_map(uses).collect()
+        };
+        for entry in using(self) {
+            if self.entries[&entry].owner == owner {
+                self.withdraw_and_register_again(entry);
             }
         }
-    }
-
-    /// A name was written down: it is reserved for as long as it should be, or it is free.
-    pub(in crate::relay_machine) fn name_is_saved(
-        &mut self,
-        name: &str,
-        saved: Option<SavedName>,
-        all: &[NameInfo],
-        now: Millis,
-    ) -> Verdict {
-        let Some(saved) = saved else {
-            return self.name_is_free(name, all, now);
-        };
-        let used = self.rows.keys().any(|row| uses(row, name));
-        check(saved.reserved_until.is_none_or(|at| at <= now + self.limits.reservation), || {
-            format!("{name} is reserved for too long")
-        })?;
-        match self.names.get_mut(name) {
-            Some(entry) => entry.until = saved.reserved_until,
-            None => return check(!used, || format!("{name} is used by nobody")),
+        let oldest = using(self)
+            .into_iter()
+            .min_by_key(|id| (!self.is_live(*id), self.entries[id].created, *id));
+        match oldest.map(|id| self.entries[&id].owner.clone()) {
+            Some(user) => {
+                if let Some(entry) = self.names.get_mut(name) {
+                    entry.owner = user;
+                }
+            }
+            None => drop(self.names.remove(name)),
         }
+        self.apply_shares();
         Ok(())
     }
 
-    fn name_is_free(&mut self, name: &str, all: &[NameInfo], now: Millis) -> Verdict {
-        let Some(entry) = self.names.get(name) else { return Ok(()) };
-        let theirs = all.iter().filter(|other| *other.owner == *entry.owner.0);
-        // Some of those that were reserved meanwhile may be in use again.
-        let crowded = theirs.count() >= self.limits.reservations_per_owner;
-        let kept = entry.served || !entry.by_admin.is_empty();
-        let over = entry.until.is_some_and(|at| at <= now);
-        check(!kept || over || crowded, || format!("{name} was free too early"))?;
-        self.names.remove(name);
-        Ok(())
-    }
-
-    pub(in crate::relay_machine) fn names(&self, names: &[NameInfo]) -> Verdict {
+    /// Compares the list of names (§18.4).
+    pub(in crate::relay_machine) fn check_names(&self, names: &[NameInfo]) -> Check {
+        let found: Vec<_> = names.iter().map(|info| info.name.clone()).collect();
+        let expected: Vec<_> = self.names.keys().cloned().collect();
+        ensure(found == expected, || format!("§8: names are {found:?}, not {expected:?}"))?;
         for info in names {
-            let known = self.names.get(&info.name);
-            let known = known.ok_or(format!("{} belongs to nobody", info.name))?;
-            check(*known.owner.0 == *info.owner, || {
-                format!("{} is {}'s, not {}'s", info.name, known.owner, info.owner)
+            let entry = &self.names[&info.name];
+            let requested =
+                self.sessions.values().filter(|session| session.requests.contains(&info.name));
+            let requested: BTreeSet<String> =
+                requested.map(|session| session.owner.0.to_string()).collect();
+            let set = |list: &[String]| -> BTreeSet<String> { list.iter().cloned().collect() };
+            let found = (
+                (&*info.owner, info.reserved_until),
+                (set(&info.shared_by_owner), set(&info.shared_by_admin)),
+                (set(&info.served_by), set(&info.requested_by)),
+            );
+            let expected = (
+                (&*entry.owner.0, entry.reserved_until),
+                (entry.shared_by_owner.clone(), entry.shared_by_admin.clone()),
+                (self.users(&info.name), requested),
+            );
+            ensure(found == expected, || {
+                format!("§8: name {} is {found:?}, not {expected:?}", info.name)
             })?;
         }
-        let listed = names.iter().map(|info| info.name.as_str()).collect::<BTreeSet<_>>();
-        let lost = self.names.keys().find(|name| !listed.contains(name.as_str()));
-        check(lost.is_none(), || format!("{lost:?} is nobody's any more"))
+        Ok(())
     }
 }

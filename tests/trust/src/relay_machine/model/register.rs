@@ -1,0 +1,247 @@
+//! §5.1 register, §7.2 to §7.4, §12.4.
+
+use super::entries::{Entry, Reported};
+use super::sessions::{Session, texts};
+use super::tasks::Phase;
+use super::{Check, LastEventKind, Model, ensure};
+use relay::{LlmId, OwnerId, RegisterRefusal, SessionId, TaskId};
+use std::collections::{BTreeMap, BTreeSet};
+use wire::error::Code;
+use wire::publisher::{Provider, Register, Registered, RejectionCode};
+
+impl Model {
+    /// A register and its response.
+    pub(in crate::relay_machine) fn registered(
+        &mut self,
+        owner: &OwnerId,
+        request: &Register,
+        reply: Result<&Registered, &RegisterRefusal>,
+    ) -> Check {
+        let session = match self.session_of(owner, request) {
+            Ok(session) => session,
+            Err(refusal) => {
+                return ensure(reply == Err(&refusal), || {
+                    format!("§7.2: register gets {reply:?}, not {refusal:?}")
+                });
+            }
+        };
+        let reply = reply.map_err(|refusal| format!("§7.2: register gets {refusal:?}"))?;
+        let id: SessionId = reply
+            .provider_session_id
+            .parse()
+            .map_err(|_| "§5.1: the session id has another form".to_owned())?;
+        match session {
+            Some(session) => ensure(id == session, || format!("§7.2: another session {id}"))?,
+            None => ensure(!self.sessions.contains_key(&id), || "§7.2: an old session".into())?,
+        }
+        self.apply_register(owner, request, id, reply)
+    }
+
+    /// §7.2: the session of a register; `None` for a new one.
+    fn session_of(
+        &self,
+        owner: &OwnerId,
+        request: &Register,
+    ) -> Result<Option<SessionId>, RegisterRefusal> {
+        if self.draining {
+            return Err(RegisterRefusal::Draining);
+        }
+        let named = request.provider_session_id.as_ref().and_then(|id| id.parse().ok());
+        let Some((id, session)) = named.and_then(|id| Some((id, self.sessions.get(&id)?))) else {
+            return Ok(None);
+        };
+        let instance = request.instance.as_ref().map(|instance| &instance.id);
+        let other = session.channel.is_some() && session.instance.as_ref() != instance;
+        if session.owner != *owner || (other && !request.takeover) {
+            return Err(RegisterRefusal::SessionConflict);
+        }
+        Ok(Some(id))
+    }
+
+    /// §7.3, in its order.
+    fn apply_register(
+        &mut self,
+        owner: &OwnerId,
+        request: &Register,
+        id: SessionId,
+        reply: &Registered,
+    ) -> Check {
+        self.must_close(id, LastEventKind::Superseded);
+        let now = self.now;
+        let session = self.sessions.entry(id).or_insert_with(|| Session::new(owner.clone(), now));
+        session.epoch += 1;
+        session.protocol = request.protocol.clamp(wire::PROTOCOL_1, wire::PROTOCOL_2);
+        session.instance = request.instance.as_ref().map(|instance| instance.id.clone());
+        session.register_again = false;
+        session.requests.clear();
+        ensure((reply.epoch, reply.protocol) == (session.epoch, session.protocol), || {
+            format!("§7.3: epoch {} and protocol {}", reply.epoch, reply.protocol)
+        })?;
+        self.renew_lease(id);
+        let declared: BTreeSet<String> =
+            request.providers.iter().map(|provider| provider.name.to_ascii_lowercase()).collect();
+        for entry in self.entries_of(id) {
+            let name = self.entries[&entry].name.clone();
+            if !declared.contains(&name) {
+                self.expected.withdrawn.insert(name);
+                self.withdraw(entry);
+            }
+        }
+        let taken = self.take_providers(owner, request, id, reply)?;
+        for entry in self.entries_of(id) {
+            if !taken.contains(&entry) {
+                self.withdraw(entry);
+            }
+        }
+        for entry in &taken {
+            for name in self.entries.get(entry).map(Entry::names).unwrap_or_default() {
+                self.update_shares(&name, owner);
+            }
+        }
+        self.apply_shares();
+        let found: BTreeSet<LlmId> =
+            reply.llms.iter().filter_map(|info| info.id.parse().ok()).collect();
+        let expected: BTreeSet<LlmId> = self.entries_of(id).into_iter().collect();
+        ensure(found == expected, || format!("§5.1: llms is {found:?}, not {expected:?}"))?;
+        self.check_name_requests(owner, &reply.name_requests)?;
+        let cancel = self.compare_tasks(id, &request.inflight);
+        let found: BTreeSet<String> = reply.cancel.iter().cloned().collect();
+        ensure(found == cancel, || format!("§12.4: cancel is {found:?}, not {cancel:?}"))
+    }
+
+    /// §7.3.4, §7.4; returns the entries that were taken.
+    fn take_providers(
+        &mut self,
+        owner: &OwnerId,
+        request: &Register,
+        id: SessionId,
+        reply: &Registered,
+    ) -> Result<BTreeSet<LlmId>, String> {
+        let new_ids: BTreeMap<&str, LlmId> = reply
+            .llms
+            .iter()
+            .filter_map(|info| Some((&*info.name, info.id.parse().ok()?)))
+            .collect();
+        let (mut taken, mut rejected) = (BTreeSet::new(), Vec::new());
+        for provider in &request.providers {
+            match self.rejection(owner, id, &taken, provider) {
+                Some(code) => rejected.push((provider.name.clone(), code)),
+                None => {
+                    let new_id = new_ids.get(&*provider.name.to_ascii_lowercase()).copied();
+                    taken.insert(self.take(owner, id, provider, new_id)?);
+                }
+            }
+        }
+        let found: Vec<_> =
+            reply.rejected.iter().map(|one| (one.name.clone(), one.code.clone())).collect();
+        ensure(found == rejected, || format!("§7.4: rejected is {found:?}, not {rejected:?}"))?;
+        Ok(taken)
+    }
+
+    /// The user's entry of this name.
+    fn entry_named(&self, owner: &OwnerId, name: &str) -> Option<LlmId> {
+        let is_it = |entry: &Entry| entry.owner == *owner && entry.name == name;
+        self.entries.iter().find(|(_, entry)| is_it(entry)).map(|(id, _)| *id)
+    }
+
+    /// §7.4: why a provider is rejected. Notes the request of another user's name (§8.7).
+    fn rejection(
+        &mut self,
+        owner: &OwnerId,
+        id: SessionId,
+        taken: &BTreeSet<LlmId>,
+        provider: &Provider,
+    ) -> Option<RejectionCode> {
+        let groups = self.sessions[&id].groups.clone();
+        let names = std::iter::once(&provider.name).chain(&provider.pool);
+        for name in names.map(|name| name.to_ascii_lowercase()) {
+            if !self.may_serve(owner, &groups, &name) {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.requests.insert(name);
+                }
+                return Some(RejectionCode::NameTaken);
+            }
+        }
+        match self.entry_named(owner, &provider.name.to_ascii_lowercase()) {
+            Some(entry) => {
+                let other = self.entries[&entry].session != id;
+                // A session with an open channel blocks, whether it is live or not.
+                let session = self.sessions.get(&self.entries[&entry].session);
+                let open = session.is_some_and(|session| session.channel.is_some());
+                let blocked = other && open || taken.contains(&entry);
+                blocked.then_some(RejectionCode::NameTaken)
+            }
+            None => {
+                let count = self.entries.values().filter(|entry| entry.owner == *owner).count();
+                (count >= self.limits.llms_per_owner).then_some(RejectionCode::TooMany)
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        owner: &OwnerId,
+        session: SessionId,
+        provider: &Provider,
+        new_id: Option<LlmId>,
+    ) -> Result<LlmId, String> {
+        let name = provider.name.to_ascii_lowercase();
+        let id = self.entry_named(owner, &name).or(new_id);
+        let id = id.ok_or_else(|| format!("§7.4: {name} should be taken"))?;
+        let now = self.now;
+        let new = || Entry::new(owner.clone(), session, name.clone(), now);
+        let entry = self.entries.entry(id).or_insert_with(new);
+        let before = entry.pool.clone();
+        entry.session = session;
+        entry.pool = provider.pool.as_ref().map(|pool| pool.to_ascii_lowercase());
+        entry.share_name.clone_from(&provider.share_name);
+        // §5.1: counts as 1 to 256.
+        entry.slots = provider.max_concurrency.unwrap_or(1).clamp(1, 256) as usize;
+        entry.wake_seconds = provider.wake_max_wait_seconds;
+        let names = entry.names();
+        for name in before.filter(|pool| !names.contains(pool)) {
+            self.leave_name(&name);
+        }
+        for name in names {
+            self.use_name(&name, owner);
+        }
+        let asleep = provider.initial_status.as_deref() == Some("hibernating");
+        self.report(id, if asleep { Reported::Hibernating } else { Reported::Active });
+        Ok(id)
+    }
+
+    /// §12.4; returns the ids for `cancel`.
+    fn compare_tasks(&mut self, id: SessionId, inflight: &[String]) -> BTreeSet<String> {
+        let named: BTreeSet<TaskId> =
+            inflight.iter().filter_map(|task| task.parse().ok()).collect();
+        let own = self.tasks_of(id);
+        let now = self.now;
+        let is_unwanted = |task: &&TaskId| !own.contains(task) || !self.tasks[*task].is_open();
+        let cancel = texts(named.iter().filter(is_unwanted));
+        for task in own {
+            let Some(run) = self.run_mut(task) else { continue };
+            // A publisher of protocol 1 names no tasks: those that it has go on (§20).
+            let old = run.protocol == wire::PROTOCOL_1;
+            if named.contains(&task) {
+                (run.sign_of_life, run.absent) = (now, 0);
+                continue;
+            }
+            match run.phase {
+                Phase::Ended { .. } => self.must_release(task),
+                Phase::Dispatched | Phase::Accepted | Phase::Answering { .. } if old => {}
+                Phase::Dispatched => {
+                    if !self.sent_to_another(task) {
+                        self.must_fail(task, Code::PublisherLost);
+                        self.must_release(task);
+                    }
+                }
+                Phase::Accepted => {
+                    self.must_fail(task, Code::PublisherLost);
+                    self.must_release(task);
+                }
+                Phase::Answering { .. } => {}
+            }
+        }
+        cancel
+    }
+}
