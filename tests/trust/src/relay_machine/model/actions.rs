@@ -69,8 +69,9 @@ impl Model {
         let Some((id, session)) = session.map(|(id, session)| (*id, session)) else {
             return Err(format!("§10.7: {task} is sent to a closed channel"));
         };
-        let expected = (session.epoch, session.protocol);
-        ensure((dispatch.epoch, dispatch.protocol) == expected, || {
+        let protocol = session.protocol;
+        let expected = (session.epoch, protocol != wire::PROTOCOL_1);
+        ensure((dispatch.epoch, dispatch.speaks_v2) == expected, || {
             format!("§6.1: {dispatch:?} has not epoch and protocol {expected:?}")
         })?;
         let position = self.position(task);
@@ -82,7 +83,7 @@ impl Model {
             self.expected.failures.remove(&task);
             self.expected.forgotten.remove(&task);
         }
-        let (now, protocol) = (self.now, dispatch.protocol);
+        let now = self.now;
         // §20: a publisher of protocol 1 does not acknowledge.
         let old = protocol == wire::PROTOCOL_1;
         let phase = if old { Phase::Accepted } else { Phase::Dispatched };
@@ -169,6 +170,7 @@ impl Model {
 }
 
 /// §4.4: the status of a code, and its `Retry-After` in seconds where it is fixed.
+#[expect(clippy::wildcard_enum_match_arm, reason = "no other code ends a request")]
 fn meaning(code: Code) -> (u16, Option<Option<u64>>) {
     match code {
         Code::BackendUnreachable => (502, Some(Some(10))),
