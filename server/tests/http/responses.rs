@@ -215,7 +215,7 @@ async fn a_publisher_of_protocol_1_is_free_again_when_it_has_answered_a_caller_w
             (publisher.result(&task, &result).await.status() == 410).then_some(())
         });
         released.await;
-        server.row_where(&caller, "old", |row| row["inFlight"] == 0).await;
+        server.entry_where(&caller, "old", |entry| entry["inFlight"] == 0).await;
     }
 }
 

@@ -170,6 +170,7 @@ impl Model {
 }
 
 /// §4.4: the status of a code, and its `Retry-After` in seconds where it is fixed.
+#[expect(clippy::wildcard_enum_match_arm, reason = "no other code ends a request")]
 fn meaning(code: Code) -> (u16, Option<Option<u64>>) {
     match code {
         Code::BackendUnreachable => (502, Some(Some(10))),

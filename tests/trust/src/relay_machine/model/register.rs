@@ -199,7 +199,7 @@ impl Model {
         entry.slots = provider.max_concurrency.unwrap_or(1).clamp(1, 256) as usize;
         entry.wake_seconds = provider.wake_max_wait_seconds;
         let names = entry.names();
-        for name in before.filter(|pool| !names.contains(pool)) {
+        if let Some(name) = before.filter(|pool| !names.contains(pool)) {
             self.leave_name(&name);
         }
         for name in names {
