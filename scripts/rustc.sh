@@ -9,8 +9,10 @@ clippy-driver "$rustc" "$@"
 case " $* " in
 *" --test "* | *" --print="* | *" --crate-name build_script_"*) exit 0 ;;
 *" --crate-type lib "*) arguments=() ;;
-# A program's pages are for its authors, as with `cargo doc`.
-*" --crate-type bin "*) arguments=(--document-private-items -A rustdoc::private_intra_doc_links) ;;
+# A program's pages are for its authors, as with `cargo doc`, and its help texts have `<placeholders>`.
+*" --crate-type bin "*)
+    arguments=(--document-private-items -A rustdoc::private_intra_doc_links -A rustdoc::invalid_html_tags)
+    ;;
 *) exit 0 ;;
 esac
 pages=$(mktemp -d)

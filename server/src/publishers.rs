@@ -2,12 +2,13 @@
 
 mod channel;
 pub(crate) mod chunked_upload;
+mod event;
+mod frame_encoding;
 pub(crate) mod protocol1;
 mod registration;
 mod responses;
 pub(crate) mod results;
 mod task;
-mod task_event;
 pub(crate) mod upload;
 
 use crate::state::App;

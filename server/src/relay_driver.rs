@@ -7,7 +7,7 @@
 mod actions;
 mod caller;
 mod clock;
-pub(crate) mod frames;
+mod frames;
 pub(crate) mod pipe;
 mod response;
 mod response_head;
@@ -215,7 +215,7 @@ impl RelayDriver {
             let opened = inner.relay.open_channel(owner, session, now, out)?;
             let heartbeat = inner.relay.limits().heartbeat;
             let (frames, receiver) = mpsc::channel(limits::CHANNEL_FRAMES);
-            let _ = frames.try_send(frames::hello(&opened, session, heartbeat));
+            let _ = frames.try_send(Frame::hello(&opened, session, heartbeat));
             let publisher = inner.publisher(owner, session);
             inner.channels.insert(opened.channel, OpenChannel { frames, publisher });
             inner.relay.channel_ready(opened.channel, now, out);

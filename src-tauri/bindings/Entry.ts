@@ -5,10 +5,10 @@
  */
 export type Entry = { 
 /**
- * Its name.
+ * Name of the file.
  */
 name: string, 
 /**
- * All of it.
+ * Its content.
  */
 text: string, };

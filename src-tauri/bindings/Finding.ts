@@ -2,22 +2,22 @@
 import type { Verdict } from "./Verdict";
 
 /**
- * One thing that was looked at.
+ * The result of one check.
  */
 export type Finding = { 
 /**
- * What was looked at.
+ * Subject of the check.
  */
 about: string, 
 /**
- * How it is.
+ * Severity.
  */
 verdict: Verdict, 
 /**
- * What was found.
+ * The finding.
  */
 found: string, 
 /**
- * What to do, where something is to be done.
+ * The remedy, if one is needed.
  */
 fix: string | null, };

@@ -26,7 +26,7 @@ fn printable(text: &impl Display) -> String {
 /// Prints a value as JSON on stdout.
 ///
 /// # Errors
-/// As [`line`].
+/// As `line`.
 pub(crate) fn json(value: &impl Serialize) -> io::Result<()> {
     let text = serde_json::to_string_pretty(value).map_err(io::Error::other)?;
     put(&escape_unprintable(&text))

@@ -1,12 +1,12 @@
 //! The control channel, as an event stream and as a long poll, and the probe for buffering proxies.
 
-use super::task_event::{Unsent, encode};
+use super::event::Event;
+use super::frame_encoding::{Unsent, encode};
 use crate::auth::{self, PUBLISH, Principal};
 use crate::http::error::ApiError;
 use crate::http::openapi::{SessionHeader, SessionHeaders};
 use crate::limits;
-use crate::relay_driver::RelayDriver;
-use crate::relay_driver::frames::{Event, Frame};
+use crate::relay_driver::{Frame, RelayDriver};
 use crate::state::App;
 use axum::Json;
 use axum::body::Body;
@@ -242,8 +242,7 @@ pub(super) async fn probe(
     let id = id.unwrap_or_default().to_owned();
     let first = tokio::time::timeout(app.times.body_idle, body.frame()).await;
     if matches!(first, Ok(Some(Ok(_)))) {
-        let confirmed = Event::new(event::PROBE, &Probe { id });
-        app.relay.send(&owner, session, confirmed.into())?;
+        app.relay.send(&owner, session, Frame::Probe(Probe { id }))?;
     }
     app.bodies.discard(body, limits::CONTROL_BODY).await?;
     Ok(StatusCode::NO_CONTENT)

@@ -2,12 +2,12 @@
 //! backend's model id in it, and their responses come as JSON, whole or in chunks.
 
 use super::chunked_upload::{Part, take_part};
+use super::event::Event;
 use super::task::NamedTask;
 use super::upload::{UploadGuard, checked_status, forward, head_of_type};
 use crate::http::error::ApiError;
 use crate::relay_driver::CallerRequest;
 use crate::relay_driver::ResponseWriter;
-use crate::relay_driver::frames::Event;
 use crate::state::App;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};

@@ -1,6 +1,6 @@
 //! Performs the relay's actions under the driver's lock; nothing here waits.
 
-use super::{CallerEvent, Frame, Inner, frames};
+use super::{CallerEvent, Frame, Inner};
 use crate::store::Change;
 use relay::{Action, Actions, ChannelId, Dispatch};
 
@@ -24,20 +24,20 @@ impl Inner {
         match action {
             Action::Dispatch(dispatch) => self.dispatch(dispatch, broken),
             Action::Wake { channel, task, llm_name, max_wait_secs } => {
-                self.send(channel, frames::wake(task, llm_name, max_wait_secs), broken);
+                self.send(channel, Frame::wake(task, llm_name, max_wait_secs), broken);
             }
             Action::Cancel { channel, task, reason } => {
-                self.send(channel, frames::cancel(task, reason), broken);
+                self.send(channel, Frame::cancel(task, reason), broken);
             }
             Action::CloseChannel { channel, last } => {
                 if let Some(channel) = self.channels.remove(&channel)
-                    && let Some(frame) = frames::last(&last)
+                    && let Some(frame) = Frame::last(&last)
                 {
                     let _ = channel.frames.try_send(frame);
                 }
             }
             Action::Drain { channel, reconnect_after_ms } => {
-                self.send(channel, frames::drain(reconnect_after_ms), broken);
+                self.send(channel, Frame::drain(reconnect_after_ms), broken);
             }
             Action::Notice { task, notice } => {
                 let call = self.calls.get(&task);
@@ -75,7 +75,7 @@ impl Inner {
         }
         let (task, llm) = (dispatch.task, dispatch.llm_name.clone());
         let id = request.headers.get(wire::headers::REQUEST_ID).cloned();
-        self.send(dispatch.channel, Frame::Task(Box::new(dispatch), request), broken);
+        self.send(dispatch.channel, Frame::Infer(Box::new(dispatch), request), broken);
         tracing::debug!(%task, llm, request = id, "a task is dispatched");
     }
 

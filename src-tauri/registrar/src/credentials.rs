@@ -4,7 +4,7 @@
 //! keychain, `~/.mcpctl/credentials`. Stored in the keychain, or in the file (0600) if the user
 //! chooses that. Never in config.json, a log or an argument.
 
-use crate::home::{Home, write_private};
+use crate::home::Home;
 use crate::limits::FILE;
 use client::server_url::{self, origin};
 use client::{environment, private_file};
@@ -160,7 +160,7 @@ pub fn save_in_file(home: &Home, url: &Url, bearer: &SecretString) -> io::Result
         token: Some(bearer.expose_secret().to_owned()),
         bearer: None,
     };
-    write_private(&home.credentials(), &serde_json::to_vec_pretty(&file)?)
+    private_file::write(&home.credentials(), &serde_json::to_vec_pretty(&file)?)
 }
 
 /// Deletes the token from the keychain and from the file.

@@ -7,8 +7,9 @@ use crate::config::{self, Config, ProviderConfig};
 use crate::credentials::{self, CredentialsError, TokenSource};
 use crate::home::Home;
 use crate::http_clients::backend_client;
+use crate::provider::{self, Unavailable};
 use crate::status::file as status_file;
-use crate::{file_lock, mcpd_client, provider};
+use crate::{file_lock, mcpd_client};
 use client::server_url;
 use keychain::{Keychain, KeychainError};
 use serde::Serialize;
@@ -196,7 +197,7 @@ async fn backend(http: &reqwest::Client, published: &ProviderConfig) -> Finding 
     let about = format!("backend {}", published.name);
     match provider::probe(http, published).await {
         Ok(()) => good(&about, format!("{} answers", published.url)),
-        Err(why) if published.wake.is_some() && provider::key(published).is_ok() => {
+        Err(Unavailable::NotReady(why)) if published.wake.is_some() => {
             good(&about, format!("asleep ({why}); it has a wake recipe"))
         }
         Err(why) => {

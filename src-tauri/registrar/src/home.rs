@@ -4,8 +4,6 @@ use client::{environment, private_file};
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub(crate) use client::private_file::write as write_private;
-
 /// The folder. Cheap to clone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {

@@ -1,6 +1,6 @@
 //! Identity of this machine towards mcpd: its random instance id, and the session that it was given.
 
-use crate::home::{Home, write_private};
+use crate::home::Home;
 use crate::limits::FILE;
 use client::private_file;
 use client::server_url::origin;
@@ -36,7 +36,7 @@ fn is_id(c: char) -> bool {
 /// Stores the session for the next run (mode 0600).
 pub(crate) fn store_session(home: &Home, server: &Url, id: &str) -> io::Result<()> {
     let stored = StoredSession { origin: origin(server), id: id.to_owned() };
-    write_private(&home.session(), &serde_json::to_vec(&stored)?)
+    private_file::write(&home.session(), &serde_json::to_vec(&stored)?)
 }
 
 /// Describes this machine, for conflict detection and for people.
@@ -57,7 +57,7 @@ fn instance_id(home: &Home) -> String {
         return id.to_string();
     }
     let id = uuid::Uuid::new_v4().to_string();
-    if let Err(error) = write_private(&path, id.as_bytes()) {
+    if let Err(error) = private_file::write(&path, id.as_bytes()) {
         tracing::warn!(%error, "the instance id cannot be stored; it changes with the next start");
     }
     id

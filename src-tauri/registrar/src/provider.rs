@@ -7,6 +7,17 @@ use client::{request_error, response};
 use reqwest::{Client, RequestBuilder, Response};
 use url::Url;
 
+/// Why a backend cannot be used now; a sentence for the publisher.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    /// The environment variable of its key is not set. Waking the backend would not help.
+    #[error("{0}")]
+    KeyNotSet(String),
+    /// It is not reachable, it answers no 2xx, or this version does not support its kind.
+    #[error("{0}")]
+    NotReady(String),
+}
+
 /// The URL of a relayed endpoint (`/v1/…`). The configured URL may end in `/v1` or not.
 #[must_use]
 pub fn endpoint(provider: &ProviderConfig, path: &str) -> Url {
@@ -26,28 +37,27 @@ pub fn model(provider: &ProviderConfig) -> &str {
 /// The backend's own key, if one is configured.
 ///
 /// # Errors
-/// Its environment variable is not set. A request without the key would be refused or, worse,
-/// accepted.
-pub fn key(provider: &ProviderConfig) -> Result<Option<String>, String> {
+/// [`Unavailable::KeyNotSet`]. A request without the key would be refused or, worse, accepted.
+fn key(provider: &ProviderConfig) -> Result<Option<String>, Unavailable> {
     let Some(name) = &provider.api_key_env else { return Ok(None) };
     // Scripts unset a variable by an empty value.
     match std::env::var(name).ok().filter(|key| !key.trim().is_empty()) {
         Some(key) => Ok(Some(key)),
-        None => Err(format!(
+        None => Err(Unavailable::KeyNotSet(format!(
             "apiKeyEnv names {name}, and this program was started without that variable: set it and \
              start again; nothing is sent to the backend without its key"
-        )),
+        ))),
     }
 }
 
 /// Adds the backend's own key to the request, if one is configured.
 ///
 /// # Errors
-/// The key's environment variable is not set, see [`key`].
+/// [`Unavailable::KeyNotSet`].
 pub fn authorize(
     provider: &ProviderConfig,
     request: RequestBuilder,
-) -> Result<RequestBuilder, String> {
+) -> Result<RequestBuilder, Unavailable> {
     Ok(match key(provider)? {
         Some(key) => request.bearer_auth(key),
         None => request,
@@ -57,22 +67,21 @@ pub fn authorize(
 /// Probes the backend's readiness endpoint.
 ///
 /// # Errors
-/// The backend cannot be used now: it is not reachable, it answers no 2xx, its key is not set, or this
-/// version does not support its kind. A sentence for the publisher.
-pub async fn probe(http: &Client, provider: &ProviderConfig) -> Result<(), String> {
+/// The backend cannot be used now.
+pub async fn probe(http: &Client, provider: &ProviderConfig) -> Result<(), Unavailable> {
     let kind = &provider.kind;
-    let info = kind
-        .info()
-        .ok_or_else(|| format!("backends of type {kind} cannot be published by this version"))?;
+    let info = kind.info().ok_or_else(|| {
+        let message = format!("backends of type {kind} cannot be published by this version");
+        Unavailable::NotReady(message)
+    })?;
     get(http, provider, info.readiness_path).await.map(drop)
 }
 
 /// Requests the ids of the models that the backend offers.
 ///
 /// # Errors
-/// The backend cannot be used, as with [`probe`], or its response is no list of models. A sentence for
-/// the publisher.
-pub async fn models(http: &Client, provider: &ProviderConfig) -> Result<Vec<String>, String> {
+/// The backend cannot be used now, or its response is no list of models.
+pub async fn models(http: &Client, provider: &ProviderConfig) -> Result<Vec<String>, Unavailable> {
     #[derive(serde::Deserialize)]
     struct List {
         data: Vec<Model>,
@@ -84,18 +93,24 @@ pub async fn models(http: &Client, provider: &ProviderConfig) -> Result<Vec<Stri
     let path = provider.kind.info().map_or("/v1/models", |info| info.models_path);
     let response = get(http, provider, path).await?;
     let body = response::read_body(response, limits::MODELS_BODY).await;
-    let body = body.map_err(|error| error.to_string())?;
-    let list: List = serde_json::from_slice(&body)
-        .map_err(|_| format!("{path} did not answer with a list of models"))?;
+    let body = body.map_err(|error| Unavailable::NotReady(error.to_string()))?;
+    let list: List = serde_json::from_slice(&body).map_err(|_| {
+        Unavailable::NotReady(format!("{path} did not answer with a list of models"))
+    })?;
     Ok(list.data.into_iter().take(limits::MODELS).map(|model| model.id).collect())
 }
 
-async fn get(http: &Client, provider: &ProviderConfig, path: &str) -> Result<Response, String> {
+async fn get(
+    http: &Client,
+    provider: &ProviderConfig,
+    path: &str,
+) -> Result<Response, Unavailable> {
     let request = authorize(provider, http.get(endpoint(provider, path)))?.timeout(limits::READY);
-    let response = request.send().await.map_err(|e| request_error::describe(&e))?;
+    let response = request.send().await;
+    let response = response.map_err(|e| Unavailable::NotReady(request_error::describe(&e)))?;
     match response.status() {
         status if status.is_success() => Ok(response),
-        status => Err(format!("{path} answered {status}")),
+        status => Err(Unavailable::NotReady(format!("{path} answered {status}"))),
     }
 }
 

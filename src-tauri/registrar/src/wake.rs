@@ -13,7 +13,8 @@ pub(crate) use wake_journal::WakeJournal;
 
 use crate::config::{ProviderConfig, Recipe, Sleep};
 use crate::home::Home;
-use crate::{limits, provider};
+use crate::limits;
+use crate::provider::{self, Unavailable};
 use output::Output;
 use reqwest::Client;
 use std::time::Duration;
@@ -96,11 +97,14 @@ impl Recipes {
         mut on_step: impl FnMut(Step) + Send,
     ) -> Result<Duration, WakeError> {
         let began = Instant::now();
-        if provider::probe(http, provider).await.is_ok() {
-            on_step(Step::Ready);
-            return Ok(began.elapsed());
+        match provider::probe(http, provider).await {
+            Ok(()) => {
+                on_step(Step::Ready);
+                return Ok(began.elapsed());
+            }
+            Err(Unavailable::KeyNotSet(cause)) => return Err(WakeError::not_ready(cause)),
+            Err(Unavailable::NotReady(_)) => {}
         }
-        provider::key(provider).map_err(WakeError::not_ready)?;
         let Some(wake) = &provider.wake else {
             return Err(WakeError::not_ready("the backend is down and has no wake recipe"));
         };
@@ -174,7 +178,7 @@ pub(crate) async fn wait_until_ready(
             on_step(Step::Ready);
             return Ok(began.elapsed());
         };
-        on_step(Step::NotReady(cause.clone()));
+        on_step(Step::NotReady(cause.to_string()));
         if began.elapsed() >= max_wait {
             let secs = max_wait.as_secs();
             return Err(WakeError::not_ready(format!(

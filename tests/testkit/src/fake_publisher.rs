@@ -7,6 +7,7 @@ use futures_util::stream;
 use reqwest::{Body, Client, RequestBuilder, Response};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 /// A registered publisher with an open control channel.
 pub struct FakePublisher {
@@ -79,8 +80,10 @@ impl FakePublisher {
     /// Name and data of the next event; `None` if the channel ends.
     ///
     /// # Panics
-    /// Nothing came in time.
+    /// Neither an event nor the end came in time.
     pub async fn event_or_end(&mut self) -> Option<(String, Value)> {
+        // One deadline for the whole wait: comments come all the time.
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             while let Some((block, rest)) = self.unread.split_once("\n\n") {
                 let (block, rest) = (block.to_owned(), rest.to_owned());
@@ -89,7 +92,7 @@ impl FakePublisher {
                     return Some(parse(&block));
                 }
             }
-            let read = tokio::time::timeout(TIMEOUT, self.channel.chunk()).await;
+            let read = tokio::time::timeout_at(deadline, self.channel.chunk()).await;
             let bytes = read.expect("no event in time").ok().flatten()?;
             self.unread.push_str(std::str::from_utf8(&bytes).unwrap());
         }

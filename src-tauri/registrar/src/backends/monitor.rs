@@ -2,7 +2,7 @@
 
 use super::{Backend, Backends};
 use crate::config::ProviderConfig;
-use crate::provider;
+use crate::provider::{self, Unavailable};
 use crate::status::BackendState;
 use std::sync::Arc;
 use tokio::time::Instant;
@@ -36,15 +36,15 @@ impl Backends {
         &self,
         backend: &Backend,
         provider: &ProviderConfig,
-        readiness: Result<(), String>,
+        readiness: Result<(), Unavailable>,
     ) {
         let (state, message) = match readiness {
             Ok(()) => (BackendState::Ready, None),
             // Being asleep is no error; the cause of the last failed wake stays visible.
-            Err(_) if provider.wake.is_some() && provider::key(provider).is_ok() => {
+            Err(Unavailable::NotReady(_)) if provider.wake.is_some() => {
                 (BackendState::Asleep, backend.wake_failure())
             }
-            Err(cause) => (BackendState::Down, Some(cause)),
+            Err(cause) => (BackendState::Down, Some(cause.to_string())),
         };
         self.set_state(backend, state, message);
     }
@@ -66,7 +66,7 @@ impl Backends {
     /// Marks the backend as down after a refused connection and schedules an immediate probe.
     pub(crate) fn mark_unreachable(&self, backend: &Backend, cause: String) {
         if backend.state() != BackendState::Waking {
-            self.record_readiness(backend, &backend.provider(), Err(cause));
+            self.record_readiness(backend, &backend.provider(), Err(Unavailable::NotReady(cause)));
         }
         backend.schedule_check();
     }

@@ -3,7 +3,7 @@
 
 use super::{Backend, Backends};
 use crate::config::{ProviderConfig, Sleep};
-use crate::provider;
+use crate::provider::{self, Unavailable};
 use crate::status::BackendState;
 use crate::wake::{self, Step, WakeError};
 use std::time::Duration;
@@ -24,15 +24,19 @@ impl Backends {
             return result.clone();
         }
         let provider = backend.provider();
-        let result = match provider::probe(&self.http, &provider).await {
+        let probed = provider::probe(&self.http, &provider).await;
+        let result = match &probed {
             Ok(()) => Ok(requested.elapsed()),
-            Err(cause) if provider::key(&provider).is_err() => Err(WakeError::not_ready(cause)),
+            Err(Unavailable::KeyNotSet(cause)) => Err(WakeError::not_ready(cause)),
             Err(_) if !backend.count_recipe_run(Instant::now()) => Err(WakeError::too_often()),
             Err(_) => self.run_wake(backend, &provider).await,
         };
-        let failure = result.as_ref().err().map(ToString::to_string);
-        backend.set_wake_failure(failure);
-        let readiness = result.as_ref().map(|_| ()).map_err(ToString::to_string);
+        backend.set_wake_failure(result.as_ref().err().map(ToString::to_string));
+        let readiness = match (&result, probed) {
+            (Ok(_), _) => Ok(()),
+            (Err(_), Err(cause @ Unavailable::KeyNotSet(_))) => Err(cause),
+            (Err(error), _) => Err(Unavailable::NotReady(error.to_string())),
+        };
         self.record_readiness(backend, &provider, readiness);
         *last = Some((Instant::now(), result.clone()));
         result

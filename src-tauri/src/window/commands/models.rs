@@ -101,7 +101,8 @@ pub(crate) async fn undo_remove_model(
 pub(crate) async fn list_backend_models(entry: Map<String, Value>) -> Result<Vec<String>, String> {
     let provider = parse_provider(entry)?;
     let http = http_clients::backend_client()?;
-    provider::models(&http, &provider).await
+    let models = provider::models(&http, &provider).await;
+    models.map_err(|unavailable| unavailable.to_string())
 }
 
 /// Parses an entry. Ignores its recipes, and its name, which may still be missing.

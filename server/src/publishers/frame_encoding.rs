@@ -1,10 +1,10 @@
 //! Encodes the frames of a control channel. The text of a task is made here, in the channel's own
 //! task, and not under the relay's lock.
 
+use super::event::Event;
 use super::protocol1;
 use crate::http::body::offload;
-use crate::relay_driver::CallerRequest;
-use crate::relay_driver::frames::{Event, Frame};
+use crate::relay_driver::{CallerRequest, Frame};
 use relay::{Dispatch, Failure};
 use serde_json::value::RawValue;
 use wire::control::{InferTask, Task, event};
@@ -29,8 +29,16 @@ pub(super) struct Unsent {
 /// carry.
 pub(super) async fn encode(frame: Frame) -> Result<Event, Unsent> {
     let (dispatch, request) = match frame {
-        Frame::Event(event) => return Ok(event),
-        Frame::Task(dispatch, request) => (dispatch, request),
+        Frame::Infer(dispatch, request) => (dispatch, request),
+        Frame::Hello(hello) => return Ok(Event::new(event::HELLO, &hello)),
+        Frame::Wake(wake) => return Ok(Event::new(event::TASK, &Task::Wake(wake))),
+        Frame::Cancel(cancel) => return Ok(Event::new(event::CANCEL, &cancel)),
+        Frame::Drain(drain) => return Ok(Event::new(event::DRAIN, &drain)),
+        Frame::Probe(probe) => return Ok(Event::new(event::PROBE, &probe)),
+        Frame::Revoked(revoked) => return Ok(Event::last(event::REVOKED, &revoked)),
+        Frame::Superseded => {
+            return Ok(Event::last(event::SUPERSEDED, &serde_json::json!({})));
+        }
     };
     if dispatch.speaks_v2 {
         return task_event(&dispatch, &request).map_err(|failure| Unsent { dispatch, failure });
@@ -112,7 +120,7 @@ mod tests {
     }
 
     async fn text(protocol: u32, request: Arc<CallerRequest>) -> Result<String, u16> {
-        let event = encode(Frame::Task(dispatch(protocol), request)).await;
+        let event = encode(Frame::Infer(dispatch(protocol), request)).await;
         let event = event.map_err(|unsent| unsent.failure.status)?;
         let (mut pieces, mut text) = (Vec::new(), String::new());
         event.write(&mut pieces, &mut text);
