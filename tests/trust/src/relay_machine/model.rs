@@ -86,6 +86,8 @@ struct Expected {
     /// Channels that must be closed: with `superseded`, with `revoked`, or without a last event.
     closed: BTreeMap<ChannelId, LastEventKind>,
     drained: BTreeSet<ChannelId>,
+    /// §5.4: the session whose heartbeat counts absence, after its queues were advanced.
+    counting: Option<SessionId>,
     /// Names of entries that a register has withdrawn.
     withdrawn: BTreeSet<String>,
 }

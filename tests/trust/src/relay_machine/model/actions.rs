@@ -87,13 +87,14 @@ impl Model {
         // §20: a publisher of protocol 1 does not acknowledge.
         let old = protocol == wire::PROTOCOL_1;
         let phase = if old { Phase::Accepted } else { Phase::Dispatched };
+        let absent = u32::from(self.expected.counting == Some(id) && !old);
         let run = Run {
             phase,
             session: id,
             protocol,
             dispatched: now,
             sign_of_life: now,
-            absent: 0,
+            absent,
             lost_late: false,
         };
         if let Some(task) = self.tasks.get_mut(&task) {

@@ -141,6 +141,7 @@ impl Model {
             request.inflight.iter().flatten().filter_map(|task| task.parse().ok()).collect();
         self.check_heartbeat_reply(id, &named, reply)?;
         if request.inflight.is_some() {
+            self.expected.counting = Some(id);
             self.count_absence(id, &named);
         }
         Ok(())

@@ -57,7 +57,7 @@ impl Model {
     fn run_timers(&self, run: &Run) -> Vec<(Millis, Timer)> {
         let mut timers = self.phase_timers(run);
         let lost = timers.iter_mut().find(|(_, timer)| *timer == Timer::Fail(Code::PublisherLost));
-        if let Some((due, _)) = lost.filter(|_| run.lost_late) {
+        if let Some((due, _)) = lost.filter(|_| run.lost_late && run.protocol != wire::PROTOCOL_1) {
             let first = std::mem::replace(due, run.sign_of_life + self.limits.lost);
             timers.push((first, Timer::MayFail(Code::PublisherLost)));
         }
