@@ -1,6 +1,5 @@
 //! §9 catalogue entries, §11 wakes.
 
-use super::deviations::MOVED_WAKES_ARE_UNKNOWN;
 use super::{Check, Model, ensure};
 use relay::{LlmId, LlmView, Millis, OwnerId, SessionId, TaskId, TaskRefusal, TaskSender};
 use wire::catalogue::LlmStatus;
@@ -143,7 +142,7 @@ impl Model {
         self.fail_queue(id, Code::LlmInactive);
         if let Some(entry) = self.entries.remove(&id) {
             for name in entry.names() {
-                self.leave_name(&name);
+                self.leave_name(&name, &entry.owner, &entry.share_name);
             }
         }
     }
@@ -207,7 +206,8 @@ impl Model {
             let entry = &self.entries[&id];
             entry.wake.as_ref().is_some_and(|wake| wake.session != entry.session)
         });
-        if MOVED_WAKES_ARE_UNKNOWN && moved && reply == Err(TaskRefusal::Unknown) {
+        // The protocol does not say whose result counts after the entry has moved.
+        if moved && reply == Err(TaskRefusal::Unknown) {
             return Ok(());
         }
         let expected = if found.is_some() { Ok(()) } else { Err(TaskRefusal::Unknown) };

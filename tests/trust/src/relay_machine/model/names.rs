@@ -1,7 +1,5 @@
 //! §8 names.
 
-use super::deviations::OWNERS_REQUEST_THEIR_NAMES;
-use super::sessions::Session;
 use super::{Check, Model, ensure};
 use relay::{LlmId, Millis, OwnerId, TaskId};
 use std::collections::BTreeSet;
@@ -14,8 +12,8 @@ const SHOWN_REQUESTS: usize = 20;
 pub(super) struct Name {
     pub(super) owner: OwnerId,
     shared_by_admin: BTreeSet<String>,
-    /// The owner's shares, as of its latest register with the name.
-    shared_by_owner: BTreeSet<String>,
+    /// The owner's shares when its last entry left.
+    last_shares: BTreeSet<String>,
     /// §8.9: a request was delivered under it.
     served: bool,
     reserved_until: Option<Millis>,
@@ -32,18 +30,19 @@ impl Model {
         };
         entry.owner == *user
             || entry.shared_by_admin.iter().any(covers)
-            || entry.shared_by_owner.iter().any(covers)
+            || self.shared_by_owner(name).iter().any(covers)
     }
 
-    /// §8.4: the owner has registered an entry with this name. The shares of its entries count from
-    /// then on, also when one of them leaves, until its next register.
-    pub(super) fn update_shares(&mut self, name: &str, user: &OwnerId) {
-        let of_owner = |entry: &&super::Entry| entry.uses(name) && entry.owner == *user;
-        let entries = self.entries.values().filter(of_owner);
-        let shares = entries.flat_map(|entry| entry.share_name.iter().cloned()).collect();
-        if let Some(known) = self.names.get_mut(name).filter(|known| known.owner == *user) {
-            known.shared_by_owner = shares;
+    /// §8.4: the union over all entries of the owner that use the name; the last ones stay while the
+    /// owner has none.
+    fn shared_by_owner(&self, name: &str) -> BTreeSet<String> {
+        let Some(known) = self.names.get(name) else { return BTreeSet::new() };
+        let of_owner = |entry: &&super::Entry| entry.uses(name) && entry.owner == known.owner;
+        let mut entries = self.entries.values().filter(of_owner).peekable();
+        if entries.peek().is_none() {
+            return known.last_shares.clone();
         }
+        entries.flat_map(|entry| entry.share_name.iter().cloned()).collect()
     }
 
     fn users(&self, name: &str) -> BTreeSet<String> {
@@ -56,15 +55,18 @@ impl Model {
         let new = || Name {
             owner: user.clone(),
             shared_by_admin: BTreeSet::new(),
-            shared_by_owner: BTreeSet::new(),
+            last_shares: BTreeSet::new(),
             served: false,
             reserved_until: None,
         };
         self.names.entry(name.to_owned()).or_insert_with(new).reserved_until = None;
     }
 
-    /// An entry has left a name (§8.9).
-    pub(super) fn leave_name(&mut self, name: &str) {
+    /// An entry with these shares has left a name (§8.9).
+    pub(super) fn leave_name(&mut self, name: &str, user: &OwnerId, shares: &[String]) {
+        if let Some(known) = self.names.get_mut(name).filter(|known| known.owner == *user) {
+            known.last_shares = shares.iter().cloned().collect();
+        }
         if !self.users(name).is_empty() {
             return;
         }
@@ -137,8 +139,7 @@ impl Model {
     /// §8.7: other users' requests for names of this owner.
     pub(super) fn name_requests_for(&self, owner: &OwnerId) -> Vec<(String, String)> {
         let mut requests = BTreeSet::new();
-        let counts = |session: &&Session| session.owner != *owner || OWNERS_REQUEST_THEIR_NAMES;
-        for session in self.sessions.values().filter(counts) {
+        for session in self.sessions.values().filter(|session| session.owner != *owner) {
             let of =
                 |name: &&String| self.names.get(*name).is_some_and(|name| name.owner == *owner);
             for name in session.requests.iter().filter(of) {
@@ -183,7 +184,7 @@ impl Model {
         };
         if let Some(entry) = self.names.get_mut(name) {
             entry.shared_by_admin.clear();
-            entry.shared_by_owner.clear();
+            entry.last_shares.clear();
             // Not reserved for its owner when the last entry leaves.
             entry.served = false;
         }
@@ -230,7 +231,7 @@ impl Model {
             );
             let expected = (
                 (&*entry.owner.0, entry.reserved_until),
-                (entry.shared_by_owner.clone(), entry.shared_by_admin.clone()),
+                (self.shared_by_owner(&info.name), entry.shared_by_admin.clone()),
                 (self.users(&info.name), requested),
             );
             ensure(found == expected, || {

@@ -1,6 +1,5 @@
 //! §5.1 register, §7.2 to §7.4, §12.4.
 
-use super::deviations::REGISTER_KEEPS_LOST_TIMER;
 use super::entries::{Entry, Reported};
 use super::sessions::{Session, texts};
 use super::tasks::Phase;
@@ -67,11 +66,6 @@ impl Model {
         id: SessionId,
         reply: &Registered,
     ) -> Check {
-        if self.sessions.get(&id).is_some_and(|session| session.channel.is_some()) {
-            for task in self.tasks_of(id) {
-                self.set_lost_late(task, REGISTER_KEEPS_LOST_TIMER);
-            }
-        }
         self.must_close(id, LastEventKind::Superseded);
         let now = self.now;
         let session = self.sessions.entry(id).or_insert_with(|| Session::new(owner.clone(), now));
@@ -97,11 +91,6 @@ impl Model {
         for entry in self.entries_of(id) {
             if !taken.contains(&entry) {
                 self.withdraw(entry);
-            }
-        }
-        for entry in &taken {
-            for name in self.entries.get(entry).map(Entry::names).unwrap_or_default() {
-                self.update_shares(&name, owner);
             }
         }
         self.apply_shares();
@@ -171,10 +160,7 @@ impl Model {
         match self.entry_named(owner, &provider.name.to_ascii_lowercase()) {
             Some(entry) => {
                 let other = self.entries[&entry].session != id;
-                // A session with an open channel blocks, whether it is live or not.
-                let session = self.sessions.get(&self.entries[&entry].session);
-                let open = session.is_some_and(|session| session.channel.is_some());
-                let blocked = other && open || taken.contains(&entry);
+                let blocked = other && self.is_connected(entry) || taken.contains(&entry);
                 blocked.then_some(RejectionCode::NameTaken)
             }
             None => {
@@ -197,7 +183,7 @@ impl Model {
         let now = self.now;
         let new = || Entry::new(owner.clone(), session, name.clone(), now);
         let entry = self.entries.entry(id).or_insert_with(new);
-        let before = entry.pool.clone();
+        let (before, shares) = (entry.pool.clone(), entry.share_name.clone());
         entry.session = session;
         entry.pool = provider.pool.as_ref().map(|pool| pool.to_ascii_lowercase());
         entry.share_name.clone_from(&provider.share_name);
@@ -206,7 +192,7 @@ impl Model {
         entry.wake_seconds = provider.wake_max_wait_seconds;
         let names = entry.names();
         if let Some(name) = before.filter(|pool| !names.contains(pool)) {
-            self.leave_name(&name);
+            self.leave_name(&name, owner, &shares);
         }
         for name in names {
             self.use_name(&name, owner);

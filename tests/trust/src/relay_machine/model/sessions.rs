@@ -1,6 +1,5 @@
 //! §5.2 control channel, §5.4 heartbeat, §7 sessions, §16 revocation, drain and restart.
 
-use super::deviations::RETURN_TIMER_ENDS_AT_DISPATCH;
 use super::tasks::{Phase, Task};
 use super::{Check, Expected, LastEventKind, Model, ensure};
 use relay::{CancelReason, ChannelId, Millis, Opened, OwnerId, SessionId, SessionRefusal, TaskId};
@@ -74,14 +73,11 @@ impl Model {
             format!("§6: hello has {opened:?}, not epoch {}", session.epoch)
         })?;
         session.channel = Some(opened.channel);
-        for task in self.tasks_of(id) {
-            self.set_lost_late(task, false);
-        }
         for entry in self.entries_of(id) {
             // §14.1: the publisher has returned.
             for task in self.waiting(entry) {
                 if let Some(task) = self.tasks.get_mut(&task) {
-                    task.awaits_return &= RETURN_TIMER_ENDS_AT_DISPATCH;
+                    task.awaits_return = false;
                 }
             }
             self.advance(entry);

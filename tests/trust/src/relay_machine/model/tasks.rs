@@ -43,8 +43,6 @@ pub(super) struct Run {
     pub(super) dispatched: Millis,
     pub(super) sign_of_life: Millis,
     pub(super) absent: u32,
-    /// See [`super::deviations::REGISTER_KEEPS_LOST_TIMER`].
-    pub(super) lost_late: bool,
 }
 
 /// §12.1, the states of a running task.
@@ -360,12 +358,6 @@ impl Model {
     /// §12.2 "Fail".
     pub(super) fn must_fail(&mut self, task: TaskId, code: Code) {
         self.expected.failures.entry(task).or_default().insert(code.as_str());
-    }
-
-    pub(super) fn set_lost_late(&mut self, task: TaskId, late: bool) {
-        if let Some(run) = self.run_mut(task) {
-            run.lost_late = late;
-        }
     }
 
     pub(super) fn set_phase(&mut self, task: TaskId, phase: Phase) {
