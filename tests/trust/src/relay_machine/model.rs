@@ -15,8 +15,10 @@
 //! | tasks | §5.6, §12 tasks, §13 cancellation, §15 slots |
 //! | timers | §14 timers |
 //! | actions | checks of the relay's actions |
+//! | deviations | known deviations of the relay from the protocol |
 
 mod actions;
+mod deviations;
 mod entries;
 mod names;
 mod queue;
@@ -32,6 +34,7 @@ use sessions::Session;
 use std::collections::{BTreeMap, BTreeSet};
 pub(super) use tasks::Upload;
 use tasks::{State, Task};
+use wire::error::Code;
 
 /// The outcome of a check: a message that cites the violated section.
 pub(super) type Check = Result<(), String>;
@@ -70,6 +73,8 @@ struct Expected {
     /// Those of them that wait and fail by a timer: they may be dispatched instead.
     by_timer: BTreeSet<TaskId>,
     completions: BTreeSet<TaskId>,
+    /// Running tasks that may fail in this step, but need not.
+    may_fail: BTreeMap<TaskId, Code>,
     /// Wakes that end in this step; notices of the same time may still tell of them.
     ended_wakes: BTreeMap<LlmId, Wake>,
     /// Requests whose callers must get a notice, unless they end in this step.
@@ -81,6 +86,8 @@ struct Expected {
     /// Channels that must be closed: with `superseded`, with `revoked`, or without a last event.
     closed: BTreeMap<ChannelId, LastEventKind>,
     drained: BTreeSet<ChannelId>,
+    /// §5.4: the session whose heartbeat counts absence, after its queues were advanced.
+    counting: Option<SessionId>,
     /// Names of entries that a register has withdrawn.
     withdrawn: BTreeSet<String>,
 }

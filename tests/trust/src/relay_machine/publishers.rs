@@ -83,12 +83,14 @@ impl Harness {
             Memory::Others => self.publishers[(who + 1) % OWNERS.len()].session,
             Memory::Invented => Some(SessionId(0)),
         };
+        // The protocol does not say which version counts for a task that runs when it changes.
+        let old = session.and_then(|id| self.model.protocol_of_tasks(id)).unwrap_or(declared.old);
         let named = session.filter(|_| !forgets);
         let named = named.map(|session| self.model.tasks_of(session)).unwrap_or_default();
         let copy = if matches!(memory, Memory::Copied) { "-copy" } else { "" };
         let instance = Instance { id: format!("machine-{who}{copy}"), ..Instance::default() };
         let request = Register {
-            protocol: if declared.old { wire::PROTOCOL_1 } else { wire::PROTOCOL_2 },
+            protocol: if old { wire::PROTOCOL_1 } else { wire::PROTOCOL_2 },
             provider_session_id: session.as_ref().map(ToString::to_string),
             inflight: named.iter().map(ToString::to_string).collect(),
             instance: Some(instance),

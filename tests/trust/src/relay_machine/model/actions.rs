@@ -3,7 +3,7 @@
 use super::entries::Reported;
 use super::tasks::{Phase, Run, State};
 use super::{Check, LastEventKind, Model, ensure};
-use relay::{Action, Dispatch, Failure, LastEvent, LlmId, Notice, SessionId, TaskId};
+use relay::{Action, CancelReason, Dispatch, Failure, LastEvent, LlmId, Notice, SessionId, TaskId};
 use wire::error::Code;
 
 impl Model {
@@ -87,8 +87,16 @@ impl Model {
         // §20: a publisher of protocol 1 does not acknowledge.
         let old = protocol == wire::PROTOCOL_1;
         let phase = if old { Phase::Accepted } else { Phase::Dispatched };
-        let run =
-            Run { phase, session: id, protocol, dispatched: now, sign_of_life: now, absent: 0 };
+        let absent = u32::from(self.expected.counting == Some(id) && !old);
+        let run = Run {
+            phase,
+            session: id,
+            protocol,
+            dispatched: now,
+            sign_of_life: now,
+            absent,
+            lost_late: false,
+        };
         if let Some(task) = self.tasks.get_mut(&task) {
             ensure(dispatch.attempt == task.sent_again, || {
                 format!("§12.3: attempt {} is not {}", dispatch.attempt, task.sent_again)
@@ -117,6 +125,10 @@ impl Model {
 
     /// §12.1: the one outcome of a request, if it is a failure.
     fn request_failed(&mut self, task: TaskId, failure: &Failure) -> Check {
+        if self.expected.may_fail.get(&task) == Some(&failure.code) {
+            self.must_fail(task, failure.code);
+            self.must_end(task, CancelReason::Failed(failure.code));
+        }
         let expected = self.expected.failures.remove(&task);
         let right = expected.as_ref().is_some_and(|codes| codes.contains(failure.code.as_str()));
         ensure(right, || format!("§12.2: {task} fails with {}, not {expected:?}", failure.code))?;

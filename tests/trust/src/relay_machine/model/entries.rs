@@ -1,5 +1,6 @@
 //! §9 catalogue entries, §11 wakes.
 
+use super::deviations::MOVED_WAKES_ARE_UNKNOWN;
 use super::{Check, Model, ensure};
 use relay::{LlmId, LlmView, Millis, OwnerId, SessionId, TaskId, TaskRefusal, TaskSender};
 use wire::catalogue::LlmStatus;
@@ -202,6 +203,13 @@ impl Model {
             let owner = self.sessions.get(&wake.session).map(|session| &session.owner);
             owner == Some(&from.owner) && from.session.is_none_or(|named| named == wake.session)
         });
+        let moved = found.is_some_and(|id| {
+            let entry = &self.entries[&id];
+            entry.wake.as_ref().is_some_and(|wake| wake.session != entry.session)
+        });
+        if MOVED_WAKES_ARE_UNKNOWN && moved && reply == Err(TaskRefusal::Unknown) {
+            return Ok(());
+        }
         let expected = if found.is_some() { Ok(()) } else { Err(TaskRefusal::Unknown) };
         ensure(reply == expected, || {
             format!("§11.8: a wake's result gets {reply:?}, not {expected:?}")

@@ -1,5 +1,7 @@
 //! §8 names.
 
+use super::deviations::OWNERS_REQUEST_THEIR_NAMES;
+use super::sessions::Session;
 use super::{Check, Model, ensure};
 use relay::{LlmId, Millis, OwnerId, TaskId};
 use std::collections::BTreeSet;
@@ -135,7 +137,8 @@ impl Model {
     /// §8.7: other users' requests for names of this owner.
     pub(super) fn name_requests_for(&self, owner: &OwnerId) -> Vec<(String, String)> {
         let mut requests = BTreeSet::new();
-        for session in self.sessions.values().filter(|session| session.owner != *owner) {
+        let counts = |session: &&Session| session.owner != *owner || OWNERS_REQUEST_THEIR_NAMES;
+        for session in self.sessions.values().filter(counts) {
             let of =
                 |name: &&String| self.names.get(*name).is_some_and(|name| name.owner == *owner);
             for name in session.requests.iter().filter(of) {

@@ -1,5 +1,6 @@
 //! §5.1 register, §7.2 to §7.4, §12.4.
 
+use super::deviations::REGISTER_KEEPS_LOST_TIMER;
 use super::entries::{Entry, Reported};
 use super::sessions::{Session, texts};
 use super::tasks::Phase;
@@ -66,6 +67,11 @@ impl Model {
         id: SessionId,
         reply: &Registered,
     ) -> Check {
+        if self.sessions.get(&id).is_some_and(|session| session.channel.is_some()) {
+            for task in self.tasks_of(id) {
+                self.set_lost_late(task, REGISTER_KEEPS_LOST_TIMER);
+            }
+        }
         self.must_close(id, LastEventKind::Superseded);
         let now = self.now;
         let session = self.sessions.entry(id).or_insert_with(|| Session::new(owner.clone(), now));

@@ -1,5 +1,6 @@
 //! §5.2 control channel, §5.4 heartbeat, §7 sessions, §16 revocation, drain and restart.
 
+use super::deviations::RETURN_TIMER_ENDS_AT_DISPATCH;
 use super::tasks::{Phase, Task};
 use super::{Check, Expected, LastEventKind, Model, ensure};
 use relay::{CancelReason, ChannelId, Millis, Opened, OwnerId, SessionId, SessionRefusal, TaskId};
@@ -15,7 +16,6 @@ pub(super) struct Session {
     pub(super) epoch: u64,
     pub(super) protocol: u32,
     pub(super) channel: Option<ChannelId>,
-    pub(super) channel_opened: Millis,
     pub(super) last_seen: Millis,
     pub(super) live: bool,
     pub(super) register_again: bool,
@@ -32,7 +32,6 @@ impl Session {
             epoch: 0,
             protocol: wire::PROTOCOL_1,
             channel: None,
-            channel_opened: 0,
             last_seen: now,
             live: false,
             register_again: false,
@@ -70,17 +69,19 @@ impl Model {
         let opened = reply.map_err(|refusal| format!("§5.2: the stream gets {refusal:?}"))?;
         self.must_close(id, LastEventKind::Superseded);
         self.renew_lease(id);
-        let now = self.now;
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(()) };
         ensure((opened.epoch, opened.protocol) == (session.epoch, session.protocol), || {
             format!("§6: hello has {opened:?}, not epoch {}", session.epoch)
         })?;
-        (session.channel, session.channel_opened) = (Some(opened.channel), now);
+        session.channel = Some(opened.channel);
+        for task in self.tasks_of(id) {
+            self.set_lost_late(task, false);
+        }
         for entry in self.entries_of(id) {
             // §14.1: the publisher has returned.
             for task in self.waiting(entry) {
                 if let Some(task) = self.tasks.get_mut(&task) {
-                    task.awaits_return = false;
+                    task.awaits_return &= RETURN_TIMER_ENDS_AT_DISPATCH;
                 }
             }
             self.advance(entry);
@@ -140,6 +141,7 @@ impl Model {
             request.inflight.iter().flatten().filter_map(|task| task.parse().ok()).collect();
         self.check_heartbeat_reply(id, &named, reply)?;
         if request.inflight.is_some() {
+            self.expected.counting = Some(id);
             self.count_absence(id, &named);
         }
         Ok(())
@@ -163,8 +165,9 @@ impl Model {
         let found: BTreeSet<String> = reply.unknown.iter().cloned().collect();
         ensure(found == unknown, || format!("§5.4: unknown is {found:?}, not {unknown:?}"))?;
         let session = &self.sessions[&id];
-        ensure(reply.register_again == session.register_again, || {
-            format!("§8.5: registerAgain is {}", reply.register_again)
+        // Needless ones are harmless.
+        ensure(reply.register_again || !session.register_again, || {
+            "§8.5: registerAgain is missing".to_owned()
         })?;
         self.check_name_requests(&session.owner, &reply.name_requests)
     }
@@ -231,6 +234,13 @@ impl Model {
         }
         if now >= self.started + self.limits.grace_delete && now >= self.frozen_until {
             self.end_sessions();
+        }
+        // §9.3: after the grace, requests for entries that are not live do not wait.
+        let entries: Vec<_> = self.entries.keys().copied().collect();
+        for entry in entries {
+            if !self.is_live(entry) && !self.in_grace() {
+                self.fail_queue(entry, Code::LlmInactive);
+            }
         }
         self.free_expired_reservations();
     }

@@ -43,6 +43,8 @@ pub(super) struct Run {
     pub(super) dispatched: Millis,
     pub(super) sign_of_life: Millis,
     pub(super) absent: u32,
+    /// See [`super::deviations::REGISTER_KEEPS_LOST_TIMER`].
+    pub(super) lost_late: bool,
 }
 
 /// §12.1, the states of a running task.
@@ -111,7 +113,13 @@ impl Model {
         self.tasks.iter().filter_map(at).collect()
     }
 
-    /// True if an upload of this task is open; `stopped` if the server has ended it.
+    /// True if the running tasks of a session were dispatched by protocol 1.
+    pub(in crate::relay_machine) fn protocol_of_tasks(&self, session: SessionId) -> Option<bool> {
+        let mut runs = self.tasks.values().filter_map(Task::run);
+        runs.find(|run| run.session == session).map(|run| run.protocol == wire::PROTOCOL_1)
+    }
+
+    /// The upload of a task, if one is open or was stopped by the server.
     pub(in crate::relay_machine) fn upload(&self, task: TaskId) -> Option<Upload> {
         match self.run(task)?.phase {
             Phase::Answering { delivered } => Some(Upload::Open { delivered }),
@@ -352,6 +360,12 @@ impl Model {
     /// §12.2 "Fail".
     pub(super) fn must_fail(&mut self, task: TaskId, code: Code) {
         self.expected.failures.entry(task).or_default().insert(code.as_str());
+    }
+
+    pub(super) fn set_lost_late(&mut self, task: TaskId, late: bool) {
+        if let Some(run) = self.run_mut(task) {
+            run.lost_late = late;
+        }
     }
 
     pub(super) fn set_phase(&mut self, task: TaskId, phase: Phase) {

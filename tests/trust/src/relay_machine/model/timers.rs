@@ -1,6 +1,7 @@
 //! §14 timers.
 
 use super::Model;
+use super::deviations::DRAIN_KEEPS_ACKNOWLEDGEMENT_TIMER;
 use super::tasks::{Phase, Run, State, Task};
 use relay::{CancelReason, Millis, TaskId};
 use wire::error::Code;
@@ -10,6 +11,8 @@ use wire::error::Code;
 pub(super) enum Timer {
     /// The request fails; a running task is then over for its caller only.
     Fail(Code),
+    /// The running task may fail, but need not yet.
+    MayFail(Code),
     /// The slot of an ended task is given back.
     Release,
     /// A notice is sent to the caller (§14.3).
@@ -52,8 +55,19 @@ impl Model {
 
     /// §14.2, without "silence", which the driver measures.
     fn run_timers(&self, run: &Run) -> Vec<(Millis, Timer)> {
+        let mut timers = self.phase_timers(run);
+        let lost = timers.iter_mut().find(|(_, timer)| *timer == Timer::Fail(Code::PublisherLost));
+        if let Some((due, _)) = lost.filter(|_| run.lost_late && run.protocol != wire::PROTOCOL_1) {
+            let first = std::mem::replace(due, run.sign_of_life + self.limits.lost);
+            timers.push((first, Timer::MayFail(Code::PublisherLost)));
+        }
+        timers
+    }
+
+    fn phase_timers(&self, run: &Run) -> Vec<(Millis, Timer)> {
         let limits = &self.limits;
         let session = &self.sessions[&run.session];
+        let drains = self.draining && DRAIN_KEEPS_ACKNOWLEDGEMENT_TIMER;
         let old = run.protocol == wire::PROTOCOL_1;
         let patience = if session.channel.is_some() || self.draining {
             limits.lost
@@ -61,7 +75,7 @@ impl Model {
             limits.lost_disconnected
         };
         let lost = if old {
-            run.sign_of_life.max(session.last_seen + limits.lease)
+            run.sign_of_life.max(session.last_seen) + limits.lease
         } else {
             run.sign_of_life + patience
         };
@@ -69,9 +83,8 @@ impl Model {
         let first_byte = (run.dispatched + limits.first_byte, Timer::Fail(Code::FirstByteTimeout));
         let total = (run.dispatched + limits.total, Timer::Fail(Code::AnswerTimeout));
         match run.phase {
-            Phase::Dispatched if session.channel.is_some() => {
-                let due = (run.dispatched + limits.ack_wait).max(session.channel_opened);
-                vec![(due, Timer::Fail(Code::DispatchTimeout)), lost]
+            Phase::Dispatched if session.channel.is_some() || drains => {
+                vec![(run.dispatched + limits.ack_wait, Timer::Fail(Code::DispatchTimeout)), lost]
             }
             Phase::Dispatched => vec![lost],
             Phase::Accepted => vec![first_byte, lost],
@@ -91,9 +104,9 @@ impl Model {
     /// The first deadline of all tasks and wakes.
     pub(super) fn first_deadline(&self) -> Option<(Millis, String)> {
         let tasks = self.tasks.iter().flat_map(|(id, task)| {
-            self.timers(task)
-                .into_iter()
-                .map(move |(due, timer)| (due, format!("{timer:?} of {id}")))
+            let timers = self.timers(task).into_iter();
+            let timers = timers.filter(|(_, timer)| !matches!(timer, Timer::MayFail(_)));
+            timers.map(move |(due, timer)| (due, format!("{timer:?} of {id}")))
         });
         let wakes = self.entries.values().filter_map(|entry| entry.wake.as_ref());
         let wakes = wakes.map(|wake| {
@@ -126,7 +139,12 @@ impl Model {
         if timers.iter().any(|(_, timer)| *timer == Timer::Notice) {
             self.expected.notices.insert(task);
         }
-        timers.retain(|(_, timer)| *timer != Timer::Notice);
+        for (_, timer) in &timers {
+            if let Timer::MayFail(code) = timer {
+                self.expected.may_fail.insert(task, *code);
+            }
+        }
+        timers.retain(|(_, timer)| !matches!(timer, Timer::Notice | Timer::MayFail(_)));
         let Some(first) = timers.iter().map(|(due, _)| *due).min() else { return };
         for (_, timer) in timers.into_iter().filter(|(due, _)| *due == first) {
             match timer {
@@ -140,7 +158,7 @@ impl Model {
                     }
                 }
                 Timer::Release => self.must_release(task),
-                Timer::Notice | Timer::WakeFails => {}
+                Timer::Notice | Timer::MayFail(_) | Timer::WakeFails => {}
             }
         }
     }
