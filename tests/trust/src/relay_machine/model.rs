@@ -126,6 +126,7 @@ impl Model {
         self.now = now;
         self.step += 1;
         self.expected = Expected::default();
+        self.note_shares();
         Ok(())
     }
 

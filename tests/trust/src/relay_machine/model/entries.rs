@@ -142,7 +142,7 @@ impl Model {
         self.fail_queue(id, Code::LlmInactive);
         if let Some(entry) = self.entries.remove(&id) {
             for name in entry.names() {
-                self.leave_name(&name, &entry.owner, &entry.share_name);
+                self.leave_name(&name);
             }
         }
     }

@@ -14,6 +14,8 @@ pub(super) struct Name {
     shared_by_admin: BTreeSet<String>,
     /// The owner's shares when its last entry left.
     last_shares: BTreeSet<String>,
+    /// §8.11: the owner's shares count from its next register on.
+    awaits_register: bool,
     /// §8.9: a request was delivered under it.
     served: bool,
     reserved_until: Option<Millis>,
@@ -39,10 +41,17 @@ impl Model {
         let Some(known) = self.names.get(name) else { return BTreeSet::new() };
         let of_owner = |entry: &&super::Entry| entry.uses(name) && entry.owner == known.owner;
         let mut entries = self.entries.values().filter(of_owner).peekable();
-        if entries.peek().is_none() {
+        if known.awaits_register || entries.peek().is_none() {
             return known.last_shares.clone();
         }
         entries.flat_map(|entry| entry.share_name.iter().cloned()).collect()
+    }
+
+    /// The owner has registered an entry with this name.
+    pub(super) fn register_shares(&mut self, name: &str, user: &OwnerId) {
+        if let Some(known) = self.names.get_mut(name).filter(|known| known.owner == *user) {
+            known.awaits_register = false;
+        }
     }
 
     fn users(&self, name: &str) -> BTreeSet<String> {
@@ -56,17 +65,26 @@ impl Model {
             owner: user.clone(),
             shared_by_admin: BTreeSet::new(),
             last_shares: BTreeSet::new(),
+            awaits_register: false,
             served: false,
             reserved_until: None,
         };
         self.names.entry(name.to_owned()).or_insert_with(new).reserved_until = None;
     }
 
-    /// An entry with these shares has left a name (§8.9).
-    pub(super) fn leave_name(&mut self, name: &str, user: &OwnerId, shares: &[String]) {
-        if let Some(known) = self.names.get_mut(name).filter(|known| known.owner == *user) {
-            known.last_shares = shares.iter().cloned().collect();
+    /// Notes the shares that stay if the owner's last entry leaves in this step (§8.4).
+    pub(super) fn note_shares(&mut self) {
+        let names: Vec<String> = self.names.keys().cloned().collect();
+        for name in names {
+            let shares = self.shared_by_owner(&name);
+            if let Some(known) = self.names.get_mut(&name) {
+                known.last_shares = shares;
+            }
         }
+    }
+
+    /// An entry has left a name (§8.9).
+    pub(super) fn leave_name(&mut self, name: &str) {
         if !self.users(name).is_empty() {
             return;
         }
@@ -203,7 +221,7 @@ impl Model {
         match oldest.map(|id| self.entries[&id].owner.clone()) {
             Some(user) => {
                 if let Some(entry) = self.names.get_mut(name) {
-                    entry.owner = user;
+                    (entry.owner, entry.awaits_register) = (user, true);
                 }
             }
             None => drop(self.names.remove(name)),
@@ -219,8 +237,9 @@ impl Model {
         ensure(found == expected, || format!("§8: names are {found:?}, not {expected:?}"))?;
         for info in names {
             let entry = &self.names[&info.name];
-            let requested =
-                self.sessions.values().filter(|session| session.requests.contains(&info.name));
+            let requested = self.sessions.values().filter(|session| {
+                session.requests.contains(&info.name) && session.owner != entry.owner
+            });
             let requested: BTreeSet<String> =
                 requested.map(|session| session.owner.0.to_string()).collect();
             let set = |list: &[String]| -> BTreeSet<String> { list.iter().cloned().collect() };

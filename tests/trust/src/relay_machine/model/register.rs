@@ -93,6 +93,11 @@ impl Model {
                 self.withdraw(entry);
             }
         }
+        for entry in &taken {
+            for name in self.entries.get(entry).map(Entry::names).unwrap_or_default() {
+                self.register_shares(&name, owner);
+            }
+        }
         self.apply_shares();
         let found: BTreeSet<LlmId> =
             reply.llms.iter().filter_map(|info| info.id.parse().ok()).collect();
@@ -160,7 +165,9 @@ impl Model {
         match self.entry_named(owner, &provider.name.to_ascii_lowercase()) {
             Some(entry) => {
                 let other = self.entries[&entry].session != id;
-                let blocked = other && self.is_connected(entry) || taken.contains(&entry);
+                let session = self.sessions.get(&self.entries[&entry].session);
+                let open = session.is_some_and(|session| session.channel.is_some());
+                let blocked = other && open || taken.contains(&entry);
                 blocked.then_some(RejectionCode::NameTaken)
             }
             None => {
@@ -183,7 +190,7 @@ impl Model {
         let now = self.now;
         let new = || Entry::new(owner.clone(), session, name.clone(), now);
         let entry = self.entries.entry(id).or_insert_with(new);
-        let (before, shares) = (entry.pool.clone(), entry.share_name.clone());
+        let before = entry.pool.clone();
         entry.session = session;
         entry.pool = provider.pool.as_ref().map(|pool| pool.to_ascii_lowercase());
         entry.share_name.clone_from(&provider.share_name);
@@ -192,7 +199,7 @@ impl Model {
         entry.wake_seconds = provider.wake_max_wait_seconds;
         let names = entry.names();
         if let Some(name) = before.filter(|pool| !names.contains(pool)) {
-            self.leave_name(&name, owner, &shares);
+            self.leave_name(&name);
         }
         for name in names {
             self.use_name(&name, owner);
@@ -215,7 +222,7 @@ impl Model {
             // A publisher of protocol 1 names no tasks: those that it has go on (§20).
             let old = run.protocol == wire::PROTOCOL_1;
             if named.contains(&task) {
-                (run.sign_of_life, run.absent) = (now, 0);
+                run.named(now);
                 continue;
             }
             match run.phase {

@@ -181,7 +181,7 @@ impl Model {
         for task in self.tasks_of(id) {
             let Some(run) = self.run_mut(task) else { continue };
             if named.contains(&task) {
-                (run.sign_of_life, run.absent) = (now, 0);
+                run.named(now);
                 continue;
             }
             // §20: absence does not count.

@@ -60,6 +60,16 @@ pub(super) enum Phase {
     },
 }
 
+impl Run {
+    /// §12.2, §14.4: a heartbeat or register names the task in `inflight`.
+    pub(super) fn named(&mut self, now: Millis) {
+        (self.sign_of_life, self.absent) = (now, 0);
+        if self.phase == Phase::Dispatched {
+            self.phase = Phase::Accepted;
+        }
+    }
+}
+
 impl Task {
     pub(super) fn run(&self) -> Option<&Run> {
         match &self.state {
