@@ -67,6 +67,7 @@ impl Relay {
             if let Some(channel) = self.sessions.close_channel_of(id) {
                 let last = LastEvent::Revoked(reason.to_owned());
                 out.push(Action::CloseChannel { channel, last });
+                self.reschedule_session(id);
             }
             self.expire(id, "its publisher's token was revoked", now, out);
         }
@@ -76,6 +77,7 @@ impl Relay {
     pub(crate) fn supersede(&mut self, session: SessionId, out: &mut Actions) {
         if let Some(channel) = self.sessions.close_channel_of(session) {
             out.push(Action::CloseChannel { channel, last: LastEvent::Superseded });
+            self.reschedule_session(session);
         }
     }
 

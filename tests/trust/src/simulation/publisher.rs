@@ -16,6 +16,9 @@ use wire::publisher::{
 
 /// The pool that contains the second model of every publisher.
 pub(super) const POOL: &str = "pool";
+/// Longest wake that publishers declare, in seconds.
+pub(super) const WAKE_SECS: u64 = 20;
+
 /// Time until a stopped publisher is restarted by its user, in milliseconds.
 const MANUAL_RESTART: u64 = 120_000;
 /// Retries of a report that gets no response.
@@ -111,7 +114,7 @@ impl Publisher {
             pool: second.then(|| POOL.into()),
             share_name: vec!["*".into()],
             max_concurrency: Some(if second { 2 } else { 1 }),
-            wake_max_wait_seconds: second.then(super::server::wake_secs),
+            wake_max_wait_seconds: second.then_some(WAKE_SECS),
             ..Provider::default()
         }
     }

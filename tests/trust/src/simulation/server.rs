@@ -12,17 +12,9 @@ use relay::{
 use std::collections::BTreeMap;
 use wire::publisher::TaskFailure;
 
-/// Longest wake that publishers declare, in seconds.
-const WAKE_SECS: u64 = 20;
-
 /// The relay's limits, with shorter deadlines so that runs stay short.
 pub(super) fn limits() -> Limits {
     Limits { first_byte: 120_000, total: 240_000, ..Limits::default() }
-}
-
-/// Returns the longest wake, in seconds.
-pub(super) fn wake_secs() -> u64 {
-    WAKE_SECS
 }
 
 pub(super) struct Server {

@@ -1,40 +1,10 @@
 //! §10 admission, choice and queue.
 
 use super::entries::Reported;
-use super::tasks::{State, Task};
+use super::tasks::{Request, State, Task};
 use super::{Check, Model, ensure};
-use relay::{Allowed, Failure, LlmId, Millis, OwnerId, Submit, SubmitRefusal, TaskId};
+use relay::{Allowed, Failure, LlmId, Millis, Submit, SubmitRefusal, TaskId};
 use wire::error::Code;
-
-/// What a caller asked for.
-#[derive(Clone)]
-pub(super) struct Request {
-    /// Lower case.
-    pub(super) name: String,
-    /// `NAME@USER`.
-    user: Option<OwnerId>,
-    key: String,
-    allowed: Allowed,
-    pub(super) streaming: bool,
-    pub(super) notices: bool,
-}
-
-impl Request {
-    fn new(submit: &Submit) -> Self {
-        let (name, user) = match submit.name.split_once('@') {
-            Some((name, user)) => (name, Some(OwnerId(user.into()))),
-            None => (&*submit.name, None),
-        };
-        Self {
-            name: name.to_ascii_lowercase(),
-            user,
-            key: submit.key.clone(),
-            allowed: submit.allowed.clone(),
-            streaming: submit.streaming,
-            notices: submit.notices,
-        }
-    }
-}
 
 /// Why a request is refused (§10.3): the code, and `Retry-After` where the protocol fixes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

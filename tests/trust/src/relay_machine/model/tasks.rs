@@ -1,14 +1,44 @@
 //! §5.6 task endpoints, §12 tasks, §13 cancellation, §15 slots.
 
 use super::entries::Reported;
-use super::queue::Request;
 use super::{Check, Model, ensure};
 use crate::relay_machine::event::Pick;
 use relay::{
-    AnswerEnd, CancelReason, GoneReason, LlmId, Millis, SessionId, TaskId, TaskRefusal, TaskSender,
+    Allowed, AnswerEnd, CancelReason, GoneReason, LlmId, Millis, OwnerId, SessionId, Submit,
+    TaskId, TaskRefusal, TaskSender,
 };
 use wire::error::Code;
 use wire::publisher::FailureCode;
+
+/// A request as its caller sent it.
+#[derive(Clone)]
+pub(super) struct Request {
+    /// Lower case.
+    pub(super) name: String,
+    /// `NAME@USER`.
+    pub(super) user: Option<OwnerId>,
+    pub(super) key: String,
+    pub(super) allowed: Allowed,
+    pub(super) streaming: bool,
+    pub(super) notices: bool,
+}
+
+impl Request {
+    pub(super) fn new(submit: &Submit) -> Self {
+        let (name, user) = match submit.name.split_once('@') {
+            Some((name, user)) => (name, Some(OwnerId(user.into()))),
+            None => (&*submit.name, None),
+        };
+        Self {
+            name: name.to_ascii_lowercase(),
+            user,
+            key: submit.key.clone(),
+            allowed: submit.allowed.clone(),
+            streaming: submit.streaming,
+            notices: submit.notices,
+        }
+    }
+}
 
 /// A request of a caller, until it is forgotten.
 pub(super) struct Task {
