@@ -13,15 +13,16 @@ as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
-# rustup's cargo looks for its toolchains in HOME. In another HOME they are still beside the binary.
+# rustup looks for its toolchains in HOME, and would install them into an empty one. They are beside the
+# binary as well.
 find_rust() {
     command -v cargo >/dev/null || die "no cargo: install a Rust toolchain first (rust-lang.org)"
-    if ! cargo --version >/dev/null 2>&1; then
-        local home
-        home=$(dirname "$(dirname "$(dirname "$(command -v cargo)")")")
-        export RUSTUP_HOME=${RUSTUP_HOME:-$home/.rustup}
-        cargo --version >/dev/null || die "cargo does not run; see its message above"
+    local home
+    home=$(dirname "$(dirname "$(dirname "$(command -v cargo)")")")
+    if [ ! -d "${RUSTUP_HOME:-$HOME/.rustup}/toolchains" ] && [ -d "$home/.rustup/toolchains" ]; then
+        export RUSTUP_HOME=$home/.rustup
     fi
+    cargo --version >/dev/null || die "cargo does not run; see its message above"
     claim_output
 }
 

@@ -172,10 +172,12 @@ impl Relay {
     pub(crate) fn conditions(&self, task: &Task) -> Conditions {
         let published_by = || self.catalogue.get(task.llm()).map(|entry| entry.session());
         let session = task.session().or_else(published_by).and_then(|id| self.sessions.get(id));
+        let channel_open = session.is_some_and(|s| s.channel().is_some());
         Conditions {
             waking: self.wakes.of(task.llm()).is_some(),
             // Publishers leave when they are notified that the server ends: that is no loss.
-            connected: self.draining || session.is_some_and(|s| s.channel().is_some()),
+            connected: self.draining || channel_open,
+            channel_open,
             session_seen: session.map_or(0, |s| s.last_seen),
         }
     }

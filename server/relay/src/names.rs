@@ -2,7 +2,7 @@
 
 mod admin;
 
-use crate::state::{Entry, NameChanges};
+use crate::state::NameChanges;
 use crate::{Action, Actions, LlmId, Millis, Owner, OwnerId, Relay, SavedName, SessionId};
 use std::collections::BTreeSet;
 use wire::publisher::NameRequest;
@@ -33,40 +33,12 @@ impl Relay {
         out.extend(changes.changed.into_iter().map(Action::SaveName));
     }
 
-    /// Applies what the entries of a session say about sharing their user's names.
-    pub(crate) fn apply_shares(&mut self, session: SessionId, now: Millis, out: &mut Actions) {
-        let Some(owner) = self.sessions.get(session).map(|session| session.owner.id.clone()) else {
-            return;
-        };
-        let published = self.catalogue.of_session(session);
-        let entries = published.iter().filter_map(|id| self.catalogue.get(*id));
-        let used: BTreeSet<String> = entries.flat_map(|entry| entry.names()).cloned().collect();
-        for name in used {
-            self.apply_shares_of(&name, &owner, now, out);
-        }
-    }
-
-    /// Applies what all entries of a name's owner say about sharing it.
-    fn apply_shares_of(&mut self, name: &str, owner: &OwnerId, now: Millis, out: &mut Actions) {
-        if self.catalogue.update_shares(name, owner) {
-            out.push(Action::SaveName(name.to_owned()));
-            self.shares_changed(name, now, out);
-        }
-    }
-
-    /// An entry has left these names: its shares end, unless it was the last one of its user. Then
-    /// they stay with the name.
-    pub(crate) fn drop_shares(
-        &mut self,
-        names: &[String],
-        owner: &OwnerId,
-        now: Millis,
-        out: &mut Actions,
-    ) {
-        for name in names {
-            let is_theirs = |(_, entry): (LlmId, &Entry)| entry.owner().id == *owner;
-            if self.catalogue.members(name).any(is_theirs) {
-                self.apply_shares_of(name, owner, now, out);
+    /// Computes the shares of the names whose entries have changed, and applies them.
+    pub(crate) fn settle_shares(&mut self, now: Millis, out: &mut Actions) {
+        while let Some(name) = self.catalogue.take_changed() {
+            if self.catalogue.update_shares(&name) {
+                out.push(Action::SaveName(name.clone()));
+                self.shares_changed(&name, now, out);
             }
         }
     }

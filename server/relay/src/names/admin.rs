@@ -50,6 +50,7 @@ impl Relay {
         }
         out.push(Action::SaveName(name.clone()));
         self.shares_changed(&name, now, out);
+        self.settle_shares(now, out);
         let entry = self.catalogue.name(&name).ok_or(NameRefusal::Unknown)?;
         Ok(self.name_info(&name, entry))
     }
@@ -81,8 +82,9 @@ impl Relay {
         let heir = heir.map(|entry| entry.owner().id.clone());
         self.catalogue.hand_over_name(&name, heir);
         out.push(Action::SaveName(name.clone()));
+        self.settle_shares(now, out);
         self.shares_changed(&name, now, out);
-        self.invite(&name);
+        self.settle_shares(now, out);
         Ok(())
     }
 }

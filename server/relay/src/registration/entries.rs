@@ -51,7 +51,7 @@ impl Relay {
             self.withdraw(*id, now, out);
         }
         self.sessions.set_refused_names(session, refused);
-        self.apply_shares(session, now, out);
+        self.settle_shares(now, out);
         rejected
     }
 
@@ -137,11 +137,9 @@ impl Relay {
             if kept.contains(&id) || !self.may_take_over(id, session) {
                 return Err(Rejection::Taken { name, foreign: false });
             }
-            self.catalogue.move_to(id, session);
-            let before: Vec<String> = self.names_of(id);
+            self.take_over(id, session, now);
             let changes = self.catalogue.update(id, owner, provider, pool, now);
             self.apply_name_changes(changes, out);
-            self.drop_shares(&before, &owner.id, now, out);
             return Ok(id);
         }
         let owned = self.catalogue.iter().filter(|(_, entry)| entry.owner().id == owner.id);
@@ -155,6 +153,20 @@ impl Relay {
         let changes = self.catalogue.insert(id, entry);
         self.apply_name_changes(changes, out);
         Ok(id)
+    }
+
+    /// Gives an entry to another session of its user. A wake under way was sent to the other machine,
+    /// and says nothing about the backend of this one.
+    fn take_over(&mut self, id: LlmId, session: SessionId, now: Millis) {
+        if self.catalogue.get(id).is_none_or(|entry| entry.session() == session) {
+            return;
+        }
+        self.catalogue.move_to(id, session);
+        if self.wakes.of(id).is_some() {
+            self.wakes.end(id);
+            self.tasks.restart_wait(id, now);
+            self.reschedule_queue(id);
+        }
     }
 
     /// True if the session may publish an entry of its user: its own, or one of a session that has
@@ -171,18 +183,11 @@ impl Relay {
     pub(crate) fn delete_entry(&mut self, id: LlmId, why: &str, now: Millis, out: &mut Actions) {
         let Some(entry) = self.catalogue.get(id) else { return };
         let failure = failures::inactive(entry.name(), why);
-        let owner = entry.owner().id.clone();
         self.fail_queue(id, &failure, out);
         self.wakes.end(id);
-        let names = self.names_of(id);
         let changes = self.catalogue.remove(id, now);
         out.push(Action::SaveLlm(id));
         self.apply_name_changes(changes, out);
-        self.drop_shares(&names, &owner, now, out);
-    }
-
-    fn names_of(&self, id: LlmId) -> Vec<String> {
-        self.catalogue.get(id).map(|entry| entry.names().cloned().collect()).unwrap_or_default()
     }
 
     /// Sets the backend's state as its publisher reports it.

@@ -12,11 +12,18 @@ pub(crate) struct Catalogue {
     entries: BTreeMap<LlmId, Entry>,
     by_session: BTreeMap<SessionId, BTreeSet<LlmId>>,
     names: Names,
+    /// Names whose entries have changed since their shares were last computed.
+    changed: BTreeSet<String>,
 }
 
 impl Catalogue {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { entries: BTreeMap::new(), by_session: BTreeMap::new(), names: Names::new(limits) }
+        Self {
+            entries: BTreeMap::new(),
+            by_session: BTreeMap::new(),
+            names: Names::new(limits),
+            changed: BTreeSet::new(),
+        }
     }
 
     pub(crate) fn get(&self, id: LlmId) -> Option<&Entry> {
@@ -67,6 +74,7 @@ impl Catalogue {
         let mut changes = NameChanges::default();
         for name in entry.names() {
             self.names.join(name, id, &entry.owner, &mut changes);
+            self.changed.insert(name.clone());
         }
         self.by_session.entry(entry.session).or_default().insert(id);
         self.entries.insert(id, entry);
@@ -110,6 +118,7 @@ impl Catalogue {
         for name in before.difference(&after) {
             self.names.leave(name, id, now, &mut changes);
         }
+        self.changed.extend(before.into_iter().chain(after));
         changes
     }
 
@@ -128,6 +137,7 @@ impl Catalogue {
         self.unlist(id, entry.session);
         for name in entry.names() {
             self.names.leave(name, id, now, &mut changes);
+            self.changed.insert(name.clone());
         }
         changes
     }
@@ -177,14 +187,25 @@ impl Catalogue {
         self.names.end_reservations(now)
     }
 
-    /// Takes over what all entries of a name's owner say about sharing it; true if that has
-    /// changed.
-    pub(crate) fn update_shares(&mut self, name: &str, owner: &OwnerId) -> bool {
-        let own = self.members(name).filter(|(_, entry)| entry.owner.id == *owner);
-        let shares: BTreeSet<&String> =
-            own.flat_map(|(_, entry)| &entry.provider.share_name).collect();
+    /// A name whose entries have changed; each is returned once.
+    pub(crate) fn take_changed(&mut self) -> Option<String> {
+        self.changed.pop_first()
+    }
+
+    /// Computes with whom the entries of a name's owner share it; true if that has changed. Without
+    /// such entries the shares stay.
+    pub(crate) fn update_shares(&mut self, name: &str) -> bool {
+        let Some(owner) = self.names.get(name).map(|name| name.owner().clone()) else {
+            return false;
+        };
+        let own = self.members(name).filter(|(_, entry)| entry.owner.id == owner);
+        let mut own = own.map(|(_, entry)| &entry.provider.share_name).peekable();
+        if own.peek().is_none() {
+            return false;
+        }
+        let shares: BTreeSet<&String> = own.flatten().collect();
         let shares = shares.into_iter().cloned().collect();
-        self.names.set_shared_by_owner(name, owner, shares)
+        self.names.set_shared_by_owner(name, &owner, shares)
     }
 
     /// Sets with whom an admin shares the name; false if there is no such name.
@@ -206,5 +227,6 @@ impl Catalogue {
             }
         }
         self.names.hand_over(name, heir);
+        self.changed.insert(name.to_owned());
     }
 }

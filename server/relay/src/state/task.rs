@@ -75,7 +75,9 @@ pub(crate) struct Task {
 pub(crate) struct Conditions {
     /// A wake of its LLM is under way.
     pub(crate) waking: bool,
-    /// Its publisher's channel is open.
+    /// Its publisher's channel is open: an acknowledgement can be expected.
+    pub(crate) channel_open: bool,
+    /// Its publisher is not missed: its channel is open, or the server has sent it away.
     pub(crate) connected: bool,
     /// Last request of its session, for publishers that do not name tasks.
     pub(crate) session_seen: Millis,
@@ -204,7 +206,7 @@ impl Task {
                 }
             }
             Phase::Dispatched => {
-                if now.connected {
+                if now.channel_open {
                     at(self.dispatched_at + limits.ack_wait, Due::AckTimeout);
                 }
                 at(self.lost_at(limits, now), Due::Lost);

@@ -202,14 +202,6 @@ impl Model {
             let owner = self.sessions.get(&wake.session).map(|session| &session.owner);
             owner == Some(&from.owner) && from.session.is_none_or(|named| named == wake.session)
         });
-        let moved = found.is_some_and(|id| {
-            let entry = &self.entries[&id];
-            entry.wake.as_ref().is_some_and(|wake| wake.session != entry.session)
-        });
-        // The protocol does not say whose result counts after the entry has moved.
-        if moved && reply == Err(TaskRefusal::Unknown) {
-            return Ok(());
-        }
         let expected = if found.is_some() { Ok(()) } else { Err(TaskRefusal::Unknown) };
         ensure(reply == expected, || {
             format!("§11.8: a wake's result gets {reply:?}, not {expected:?}")

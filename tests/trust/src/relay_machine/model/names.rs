@@ -14,8 +14,6 @@ pub(super) struct Name {
     shared_by_admin: BTreeSet<String>,
     /// The owner's shares when its last entry left.
     last_shares: BTreeSet<String>,
-    /// §8.11: the owner's shares count from its next register on.
-    awaits_register: bool,
     /// §8.9: a request was delivered under it.
     served: bool,
     reserved_until: Option<Millis>,
@@ -41,17 +39,10 @@ impl Model {
         let Some(known) = self.names.get(name) else { return BTreeSet::new() };
         let of_owner = |entry: &&super::Entry| entry.uses(name) && entry.owner == known.owner;
         let mut entries = self.entries.values().filter(of_owner).peekable();
-        if known.awaits_register || entries.peek().is_none() {
+        if entries.peek().is_none() {
             return known.last_shares.clone();
         }
         entries.flat_map(|entry| entry.share_name.iter().cloned()).collect()
-    }
-
-    /// The owner has registered an entry with this name.
-    pub(super) fn register_shares(&mut self, name: &str, user: &OwnerId) {
-        if let Some(known) = self.names.get_mut(name).filter(|known| known.owner == *user) {
-            known.awaits_register = false;
-        }
     }
 
     fn users(&self, name: &str) -> BTreeSet<String> {
@@ -65,7 +56,6 @@ impl Model {
             owner: user.clone(),
             shared_by_admin: BTreeSet::new(),
             last_shares: BTreeSet::new(),
-            awaits_register: false,
             served: false,
             reserved_until: None,
         };
@@ -221,7 +211,7 @@ impl Model {
         match oldest.map(|id| self.entries[&id].owner.clone()) {
             Some(user) => {
                 if let Some(entry) = self.names.get_mut(name) {
-                    (entry.owner, entry.awaits_register) = (user, true);
+                    entry.owner = user;
                 }
             }
             None => drop(self.names.remove(name)),

@@ -93,11 +93,6 @@ impl Model {
                 self.withdraw(entry);
             }
         }
-        for entry in &taken {
-            for name in self.entries.get(entry).map(Entry::names).unwrap_or_default() {
-                self.register_shares(&name, owner);
-            }
-        }
         self.apply_shares();
         let found: BTreeSet<LlmId> =
             reply.llms.iter().filter_map(|info| info.id.parse().ok()).collect();
@@ -191,13 +186,19 @@ impl Model {
         let new = || Entry::new(owner.clone(), session, name.clone(), now);
         let entry = self.entries.entry(id).or_insert_with(new);
         let before = entry.pool.clone();
-        entry.session = session;
+        // §11.4: a wake ends without a verdict when another session takes the entry over.
+        let moved = std::mem::replace(&mut entry.session, session) != session;
+        let ended = entry.wake.take_if(|_| moved);
         entry.pool = provider.pool.as_ref().map(|pool| pool.to_ascii_lowercase());
         entry.share_name.clone_from(&provider.share_name);
         // §5.1: counts as 1 to 256.
         entry.slots = provider.max_concurrency.unwrap_or(1).clamp(1, 256) as usize;
         entry.wake_seconds = provider.wake_max_wait_seconds;
         let names = entry.names();
+        if let Some(wake) = ended {
+            self.expected.ended_wakes.insert(id, wake);
+            self.restart_waiting(id);
+        }
         if let Some(name) = before.filter(|pool| !names.contains(pool)) {
             self.leave_name(&name);
         }
