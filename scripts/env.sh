@@ -1,5 +1,5 @@
-# What every script needs: strictness, one place for build output, a toolchain that works even when
-# HOME is somebody else's. Sourced, not run.
+# Shared by all scripts: strictness, one place for build output, a toolchain that works even when
+# HOME is another user's or empty. Sourced, not run.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

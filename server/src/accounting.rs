@@ -4,16 +4,13 @@
 //! last of them is gone, the request has ended and the account reports it. So a handler that is
 //! dropped because its caller left is reported like one that returns.
 
-mod usage;
-
-pub(crate) use usage::{TokenUsage, UsageTail};
-
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::error::Code;
 use wire::token::TokenInfo;
+use wire::usage::TokenUsage;
 
 /// Longest model name that is reported: what callers send may be any text.
 const MODEL_CHARS: usize = wire::limits::TEXT;
@@ -108,7 +105,7 @@ impl Accounting {
     }
 }
 
-/// What is known so far of one request; dropping the last reference reports it.
+/// The facts known so far about one request; dropping the last reference reports it.
 pub(crate) struct Account {
     accounting: Arc<Accounting>,
     began: Instant,

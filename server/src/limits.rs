@@ -71,8 +71,6 @@ pub const PAIR_BODY: usize = 1024;
 pub const SIGN_OF_LIFE: Duration = Duration::from_millis(500);
 /// Bytes of a whole response that is sent as one event because a notice was sent before it.
 pub const LATE_RESPONSE: usize = 1024 * 1024;
-/// Bytes at the end of a response that are searched for token counts.
-pub const USAGE_TAIL: usize = 4 * 1024;
 /// Running responses get this long when the server shuts down.
 pub const DRAIN: Duration = Duration::from_secs(30);
 /// Connections get this long to close after that.

@@ -1,4 +1,4 @@
-//! What the process reports about itself: its log and the log of requests.
+//! The process log and the request log.
 
 pub mod logging;
 pub(crate) mod request_log;

@@ -1,4 +1,4 @@
-//! What the user who publishes controls: pauses, quiet hours, stopping a request, sign-in by a pairing
+//! Controls of the user who publishes: pauses, quiet hours, stopping a request, sign-in by a pairing
 //! code; and what the status shows of past requests.
 
 use crate::Setup;

@@ -1,4 +1,4 @@
-//! What a caller can rely on, including what comparable relays get wrong.
+//! Guarantees for callers, including those that comparable relays break.
 
 use crate::{Setup, chat_body, with_keys};
 use futures_util::StreamExt as _;

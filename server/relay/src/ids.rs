@@ -97,7 +97,7 @@ mod tests {
         let id = SessionId(0xab);
         assert_eq!(id.to_string().parse(), Ok(id));
         let (plus, upper) = (format!("+{:031x}", 0xab), format!("{:032X}", 0xab));
-        for text in ["", "ab", &plus, &upper, "somebody-elses"] {
+        for text in ["", "ab", &plus, &upper, "not-an-id"] {
             assert_eq!(text.parse::<SessionId>(), Err(InvalidId), "{text:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! What a restart needs, as it is stored.
+//! The stored state that a restart needs.
 
 use crate::{LlmId, Millis, Owner, OwnerId, SessionId};
 use wire::publisher::{Instance, Provider};

@@ -2,7 +2,7 @@
 //! come, and an explicit error when it breaks.
 
 use super::dialect::Dialect;
-use crate::accounting::{Account, EndCode, TokenUsage, UsageTail};
+use crate::accounting::{Account, EndCode};
 use crate::auth::Principal;
 use crate::http::connection::{Connection, OpenResponse};
 use crate::http::error::ApiError;
@@ -16,6 +16,7 @@ use http::{StatusCode, header};
 use relay::{Failure, GoneReason, Notice};
 use std::sync::Arc;
 use wire::error::Code;
+use wire::usage::{TokenUsage, UsageTail};
 
 /// The caller of a submitted request.
 pub(super) struct Recipient {

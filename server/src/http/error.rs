@@ -19,7 +19,7 @@ pub(crate) struct ApiError {
     pub(crate) status: StatusCode,
     /// Why, for programs.
     pub(crate) code: Code,
-    /// What failed, why, and what to do.
+    /// Names the failure, its cause and the remedy.
     pub(crate) message: String,
     /// The field at fault.
     pub(crate) param: Option<&'static str>,

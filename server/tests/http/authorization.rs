@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 struct Operation {
     method: Method,
     path: String,
-    /// Scopes that let in; `None`: nobody is asked.
+    /// Scopes that are accepted; `None` if no key is needed.
     scopes: Option<Vec<String>>,
     headers: Vec<String>,
 }
@@ -68,7 +68,7 @@ impl Operation {
         request.send().await.unwrap()
     }
 
-    /// What must come of this key: let in, 401 or 403.
+    /// Expected result for this key: accepted, 401 or 403.
     fn verdict(&self, scope: Option<&str>) -> Option<u16> {
         let scopes = self.scopes.as_ref()?;
         let Some(scope) = scope else { return Some(401) };

@@ -22,7 +22,7 @@ async fn old_chat(server: &Server, key: &str) -> TcpStream {
     socket
 }
 
-/// What came, and how it ended.
+/// The received bytes, and how the connection ended.
 async fn to_end(mut socket: TcpStream) -> (String, Result<(), ErrorKind>) {
     let mut all = Vec::new();
     let read = tokio::time::timeout(PATIENCE, socket.read_to_end(&mut all)).await;

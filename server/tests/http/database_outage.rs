@@ -1,4 +1,4 @@
-//! What a database that does not respond must not delay.
+//! Requests that must not wait for a database that does not respond.
 
 use crate::server::Server;
 use bytes::Bytes;
@@ -42,7 +42,7 @@ async fn a_locked_database_stops_neither_notices_nor_deadlines() {
     register.await.unwrap().unwrap();
     answering.abort();
     drop((running, upload));
-    // What could not be written is written when it can be.
+    // Changes that could not be written are written later.
     let stored = async {
         loop {
             let found = sqlx::query("SELECT 1 FROM llms WHERE provider LIKE '%other%'");

@@ -48,7 +48,7 @@ async fn requests_for_a_pool_go_to_its_owner_although_another_publisher_has_regi
         assert_eq!(mia.result(&task, &whole).await.status(), 204);
         assert_eq!(chat.await.unwrap().unwrap().status(), 200);
     }
-    // What comes next on the intruder's channel is no task.
+    // The next event on the intruder's channel is not a task.
     let probe = eve.post(wire::paths::PROBE).header("x-mcpctl-probe-id", "p");
     assert_eq!(probe.body("x").send().await.unwrap().status(), 204);
     assert_eq!(eve.event().await.0, "probe");

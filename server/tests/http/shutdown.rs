@@ -46,7 +46,7 @@ async fn a_server_that_shuts_down_refuses_new_work_and_waits_for_running_respons
 async fn a_server_whose_background_task_ends_exits_with_an_error() {
     let broken = Arc::new(AtomicBool::new(false));
     let breaks = Arc::clone(&broken);
-    // What looks after tokens asks the clock twice a second.
+    // The token check reads the clock twice a second.
     let clock = WallClock::new(move || {
         assert!(!breaks.load(Ordering::Relaxed), "the test breaks it here");
         crate::server::unix_ms()

@@ -18,6 +18,7 @@ pub mod paths;
 pub mod publisher;
 pub mod sse;
 pub mod token;
+pub mod usage;
 
 /// The seed system's protocol: register, stream, heartbeat, result.
 pub const PROTOCOL_1: u32 = 1;

@@ -61,3 +61,5 @@ pub const WAKE_MAX_WAIT_CAP_SECS: u64 = 900;
 pub const PAIRING_MS: u64 = 10 * 60 * 1000;
 /// The largest piece of a response that is sent in pieces.
 pub const RESPONSE_PIECE: usize = 1024 * 1024;
+/// Bytes at the end of a response that are searched for token counts.
+pub const USAGE_TAIL: usize = 4 * 1024;

@@ -105,8 +105,6 @@ pub const RECENT: usize = 100;
 pub const TRAFFIC_STEP_MS: u64 = 60_000;
 /// Steps of the traffic: half an hour.
 pub const TRAFFIC_STEPS: usize = 30;
-/// Bytes at the end of a response in which the number of tokens is searched.
-pub const USAGE_TAIL: usize = 4 * 1024;
 /// Time that a stop by the publisher waits for its report to the server.
 pub const STOP_REPORT: Duration = Duration::from_secs(1);
 /// Stored log files, one a day.

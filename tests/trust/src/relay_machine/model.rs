@@ -62,7 +62,7 @@ pub(super) struct Model {
     expected: Expected,
 }
 
-/// What the relay must do in the current step.
+/// The effects that the relay must have in the current step.
 #[derive(Default)]
 struct Expected {
     /// Tasks whose request must fail, each with the codes that are right.

@@ -15,7 +15,7 @@ pub(super) const SUBMITTED: [&str; 7] = ["a", "b", "c", POOL, "nobody", "b@tom",
 /// The shares that owners and admins choose among.
 pub(super) const SHARES: [&[&str]; 4] = [&[], &["tom"], &["*"], &["mia", "nobody"]];
 
-/// What a publisher declares.
+/// The declaration of a publisher.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Declared {
     /// One bit per name.
@@ -27,7 +27,7 @@ pub(super) struct Declared {
     pub(super) shares: usize,
 }
 
-/// What a publisher remembers.
+/// The state that a publisher remembers.
 #[derive(Default)]
 pub(super) struct Publisher {
     pub(super) session: Option<SessionId>,

@@ -5,7 +5,7 @@ use super::tasks::{Phase, Run, State, Task};
 use relay::{CancelReason, Millis, TaskId};
 use wire::error::Code;
 
-/// What a timer does when it is due.
+/// The effect of a timer that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Timer {
     /// The request fails; a running task is then over for its caller only.

@@ -11,20 +11,20 @@ const PROMPT: &[&[u8]] = &[b"\"prompt_tokens\":", b"\"input_tokens\":", b"\"prom
 
 /// Token counts of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TokenUsage {
+pub struct TokenUsage {
     /// Tokens of the prompt, if stated.
-    pub(crate) prompt: Option<u64>,
+    pub prompt: Option<u64>,
     /// Generated tokens.
-    pub(crate) completion: u64,
+    pub completion: u64,
 }
 
 /// The last bytes of a response while it passes; at most twice [`USAGE_TAIL`] are held.
 #[derive(Debug, Default)]
-pub(crate) struct UsageTail(Vec<u8>);
+pub struct UsageTail(Vec<u8>);
 
 impl UsageTail {
     /// Appends the next bytes of the response.
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
+    pub fn push(&mut self, bytes: &[u8]) {
         let new = &bytes[bytes.len().saturating_sub(USAGE_TAIL)..];
         // Cut only when the buffer is full, so that small pieces are copied about twice.
         if self.0.len() + new.len() > 2 * USAGE_TAIL {
@@ -36,13 +36,13 @@ impl UsageTail {
 
     /// The last bytes.
     #[must_use]
-    pub(crate) fn bytes(&self) -> &[u8] {
+    pub fn bytes(&self) -> &[u8] {
         &self.0[self.0.len().saturating_sub(USAGE_TAIL)..]
     }
 
     /// The token counts, if the response states how many tokens were generated.
     #[must_use]
-    pub(crate) fn usage(&self) -> Option<TokenUsage> {
+    pub fn usage(&self) -> Option<TokenUsage> {
         let text = self.bytes();
         let found = |names: &[&[u8]]| names.iter().find_map(|name| last_number(text, name));
         Some(TokenUsage { completion: found(COMPLETION)?, prompt: found(PROMPT) })
@@ -68,6 +68,8 @@ mod tests {
             ("data: {\"usage\":{\"output_tokens\":7}}\n\nevent: message_stop\n\n", usage(None, 7)),
             ("data: {\"timings\":{\"prompt_n\":5,\"predicted_n\":3}}\n\n", usage(Some(5), 3)),
             ("data: {\"usage\":null}\n\ndata: [DONE]\n\n", None),
+            ("{\"completion_tokens\": 42,\"total_tokens\":51}", usage(None, 42)),
+            ("data: {\"timings\":{\"predicted_n\":3,\"x\":1}}\n\ndata: [DONE]\n\n", usage(None, 3)),
             ("\"completion_tokens\":", None),
         ] {
             let mut whole = UsageTail::default();
