@@ -7,7 +7,7 @@ use testkit::agent::{Agent, Home, provider};
 use testkit::caller::{Streamed, counted, read_stream, scripted_chat};
 use testkit::fake_backend::FakeBackend;
 use testkit::mcpd::Mcpd;
-use testkit::nginx::{Nginx, README_LINES};
+use testkit::nginx::{Nginx, RECOMMENDED_LINES};
 use testkit::process::CommandLine as _;
 use testkit::setup::with_keys;
 
@@ -96,7 +96,7 @@ async fn a_control_channel_that_is_buffered_becomes_long_polling_and_the_status_
 
 #[tokio::test]
 async fn a_response_that_breaks_off_is_broken_for_a_caller_behind_nginx_too() {
-    for (lines, upload) in [("", "pieces"), (README_LINES, "stream")] {
+    for (lines, upload) in [("", "pieces"), (RECOMMENDED_LINES, "stream")] {
         let proxied = Proxied::start(lines).await;
         proxied.mcpd.until_active(&proxied.caller, "qwen").await;
         proxied.home.until_status(upload, |status| status["upload"] == upload).await;
@@ -111,7 +111,7 @@ async fn a_response_that_breaks_off_is_broken_for_a_caller_behind_nginx_too() {
 
 #[tokio::test]
 async fn with_the_lines_of_the_readme_large_bodies_and_long_responses_pass() {
-    tokio::join!(with_lines("", 413, 504), with_lines(README_LINES, 200, 200));
+    tokio::join!(with_lines("", 413, 504), with_lines(RECOMMENDED_LINES, 200, 200));
 }
 
 /// Sends a large body and waits for a late response; expects these statuses.

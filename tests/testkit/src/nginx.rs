@@ -4,8 +4,8 @@ use crate::process::Process;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// Settings that the README recommends for the `location` in front of mcpd.
-pub const README_LINES: &str = "client_max_body_size 64m; \
+/// Settings that docs/operations.md recommends for the `location` in front of mcpd.
+pub const RECOMMENDED_LINES: &str = "client_max_body_size 64m; \
     proxy_http_version 1.1; proxy_set_header Connection \"\"; \
     proxy_request_buffering off; proxy_buffering off; \
     proxy_read_timeout 35m; proxy_send_timeout 35m;";
