@@ -138,32 +138,23 @@ impl Relay {
         }
     }
 
-    /// Deletes old sessions, until the end of one makes no further one empty, and old reservations.
+    /// Deletes old sessions, one after the other, and old reservations.
     fn delete_old(&mut self, now: Millis, out: &mut Actions) {
-        loop {
-            let old = self.old_sessions(now);
-            if old.is_empty() {
-                break;
-            }
-            for id in old {
+        for id in self.sessions.iter().map(|(id, _)| id).collect::<Vec<_>>() {
+            if self.is_old(id, now) {
                 self.end_session(id, "its publisher is gone", now, out);
+                self.settle_shares(now, out);
             }
-            self.settle_shares(now, out);
         }
         let changes = self.catalogue.end_reservations(now);
         self.apply_name_changes(changes, out);
     }
 
-    fn old_sessions(&self, now: Millis) -> Vec<SessionId> {
-        let is_old = |id: SessionId, session: &crate::state::Session| {
-            let is_empty = session.channel().is_none() && self.catalogue.publishes_nothing(id);
-            let wait = if is_empty { self.limits.empty_session } else { self.limits.delete_after };
-            now > session.last_seen + wait
-        };
-        let old = self.sessions.iter().filter(|(id, session)| {
-            !session.live && !self.tasks.is_busy(*id) && is_old(*id, session)
-        });
-        old.map(|(id, _)| id).collect()
+    fn is_old(&self, id: SessionId, now: Millis) -> bool {
+        let Some(session) = self.sessions.get(id) else { return false };
+        let is_empty = session.channel().is_none() && self.catalogue.publishes_nothing(id);
+        let wait = if is_empty { self.limits.empty_session } else { self.limits.delete_after };
+        !session.live && !self.tasks.is_busy(id) && now > session.last_seen + wait
     }
 
     /// Prepares the server's end: new requests are refused, waiting ones fail, running ones go on,

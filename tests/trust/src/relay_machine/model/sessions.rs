@@ -269,6 +269,7 @@ impl Model {
                     self.withdraw(entry);
                 }
                 self.apply_shares();
+                self.note_shares();
             }
         }
     }
