@@ -109,7 +109,7 @@ impl Relay {
         self.last_sweep = Some(now);
         if gap > 2 * self.limits.sweep {
             for session in self.sessions.iter_mut().filter(|session| session.live) {
-                session.last_seen += gap;
+                session.last_seen = now.min(session.last_seen + gap);
             }
         }
         self.expire_leases(now, out);

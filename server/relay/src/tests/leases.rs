@@ -156,3 +156,17 @@ fn a_publisher_that_leaves_a_draining_server_keeps_its_running_responses() {
     world.relay.answer_ended(task, crate::AnswerEnd::Complete, world.now, &mut world.out);
     assert!(world.take().contains(&Action::Complete { task }));
 }
+
+#[test]
+fn a_late_sweep_renews_no_lease_beyond_now() {
+    let mut world = World::new();
+    let publisher = world.publish("mia", &[provider("qwen", "active")]);
+    world.pass(5_000);
+    world.now += 60_000;
+    world.report(&publisher, &[], &[]);
+    world.relay.sweep(world.now, &mut world.out);
+    world.pass(89_000);
+    assert_eq!(world.status("qwen"), "active");
+    world.pass(10_000);
+    assert_eq!(world.status("qwen"), "inactive", "the delay was not added to a fresh lease");
+}

@@ -210,7 +210,7 @@ impl Model {
         // §7.5.4.
         if since > 2 * self.limits.sweep {
             for session in self.sessions.values_mut().filter(|session| session.live) {
-                session.last_seen += since;
+                session.last_seen = now.min(session.last_seen + since);
             }
         }
         let live = self.sessions.iter().filter(|(_, session)| session.live);
