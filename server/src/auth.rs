@@ -1,4 +1,4 @@
-//! Who calls: tokens, their scopes, and how fast a revoked one stops working.
+//! Authenticates callers and publishers: tokens, scopes, and how soon a revoked token is refused.
 
 mod extract;
 mod new_token;

@@ -20,7 +20,7 @@ pub const UNPROVEN_LEAST: Duration = Duration::from_millis(250);
 pub const RESERVE: usize = 8;
 /// Files that are not connections: the database, the listener, the log.
 pub const FILES: usize = 64;
-/// How long unread input is discarded after the response to a request that was not read to its end.
+/// Unread input is discarded for this long after the response to a request that was not read whole.
 pub const LINGER: Duration = Duration::from_secs(1);
 /// Bytes of unread input that are discarded then.
 pub const LINGER_BYTES: usize = 4 * 1024 * 1024;
@@ -55,7 +55,7 @@ pub const CALLER_EVENTS: usize = 8;
 pub const SLOW_CALLER: Duration = Duration::from_secs(30);
 /// A backend that sends nothing for this long has failed.
 pub const BACKEND_SILENCE: Duration = Duration::from_secs(300);
-/// How long a broken response waits for the relay's reason.
+/// A broken response waits this long for the relay's reason.
 pub const VERDICT_WAIT: Duration = Duration::from_secs(5);
 /// Longest wait of a long poll.
 pub const POLL_WAIT: Duration = Duration::from_secs(25);
@@ -67,7 +67,7 @@ pub const HEARTBEAT_BODY: usize = 16 * 1024 + 40 * INFLIGHT;
 pub const INFLIGHT: usize = wire::limits::LLMS_PER_OWNER * wire::limits::MAX_CONCURRENCY as usize;
 /// Bytes of the body that turns a pairing code into a key.
 pub const PAIR_BODY: usize = 1024;
-/// How often the relay is notified that a response is still arriving.
+/// Interval at which the relay is notified that a response is still arriving.
 pub const SIGN_OF_LIFE: Duration = Duration::from_millis(500);
 /// Bytes of a whole response that is sent as one event because a notice was sent before it.
 pub const LATE_RESPONSE: usize = 1024 * 1024;

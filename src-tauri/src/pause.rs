@@ -1,4 +1,4 @@
-//! How long publishing can be paused, and the edit of config.json that does it.
+//! The durations of a pause, and the edit of config.json that starts one.
 
 use crate::limits::PAUSE_HOUR;
 use jiff::Timestamp;
@@ -7,7 +7,7 @@ use registrar::config::settings::PausedUntil;
 use serde::Deserialize;
 use serde_json::json;
 
-/// How long a pause lasts.
+/// Duration of a pause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(test, derive(ts_rs::TS), ts(export))]

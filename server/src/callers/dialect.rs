@@ -1,4 +1,4 @@
-//! How notices, errors and late responses are written inside an event stream.
+//! Writes notices, errors and late responses into an event stream.
 
 use crate::http::error::ApiError;
 use http::StatusCode;

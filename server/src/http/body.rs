@@ -22,7 +22,7 @@ pub(crate) struct Bodies {
     pace: Pace,
 }
 
-/// How long a body may take.
+/// Time limits of a request body.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
     /// Longest pause between two pieces.

@@ -18,7 +18,7 @@ pub(crate) struct Connection {
     pub(super) ending: Arc<Ending>,
 }
 
-/// How the socket must be closed.
+/// The way in which the socket must be closed.
 #[derive(Debug, Default)]
 pub(crate) struct Ending {
     /// An announced part of the response has not been sent: the close must be a reset.

@@ -1,4 +1,4 @@
-//! How connections end, and which ends are clean.
+//! Clean and broken ends of connections.
 
 use crate::server::{PATIENCE, Server};
 use bytes::Bytes;

@@ -9,7 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// How long a writer waits for another process, such as `mcpd token …`.
+/// A writer waits this long for another process, such as `mcpd token …`.
 const BUSY: Duration = Duration::from_secs(5);
 
 /// A database that cannot be used; the message says what to do.

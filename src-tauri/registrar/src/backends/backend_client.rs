@@ -198,7 +198,7 @@ pub(crate) struct BackendResponse {
     pub(crate) headers: HeaderMap,
     connection: Option<Connection>,
     body: Incoming,
-    /// How the body has ended.
+    /// The end of the body, once reached.
     end: Option<Result<(), hyper::Error>>,
     /// Where the connection goes after a complete body.
     idle: IdleConnections,

@@ -28,9 +28,9 @@ pub struct ProviderConfig {
     pub description: Option<String>,
     /// True if it is published; false if absent.
     pub publish: bool,
-    /// How to wake it.
+    /// Recipe that wakes the backend.
     pub wake: Option<Wake>,
-    /// How to put it to sleep again.
+    /// Recipe that puts the backend to sleep.
     pub sleep: Option<Sleep>,
     /// Name that several machines serve.
     pub pool: Option<String>,
