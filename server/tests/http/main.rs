@@ -15,4 +15,5 @@ mod request_log;
 mod responses;
 mod server;
 mod shutdown;
+mod tls;
 mod tokens;
