@@ -1,5 +1,6 @@
 //! mcpd's settings: flags and environment variables, and an optional TOML file that they override.
 
+use crate::http::cors::CorsOrigins;
 use crate::limits;
 use crate::store::Location;
 use crate::tls::CertificateFiles;
@@ -33,6 +34,10 @@ pub struct Flags {
     /// PEM file of the certificate's private key
     #[arg(long, env = "MCPD_TLS_KEY", value_name = "FILE")]
     tls_key: Option<PathBuf>,
+    /// Origin whose web pages may call models, such as https://app.example, or * for every one; can
+    /// be repeated [default: none]
+    #[arg(long, env = "MCPD_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    cors_origin: Vec<String>,
     /// Create a token with every scope and print it; for trials, on a loopback address only
     #[arg(long)]
     dev: bool,
@@ -55,6 +60,8 @@ struct File {
     listen: Option<SocketAddr>,
     tls_cert: Option<PathBuf>,
     tls_key: Option<PathBuf>,
+    #[serde(default)]
+    cors_origin: Vec<String>,
     body_budget: Option<usize>,
     body_share: Option<usize>,
 }
@@ -83,13 +90,15 @@ pub struct Serving {
     pub body_budget: usize,
     /// Bytes of memory for the request bodies of one key.
     pub body_share: usize,
+    /// Origins whose web pages may call models.
+    pub cors_origins: CorsOrigins,
 }
 
 impl Default for Serving {
     fn default() -> Self {
         let body_budget = limits::BODY_BUDGET;
         let body_share = body_budget / limits::BODY_SHARE;
-        Self { time_scale: 1.0, body_budget, body_share }
+        Self { time_scale: 1.0, body_budget, body_share, cors_origins: CorsOrigins::None }
     }
 }
 
@@ -98,7 +107,7 @@ impl Flags {
     ///
     /// # Errors
     /// The file cannot be read or has an unknown key, a number is out of range, only one of the two
-    /// TLS files is given, or `--dev` is used on an address that is not loopback.
+    /// TLS files is given, an origin is none, or `--dev` is used on an address that is not loopback.
     pub fn resolve(&self) -> anyhow::Result<Config> {
         let file = match &self.config {
             None => File::default(),
@@ -119,7 +128,8 @@ impl Flags {
         if !(time_scale.is_finite() && time_scale > 0.0) {
             bail!("--time-scale must be greater than 0");
         }
-        let serving = Serving { time_scale, ..self.bodies(&file)? };
+        let cors_origins = self.cors_origins(&file)?;
+        let serving = Serving { time_scale, cors_origins, ..self.bodies(&file)? };
         let tls = self.certificate_files(&file)?;
         let data_dir = self.data_dir.clone().or(file.data_dir).unwrap_or(DATA_DIR.into());
         Ok(Config { data_dir, listen, tls, dev: self.dev, serving })
@@ -139,6 +149,13 @@ impl Flags {
             (None, Some(_)) => ("tls-key", "tls-cert"),
         };
         bail!("{given} is given without {missing}: give both for https, or neither for plain HTTP")
+    }
+
+    /// The origins of the flags, or else of the file.
+    fn cors_origins(&self, file: &File) -> anyhow::Result<CorsOrigins> {
+        let flags = &self.cors_origin;
+        let texts = if flags.is_empty() { &file.cors_origin } else { flags };
+        CorsOrigins::parse(texts).map_err(|why| anyhow::anyhow!("cors-origin: {why}"))
     }
 
     /// Default settings with the memory for request bodies.

@@ -5,6 +5,7 @@ pub(crate) mod body;
 pub(crate) mod connection;
 mod connection_limit;
 mod connection_service;
+pub(crate) mod cors;
 pub(crate) mod error;
 pub(crate) mod format_errors;
 pub(crate) mod openapi;

@@ -29,4 +29,5 @@ pub mod tls;
 mod token_upkeep;
 
 pub use http::Listener;
+pub use http::cors::CorsOrigins;
 pub use server::{ServeError, serve, serve_by};

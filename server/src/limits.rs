@@ -12,6 +12,8 @@ pub const HANDSHAKE: Duration = Duration::from_secs(10);
 pub const CERTIFICATE_CHECK: Duration = Duration::from_secs(2);
 /// Bytes of a file with a TLS certificate or its key.
 pub const CERTIFICATE_FILE: u64 = 1024 * 1024;
+/// A browser may reuse the response to its question whether a page may call mcpd for this long.
+pub const CORS_MAX_AGE: Duration = Duration::from_secs(2 * 3600);
 /// Bytes of request line and headers together; also the size of one read.
 pub const HEADER_BYTES: usize = 64 * 1024;
 /// Longest pause between two pieces of a request body.

@@ -67,7 +67,7 @@ pub async fn serve_by(
     if let Some(tls) = &listener.tls {
         tasks.spawn(Arc::clone(tls).renew(app.times.certificate_check, stop.clone()));
     }
-    let router = api::router(Arc::clone(&app));
+    let router = api::router(Arc::clone(&app), &serving.cors_origins);
     tokio::select! {
         () = http::serve(listener, router, app.times, drained(&app, shutdown)) => {}
         Some(ended) = tasks.join_next() => return Err(unexpected_end(ended)),

@@ -73,7 +73,7 @@ async fn refused(arguments: &[&str]) -> CommandOutput {
 }
 
 #[tokio::test]
-async fn mcpd_refuses_to_start_with_wrong_settings_for_tls() {
+async fn mcpd_refuses_to_start_with_wrong_settings_for_tls_or_cors() {
     let (good, other) = (Certificate::valid(), Certificate::valid());
     let (file, key, wrong) = (good.file(), good.key(), other.key());
     let [file, key, wrong] = [&file, &key, &wrong].map(|path| path.to_str().unwrap());
@@ -85,6 +85,8 @@ async fn mcpd_refuses_to_start_with_wrong_settings_for_tls() {
     assert_eq!(said, expected);
     let said = refused(&["--tls-key", key]).await.expect_failure();
     assert!(said.starts_with("Error: tls-key is given without tls-cert"), "{said}");
+    let said = refused(&["--cors-origin", "https://app.example/"]).await.expect_failure();
+    assert!(said.starts_with("Error: cors-origin: \"https://app.example/\" is not"), "{said}");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod authorization;
 mod connection_endings;
+mod cors;
 mod database_outage;
 mod limits;
 mod names;
