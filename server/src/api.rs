@@ -1,20 +1,22 @@
 //! The whole HTTP API: the routes of all rooms, what is answered elsewhere, and the OpenAPI
 //! document.
 
+use crate::http::cors::{self, CorsOrigins};
 use crate::http::error::ApiError;
 use crate::http::format_errors::format_errors;
 use crate::http::openapi;
 use crate::state::App;
 use crate::{admin, callers, catalogue, health, publishers};
 use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::get;
 use http::{Method, StatusCode, Uri, header};
 use std::sync::Arc;
 use wire::error::Code;
 use wire::paths;
 
-/// The router of every endpoint.
-pub(crate) fn router(app: Arc<App>) -> Router {
+/// The router of every endpoint. Web pages of these origins may use those of callers.
+pub(crate) fn router(app: Arc<App>, origins: &CorsOrigins) -> Router {
     let routes = openapi::router()
         .merge(publishers::routes())
         .merge(callers::routes(&app))
@@ -25,7 +27,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     openapi::complete(&mut document);
     let document = document.to_json().unwrap_or_default();
     let kind = [(header::CONTENT_TYPE, "application/json")];
-    router
+    let router = router
         .route(paths::OPENAPI, get(async move || (kind, document.clone())))
         .fallback(async |method: Method, uri: Uri| {
             ApiError::no_such_endpoint(method.as_str(), uri.path())
@@ -33,7 +35,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(async |method: Method, uri: Uri| {
             let message = format!("wrong method: {} cannot be asked with {method}", uri.path());
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, Code::InvalidRequest, message)
-        })
-        .layer(axum::middleware::from_fn(format_errors))
-        .with_state(app)
+        });
+    let router = match origins {
+        CorsOrigins::None => router,
+        CorsOrigins::Any | CorsOrigins::These(_) => {
+            router.layer(from_fn_with_state(origins.clone(), cors::allow_origins))
+        }
+    };
+    router.layer(from_fn(format_errors)).with_state(app)
 }

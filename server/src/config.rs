@@ -1,7 +1,9 @@
 //! mcpd's settings: flags and environment variables, and an optional TOML file that they override.
 
+use crate::http::cors::CorsOrigins;
 use crate::limits;
 use crate::store::Location;
+use crate::tls::CertificateFiles;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde::Deserialize;
@@ -25,6 +27,17 @@ pub struct Flags {
     /// Address to listen on; port 0 takes a free one [default: 127.0.0.1:8787]
     #[arg(long, env = "MCPD_LISTEN", value_name = "ADDR")]
     listen: Option<SocketAddr>,
+    /// PEM file of the TLS certificate, followed by those of its issuers; without it mcpd speaks
+    /// plain HTTP
+    #[arg(long, env = "MCPD_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// PEM file of the certificate's private key
+    #[arg(long, env = "MCPD_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Origin whose web pages may call models, such as https://app.example, or * for every one; can
+    /// be repeated [default: none]
+    #[arg(long, env = "MCPD_CORS_ORIGIN", value_name = "ORIGIN", value_delimiter = ',')]
+    cors_origin: Vec<String>,
     /// Create a token with every scope and print it; for trials, on a loopback address only
     #[arg(long)]
     dev: bool,
@@ -45,6 +58,10 @@ pub struct Flags {
 struct File {
     data_dir: Option<PathBuf>,
     listen: Option<SocketAddr>,
+    tls_cert: Option<PathBuf>,
+    tls_key: Option<PathBuf>,
+    #[serde(default)]
+    cors_origin: Vec<String>,
     body_budget: Option<usize>,
     body_share: Option<usize>,
 }
@@ -56,6 +73,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Address to listen on.
     pub listen: SocketAddr,
+    /// Certificate and key, if mcpd speaks TLS.
+    pub tls: Option<CertificateFiles>,
     /// Create a token for trials.
     pub dev: bool,
     /// Settings of the running server.
@@ -71,12 +90,15 @@ pub struct Serving {
     pub body_budget: usize,
     /// Bytes of memory for the request bodies of one key.
     pub body_share: usize,
+    /// Origins whose web pages may call models.
+    pub cors_origins: CorsOrigins,
 }
 
 impl Default for Serving {
     fn default() -> Self {
         let body_budget = limits::BODY_BUDGET;
-        Self { time_scale: 1.0, body_budget, body_share: body_budget / limits::BODY_SHARE }
+        let body_share = body_budget / limits::BODY_SHARE;
+        Self { time_scale: 1.0, body_budget, body_share, cors_origins: CorsOrigins::None }
     }
 }
 
@@ -84,8 +106,8 @@ impl Flags {
     /// Resolves the settings: flags before the file before defaults.
     ///
     /// # Errors
-    /// The file cannot be read or has an unknown key, a number is out of range, or `--dev` is used on
-    /// an address that is not loopback.
+    /// The file cannot be read or has an unknown key, a number is out of range, only one of the two
+    /// TLS files is given, an origin is none, or `--dev` is used on an address that is not loopback.
     pub fn resolve(&self) -> anyhow::Result<Config> {
         let file = match &self.config {
             None => File::default(),
@@ -106,9 +128,34 @@ impl Flags {
         if !(time_scale.is_finite() && time_scale > 0.0) {
             bail!("--time-scale must be greater than 0");
         }
-        let serving = Serving { time_scale, ..self.bodies(&file)? };
+        let cors_origins = self.cors_origins(&file)?;
+        let serving = Serving { time_scale, cors_origins, ..self.bodies(&file)? };
+        let tls = self.certificate_files(&file)?;
         let data_dir = self.data_dir.clone().or(file.data_dir).unwrap_or(DATA_DIR.into());
-        Ok(Config { data_dir, listen, dev: self.dev, serving })
+        Ok(Config { data_dir, listen, tls, dev: self.dev, serving })
+    }
+
+    /// Certificate and key, if they are given.
+    fn certificate_files(&self, file: &File) -> anyhow::Result<Option<CertificateFiles>> {
+        let certificate = self.tls_cert.as_ref().or(file.tls_cert.as_ref());
+        let (given, missing) = match (certificate, self.tls_key.as_ref().or(file.tls_key.as_ref()))
+        {
+            (None, None) => return Ok(None),
+            (Some(certificate), Some(key)) => {
+                let (certificate, key) = (certificate.clone(), key.clone());
+                return Ok(Some(CertificateFiles { certificate, key }));
+            }
+            (Some(_), None) => ("tls-cert", "tls-key"),
+            (None, Some(_)) => ("tls-key", "tls-cert"),
+        };
+        bail!("{given} is given without {missing}: give both for https, or neither for plain HTTP")
+    }
+
+    /// The origins of the flags, or else of the file.
+    fn cors_origins(&self, file: &File) -> anyhow::Result<CorsOrigins> {
+        let flags = &self.cors_origin;
+        let texts = if flags.is_empty() { &file.cors_origin } else { flags };
+        CorsOrigins::parse(texts).map_err(|why| anyhow::anyhow!("cors-origin: {why}"))
     }
 
     /// Default settings with the memory for request bodies.
@@ -186,6 +233,22 @@ mod tests {
                 Flags { body_budget: Some(budget), body_share: Some(share), ..Flags::default() };
             assert!(format!("{:#}", flags.resolve().unwrap_err()).contains("body-"));
         }
+    }
+
+    #[test]
+    fn a_certificate_and_its_key_are_given_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("mcpd.toml");
+        std::fs::write(&file, "tls_key = \"key.pem\"\n").unwrap();
+        let flags = Flags { config: Some(file), ..Flags::default() };
+        let refused = flags.resolve().unwrap_err().to_string();
+        assert!(refused.starts_with("tls-key is given without tls-cert"), "{refused}");
+        let flags = Flags { tls_cert: Some("cert.pem".into()), ..flags };
+        let tls = flags.resolve().unwrap().tls.unwrap();
+        assert_eq!((tls.certificate, tls.key), ("cert.pem".into(), "key.pem".into()));
+        let flags = Flags { config: None, ..flags };
+        let refused = flags.resolve().unwrap_err().to_string();
+        assert!(refused.starts_with("tls-cert is given without tls-key"), "{refused}");
     }
 
     #[test]

@@ -5,6 +5,7 @@ pub(crate) mod body;
 pub(crate) mod connection;
 mod connection_limit;
 mod connection_service;
+pub(crate) mod cors;
 pub(crate) mod error;
 pub(crate) mod format_errors;
 pub(crate) mod openapi;
@@ -12,6 +13,7 @@ mod socket;
 mod write_timeout;
 
 use crate::limits::{self, Times};
+use crate::tls::Tls;
 use axum::Router;
 use connection::Connection;
 use connection_limit::{ConnectionLimit, Place};
@@ -22,6 +24,7 @@ use socket::Socket;
 use socket2::SockRef;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,38 +33,45 @@ use write_timeout::WriteTimeout;
 /// Pause after `accept` failed (out of file descriptors, say), instead of a busy loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// A socket that accepts connections.
+pub struct Listener {
+    /// The socket.
+    pub socket: TcpListener,
+    /// TLS that every connection speaks; without it they speak HTTP in clear text.
+    pub tls: Option<Arc<Tls>>,
+}
+
 /// Accepts connections until `drained` completes, then closes them and returns when all are closed.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     router: Router,
     times: Times,
     drained: impl Future<Output = ()>,
 ) {
     let connections = Connections {
-        router,
-        times,
+        requests: Requests {
+            router,
+            times,
+            close: CancellationToken::new(),
+            cut: CancellationToken::new(),
+        },
+        tls: listener.tls,
         limit: ConnectionLimit::new(connection_limit::places()),
         open: TaskTracker::new(),
-        close: CancellationToken::new(),
-        cut: CancellationToken::new(),
     };
     tokio::select! {
-        () = connections.accept(&listener) => {}
+        () = connections.accept(&listener.socket) => {}
         () = drained => {}
     }
-    drop(listener);
+    drop(listener.socket);
     connections.end().await;
 }
 
 struct Connections {
-    router: Router,
-    times: Times,
+    requests: Requests,
+    tls: Option<Arc<Tls>>,
     limit: Arc<ConnectionLimit>,
     open: TaskTracker,
-    /// Cancelled when connections finish their current request and close.
-    close: CancellationToken,
-    /// Cancelled when connections end at once.
-    cut: CancellationToken,
 }
 
 impl Connections {
@@ -84,19 +94,74 @@ impl Connections {
 
     fn serve(&self, stream: TcpStream, place: Place) {
         tune(&stream);
-        let (state, times) = (Connection::new(place), self.times);
+        let (state, requests) = (Connection::new(place), self.requests.clone());
         let socket = Socket::new(stream, Arc::clone(&state.ending));
-        let socket = WriteTimeout::new(socket, times.slow_caller, Arc::clone(&state.ending));
+        let limit = requests.times.slow_caller;
+        let socket = WriteTimeout::new(socket, limit, Arc::clone(&state.ending));
+        match self.tls.clone() {
+            None => self.open.spawn(requests.serve(socket, state)),
+            Some(tls) => self.open.spawn(requests.serve_tls(tls, socket, state)),
+        };
+    }
+
+    async fn end(&self) {
+        self.open.close();
+        self.requests.close.cancel();
+        let closed = tokio::time::timeout(limits::CLOSE, self.open.wait()).await;
+        if closed.is_err() {
+            tracing::info!("cutting connections that did not close in time");
+            self.requests.cut.cancel();
+            self.open.wait().await;
+        }
+    }
+}
+
+/// What each connection needs to serve its requests.
+#[derive(Clone)]
+struct Requests {
+    router: Router,
+    times: Times,
+    /// Cancelled when connections finish their current request and close.
+    close: CancellationToken,
+    /// Cancelled when connections end at once.
+    cut: CancellationToken,
+}
+
+impl Requests {
+    /// Makes the TLS handshake, then serves the requests inside.
+    async fn serve_tls<S>(self, tls: Arc<Tls>, socket: S, state: Arc<Connection>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let stream = tokio::select! {
+            stream = tls.accept(socket, self.times.handshake) => stream,
+            () = state.must_close(self.times.unproven) => None,
+            () = self.close.cancelled() => None,
+        };
+        if let Some(stream) = stream {
+            self.serve(stream, state).await;
+        }
+    }
+
+    /// Serves requests until the connection ends.
+    fn serve<S>(
+        self,
+        socket: S,
+        state: Arc<Connection>,
+    ) -> impl Future<Output = ()> + Send + 'static
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { router, times, close, cut } = self;
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(times.header_wait)
             .max_buf_size(limits::HEADER_BYTES)
             .serve_connection(
                 TokioIo::new(socket),
-                ConnectionService::new(self.router.clone(), Arc::clone(&state)),
+                ConnectionService::new(router, Arc::clone(&state)),
             );
-        let (close, cut) = (self.close.clone(), self.cut.clone());
-        self.open.spawn(async move {
+        async move {
             let mut connection = std::pin::pin!(connection);
             // A peer that breaks the protocol or leaves is common and not logged.
             tokio::select! {
@@ -110,17 +175,6 @@ impl Connections {
                     }
                 }
             }
-        });
-    }
-
-    async fn end(&self) {
-        self.open.close();
-        self.close.cancel();
-        let closed = tokio::time::timeout(limits::CLOSE, self.open.wait()).await;
-        if closed.is_err() {
-            tracing::info!("cutting connections that did not close in time");
-            self.cut.cancel();
-            self.open.wait().await;
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Decisions are made in the [`relay`] crate; this package has the sockets, the bytes, the tokens
 //! and the database. Rooms import in one direction: `api` above `publishers`, `callers`,
 //! `catalogue`, `admin` and `health`, those above `state`, and that above `auth`, `relay_driver`,
-//! `accounting`, `http` and `store`.
+//! `accounting`, `http` and `store`, and `tls` is below `http`.
 
 mod accounting;
 mod admin;
@@ -25,6 +25,9 @@ mod server;
 mod state;
 pub mod store;
 pub mod telemetry;
+pub mod tls;
 mod token_upkeep;
 
+pub use http::Listener;
+pub use http::cors::CorsOrigins;
 pub use server::{ServeError, serve, serve_by};

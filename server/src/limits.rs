@@ -5,6 +5,15 @@ use std::time::Duration;
 
 /// Time for the request line and headers to arrive.
 pub const HEADER_WAIT: Duration = Duration::from_secs(10);
+/// Time for a TLS handshake.
+pub const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Interval of checks whether the files of the TLS certificate have changed; a change counts when
+/// the next check finds no further one.
+pub const CERTIFICATE_CHECK: Duration = Duration::from_secs(2);
+/// Bytes of a file with a TLS certificate or its key.
+pub const CERTIFICATE_FILE: u64 = 1024 * 1024;
+/// A browser may reuse the response to its question whether a page may call mcpd for this long.
+pub const CORS_MAX_AGE: Duration = Duration::from_secs(2 * 3600);
 /// Bytes of request line and headers together; also the size of one read.
 pub const HEADER_BYTES: usize = 64 * 1024;
 /// Longest pause between two pieces of a request body.
@@ -120,6 +129,10 @@ pub(crate) struct Times {
     pub(crate) unproven: Duration,
     /// [`HEADER_WAIT`].
     pub(crate) header_wait: Duration,
+    /// [`HANDSHAKE`].
+    pub(crate) handshake: Duration,
+    /// [`CERTIFICATE_CHECK`].
+    pub(crate) certificate_check: Duration,
     /// [`DRAIN`].
     pub(crate) drain: Duration,
 }
@@ -139,6 +152,8 @@ impl Times {
             body_per_mib: per_mib.mul_f64(factor),
             unproven: UNPROVEN.mul_f64(factor),
             header_wait: HEADER_WAIT.mul_f64(factor),
+            handshake: HANDSHAKE.mul_f64(factor),
+            certificate_check: CERTIFICATE_CHECK.mul_f64(factor),
             drain: DRAIN.mul_f64(factor),
         }
     }

@@ -4,14 +4,13 @@ use crate::api;
 use crate::auth::Tokens;
 use crate::clock::WallClock;
 use crate::config::Serving;
-use crate::http;
+use crate::http::{self, Listener};
 use crate::relay_driver::RelayDriver;
 use crate::state::App;
 use crate::store::{Store, StoreError};
 use crate::token_upkeep::{delete_dead_tokens, remove_dead_tokens};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +34,7 @@ pub enum ServeError {
 /// # Errors
 /// [`ServeError`]: the store cannot be read at start, or a background task has ended.
 pub async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     store: Arc<dyn Store>,
     serving: &Serving,
     shutdown: &CancellationToken,
@@ -49,7 +48,7 @@ pub async fn serve(
 /// As [`serve`].
 pub async fn serve_by(
     clock: WallClock,
-    listener: TcpListener,
+    listener: Listener,
     store: Arc<dyn Store>,
     serving: &Serving,
     shutdown: &CancellationToken,
@@ -65,7 +64,10 @@ pub async fn serve_by(
     tasks.spawn(driver.save_changes(stop.clone()));
     tasks.spawn(remove_dead_tokens(Arc::clone(&app), stop.clone()));
     tasks.spawn(delete_dead_tokens(Arc::clone(&app), stop.clone()));
-    let router = api::router(Arc::clone(&app));
+    if let Some(tls) = &listener.tls {
+        tasks.spawn(Arc::clone(tls).renew(app.times.certificate_check, stop.clone()));
+    }
+    let router = api::router(Arc::clone(&app), &serving.cors_origins);
     tokio::select! {
         () = http::serve(listener, router, app.times, drained(&app, shutdown)) => {}
         Some(ended) = tasks.join_next() => return Err(unexpected_end(ended)),

@@ -22,6 +22,7 @@ mod real_model;
 mod recipes;
 mod relay;
 mod secrets;
+mod tls;
 mod wake;
 
 pub(crate) use testkit::setup::{Setup, chat_body, with_keys};

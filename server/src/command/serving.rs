@@ -5,7 +5,8 @@ use anyhow::Context as _;
 use mcpd::clock::WallClock;
 use mcpd::config::Config;
 use mcpd::store::{self, Store, TokenQuery};
-use mcpd::{limits, lock};
+use mcpd::tls::Tls;
+use mcpd::{Listener, limits, lock};
 use std::io::{self, IsTerminal as _};
 use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpSocket};
@@ -14,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use wire::token::CreateToken;
 
 pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
+    let tls = config.tls.as_ref().map(Tls::load).transpose()?;
     config.make_folder()?;
     let _lock = lock::take(&config.data_dir)?;
     let store = store::open(&config.database()).await?;
@@ -26,11 +28,13 @@ pub(crate) async fn serve(config: &Config) -> anyhow::Result<()> {
              mcpd --data-dir {dir} token create --user NAME --scope admin"
         ));
     }
-    let listener = listen(config.listen)
+    let socket = listen(config.listen)
         .with_context(|| format!("cannot listen on {}; is it taken?", config.listen))?;
-    say(format_args!("mcpd listening on http://{}", listener.local_addr()?));
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    say(format_args!("mcpd listening on {scheme}://{}", socket.local_addr()?));
     let shutdown = CancellationToken::new();
     let signals = tokio::spawn(on_signals(shutdown.clone()));
+    let listener = Listener { socket, tls };
     let served = mcpd::serve(listener, store, &config.serving, &shutdown).await;
     signals.abort();
     Ok(served?)

@@ -4,6 +4,7 @@
 
 mod authorization;
 mod connection_endings;
+mod cors;
 mod database_outage;
 mod limits;
 mod names;
@@ -15,4 +16,5 @@ mod request_log;
 mod responses;
 mod server;
 mod shutdown;
+mod tls;
 mod tokens;

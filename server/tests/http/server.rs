@@ -1,9 +1,10 @@
 //! A running mcpd for one test.
 
-use mcpd::ServeError;
 use mcpd::clock::WallClock;
 use mcpd::config::Serving;
 use mcpd::store::{self, Location, Store};
+use mcpd::tls::{CertificateFiles, Tls};
+use mcpd::{Listener, ServeError};
 use reqwest::{Client, RequestBuilder};
 use serde_json::{Value, json};
 use sqlx::sqlite::SqliteConnectOptions;
@@ -11,6 +12,7 @@ use sqlx::{ConnectOptions as _, SqliteConnection};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
+use testkit::certificate::Certificate;
 use testkit::fake_publisher::FakePublisher;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -53,25 +55,41 @@ impl Server {
 
     /// With these settings.
     pub(crate) async fn serving(serving: Serving) -> Self {
-        Self::start_as(WallClock::system(), tempfile::tempdir().unwrap(), serving).await
+        Self::start_as(WallClock::system(), tempfile::tempdir().unwrap(), serving, None).await
+    }
+
+    /// With TLS, and every time limit multiplied.
+    pub(crate) async fn with_tls(certificate: &Certificate, time_scale: f64) -> Self {
+        let serving = Serving { time_scale, ..Serving::default() };
+        let (clock, dir) = (WallClock::system(), tempfile::tempdir().unwrap());
+        Self::start_as(clock, dir, serving, Some(certificate)).await
     }
 
     /// With tokens that live by this clock.
     pub(crate) async fn start_by(clock: WallClock, dir: TempDir, time_scale: f64) -> Self {
-        Self::start_as(clock, dir, Serving { time_scale, ..Serving::default() }).await
+        Self::start_as(clock, dir, Serving { time_scale, ..Serving::default() }, None).await
     }
 
-    async fn start_as(clock: WallClock, dir: TempDir, serving: Serving) -> Self {
+    async fn start_as(
+        clock: WallClock,
+        dir: TempDir,
+        serving: Serving,
+        certificate: Option<&Certificate>,
+    ) -> Self {
         let store = store::open(&Location::in_folder(dir.path())).await.unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
+        let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", socket.local_addr().unwrap());
+        let tls = certificate.map(|certificate| Tls::load(&files(certificate)).unwrap());
+        let listener = Listener { socket, tls };
         let shutdown = CancellationToken::new();
         let (kept, stop) = (Arc::clone(&store), shutdown.clone());
         let running =
             tokio::spawn(
                 async move { mcpd::serve_by(clock, listener, kept, &serving, &stop).await },
             );
-        let client = Client::builder().no_proxy().build().unwrap();
+        let client = certificate
+            .map_or_else(|| Client::builder().no_proxy().build().unwrap(), Certificate::client);
         Self { url, client, shutdown, running, dir, store }
     }
 
@@ -141,7 +159,12 @@ impl Server {
         let token = self.token("mia", &["publish"]).await;
         let provider = json!({"name": model, "type": "openai"});
         let register = json!({"protocol": 2, "providers": [provider]});
-        FakePublisher::connect(&self.url, &token, &register).await
+        FakePublisher::connect_by(self.client.clone(), &self.url, &token, &register).await
+    }
+
+    /// Address that it listens on.
+    pub(crate) fn address(&self) -> &str {
+        self.url.split_once("://").unwrap().1
     }
 
     /// A streamed chat with this model.
@@ -169,6 +192,11 @@ impl Server {
         };
         tokio::time::timeout(PATIENCE, poll).await.expect("the entry in time")
     }
+}
+
+/// Paths of a certificate and its key.
+pub(crate) fn files(certificate: &Certificate) -> CertificateFiles {
+    CertificateFiles { certificate: certificate.file(), key: certificate.key() }
 }
 
 pub(crate) fn unix_ms() -> u64 {

@@ -66,6 +66,13 @@ pub const RELAYED: &[&str] = &[
     "/v1/messages/count_tokens",
 ];
 
+/// True for the endpoints of callers: inference, and the lists of models.
+#[must_use]
+pub fn is_callers(path: &str) -> bool {
+    let entry = |path: &str| path.starts_with('/') && !path.starts_with("/_provider-");
+    path.starts_with("/v1/") || path.strip_prefix(LLMS).is_some_and(|p| p.is_empty() || entry(p))
+}
+
 /// True if errors on this path take the Anthropic shape.
 #[must_use]
 pub fn is_anthropic(path: &str) -> bool {

@@ -18,7 +18,6 @@ mod measurements;
 mod report;
 mod routes;
 mod scaling;
-mod tls;
 
 use clap::{Parser, Subcommand};
 use fast_backend::FastBackend;
@@ -80,7 +79,7 @@ async fn main() -> std::io::Result<()> {
         let far = routes::open_far(&backend.url).await;
         report.far = rounds(&far, arguments.rounds, measurements::measure_far).await;
         println!("{}", report.far.table());
-        let certificate = tls::Certificate::new();
+        let certificate = testkit::certificate::Certificate::valid();
         let encrypted = routes::open_tls(&backend.url, &certificate).await;
         report.tls = rounds(&encrypted, arguments.rounds, measurements::measure).await;
         println!("{}", report.tls.table());

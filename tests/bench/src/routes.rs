@@ -6,9 +6,9 @@ mod nginx;
 pub(crate) mod ours;
 mod rathole;
 
-use crate::tls::Certificate;
 use ours::Ours;
 use std::any::Any;
+use testkit::certificate::Certificate;
 use testkit::process::Process;
 use tokio_rustls::TlsConnector;
 

@@ -28,7 +28,11 @@ pub type Pieces = mpsc::Sender<Result<Bytes, std::io::Error>>;
 
 /// Sends a register and returns the response, whatever its status.
 pub async fn register(url: &str, token: &str, body: &Value) -> Response {
-    let request = client().post(format!("{url}{}", wire::paths::REGISTER));
+    register_by(&client(), url, token, body).await
+}
+
+async fn register_by(http: &Client, url: &str, token: &str, body: &Value) -> Response {
+    let request = http.post(format!("{url}{}", wire::paths::REGISTER));
     request.bearer_auth(token).json(body).send().await.unwrap()
 }
 
@@ -42,9 +46,17 @@ impl FakePublisher {
     /// # Panics
     /// The server at `url` refused the register or the channel.
     pub async fn connect(url: &str, token: &str, body: &Value) -> Self {
-        let response = register(url, token, body).await;
+        Self::connect_by(client(), url, token, body).await
+    }
+
+    /// As [`Self::connect`], by this HTTP client.
+    ///
+    /// # Panics
+    /// The server at `url` refused the register or the channel.
+    pub async fn connect_by(http: Client, url: &str, token: &str, body: &Value) -> Self {
+        let response = register_by(&http, url, token, body).await;
         assert_eq!(response.status(), 201, "{:?}", response.text().await);
-        Self::open_channel(url, token, response.json().await.unwrap()).await
+        Self::open_channel_by(http, url, token, response.json().await.unwrap()).await
     }
 
     /// Opens the control channel of a session that is already registered.
@@ -52,8 +64,11 @@ impl FakePublisher {
     /// # Panics
     /// The server at `url` refused the channel.
     pub async fn open_channel(url: &str, token: &str, registered: Value) -> Self {
+        Self::open_channel_by(client(), url, token, registered).await
+    }
+
+    async fn open_channel_by(http: Client, url: &str, token: &str, registered: Value) -> Self {
         let session = registered["providerSessionId"].as_str().unwrap().to_owned();
-        let http = client();
         let channel = http
             .get(format!("{url}{}", wire::paths::STREAM))
             .bearer_auth(token)

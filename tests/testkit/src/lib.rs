@@ -11,6 +11,7 @@
 pub mod agent;
 pub mod bus;
 pub mod caller;
+pub mod certificate;
 pub mod desktop;
 pub mod event_log;
 pub mod fake_backend;

@@ -1,5 +1,6 @@
 //! A running mcpd.
 
+use crate::certificate::Certificate;
 use crate::process::{Process, program};
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
@@ -9,7 +10,7 @@ use tempfile::TempDir;
 
 /// A server with a loopback port and a database of its own.
 pub struct Mcpd {
-    /// `http://127.0.0.1:…`
+    /// `http://127.0.0.1:…`, or `https://…`
     pub url: String,
     /// The process.
     pub process: Process,
@@ -46,11 +47,18 @@ impl Mcpd {
 
     /// Starts one under a limit of the shell's `ulimit`, with every time limit multiplied by `scale`.
     pub async fn limited(ulimit: &str, scale: f64) -> Self {
-        let mut command = Command::new("sh");
-        let script = format!("ulimit {ulimit} && exec \"$0\" \"$@\"");
-        command.arg("-c").arg(script).arg(program("mcpd"));
         let folder = Arc::new(tempfile::tempdir().unwrap());
-        Self::start_as(command, folder, 0, scale, "info").await
+        Self::start_as(limited(ulimit), folder, 0, scale, "info").await
+    }
+
+    /// As [`Self::limited`], with TLS and this certificate.
+    pub async fn limited_with_tls(ulimit: &str, certificate: &Certificate, scale: f64) -> Self {
+        let mut command = limited(ulimit);
+        command.arg("--tls-cert").arg(certificate.file());
+        command.arg("--tls-key").arg(certificate.key());
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        let this = Self::start_as(command, folder, 0, scale, "info").await;
+        Self { http: certificate.client(), ..this }
     }
 
     async fn start_in(folder: Arc<TempDir>, port: u16, scale: f64, log: &'static str) -> Self {
@@ -160,6 +168,14 @@ impl Mcpd {
         })
         .await;
     }
+}
+
+/// mcpd under a limit of the shell's `ulimit`.
+fn limited(ulimit: &str) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("ulimit {ulimit} && exec \"$0\" \"$@\"");
+    command.arg("-c").arg(script).arg(program("mcpd"));
+    command
 }
 
 fn data(folder: &TempDir) -> String {

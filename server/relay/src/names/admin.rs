@@ -31,7 +31,8 @@ impl Relay {
         }
     }
 
-    /// Shares a name; the list replaces the last one.
+    /// Shares a name; the list replaces the last one. A name that this frees is returned as it was,
+    /// without users.
     ///
     /// # Errors
     /// The name is not known, or an entry is not a user, `group:<group>` or `*`.
@@ -48,11 +49,16 @@ impl Relay {
         if !self.catalogue.share_by_admin(&name, with.into_iter().cloned().collect()) {
             return Err(NameRefusal::Unknown);
         }
+        let before = self.info_of(&name).ok_or(NameRefusal::Unknown)?;
         out.push(Action::SaveName(name.clone()));
         self.shares_changed(&name, now, out);
         self.settle_shares(now, out);
-        let entry = self.catalogue.name(&name).ok_or(NameRefusal::Unknown)?;
-        Ok(self.name_info(&name, entry))
+        let freed = NameInfo { served_by: Vec::new(), ..before };
+        Ok(self.info_of(&name).unwrap_or(freed))
+    }
+
+    fn info_of(&self, name: &str) -> Option<NameInfo> {
+        Some(self.name_info(name, self.catalogue.name(name)?))
     }
 
     /// Takes a name from its owner: the owner's entries are withdrawn, and the name goes to the user

@@ -260,6 +260,19 @@ fn an_admin_shares_a_name_and_takes_that_back() {
 }
 
 #[test]
+fn a_name_whose_last_user_loses_it_by_an_admins_list_is_returned_without_users() {
+    let mut world = World::new();
+    let mia = world.publish("mia", &[provider("qwen", "active")]);
+    let (now, with) = (world.now, ["tom".to_owned()]);
+    world.relay.share_name("qwen", &with, now, &mut world.out).unwrap();
+    world.publish("tom", &[provider("qwen", "active")]);
+    world.again(&mia, &[]);
+    let info = world.relay.share_name("qwen", &[], now, &mut world.out).unwrap();
+    assert_eq!((info.owner.as_str(), info.served_by), ("mia", Vec::new()));
+    assert_eq!(world.relay.name_owner("qwen"), None);
+}
+
+#[test]
 fn a_name_that_an_admin_frees_goes_to_the_member_that_serves_it_or_to_the_next_user() {
     let mut world = World::new();
     world.publish("mia", &[shared("qwen", &["*"])]);

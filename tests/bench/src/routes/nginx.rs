@@ -1,9 +1,9 @@
 //! nginx, configured for token streams: persistent connections and no buffering.
 
 use super::{Route, until_listening};
-use crate::tls::Certificate;
 use std::any::Any;
 use std::process::Command;
+use testkit::certificate::Certificate;
 use testkit::process::Process;
 
 /// Starts nginx in front of `upstream`, with TLS if there is a certificate. `behind` and `more` are

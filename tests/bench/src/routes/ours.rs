@@ -2,9 +2,9 @@
 
 use super::{OURS, Route, nginx};
 use crate::delay_proxy::DelayProxy;
-use crate::tls::Certificate;
 use serde_json::{Value, json};
 use testkit::agent::{Agent, Home, provider};
+use testkit::certificate::Certificate;
 use testkit::mcpd::Mcpd;
 
 /// A server, and an agent that is connected to it.

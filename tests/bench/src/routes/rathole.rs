@@ -2,10 +2,10 @@
 
 use super::{Route, nginx, until_listening};
 use crate::delay_proxy::DelayProxy;
-use crate::tls::Certificate;
 use std::any::Any;
 use std::path::Path;
 use std::process::Command;
+use testkit::certificate::Certificate;
 use testkit::process::Process;
 
 /// Starts a tunnel to the backend behind an nginx, a typical set-up of existing tools.
