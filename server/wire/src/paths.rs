@@ -62,8 +62,21 @@ pub const RELAYED: &[&str] = &[
     "/v1/responses",
     "/v1/rerank",
     "/v1/audio/speech",
+    "/v1/audio/transcriptions",
+    "/v1/audio/translations",
+    "/v1/images/edits",
+    "/v1/images/generations",
+    "/v1/images/variations",
     "/v1/messages",
     "/v1/messages/count_tokens",
+];
+
+/// The relayed endpoints that take a form (`multipart/form-data`) as well as JSON.
+pub const FORMS: &[&str] = &[
+    "/v1/audio/transcriptions",
+    "/v1/audio/translations",
+    "/v1/images/edits",
+    "/v1/images/variations",
 ];
 
 /// True if errors on this path take the Anthropic shape.
