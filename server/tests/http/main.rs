@@ -5,6 +5,7 @@
 mod authorization;
 mod connection_endings;
 mod database_outage;
+mod forms;
 mod limits;
 mod names;
 mod openapi;
