@@ -7,7 +7,7 @@ mod inference;
 mod response;
 mod stream;
 
-use crate::http::openapi::route_as;
+use crate::http::openapi::{also_takes_forms, route_as};
 use crate::state::App;
 use axum::middleware::from_fn_with_state;
 use std::sync::Arc;
@@ -20,6 +20,9 @@ pub(crate) fn routes(app: &Arc<App>) -> OpenApiRouter<Arc<App>> {
     let mut router = OpenApiRouter::default();
     for path in paths::RELAYED {
         router = route_as(router, path, path, routes!(inference::relayed));
+        if paths::FORMS.contains(path) {
+            also_takes_forms(router.get_openapi_mut(), path);
+        }
     }
     let (path, shown) = ("/api/v1/llms/{*name}", "/api/v1/llms/{name}/infer");
     let router = route_as(router, path, shown, routes!(inference::infer));

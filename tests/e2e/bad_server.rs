@@ -1,7 +1,9 @@
 //! A hostile server: its tasks reach only published models and relayed endpoints, and failures are
 //! reported with their cause.
 
+use bytes::Bytes;
 use serde_json::{Value, json};
+use testkit::caller::{FORM, form};
 use testkit::fake_server::{AgentOfFakeServer, Reply, task, task_id};
 
 async fn start() -> AgentOfFakeServer {
@@ -82,6 +84,44 @@ async fn bodies_that_cannot_be_rewritten_and_paths_that_are_not_relayed_never_re
     setup.until_task_answered(102).await;
     let seen: Value = serde_json::from_slice(&setup.backend.requests()[0].body).unwrap();
     assert_eq!(seen["model"], "the-backends-own-name");
+}
+
+#[tokio::test]
+async fn forms_whose_model_cannot_be_replaced_never_reach_the_backend() {
+    let setup = start().await;
+    let path = "/v1/images/edits";
+    let model = ("name=\"model\"", &b"unpublished"[..]);
+    let good = form(&[model, ("name=\"image\"; filename=\"a\"", b"a")]);
+    let cases = [
+        (FORM, path, form(&[model, model])),
+        (FORM, path, form(&[("name=\"MODEL\"", b"unpublished"), model])),
+        (FORM, path, form(&[("name=\"a\"; filename=\"; name=model\"", b"unpublished"), model])),
+        (FORM, path, form(&[("name=\"image\"; filename=\"a\"", b"a")])),
+        (FORM, path, good.slice(..good.len() - 4)),
+        (FORM, path, "{\"model\": \"unpublished\"}".into()),
+        (FORM, "/v1/chat/completions", good.clone()),
+        ("application/json", path, good.clone()),
+        ("multipart/form-data; boundary=a", path, good.clone()),
+    ];
+    let task = |number: usize, content_type: &str, path: &str| {
+        json!({"kind": "infer", "taskId": task_id(number), "llmName": "qwen", "bodyRef": true,
+               "path": path, "headers": {"content-type": content_type}})
+    };
+    let reply = |body: Bytes| {
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        setup.server.set_reply("request", Reply::Says(200, Vec::new(), body));
+    };
+    for (number, (content_type, path, body)) in cases.into_iter().enumerate() {
+        reply(body);
+        setup.server.send_event("task", &task(number, content_type, path)).await;
+        let failed = setup.server.result(&task_id(number)).await;
+        assert_eq!(failed["error"]["code"], "invalid_request", "{number}: {failed}");
+    }
+    assert_eq!(setup.backend.requests().len(), 0);
+    reply(good);
+    setup.server.send_event("task", &task(100, FORM, path)).await;
+    let seen = testkit::until("the good form arrives", async || setup.backend.requests().pop());
+    assert_eq!(seen.await.form().await["model"], "the-backends-own-name");
 }
 
 #[tokio::test]

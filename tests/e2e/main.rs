@@ -6,6 +6,7 @@ mod admin;
 mod agent_commands;
 mod bad_input;
 mod bad_server;
+mod bodies;
 mod config_folder;
 mod instances;
 mod keyring;

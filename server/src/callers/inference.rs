@@ -17,10 +17,11 @@ use axum::extract::{OriginalUri, Path, State};
 use axum::response::Response;
 use bytes::Bytes;
 use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 use relay::{Allowed, Submit};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use wire::body::{Head, Scanner};
+use wire::body::{Format, Head, Scanner};
 use wire::paths;
 
 /// Relays the request to the model that the body names, byte for byte
@@ -92,6 +93,7 @@ struct Call {
     allowed: Allowed,
     path: String,
     headers: BTreeMap<String, String>,
+    format: Format,
     notices: bool,
 }
 
@@ -106,8 +108,10 @@ impl Call {
             return Err(ApiError::shutting_down());
         }
         let notices = headers.get(wire::headers::KEEPALIVE).is_none_or(|v| v != "off");
-        let (path, headers) = (path.to_owned(), for_backend(headers)?);
-        Ok(Self { caller, allowed, path, headers, notices })
+        let headers = for_backend(headers)?;
+        let content_type = headers.get(CONTENT_TYPE.as_str()).map(String::as_str);
+        let format = Format::of(path, content_type).map_err(|why| ApiError::invalid(why, None))?;
+        Ok(Self { caller, allowed, path: path.to_owned(), headers, format, notices })
     }
 
     /// Reads the body and finds in it what the relay needs. Once the model is known, the rest is
@@ -119,7 +123,7 @@ impl Call {
         if let Some(name) = name {
             self.check(name)?;
         }
-        let mut scanner = Scanner::default();
+        let mut scanner = Scanner::new(&self.format);
         while let Some(piece) = reader.next().await? {
             scanner.feed(piece).map_err(|why| ApiError::invalid(why, None))?;
             self.caller.account.body_read(reader.len());

@@ -6,10 +6,11 @@ use http::StatusCode;
 use std::collections::BTreeMap;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn, PathItem};
 use utoipa::openapi::response::Response;
-use utoipa::openapi::schema::{Object, Type};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    Components, InfoBuilder, OpenApi, OpenApiBuilder, RefOr, Required, ResponseBuilder, Schema,
+    Components, Content, InfoBuilder, OpenApi, OpenApiBuilder, RefOr, Required, ResponseBuilder,
+    Schema,
 };
 use utoipa::{IntoParams, IntoResponses};
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
@@ -55,6 +56,19 @@ pub(crate) fn route_as<S: Clone + Send + Sync + 'static>(
     components.schemas.extend(schemas);
     let handler: MethodRouter<S> = handler;
     router.route(path, handler)
+}
+
+/// Adds to the POST of this path that its body may also be a form that names a model.
+pub(crate) fn also_takes_forms(document: &mut OpenApi, path: &str) {
+    let form = ObjectBuilder::new()
+        .property("model", Object::with_type(Type::String))
+        .property("stream", Object::with_type(Type::Boolean))
+        .required("model");
+    let content = Content::new(Some(Schema::from(form.build())));
+    let item = document.paths.paths.get_mut(path);
+    if let Some(body) = item.and_then(|item| item.post.as_mut()?.request_body.as_mut()) {
+        body.content.insert("multipart/form-data".to_owned(), content);
+    }
 }
 
 /// Completes the document with what follows from each route's declaration: the statuses that a key

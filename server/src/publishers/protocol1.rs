@@ -16,6 +16,7 @@ use http::StatusCode;
 use relay::{Dispatch, Failure, TaskRefusal};
 use serde::de::IgnoredAny;
 use std::sync::Arc;
+use wire::body::{Format, with_model};
 use wire::control::{InferTask, Task, event};
 use wire::error::Code;
 use wire::publisher::Chunk;
@@ -50,7 +51,7 @@ pub(super) fn task_event(dispatch: &Dispatch, request: &CallerRequest) -> Result
     };
     serde_json::from_slice::<IgnoredAny>(&request.body).map_err(|e| unusable(e.to_string()))?;
     let body = match &dispatch.model {
-        Some(model) => wire::body::with_model(&request.body, model).map_err(unusable)?,
+        Some(model) => with_model(&Format::Json, &request.body, model).map_err(unusable)?,
         None => request.body.clone(),
     };
     let task = InferTask {

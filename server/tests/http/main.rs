@@ -6,6 +6,7 @@ mod authorization;
 mod connection_endings;
 mod cors;
 mod database_outage;
+mod forms;
 mod limits;
 mod names;
 mod openapi;

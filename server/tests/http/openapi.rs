@@ -6,9 +6,11 @@ use serde_json::Value;
 /// An operation on one line: method, path, scopes, parameters, body, responses.
 fn summary(method: &str, path: &str, operation: &Value) -> String {
     let schema = |content: &Value| {
-        let (kind, content) = content.as_object().unwrap().iter().next().unwrap();
-        let name = content["schema"]["$ref"].as_str().and_then(|name| name.rsplit('/').next());
-        name.unwrap_or(kind).to_owned()
+        let names = content.as_object().unwrap().iter().map(|(kind, content)| {
+            let name = content["schema"]["$ref"].as_str().and_then(|name| name.rsplit('/').next());
+            name.unwrap_or(kind)
+        });
+        names.collect::<Vec<_>>().join(" or ")
     };
     let needs = operation["security"].as_array().unwrap().iter();
     let needs: Vec<String> = needs
@@ -91,9 +93,14 @@ async fn the_document_lists_every_endpoint_with_its_scopes_parameters_and_respon
     GET /healthz [open] -> 200
     GET /readyz [open] -> 200 503
     POST /v1/audio/speech [infer infer:<name> publish] takes application/json -> 200 400 401 403 404 408 413 429 431 502 503 504
+    POST /v1/audio/transcriptions [infer infer:<name> publish] takes application/json or multipart/form-data -> 200 400 401 403 404 408 413 429 431 502 503 504
+    POST /v1/audio/translations [infer infer:<name> publish] takes application/json or multipart/form-data -> 200 400 401 403 404 408 413 429 431 502 503 504
     POST /v1/chat/completions [infer infer:<name> publish] takes application/json -> 200 400 401 403 404 408 413 429 431 502 503 504
     POST /v1/completions [infer infer:<name> publish] takes application/json -> 200 400 401 403 404 408 413 429 431 502 503 504
     POST /v1/embeddings [infer infer:<name> publish] takes application/json -> 200 400 401 403 404 408 413 429 431 502 503 504
+    POST /v1/images/edits [infer infer:<name> publish] takes application/json or multipart/form-data -> 200 400 401 403 404 408 413 429 431 502 503 504
+    POST /v1/images/generations [infer infer:<name> publish] takes application/json -> 200 400 401 403 404 408 413 429 431 502 503 504
+    POST /v1/images/variations [infer infer:<name> publish] takes application/json or multipart/form-data -> 200 400 401 403 404 408 413 429 431 502 503 504
     POST /v1/messages [infer infer:<name> publish] takes application/json -> 200 400 401 403 404 408 413 429 431 502 503 504
     POST /v1/messages/count_tokens [infer infer:<name> publish] takes application/json -> 200 400 401 403 404 408 413 429 431 502 503 504
     GET /v1/models [infer infer:<name> publish] -> 200=ModelList 400 401 403 503

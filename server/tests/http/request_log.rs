@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use testkit::caller::{FORM, form};
 use testkit::fake_publisher::FakePublisher;
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
@@ -152,6 +153,29 @@ async fn a_request_that_is_answered_has_one_line_with_its_times_bytes_and_tokens
         assert_eq!(chat.await.unwrap().unwrap().status(), status);
         check(&log.next(lines).await, Some(status), None);
     }
+}
+
+#[tokio::test]
+async fn a_form_has_the_line_of_any_request() {
+    let (log, _guard) = Log::start();
+    let server = Server::start().await;
+    let caller = server.token("ann", &["infer"]).await;
+    let mut publisher = server.publisher("qwen").await;
+    let file = ("name=\"file\"; filename=\"a.wav\"", SECRET.as_bytes());
+    let body = form(&[file, ("name=\"model\"", b"qwen")]);
+    let path = "/v1/audio/transcriptions";
+    let call = server.post(path, &caller).header("content-type", FORM).body(body.clone());
+    let call = tokio::spawn(call.send());
+    let (task, _) = publisher.task().await;
+    let answer = json!({"text": SECRET, "usage": {"input_tokens": 5, "output_tokens": 7}});
+    let upload = publisher.post(&wire::paths::task_response(&task)).json(&answer);
+    assert_eq!(upload.send().await.unwrap().status(), 204);
+    assert_eq!(call.await.unwrap().unwrap().status(), 200);
+    let line = log.next(0).await;
+    check(&line, Some(200), None);
+    assert_eq!((&line["model"], &line["path"]), (&json!("qwen"), &json!(path)));
+    assert_eq!(line["bytes_in"], body.len());
+    assert_eq!((&line["prompt_tokens"], &line["completion_tokens"]), (&json!(5), &json!(7)));
 }
 
 #[tokio::test]

@@ -1,15 +1,18 @@
-//! Reads `model` and `stream` of a request body, and rewrites `model`.
+//! Reads `model` and `stream` of a request body, a JSON object or a form, and rewrites `model`.
 //!
 //! All other bytes pass unread, so that parameters of newer backends arrive unchanged.
 
-mod chars;
-mod nesting;
-mod scan;
-mod utf8;
+mod field;
+mod form;
+mod format;
+mod json;
+mod parameters;
 
-pub use scan::Scanner;
+pub use format::{Boundary, Format};
 
 use bytes::{Bytes, BytesMut};
+use form::FormScanner;
+use json::JsonScanner;
 use std::ops::Range;
 
 /// The top-level fields of a request body that the relay needs.
@@ -35,36 +38,97 @@ pub struct Scan {
 pub enum Place {
     /// The value's range.
     Value(Range<usize>),
-    /// The body has no `model`.
+    /// The JSON object has no `model`.
     Absent {
         /// The position behind the `{` of the body.
         at: usize,
         /// The body has no key at all.
         is_empty: bool,
     },
+    /// The form has no part `model`.
+    NoPart,
 }
 
-/// Reads [`Head`] out of a JSON request body.
-///
-/// # Errors
-/// The body is no UTF-8 or not one JSON object, `model` is no string, `stream` is no boolean, or one of
-/// them is given twice or in another case. The sentence is for the caller.
-pub fn head(body: &[u8]) -> Result<Head, String> {
-    scan(body).map(|scan| scan.head)
+/// Reads a body piece by piece; the result does not depend on where it is cut.
+#[derive(Debug)]
+pub struct Scanner(Syntax);
+
+#[derive(Debug)]
+enum Syntax {
+    Json(JsonScanner),
+    Form(FormScanner),
 }
 
-/// The same body with the value of `model` replaced, or added in front when there was none. Every
-/// other byte stays as it is.
+impl Scanner {
+    /// Begins a body of this format.
+    #[must_use]
+    pub fn new(format: &Format) -> Self {
+        Self(match format {
+            Format::Json => Syntax::Json(JsonScanner::default()),
+            Format::Form(boundary) => Syntax::Form(FormScanner::new(boundary)),
+        })
+    }
+
+    /// The value of `model`, as soon as it has been read.
+    #[must_use]
+    pub fn model(&self) -> Option<&str> {
+        match &self.0 {
+            Syntax::Json(json) => json.model(),
+            Syntax::Form(form) => form.model(),
+        }
+    }
+
+    /// Reads the next bytes.
+    ///
+    /// # Errors
+    /// As [`head`].
+    pub fn feed(&mut self, piece: &[u8]) -> Result<(), String> {
+        match &mut self.0 {
+            Syntax::Json(json) => json.feed(piece),
+            Syntax::Form(form) => form.feed(piece),
+        }
+    }
+
+    /// Returns the result, after the last byte.
+    ///
+    /// # Errors
+    /// As [`head`].
+    pub fn finish(self) -> Result<Scan, String> {
+        match self.0 {
+            Syntax::Json(json) => json.finish(),
+            Syntax::Form(form) => form.finish(),
+        }
+    }
+}
+
+/// Reads [`Head`] out of a request body.
 ///
 /// # Errors
-/// As [`head`].
-pub fn with_model(body: &Bytes, model: &str) -> Result<Bytes, String> {
-    let value = serde_json::to_string(model).map_err(|e| e.to_string())?;
-    let (at, insert) = match scan(body)?.model {
+/// The body is not one JSON object in UTF-8 or not one form, `model` is no string, `stream` is no
+/// boolean, or one of them is given twice or in another spelling. The sentence is for the caller.
+pub fn head(format: &Format, body: &[u8]) -> Result<Head, String> {
+    scan(format, body).map(|scan| scan.head)
+}
+
+/// The same body with the value of `model` replaced, or added in front when a JSON object had none.
+/// Every other byte stays as it is.
+///
+/// # Errors
+/// As [`head`]; the form has no part `model`, or its boundary is a part of the new value.
+pub fn with_model(format: &Format, body: &Bytes, model: &str) -> Result<Bytes, String> {
+    let value = match format {
+        Format::Json => serde_json::to_string(model).map_err(|e| e.to_string())?,
+        Format::Form(boundary) if boundary.is_in(model) => {
+            return Err("the boundary of the form is a part of the model's id".into());
+        }
+        Format::Form(_) => model.to_owned(),
+    };
+    let (at, insert) = match scan(format, body)?.model {
         Place::Value(at) => (at, value),
         Place::Absent { at, is_empty } => {
             (at..at, format!("\"model\":{value}{}", if is_empty { "" } else { "," }))
         }
+        Place::NoPart => return Err("the form has no part `model`".into()),
     };
     let mut out = BytesMut::with_capacity(body.len() + insert.len());
     out.extend_from_slice(&body[..at.start]);
@@ -73,124 +137,8 @@ pub fn with_model(body: &Bytes, model: &str) -> Result<Bytes, String> {
     Ok(out.freeze())
 }
 
-fn scan(body: &[u8]) -> Result<Scan, String> {
-    let mut scanner = Scanner::default();
+fn scan(format: &Format, body: &[u8]) -> Result<Scan, String> {
+    let mut scanner = Scanner::new(format);
     scanner.feed(body)?;
     scanner.finish()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Head, Scanner, head, with_model};
-    use bytes::Bytes;
-
-    #[test]
-    fn only_the_value_of_model_changes_and_every_other_byte_stays() {
-        let body = Bytes::from_static(
-            b"{ \"x\": 1E3,\r\n\t\"model\" : \"a\\u0062\" , \"big\":12345678901234567890123, \"m\":{\"model\":1}}",
-        );
-        assert_eq!(head(&body).unwrap().model.as_deref(), Some("ab"));
-        let out = with_model(&body, "q\"3").unwrap();
-        assert_eq!(
-            &out[..],
-            &b"{ \"x\": 1E3,\r\n\t\"model\" : \"q\\\"3\" , \"big\":12345678901234567890123, \"m\":{\"model\":1}}"[..]
-        );
-    }
-
-    #[test]
-    fn a_missing_model_is_added_to_full_and_to_empty_objects() {
-        let added = with_model(&Bytes::from_static(b"{\"a\":1}"), "m").unwrap();
-        assert_eq!(&added[..], b"{\"model\":\"m\",\"a\":1}");
-        assert_eq!(
-            &with_model(&Bytes::from_static(b" { } "), "m").unwrap()[..],
-            b" {\"model\":\"m\" } "
-        );
-    }
-
-    #[test]
-    fn a_body_that_cannot_be_used_is_refused_with_its_reason() {
-        for (body, word) in [
-            ("[]", "object"),
-            ("{\"model\":1}", "string"),
-            ("{\"model\":\"a\",\"model\":\"b\"}", "duplicate"),
-            ("{\"stream\":\"yes\"}", "boolean"),
-            ("{\"stream\":true,\"stream\":true}", "duplicate"),
-            ("{\"a\":", "cut off at byte 5"),
-            ("{\"a\":1}x", "follows"),
-            ("{\"a\":1}{\"a\":1}", "follows"),
-            ("{\"a\":[1}]}", "byte 7"),
-            ("{\"a\":[/*\"*/],\"model\":\"b\"}", "byte 6"),
-            ("{'model':1}", "byte 1"),
-            ("{\"a\":1,}", "byte 7"),
-            ("{\"a\"}", "byte 4"),
-            ("{\"m\\ud800odel\":\"b\"}", "no valid string"),
-            ("{\"model\":{\"model\":1}}", "string"),
-            ("{\"a\":\"\\u\",\"model\":\"b\"}", "byte 8"),
-            ("{\"a\":\"\\x\"}", "byte 7"),
-            ("", "object"),
-        ] {
-            let why = head(body.as_bytes()).unwrap_err();
-            assert!(why.contains(word), "{body}: {why}");
-        }
-    }
-
-    #[test]
-    fn a_key_that_a_backend_could_take_for_model_or_stream_is_refused() {
-        let as_keys = ["MODEL", "Model", "mode\\u004c", "\\u006dodeL", "STREAM", "\u{17f}tream"];
-        for key in as_keys.into_iter().chain(["\\u017ftream", "\\u0053tream"]) {
-            let body = format!("{{\"model\":\"a\",\"stream\":true,\"{key}\":\"b\"}}");
-            let why = head(body.as_bytes()).unwrap_err();
-            assert!(why.contains("could be taken for"), "{body}: {why}");
-            let body = format!("{{\"{key}\":\"b\"}}");
-            head(body.as_bytes()).unwrap_err();
-        }
-        for key in ["models", "mode", "xmodel", "model\\u0000", "streams", "\u{212a}ey"] {
-            let body = format!("{{\"{key}\":\"b\", \"m\":{{\"MODEL\":1}}}}");
-            assert_eq!(head(body.as_bytes()).unwrap().model, None, "{body}");
-        }
-        let escaped = head(b"{\"\\u006dode\\u006c\":\"a\",\"model\":\"b\"}").unwrap_err();
-        assert!(escaped.contains("duplicate"), "{escaped}");
-    }
-
-    #[test]
-    fn null_is_replaced_like_a_value_and_counts_as_none() {
-        let body = Bytes::from_static(b"{\"model\": null, \"stream\": null}");
-        assert_eq!(head(&body).unwrap(), Head { model: None, stream: false });
-        let out = with_model(&body, "m").unwrap();
-        assert_eq!(&out[..], b"{\"model\": \"m\", \"stream\": null}");
-    }
-
-    #[test]
-    fn a_body_that_is_malformed_elsewhere_is_left_to_the_backend() {
-        for body in ["{\"model\":\"a\",\"n\":01.2.3}", "{\"model\":\"a\",\"n\":[tru,,]}"] {
-            assert_eq!(head(body.as_bytes()).unwrap().model.as_deref(), Some("a"), "{body}");
-        }
-    }
-
-    #[test]
-    fn the_model_is_known_before_the_rest_has_arrived_and_cuts_change_nothing() {
-        let body = "{\"x\":[{\"a\":\"\\\"]\"}],\"model\":\"ä\\u0062\",\"stream\":true,\"z\":\"ü\"}";
-        let mut scanner = Scanner::default();
-        scanner.feed(&body.as_bytes()[..body.find(",\"stream").unwrap()]).unwrap();
-        assert_eq!(scanner.model(), Some("äb"));
-        let whole = Head { model: Some("äb".into()), stream: true };
-        for cut in 0..=body.len() {
-            let mut scanner = Scanner::default();
-            let (first, second) = body.as_bytes().split_at(cut);
-            scanner.feed(first).unwrap();
-            scanner.feed(second).unwrap();
-            assert_eq!(scanner.finish().unwrap().head, whole, "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn a_body_that_is_nested_too_deep_or_has_a_long_key_is_refused() {
-        let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
-        head(nested(1024).as_bytes()).unwrap();
-        assert!(head(nested(1025).as_bytes()).unwrap_err().contains("deeper"));
-        let long = format!("{{\"{}\":1}}", "k".repeat(2000));
-        assert!(head(long.as_bytes()).unwrap_err().contains("longer"));
-        let long = format!("{{\"model\":\"{}\"}}", "k".repeat(2000));
-        assert!(head(long.as_bytes()).unwrap_err().contains("longer"));
-    }
 }

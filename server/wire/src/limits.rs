@@ -27,6 +27,16 @@ pub const BODY: usize = 64 * 1024 * 1024;
 pub const JSON_DEPTH: usize = 1024;
 /// A top-level key of a request body, or the value of its `model`, in bytes as written.
 pub const JSON_KEY: usize = 1024;
+/// The boundary of a form, in bytes.
+pub const FORM_BOUNDARY: usize = 70;
+/// Parts of a form.
+pub const FORM_PARTS: usize = 1024;
+/// The headers of one part of a form, in bytes.
+pub const FORM_HEADER: usize = 4096;
+/// Header lines of one part of a form.
+pub const FORM_HEADERS: usize = 16;
+/// The value of `model` or `stream` of a form, in bytes.
+pub const FORM_FIELD: usize = 1024;
 /// Buffer of one response in mcpd.
 pub const ANSWER_BUFFER: usize = 256 * 1024;
 /// One line of an event stream.

@@ -62,6 +62,11 @@ pub const RELAYED: &[&str] = &[
     "/v1/responses",
     "/v1/rerank",
     "/v1/audio/speech",
+    "/v1/audio/transcriptions",
+    "/v1/audio/translations",
+    "/v1/images/edits",
+    "/v1/images/generations",
+    "/v1/images/variations",
     "/v1/messages",
     "/v1/messages/count_tokens",
 ];
@@ -72,6 +77,14 @@ pub fn is_callers(path: &str) -> bool {
     let entry = |path: &str| path.starts_with('/') && !path.starts_with("/_provider-");
     path.starts_with("/v1/") || path.strip_prefix(LLMS).is_some_and(|p| p.is_empty() || entry(p))
 }
+
+/// The relayed endpoints that take a form (`multipart/form-data`) as well as JSON.
+pub const FORMS: &[&str] = &[
+    "/v1/audio/transcriptions",
+    "/v1/audio/translations",
+    "/v1/images/edits",
+    "/v1/images/variations",
+];
 
 /// True if errors on this path take the Anthropic shape.
 #[must_use]

@@ -8,6 +8,7 @@ use relay::{
     Actions, Allowed, AnswerEnd, CountedIds, Limits, Owner, OwnerId, Relay, Saved, Submit, TaskId,
     TaskSender,
 };
+use wire::body::{Format, with_model};
 use wire::publisher::{Provider, Register};
 use wire::sse::{Decoded, Decoder};
 
@@ -41,7 +42,22 @@ fn rewrite_the_model_in_a_body_of_one_mib(bencher: Bencher<'_, '_>) {
     ));
     bencher
         .counter(BytesCount::new(body.len()))
-        .bench(|| wire::body::with_model(black_box(&body), "the-backends-own-name").unwrap());
+        .bench(|| with_model(&Format::Json, black_box(&body), "the-backends-own-name").unwrap());
+}
+
+#[divan::bench]
+fn rewrite_the_model_in_a_form_of_one_mib(bencher: Bencher<'_, '_>) {
+    let content_type = "multipart/form-data; boundary=----WebKitFormBoundaryAaB03x";
+    let format = Format::of("/v1/audio/transcriptions", Some(content_type)).unwrap();
+    let part = "------WebKitFormBoundaryAaB03x\r\nContent-Disposition: form-data; name=";
+    let file: Vec<u8> = (0..=u8::MAX).cycle().take(MIB).collect();
+    let (header, end) = ("\"file\"; filename=\"a.wav\"\r\n\r\n", "\"model\"\r\n\r\na\r\n");
+    let (begin, model) = (format!("{part}{header}"), format!("\r\n{part}{end}"));
+    let last = b"------WebKitFormBoundaryAaB03x--";
+    let body = Bytes::from([begin.as_bytes(), &file, model.as_bytes(), last].concat());
+    bencher
+        .counter(BytesCount::new(body.len()))
+        .bench(|| with_model(&format, black_box(&body), "the-backends-own-name").unwrap());
 }
 
 struct Setup {

@@ -1,5 +1,6 @@
-//! The caller's side: requests with a script for the fake backend, and reading of responses.
+//! The caller's side: requests with a script for the fake backend, forms, and reading of responses.
 
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use reqwest::Response;
 use serde_json::{Value, json};
@@ -71,4 +72,30 @@ pub fn scripted_chat(model: &str, script: Value) -> Value {
 pub async fn error_code(response: Response) -> String {
     let body: Value = response.json().await.unwrap();
     body["error"]["code"].as_str().unwrap_or_default().to_owned()
+}
+
+/// `content-type` of [`form`].
+pub const FORM: &str = "multipart/form-data; boundary=----WebKitFormBoundary7MA4YWxk";
+
+/// A form whose parts have these parameters of `content-disposition` and these contents.
+#[must_use]
+pub fn form(parts: &[(&str, &[u8])]) -> Bytes {
+    let boundary = FORM.split_once('=').unwrap().1;
+    let mut body = Vec::new();
+    for (parameters, content) in parts {
+        let header = format!("Content-Disposition: form-data; {parameters}");
+        body.extend_from_slice(format!("--{boundary}\r\n{header}\r\n\r\n").as_bytes());
+        body.extend_from_slice(content);
+        body.extend_from_slice(b"\r\n");
+    }
+    body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    body.into()
+}
+
+/// `n` bytes of every value in no order, the same each time.
+#[must_use]
+pub fn noise(n: usize) -> Bytes {
+    let next = |x: &u32| Some(x.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+    let numbers = std::iter::successors(Some(1_u32), next);
+    numbers.map(|x| x.to_be_bytes()[0]).take(n).collect()
 }

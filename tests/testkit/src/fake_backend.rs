@@ -1,6 +1,6 @@
 //! The fake backend: a real HTTP server that speaks the OpenAI dialect and shares no code with ours.
 //! It records its requests, notices disconnects of its peer, and misbehaves as each request asks
-//! for: by `x_script`, or by the last message where a client cannot add keys.
+//! for: by `x_script`, or by the last message, the prompt or the input where a client cannot add keys.
 //!
 //! It is awake while a file named `awake` exists in its folder, so that a recipe of any kind can wake
 //! it. [`FakeBackend`] runs it inside the test; the program `recording_backend` runs it in a process
@@ -177,7 +177,8 @@ async fn respond(
 ) -> Response {
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     let received = ReceivedRequest { path: uri.path().to_owned(), headers, body };
-    let request = received.json();
+    let form = received.form().await;
+    let request = if form.is_null() { received.json() } else { form };
     shared.requests.lock().push(received);
     let script = script(&request);
     if script["do"] == "record" {
@@ -201,6 +202,10 @@ async fn respond(
             tokio::time::sleep(Duration::from_millis(number("ms").unwrap())).await;
             axum::Json(responses::whole()).into_response()
         }
+        Some("bytes") => {
+            let kind = script["type"].as_str().unwrap().to_owned();
+            responses::bytes(open, number("n").unwrap(), kind)
+        }
         Some("flood") => responses::flood(open, number("bytes").unwrap()),
         Some("count") => responses::count(open, script.clone()),
         _ if request["stream"] == true => responses::count(open, json!({"n": 5})),
@@ -210,9 +215,10 @@ async fn respond(
 
 fn script(request: &Value) -> Value {
     let last = request["messages"].as_array().and_then(|messages| messages.last());
-    let text = last.and_then(|message| message["content"].as_str());
-    let in_message = text.and_then(|text| serde_json::from_str(text).ok());
-    in_message.unwrap_or_else(|| request["x_script"].clone())
+    let message = last.map_or(&Value::Null, |message| &message["content"]);
+    let texts = [message, &request["prompt"], &request["input"]].into_iter();
+    let mut scripts = texts.filter_map(|text| serde_json::from_str(text.as_str()?).ok());
+    scripts.next().unwrap_or_else(|| request["x_script"].clone())
 }
 
 /// Guard of a response in progress; dropped when everything is sent or the peer has disconnected.

@@ -2,6 +2,7 @@
 //! properties that hold for any bytes, and panics if one does not.
 
 mod config;
+mod form;
 mod frames;
 mod request_body;
 
@@ -14,11 +15,12 @@ use wire::sse::{Decoded, Decoder, Event, Limit};
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
-pub const ALL: [(&str, Target); 8] = [
+pub const ALL: [(&str, Target); 9] = [
     ("events", events),
     ("frames", frames::frames),
     ("config", config::parse_and_edit),
     ("bodies", bodies),
+    ("forms", form::check),
     ("headers", headers),
     ("token", token),
     ("relay", relay),

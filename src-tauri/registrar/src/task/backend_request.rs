@@ -13,6 +13,7 @@ use client::response::{self, BodyError};
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, Request, Response};
 use tokio::sync::OwnedSemaphorePermit;
+use wire::body::{Format, with_model};
 use wire::control::InferTask;
 use wire::limits::BODY;
 use wire::publisher::{FailureCode, TaskFailure};
@@ -78,8 +79,8 @@ fn announced_length(response: &Response) -> Option<usize> {
 /// never reach a backend.
 ///
 /// # Errors
-/// The endpoint is not relayed, the method is not POST, the body is no JSON object with one model, or
-/// the backend's key is not set.
+/// The endpoint is not relayed, the method is not POST, the body is no JSON object or form with one
+/// model, or the backend's key is not set.
 pub(crate) fn build(
     http: &Client,
     provider: &ProviderConfig,
@@ -99,10 +100,14 @@ pub(crate) fn build(
             passed.insert(HeaderName::from_static(name), value);
         }
     }
-    passed.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
-    // The error may quote the body, and the message goes into the log.
-    let body = wire::body::with_model(&body, provider::model(provider))
-        .map_err(|_| refused("its body is no JSON object in which the model can be replaced"))?;
+    let json = HeaderValue::from_static("application/json");
+    let content_type = passed.entry(header::CONTENT_TYPE).or_insert(json).to_str().ok();
+    let format = Format::of(path, content_type);
+    // The errors may quote the request, and the message goes into the log.
+    let format = format.map_err(|_| refused("its content type is not that of a relayed body"))?;
+    let body = with_model(&format, &body, provider::model(provider)).map_err(|_| {
+        refused("its body is no JSON object and no form in which the model can be replaced")
+    })?;
     let request = http.request(Method::POST, provider::endpoint(provider, path));
     let request = provider::authorize(provider, request.headers(passed).body(body));
     let request = request.map_err(|_| {

@@ -1,6 +1,7 @@
-//! The responses of the fake backend: whole, counting, broken off half way, or endless.
+//! The responses of the fake backend: whole, counting, binary, broken off half way, or endless.
 
 use super::OpenResponse;
+use crate::caller::noise;
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream::{self, StreamExt as _};
@@ -72,6 +73,19 @@ pub(super) fn half(open: OpenResponse) -> Response {
         }
     });
     ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(writes)).into_response()
+}
+
+/// `n` bytes of noise, in pieces of odd length.
+pub(super) fn bytes(open: OpenResponse, n: u64, kind: String) -> Response {
+    const PIECE: usize = 10_007;
+    let bytes = noise(usize::try_from(n).unwrap());
+    let pieces = (0..bytes.len()).step_by(PIECE);
+    let pieces = pieces.map(move |at| bytes.slice(at..bytes.len().min(at + PIECE)));
+    let pieces = stream::iter(pieces.map(Ok::<_, std::io::Error>));
+    let pieces = pieces.inspect(move |_| {
+        let _while_sending = &open;
+    });
+    ([(header::CONTENT_TYPE, kind)], Body::from_stream(pieces)).into_response()
 }
 
 /// An event stream of this length, as fast as the peer reads.

@@ -26,7 +26,7 @@ pub(super) fn frames(data: &[u8]) {
     assert_eq!(request.method, "POST");
     let path = request.url.strip_prefix("http://127.0.0.1:9/b");
     assert!(path.is_some_and(|path| wire::paths::RELAYED.contains(&path)), "{}", request.url);
-    let head = wire::body::head(&request.body);
+    let head = wire::body::head(&wire::body::Format::Json, &request.body);
     assert_eq!(head.map(|head| head.model), Ok(Some(MODEL.to_owned())));
     for name in request.headers {
         assert!(wire::headers::TO_BACKEND.contains(&name.as_str()), "{name} reaches a backend");

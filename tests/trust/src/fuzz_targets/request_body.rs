@@ -1,4 +1,4 @@
-//! The scanner of request bodies finds what serde_json finds, however the body is split, and rejects
+//! The scanner of JSON bodies finds what serde_json finds, however the body is split, and rejects
 //! bodies that different JSON parsers would read differently.
 
 use bytes::Bytes;
@@ -6,12 +6,12 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
-use wire::body::{Head, Scanner, head, with_model};
+use wire::body::{Format, Head, Scanner, head, with_model};
 use wire::limits::{JSON_DEPTH, JSON_KEY};
 
 /// Checks the scanner on any bytes.
 pub(super) fn check(data: &[u8]) {
-    let found = head(data);
+    let found = head(&Format::Json, data);
     let bytes: Vec<&[u8]> = data.chunks(1).collect();
     assert_eq!(found.as_ref().ok(), in_pieces(&bytes).as_ref().ok(), "byte by byte");
     let (first, second) = data.split_at(data.len() / 2);
@@ -23,7 +23,7 @@ pub(super) fn check(data: &[u8]) {
 }
 
 fn in_pieces(pieces: &[&[u8]]) -> Result<Head, String> {
-    let mut scanner = Scanner::default();
+    let mut scanner = Scanner::new(&Format::Json);
     let mut early = None;
     for piece in pieces {
         scanner.feed(piece)?;
@@ -36,14 +36,14 @@ fn in_pieces(pieces: &[&[u8]]) -> Result<Head, String> {
     Ok(found)
 }
 
-fn only_the_model_changes(body: &Bytes, head: Head) {
+fn only_the_model_changes(body: &Bytes, found: Head) {
     const NEW: &str = "the-\"backend's\"-own";
-    let old = head.model.clone().unwrap_or_default();
-    let after = with_model(body, NEW).unwrap_or_default();
-    let wanted = Head { model: Some(NEW.to_owned()), ..head };
-    assert_eq!(wire::body::head(&after), Ok(wanted), "something else than the model changes");
-    let back = with_model(&after, &old).unwrap_or_default();
-    let again = with_model(&back, NEW).unwrap_or_default();
+    let replace = |body, model| with_model(&Format::Json, body, model).unwrap_or_default();
+    let old = found.model.clone().unwrap_or_default();
+    let after = replace(body, NEW);
+    let wanted = Head { model: Some(NEW.to_owned()), ..found };
+    assert_eq!(head(&Format::Json, &after), Ok(wanted), "something else than the model changes");
+    let again = replace(&replace(&after, &old), NEW);
     assert_eq!(again, after, "replacing the model twice changes something else");
 }
 

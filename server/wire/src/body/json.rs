@@ -6,12 +6,17 @@
 //! It refuses what a lenient backend could read differently: a key that differs from `model` or
 //! `stream` in case only, a duplicate, a comment, text after the end.
 
-use super::chars::{CLASSES, Class, ESCAPE, escape_after, fold, is_space, plain, unexpected};
-use super::nesting::Nesting;
-use super::utf8::Utf8;
+mod chars;
+mod nesting;
+mod utf8;
+
+use super::field::Field;
 use super::{Head, Place, Scan};
 use crate::limits::JSON_KEY;
+use chars::{CLASSES, Class, ESCAPE, escape_after, is_space, plain, unexpected};
+use nesting::Nesting;
 use std::borrow::Cow;
+use utf8::Utf8;
 
 /// The context of the next byte.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -43,32 +48,9 @@ enum State {
     End,
 }
 
-/// The fields that are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Field {
-    Model,
-    Stream,
-}
-
-impl Field {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Model => "model",
-            Self::Stream => "stream",
-        }
-    }
-
-    fn wrong_type(self) -> String {
-        match self {
-            Self::Model => "`model` must be a string".into(),
-            Self::Stream => "`stream` must be a boolean".into(),
-        }
-    }
-}
-
-/// Reads a body piece by piece; the result does not depend on where it is cut.
+/// Reads a JSON object piece by piece; the result does not depend on where it is cut.
 #[derive(Debug, Default)]
-pub struct Scanner {
+pub(super) struct JsonScanner {
     state: State,
     /// Bytes of the pieces before this one.
     offset: usize,
@@ -90,10 +72,10 @@ pub struct Scanner {
     has_keys: bool,
 }
 
-impl Scanner {
+impl JsonScanner {
     /// The value of `model`, as soon as it has been read.
     #[must_use]
-    pub fn model(&self) -> Option<&str> {
+    pub(super) fn model(&self) -> Option<&str> {
         self.model.as_deref()
     }
 
@@ -101,7 +83,7 @@ impl Scanner {
     ///
     /// # Errors
     /// As [`super::head`].
-    pub fn feed(&mut self, piece: &[u8]) -> Result<(), String> {
+    pub(super) fn feed(&mut self, piece: &[u8]) -> Result<(), String> {
         if !self.utf8.feed(piece) {
             return Err("the body is not UTF-8".into());
         }
@@ -131,7 +113,7 @@ impl Scanner {
     ///
     /// # Errors
     /// As [`super::head`].
-    pub fn finish(self) -> Result<Scan, String> {
+    pub(super) fn finish(self) -> Result<Scan, String> {
         if self.state == State::Start {
             return Err(NO_OBJECT.into());
         }
@@ -250,25 +232,21 @@ impl Scanner {
         } else {
             String::from_utf8_lossy(written)
         };
-        for field in [Field::Model, Field::Stream] {
-            let name = field.name();
-            let seen = match field {
-                Field::Model => self.model_place.is_some(),
-                Field::Stream => self.stream.is_some(),
-            };
-            if key == name && !seen {
-                return Ok(Some(field));
-            }
-            if key == name {
-                return Err(format!("the body has a duplicate key `{name}`"));
-            }
-            if key.chars().map(fold).eq(name.chars()) {
-                return Err(format!(
-                    "the key {key:?} could be taken for `{name}`; write it in lower-case letters"
-                ));
-            }
+        let Some(field) = Field::like(&key) else { return Ok(None) };
+        let name = field.name();
+        if key != name {
+            return Err(format!(
+                "the key {key:?} could be taken for `{name}`; write it in lower-case letters"
+            ));
         }
-        Ok(None)
+        let is_duplicate = match field {
+            Field::Model => self.model_place.is_some(),
+            Field::Stream => self.stream.is_some(),
+        };
+        if is_duplicate {
+            return Err(format!("the body has a duplicate key `{name}`"));
+        }
+        Ok(Some(field))
     }
 
     fn value_begins(&mut self, piece: &[u8], at: usize) -> Result<usize, String> {
@@ -347,3 +325,6 @@ impl Scanner {
 }
 
 const NO_OBJECT: &str = "the body must be a JSON object";
+
+#[cfg(test)]
+mod tests;
