@@ -138,8 +138,8 @@ impl Relay {
                 return Err(Rejection::Taken { name, foreign: false });
             }
             self.take_over(id, session, now);
-            let changes = self.catalogue.update(id, owner, provider, pool, now);
-            self.apply_name_changes(changes, out);
+            let changed = self.catalogue.update(id, owner, provider, pool, now);
+            out.extend(changed.into_iter().map(Action::SaveName));
             return Ok(id);
         }
         let owned = self.catalogue.iter().filter(|(_, entry)| entry.owner().id == owner.id);
@@ -150,8 +150,8 @@ impl Relay {
         }
         let id = LlmId(self.ids.fresh());
         let entry = Entry::new(name, pool, owner.clone(), session, provider.clone(), now);
-        let changes = self.catalogue.insert(id, entry);
-        self.apply_name_changes(changes, out);
+        let changed = self.catalogue.insert(id, entry, now);
+        out.extend(changed.into_iter().map(Action::SaveName));
         Ok(id)
     }
 
@@ -185,9 +185,9 @@ impl Relay {
         let failure = failures::inactive(entry.name(), why);
         self.fail_queue(id, &failure, out);
         self.wakes.end(id);
-        let changes = self.catalogue.remove(id, now);
+        let changed = self.catalogue.remove(id, now);
         out.push(Action::SaveLlm(id));
-        self.apply_name_changes(changes, out);
+        out.extend(changed.into_iter().map(Action::SaveName));
     }
 
     /// Sets the backend's state as its publisher reports it.
