@@ -155,13 +155,16 @@ impl Relay {
         Ok(id)
     }
 
-    /// Gives an entry to another session of its user. A wake under way was sent to the other machine,
-    /// and says nothing about the backend of this one.
+    /// Gives an entry to another session of its user, which is live. A wake under way was sent to the
+    /// other machine, and says nothing about the backend of this one.
     fn take_over(&mut self, id: LlmId, session: SessionId, now: Millis) {
-        if self.catalogue.get(id).is_none_or(|entry| entry.session() == session) {
-            return;
-        }
+        let before = self.catalogue.get(id).map(|entry| entry.session());
+        let Some(before) = before.filter(|before| *before != session) else { return };
+        let was_live = self.sessions.get(before).is_some_and(|session| session.live);
         self.catalogue.move_to(id, session);
+        if let Some(entry) = self.catalogue.get_mut(id).filter(|_| !was_live) {
+            entry.mark_reachable(now);
+        }
         if self.wakes.of(id).is_some() {
             self.wakes.end(id);
             self.tasks.restart_wait(id, now);
