@@ -18,14 +18,15 @@ use wire::publisher::{Heartbeat, LlmReport, ReportedStatus};
 const START: Millis = 1_000_000;
 const MINUTE: Millis = 60_000;
 /// Small limits, so that they are reached often: requests that may wait for an entry, entries of an
-/// owner, times that a request is sent again, reserved names of an owner and for how long, and the
-/// time after which a session that is gone is deleted.
+/// owner, times that a request is sent again, reserved names of an owner and for how long, the time
+/// after which a session that is gone is deleted, and the longest pause after failed wakes.
 const QUEUE: usize = 4;
 const ENTRIES: usize = 2;
 const SENT_AGAIN: u32 = 1;
 const RESERVED: usize = 2;
 const RESERVATION: Millis = 20 * MINUTE;
 const DELETION: Millis = 30 * MINUTE;
+const COOLDOWN: Millis = 50_000;
 /// Sessions of an owner: publishers here lose theirs often.
 const SESSIONS: usize = 5;
 /// Live sessions from which on their expiry in one sweep freezes deletions.
@@ -71,6 +72,7 @@ fn limits() -> Limits {
         reservations_per_owner: RESERVED,
         reservation: RESERVATION,
         delete_after: DELETION,
+        wake_cooldown_max: COOLDOWN,
         sessions_per_owner: SESSIONS,
         ..Limits::default()
     }

@@ -222,8 +222,15 @@ const STATUSES: [ReportedStatus; 4] = [
 const REASONS: [GoneReason; 3] =
     [GoneReason::Disconnected, GoneReason::SlowConsumer, GoneReason::Revoked];
 const ENDINGS: [Ending; 3] = [Ending::Complete, Ending::Aborted, Ending::Silent];
-const FAILURES: [&str; 5] =
-    ["backend_unreachable", "stopped_by_owner", "cancelled", "backend_aborted", "unpublished"];
+const FAILURES: [&str; 7] = [
+    "backend_unreachable",
+    "backend_unreachable",
+    "backend_unreachable",
+    "stopped_by_owner",
+    "cancelled",
+    "backend_aborted",
+    "unpublished",
+];
 
 impl Event {
     /// Draws the next event.
@@ -235,7 +242,7 @@ impl Event {
             Pick::Open(choices.index(TASKS))
         };
         let by = choices.chance(15).then_some(who);
-        match choices.below(42) {
+        match choices.below(43) {
             0..5 => {
                 let whose = if choices.chance(5) { choices.index(PUBLISHERS) } else { who };
                 Self::Open { who, whose }
@@ -289,17 +296,17 @@ impl Event {
     }
 
     fn rare(choices: &mut Choices<'_>, who: usize) -> Self {
-        match choices.below(15) {
-            12 => Self::Crowd { size: choices.index(2 * super::CROWD) },
+        match choices.below(20) {
             0 => Self::Drain,
             1 | 2 => Self::Restart,
             3 => Self::Revoke { who },
-            4 | 5 => Self::Share {
+            4..7 => Self::Share {
                 name: choices.index(super::ADMIN_NAMES.len()),
                 with: choices.index(super::SHARES.len()),
             },
-            6 => Self::Free { name: choices.index(super::ADMIN_NAMES.len()) },
-            13 | 14 => Self::Work { beats: choices.index(MOST_BEATS) },
+            7..11 => Self::Free { name: choices.index(super::ADMIN_NAMES.len()) },
+            11 => Self::Crowd { size: choices.index(2 * super::CROWD) },
+            12..15 => Self::Work { beats: choices.index(MOST_BEATS) },
             // A long pause.
             _ => Self::Pass { ms: choices.between(1, 2 * super::DELETION) },
         }

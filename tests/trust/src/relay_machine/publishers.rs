@@ -6,7 +6,7 @@ use relay::{ChannelId, Owner, OwnerId, SessionId, TaskSender};
 use wire::publisher::{Instance, Provider, Register};
 
 /// The owner of each publisher; two publishers have the same one.
-pub(super) const OWNERS: [&str; 3] = ["mia", "tom", "tom"];
+pub(super) const OWNERS: [&str; 4] = ["mia", "tom", "tom", "ann"];
 /// The names of models. All but the first are in the pool; the last has two slots.
 pub(super) const NAMES: [&str; 3] = ["a", "b", "c"];
 pub(super) const POOL: &str = "pool";

@@ -137,6 +137,11 @@ impl Model {
                 self.must_fail(task, code);
                 if self.run(task).is_some() {
                     self.must_end(task, CancelReason::Failed(code));
+                    // §20: without a stop, the slot may be due at the same time.
+                    let timers = self.run(task).map(|run| self.run_timers(run));
+                    if timers.into_iter().flatten().any(|(due, _)| due <= self.now) {
+                        self.must_release(task);
+                    }
                 } else {
                     self.expected.forgotten.insert(task);
                     self.expected.by_timer.insert(task);
