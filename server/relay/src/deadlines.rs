@@ -146,8 +146,9 @@ impl Relay {
                 self.settle_shares(now, out);
             }
         }
-        let changes = self.catalogue.end_reservations(now);
-        self.apply_name_changes(changes, out);
+        let freed = self.catalogue.end_reservations(now);
+        out.extend(freed.into_iter().map(Action::SaveName));
+        self.settle_shares(now, out);
     }
 
     fn is_old(&self, id: SessionId, now: Millis) -> bool {

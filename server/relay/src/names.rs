@@ -2,7 +2,6 @@
 
 mod admin;
 
-use crate::state::NameChanges;
 use crate::{Action, Actions, LlmId, Millis, Owner, OwnerId, Relay, SavedName, SessionId};
 use std::collections::BTreeSet;
 use wire::publisher::NameRequest;
@@ -25,20 +24,15 @@ impl Relay {
         self.catalogue.name(name).map(|found| found.saved(name))
     }
 
-    /// Stores changed names, and notifies the sessions that were refused a name which is free now.
-    pub(crate) fn apply_name_changes(&mut self, changes: NameChanges, out: &mut Actions) {
-        for name in changes.freed {
-            self.invite(&name);
-        }
-        out.extend(changes.changed.into_iter().map(Action::SaveName));
-    }
-
-    /// Computes the shares of the names whose entries have changed, and applies them.
+    /// Computes the shares of the names whose entries have changed, and applies them. At the end of
+    /// an event, because a name that is free in between may be its owner's again.
     pub(crate) fn settle_shares(&mut self, now: Millis, out: &mut Actions) {
         while let Some(name) = self.catalogue.take_changed() {
             if self.catalogue.update_shares(&name) {
                 out.push(Action::SaveName(name.clone()));
                 self.shares_changed(&name, now, out);
+            } else if self.catalogue.name(&name).is_none() {
+                self.invite(&name);
             }
         }
     }

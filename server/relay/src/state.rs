@@ -13,7 +13,7 @@ mod wakes;
 
 pub(crate) use catalogue::Catalogue;
 pub(crate) use entry::Entry;
-pub(crate) use names::{Name, NameChanges};
+pub(crate) use names::Name;
 pub(crate) use sessions::{Session, Sessions};
 pub(crate) use task::{Conditions, Due, NewTask, Phase, Task};
 pub(crate) use tasks::{Start, Tasks};

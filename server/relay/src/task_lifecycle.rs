@@ -54,7 +54,7 @@ impl Relay {
         entry.delivered = true;
         let llm = entry.llm();
         let served = self.catalogue.mark_served(llm);
-        self.apply_name_changes(served, out);
+        out.extend(served.into_iter().map(Action::SaveName));
         self.reschedule(task);
     }
 

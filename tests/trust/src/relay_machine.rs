@@ -4,30 +4,39 @@
 pub mod event;
 mod model;
 mod publishers;
+mod task_events;
 
 use crate::choices::Choices;
 use crate::hang_detector::HangDetector;
 use crate::stored_state::StoredState;
-use event::{Ending, Event, Pick};
-use model::{Model, Upload};
+use event::Event;
+use model::Model;
 use publishers::{Declared, NAMES, OWNERS, POOL, Publisher, SHARES, SUBMITTED};
-use relay::{
-    Action, Actions, Allowed, AnswerEnd, Limits, Millis, Owner, OwnerId, Relay, SessionId, Submit,
-    TaskSender,
-};
-use wire::publisher::{FailureCode, Heartbeat, LlmReport, ReportedStatus, TaskFailure};
+use relay::{Action, Actions, Allowed, Limits, Millis, Owner, OwnerId, Relay, Submit};
+use wire::publisher::{Heartbeat, LlmReport, ReportedStatus};
 
 const START: Millis = 1_000_000;
+const MINUTE: Millis = 60_000;
 /// Small limits, so that they are reached often: requests that may wait for an entry, entries of an
-/// owner, times that a request is sent again, and reserved names of an owner.
+/// owner, times that a request is sent again, reserved names of an owner and for how long, the time
+/// after which a session that is gone is deleted, and the longest pause after failed wakes.
 const QUEUE: usize = 4;
 const ENTRIES: usize = 2;
 const SENT_AGAIN: u32 = 1;
 const RESERVED: usize = 2;
+const RESERVATION: Millis = 20 * MINUTE;
+const DELETION: Millis = 30 * MINUTE;
+const COOLDOWN: Millis = 50_000;
+/// Sessions of an owner: publishers here lose theirs often.
+const SESSIONS: usize = 5;
+/// Live sessions from which on their expiry in one sweep freezes deletions.
+const CROWD: usize = 10;
 /// Names that an admin shares and frees.
 const ADMIN_NAMES: [&str; 5] = ["a", "b", "c", POOL, "nobody"];
 /// After this time without any event nothing may be left of any request.
-const QUIET: Millis = 3 * 3_600_000;
+const QUIET: Millis = 60 * MINUTE;
+/// Time between two heartbeats of publishers that work.
+const BEAT: Millis = 20_000;
 
 /// The real relay, the model, and the state of the relay's surroundings.
 pub struct Harness {
@@ -61,8 +70,10 @@ fn limits() -> Limits {
         llms_per_owner: ENTRIES,
         redispatch: SENT_AGAIN,
         reservations_per_owner: RESERVED,
-        // Publishers here lose their sessions often.
-        sessions_per_owner: usize::MAX,
+        reservation: RESERVATION,
+        delete_after: DELETION,
+        wake_cooldown_max: COOLDOWN,
+        sessions_per_owner: SESSIONS,
         ..Limits::default()
     }
 }
@@ -95,8 +106,19 @@ impl Harness {
     pub fn step(&mut self, event: &Event) -> Result<(), String> {
         self.detector.moved_to((self.now, *event));
         match *event {
-            Event::Register { who, set, asleep, old, shares, memory, takeover, forgets } => {
-                let declared = Declared { set, asleep, old, shares };
+            Event::Register {
+                who,
+                set,
+                asleep,
+                old,
+                shares,
+                grouped,
+                alone,
+                memory,
+                takeover,
+                forgets,
+            } => {
+                let declared = Declared { set, asleep, old, shares, grouped, alone };
                 self.register(who, declared, memory, (takeover, forgets))
             }
             Event::Open { who, whose } => self.open(who, whose),
@@ -118,10 +140,14 @@ impl Harness {
             }
             Event::Acknowledge { task, who } => self.acknowledge(task, who),
             Event::Begin { task, who, delivers } => self.begin_upload(task, who, delivers),
+            Event::Bytes { task } => self.bytes(task),
+            Event::WorkEnd { task, who } => self.end_work(task, who),
             Event::End { task, end, crosses } => self.end_upload(task, end, crosses),
             Event::Fail { task, who, code } => self.fail(task, who, code),
             Event::WakeEnd { who, succeeds } => self.end_wake(who, succeeds),
+            Event::Crowd { size } => self.crowd(size),
             Event::Pass { ms } => self.pass(ms),
+            Event::Work { beats } => self.work(beats),
             Event::Gap { ms } => {
                 self.now += ms;
                 self.model.stalled();
@@ -161,6 +187,9 @@ impl Harness {
         self.model.check_catalogue(&self.relay.catalogue())?;
         self.model.check_names(&self.relay.names())?;
         self.model.check_gauges(&self.relay.gauges())?;
+        self.model.check_stored_llms(self.stored.llms())?;
+        self.model.check_stored_sessions(self.stored.sessions())?;
+        self.model.check_stored_names(self.stored.names())?;
         Ok(reply)
     }
 
@@ -238,14 +267,24 @@ impl Harness {
         status: ReportedStatus,
         (forgets, stale): (bool, bool),
     ) -> Result<(), String> {
+        let report = |name: &str| LlmReport { name: name.into(), status, in_flight: 0, queued: 0 };
+        let llms = NAMES.iter().map(|name| report(name)).collect();
+        self.beat(who, llms, (forgets, stale))
+    }
+
+    fn beat(
+        &mut self,
+        who: usize,
+        llms: Vec<LlmReport>,
+        (forgets, stale): (bool, bool),
+    ) -> Result<(), String> {
         let publisher = &self.publishers[who];
         let Some(session) = publisher.session else { return Ok(()) };
-        let report = |name: &str| LlmReport { name: name.into(), status, in_flight: 0, queued: 0 };
         let named = if forgets { Vec::new() } else { self.model.tasks_of(session) };
         let request = Heartbeat {
             provider_session_id: session.to_string(),
             epoch: Some(publisher.epoch.saturating_sub(u64::from(stale))),
-            llms: NAMES.iter().map(|name| report(name)).collect(),
+            llms,
             inflight: Some(named.iter().map(ToString::to_string).collect()),
         };
         let owner = OwnerId(OWNERS[who].into());
@@ -270,108 +309,6 @@ impl Harness {
         self.check(
             |relay, now, out| relay.submit(&submit, task, now, out),
             |model, reply| model.submitted(&submit, task, reply.as_ref().copied()),
-        )
-    }
-
-    /// The sender of a task request: this publisher, or the one of this session.
-    fn sender(&self, who: Option<usize>, session: Option<SessionId>) -> TaskSender {
-        let is_it = |at: &usize| self.publishers[*at].session == session;
-        let who = who.or_else(|| (0..OWNERS.len()).find(is_it)).unwrap_or_default();
-        self.publishers[who].sender(OWNERS[who])
-    }
-
-    fn acknowledge(&mut self, task: Pick, who: Option<usize>) -> Result<(), String> {
-        let Some(task) = self.model.pick(task) else { return Ok(()) };
-        let from = self.sender(who, self.model.sent_to(task));
-        self.check(
-            |relay, now, _| relay.acknowledge(&from, task, now),
-            |model, reply| model.acknowledged(&from, task, *reply),
-        )
-    }
-
-    fn begin_upload(
-        &mut self,
-        task: Pick,
-        who: Option<usize>,
-        delivers: bool,
-    ) -> Result<(), String> {
-        let Some(task) = self.model.pick(task) else { return Ok(()) };
-        let from = self.sender(who, self.model.sent_to(task));
-        self.check(
-            |relay, now, out| {
-                let reply = relay.answer_begins(&from, task, now);
-                if reply.is_ok() && delivers {
-                    relay.first_byte(task, out);
-                }
-                reply
-            },
-            |model, reply| {
-                model.upload_begun(&from, task, *reply)?;
-                if reply.is_ok() && delivers {
-                    model.delivered(task);
-                }
-                Ok(())
-            },
-        )
-    }
-
-    fn end_upload(&mut self, task: Pick, end: Ending, crosses: bool) -> Result<(), String> {
-        let Some(task) = self.model.pick(task) else { return Ok(()) };
-        let Some(upload) = self.model.upload(task) else { return Ok(()) };
-        let end = match (upload, end) {
-            // An upload that the server stops ends by that, unless it ended just before.
-            (Upload::Stopped, _) if !crosses => AnswerEnd::Stopped,
-            (_, Ending::Complete) => AnswerEnd::Complete,
-            // Only a caller that has the first byte can wait for the next ones.
-            (Upload::Open { delivered: true }, Ending::Silent) => AnswerEnd::Silent,
-            (_, Ending::Silent | Ending::Aborted) => AnswerEnd::Aborted,
-        };
-        // The end of an empty response delivers it.
-        let delivers =
-            end == AnswerEnd::Complete && matches!(upload, Upload::Open { delivered: false });
-        self.check(
-            |relay, now, out| {
-                if delivers {
-                    relay.first_byte(task, out);
-                }
-                relay.answer_ended(task, end, now, out);
-            },
-            |model, ()| {
-                if delivers {
-                    model.delivered(task);
-                }
-                model.upload_ended(task, end);
-                Ok(())
-            },
-        )
-    }
-
-    fn fail(&mut self, task: Pick, who: Option<usize>, code: &'static str) -> Result<(), String> {
-        let Some(task) = self.model.pick(task) else { return Ok(()) };
-        let from = self.sender(who, self.model.sent_to(task));
-        let failure = TaskFailure { message: String::new(), code: Some(code.into()) };
-        self.check(
-            |relay, now, out| relay.task_failed(&from, task, &failure, now, out),
-            |model, reply| model.failed(&from, task, failure.code.as_ref(), *reply),
-        )
-    }
-
-    fn end_wake(&mut self, who: Option<usize>, succeeds: bool) -> Result<(), String> {
-        let Some((task, session)) = self.model.oldest_wake() else { return Ok(()) };
-        let from = self.sender(who, Some(session));
-        let failure = TaskFailure { message: String::new(), code: Some(FailureCode::RecipeExit) };
-        self.check(
-            |relay, now, out| {
-                if succeeds {
-                    relay.wake_succeeded(&from, task, now, out)
-                } else {
-                    relay.task_failed(&from, task, &failure, now, out)
-                }
-            },
-            |model, reply| {
-                let failure = failure.code.as_ref().filter(|_| !succeeds);
-                model.wake_reported(&from, task, failure, *reply)
-            },
         )
     }
 
@@ -401,6 +338,17 @@ impl Harness {
             }
         }
         self.now = end;
+        Ok(())
+    }
+
+    /// Time passes in which all publishers send heartbeats and name their tasks.
+    fn work(&mut self, beats: usize) -> Result<(), String> {
+        for _ in 0..beats {
+            self.pass(BEAT)?;
+            for who in 0..OWNERS.len() {
+                self.beat(who, Vec::new(), (false, false))?;
+            }
+        }
         Ok(())
     }
 

@@ -45,6 +45,18 @@ impl StoredState {
         }
     }
 
+    pub(crate) fn llms(&self) -> &BTreeMap<LlmId, SavedLlm> {
+        &self.llms
+    }
+
+    pub(crate) fn sessions(&self) -> &BTreeMap<SessionId, SavedSession> {
+        &self.sessions
+    }
+
+    pub(crate) fn names(&self) -> &BTreeMap<String, SavedName> {
+        &self.names
+    }
+
     /// Starts a relay as mcpd does: from the stored state, followed by a sweep.
     pub(crate) fn start_relay(&mut self, limits: Limits, now: Millis) -> Relay {
         self.starts += 1;

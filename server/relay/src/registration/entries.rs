@@ -138,8 +138,8 @@ impl Relay {
                 return Err(Rejection::Taken { name, foreign: false });
             }
             self.take_over(id, session, now);
-            let changes = self.catalogue.update(id, owner, provider, pool, now);
-            self.apply_name_changes(changes, out);
+            let changed = self.catalogue.update(id, owner, provider, pool, now);
+            out.extend(changed.into_iter().map(Action::SaveName));
             return Ok(id);
         }
         let owned = self.catalogue.iter().filter(|(_, entry)| entry.owner().id == owner.id);
@@ -150,18 +150,21 @@ impl Relay {
         }
         let id = LlmId(self.ids.fresh());
         let entry = Entry::new(name, pool, owner.clone(), session, provider.clone(), now);
-        let changes = self.catalogue.insert(id, entry);
-        self.apply_name_changes(changes, out);
+        let changed = self.catalogue.insert(id, entry, now);
+        out.extend(changed.into_iter().map(Action::SaveName));
         Ok(id)
     }
 
-    /// Gives an entry to another session of its user. A wake under way was sent to the other machine,
-    /// and says nothing about the backend of this one.
+    /// Gives an entry to another session of its user, which is live. A wake under way was sent to the
+    /// other machine, and says nothing about the backend of this one.
     fn take_over(&mut self, id: LlmId, session: SessionId, now: Millis) {
-        if self.catalogue.get(id).is_none_or(|entry| entry.session() == session) {
-            return;
-        }
+        let before = self.catalogue.get(id).map(|entry| entry.session());
+        let Some(before) = before.filter(|before| *before != session) else { return };
+        let was_live = self.sessions.get(before).is_some_and(|session| session.live);
         self.catalogue.move_to(id, session);
+        if let Some(entry) = self.catalogue.get_mut(id).filter(|_| !was_live) {
+            entry.mark_reachable(now);
+        }
         if self.wakes.of(id).is_some() {
             self.wakes.end(id);
             self.tasks.restart_wait(id, now);
@@ -185,9 +188,9 @@ impl Relay {
         let failure = failures::inactive(entry.name(), why);
         self.fail_queue(id, &failure, out);
         self.wakes.end(id);
-        let changes = self.catalogue.remove(id, now);
+        let changed = self.catalogue.remove(id, now);
         out.push(Action::SaveLlm(id));
-        self.apply_name_changes(changes, out);
+        out.extend(changed.into_iter().map(Action::SaveName));
     }
 
     /// Sets the backend's state as its publisher reports it.

@@ -1,7 +1,7 @@
 //! The catalogue: LLMs, the sessions that publish them, and the names that select them.
 
 use super::names::Names;
-use super::{Entry, Name, NameChanges};
+use super::{Entry, Name};
 use crate::{Limits, LlmId, Millis, Owner, OwnerId, SavedName, SessionId};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::publisher::Provider;
@@ -12,7 +12,7 @@ pub(crate) struct Catalogue {
     entries: BTreeMap<LlmId, Entry>,
     by_session: BTreeMap<SessionId, BTreeSet<LlmId>>,
     names: Names,
-    /// Names whose entries have changed since their shares were last computed.
+    /// Names that have changed since their shares were last computed.
     changed: BTreeSet<String>,
 }
 
@@ -69,16 +69,16 @@ impl Catalogue {
         members.filter_map(|id| Some((*id, self.entries.get(id)?)))
     }
 
-    /// Adds an entry.
-    pub(crate) fn insert(&mut self, id: LlmId, entry: Entry) -> NameChanges {
-        let mut changes = NameChanges::default();
+    /// Adds an entry. Returns the names that are to be stored.
+    pub(crate) fn insert(&mut self, id: LlmId, entry: Entry, now: Millis) -> Vec<String> {
+        let mut changed = Vec::new();
         for name in entry.names() {
-            self.names.join(name, id, &entry.owner, &mut changes);
+            self.names.join(name, id, &entry.owner, now, &mut changed);
             self.changed.insert(name.clone());
         }
         self.by_session.entry(entry.session).or_default().insert(id);
         self.entries.insert(id, entry);
-        changes
+        changed
     }
 
     /// Adds an entry of an earlier run. Names must have been restored before.
@@ -95,7 +95,7 @@ impl Catalogue {
         self.names.restore(saved);
     }
 
-    /// Replaces what was declared of an entry.
+    /// Replaces what was declared of an entry. Returns the names that are to be stored.
     pub(crate) fn update(
         &mut self,
         id: LlmId,
@@ -103,9 +103,9 @@ impl Catalogue {
         provider: &Provider,
         pool: Option<String>,
         now: Millis,
-    ) -> NameChanges {
-        let mut changes = NameChanges::default();
-        let Some(entry) = self.entries.get_mut(&id) else { return changes };
+    ) -> Vec<String> {
+        let mut changed = Vec::new();
+        let Some(entry) = self.entries.get_mut(&id) else { return changed };
         let before: BTreeSet<String> = entry.names().cloned().collect();
         entry.owner = owner.clone();
         entry.provider = provider.clone();
@@ -113,13 +113,14 @@ impl Catalogue {
         entry.pool = pool;
         let after: BTreeSet<String> = entry.names().cloned().collect();
         for name in &after {
-            self.names.join(name, id, owner, &mut changes);
+            self.names.join(name, id, owner, now, &mut changed);
         }
         for name in before.difference(&after) {
-            self.names.leave(name, id, now, &mut changes);
+            self.names.leave(name, id, now, &mut changed);
         }
         self.changed.extend(before.into_iter().chain(after));
-        changes
+        self.changed.extend(changed.iter().cloned());
+        changed
     }
 
     /// Lets another session publish the entry.
@@ -130,16 +131,17 @@ impl Catalogue {
         self.by_session.entry(session).or_default().insert(id);
     }
 
-    /// Removes an entry.
-    pub(crate) fn remove(&mut self, id: LlmId, now: Millis) -> NameChanges {
-        let mut changes = NameChanges::default();
-        let Some(entry) = self.entries.remove(&id) else { return changes };
+    /// Removes an entry. Returns the names that are to be stored.
+    pub(crate) fn remove(&mut self, id: LlmId, now: Millis) -> Vec<String> {
+        let mut changed = Vec::new();
+        let Some(entry) = self.entries.remove(&id) else { return changed };
         self.unlist(id, entry.session);
         for name in entry.names() {
-            self.names.leave(name, id, now, &mut changes);
+            self.names.leave(name, id, now, &mut changed);
             self.changed.insert(name.clone());
         }
-        changes
+        self.changed.extend(changed.iter().cloned());
+        changed
     }
 
     fn unlist(&mut self, id: LlmId, session: SessionId) {
@@ -151,17 +153,18 @@ impl Catalogue {
         }
     }
 
-    /// An entry has answered a request: from now on its names stay reserved when it leaves.
-    pub(crate) fn mark_served(&mut self, id: LlmId) -> NameChanges {
-        let mut changes = NameChanges::default();
+    /// An entry has answered a request: from now on its names stay reserved when it leaves. Returns
+    /// the names that are to be stored.
+    pub(crate) fn mark_served(&mut self, id: LlmId) -> Vec<String> {
+        let mut changed = Vec::new();
         if let Some(entry) = self.entries.get_mut(&id)
             && !std::mem::replace(&mut entry.served, true)
         {
             for name in entry.names() {
-                self.names.mark_served(name, &mut changes);
+                self.names.mark_served(name, &mut changed);
             }
         }
-        changes
+        changed
     }
 
     pub(crate) fn name(&self, name: &str) -> Option<&Name> {
@@ -182,12 +185,14 @@ impl Catalogue {
         self.names.may_serve(user, name, now)
     }
 
-    /// Frees the names whose reservation is over.
-    pub(crate) fn end_reservations(&mut self, now: Millis) -> NameChanges {
-        self.names.end_reservations(now)
+    /// Frees the names whose reservation is over, and returns them.
+    pub(crate) fn end_reservations(&mut self, now: Millis) -> Vec<String> {
+        let freed = self.names.end_reservations(now);
+        self.changed.extend(freed.iter().cloned());
+        freed
     }
 
-    /// A name whose entries have changed; each is returned once.
+    /// A name that has changed; each is returned once.
     pub(crate) fn take_changed(&mut self) -> Option<String> {
         self.changed.pop_first()
     }

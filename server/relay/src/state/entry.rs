@@ -184,10 +184,8 @@ impl Entry {
 
     /// Its publisher has returned: the status that it reported last holds again.
     pub(crate) fn mark_reachable(&mut self, now: Millis) {
-        if self.reason.take().is_some() {
-            self.since = now;
-            self.reason = reason_for(self.reported);
-        }
+        self.since = now;
+        self.reason = reason_for(self.reported);
     }
 
     /// A wake took this long.

@@ -17,16 +17,6 @@ pub(crate) struct Name {
     reserved_until: Option<Millis>,
 }
 
-/// Names that have changed: to be stored, and free for other users.
-#[derive(Debug, Default)]
-#[must_use]
-pub(crate) struct NameChanges {
-    /// They changed in what is stored, in order.
-    pub(crate) changed: Vec<String>,
-    /// Their reservation or last use has ended.
-    pub(crate) freed: Vec<String>,
-}
-
 /// All names.
 #[derive(Debug)]
 pub(super) struct Names {
@@ -143,9 +133,18 @@ impl Names {
     }
 
     /// An entry uses the name; the first user whose entry does so owns it.
-    pub(super) fn join(&mut self, name: &str, id: LlmId, user: &Owner, changes: &mut NameChanges) {
+    pub(super) fn join(
+        &mut self,
+        name: &str,
+        id: LlmId,
+        user: &Owner,
+        now: Millis,
+        changed: &mut Vec<String>,
+    ) {
         let unused = self.get(name).is_none_or(|entry| entry.members.is_empty());
-        if unused && self.get(name).is_none_or(|entry| !entry.admits(user)) {
+        let is_over =
+            |entry: &Name| entry.reserved_until.is_some_and(|at| at <= now) || !entry.admits(user);
+        if unused && self.get(name).is_none_or(is_over) {
             self.by_name.insert(name.to_owned(), Name::of(user.id.clone()));
         }
         if let Some(entry) = self.by_name.get_mut(name) {
@@ -153,7 +152,7 @@ impl Names {
             entry.members.insert(id);
         }
         if unused {
-            changes.changed.push(name.to_owned());
+            changed.push(name.to_owned());
         }
     }
 
@@ -166,7 +165,7 @@ impl Names {
     }
 
     /// An entry does not use the name any more. A name that was never served is free at once.
-    pub(super) fn leave(&mut self, name: &str, id: LlmId, now: Millis, changes: &mut NameChanges) {
+    pub(super) fn leave(&mut self, name: &str, id: LlmId, now: Millis, changed: &mut Vec<String>) {
         let Some(entry) = self.by_name.get_mut(name) else {
             return;
         };
@@ -177,16 +176,15 @@ impl Names {
         if entry.served || !entry.by_admin.is_empty() {
             entry.reserved_until = Some(now + self.reservation);
             let owner = entry.owner.clone();
-            self.bound_reservations(&owner, changes);
+            self.bound_reservations(&owner, changed);
         } else {
             self.by_name.remove(name);
-            changes.freed.push(name.to_owned());
         }
-        changes.changed.push(name.to_owned());
+        changed.push(name.to_owned());
     }
 
     /// Ends the reservations of an owner that lapse first, until they are no more than allowed.
-    fn bound_reservations(&mut self, owner: &OwnerId, changes: &mut NameChanges) {
+    fn bound_reservations(&mut self, owner: &OwnerId, changed: &mut Vec<String>) {
         let of_owner = self.by_name.iter().filter(|(_, entry)| entry.owner == *owner);
         let mut reserved: Vec<(Millis, String)> = of_owner
             .filter_map(|(name, entry)| Some((entry.reserved_until?, name.clone())))
@@ -194,32 +192,27 @@ impl Names {
         reserved.sort_unstable();
         let excess = reserved.len().saturating_sub(self.reservations_per_owner);
         for (_, name) in reserved.drain(..excess) {
-            self.free(name, changes);
+            self.by_name.remove(&name);
+            changed.push(name);
         }
     }
 
-    /// Frees the names whose reservation is over.
-    pub(super) fn end_reservations(&mut self, now: Millis) -> NameChanges {
+    /// Frees the names whose reservation is over, and returns them.
+    pub(super) fn end_reservations(&mut self, now: Millis) -> Vec<String> {
         let lapsed = self.by_name.iter().filter(|(_, entry)| entry.has_lapsed(now));
-        let mut changes = NameChanges::default();
-        for name in lapsed.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            self.free(name, &mut changes);
+        let lapsed: Vec<String> = lapsed.map(|(name, _)| name.clone()).collect();
+        for name in &lapsed {
+            self.by_name.remove(name);
         }
-        changes
-    }
-
-    fn free(&mut self, name: String, changes: &mut NameChanges) {
-        self.by_name.remove(&name);
-        changes.freed.push(name.clone());
-        changes.changed.push(name);
+        lapsed
     }
 
     /// A request was answered under the name: it stays reserved when its last entry leaves.
-    pub(super) fn mark_served(&mut self, name: &str, changes: &mut NameChanges) {
+    pub(super) fn mark_served(&mut self, name: &str, changed: &mut Vec<String>) {
         if let Some(entry) = self.by_name.get_mut(name)
             && !std::mem::replace(&mut entry.served, true)
         {
-            changes.changed.push(name.to_owned());
+            changed.push(name.to_owned());
         }
     }
 

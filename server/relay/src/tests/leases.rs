@@ -30,6 +30,18 @@ fn a_publisher_that_returns_after_its_lease_has_no_reason_in_the_catalogue() {
 }
 
 #[test]
+fn an_entry_that_another_machine_takes_over_after_its_lease_has_no_reason_in_the_catalogue() {
+    let mut world = World::new();
+    let set = [provider("qwen", "active")];
+    let publisher = world.publish("mia", &set);
+    world.relay.channel_closed(publisher.channel);
+    world.pass(95_000);
+    world.publish("mia", &set);
+    let info = world.relay.catalogue()[0].info.clone();
+    assert_eq!((info.connected, info.reason, info.since), (true, None, world.now));
+}
+
+#[test]
 fn a_register_a_channel_and_a_heartbeat_renew_the_lease() {
     let set = [provider("qwen", "active")];
     for sign in ["register", "channel", "heartbeat"] {

@@ -143,6 +143,19 @@ fn a_name_that_was_served_stays_its_owners_for_thirty_days() {
 }
 
 #[test]
+fn a_reservation_that_has_ended_binds_no_user_with_whom_the_name_was_shared() {
+    let mut world = World::new();
+    let mia = world.publish("mia", &[shared("qwen", &["tom"])]);
+    let task = world.submit("qwen");
+    world.answer(&mia, task);
+    world.again(&mia, &[]);
+    world.now += MONTH;
+    let tom = world.register("tom", None, &[provider("qwen", "active")]);
+    assert!(tom.rejected.is_empty());
+    assert_eq!(world.relay.name_owner("qwen"), Some(&OwnerId("tom".into())));
+}
+
+#[test]
 fn an_owner_has_at_most_sixty_reserved_names_and_the_oldest_one_makes_room() {
     let mut world = World::new();
     for number in 0..70 {
@@ -197,6 +210,17 @@ fn an_owner_grants_a_name_request_and_both_users_serve_the_name() {
     assert!(matches!(world.try_submit("qwen@eve"), Err(SubmitRefusal::NotFound { .. })));
     let rows: Vec<_> = world.relay.catalogue().into_iter().map(|row| row.info).collect();
     assert_eq!((rows.len(), rows[0].owner.as_str(), rows[1].owner.as_str()), (2, "mia", "tom"));
+}
+
+#[test]
+fn a_pool_that_its_owner_leaves_and_uses_again_in_one_register_invites_no_other_user() {
+    let mut world = World::new();
+    let mia = world.publish("mia", &[pooled("one", "pool")]);
+    let tom = world.publish("tom", &[pooled("two", "pool")]);
+    world.again(&mia, &[pooled("three", "pool")]);
+    assert!(!world.heartbeat(&tom).register_again);
+    world.again(&mia, &[]);
+    assert!(world.heartbeat(&tom).register_again);
 }
 
 #[test]

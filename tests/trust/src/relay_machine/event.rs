@@ -20,6 +20,10 @@ pub enum Event {
         old: bool,
         /// The users with whom it shares its names.
         shares: usize,
+        /// True if its key is of a group.
+        grouped: bool,
+        /// True if its models are in no pool.
+        alone: bool,
         /// The session that it names.
         memory: Memory,
         /// True if it takes the session over.
@@ -89,6 +93,11 @@ pub enum Event {
         /// True if the first byte arrives at once.
         delivers: bool,
     },
+    /// Bytes of a response arrive.
+    Bytes {
+        /// The task.
+        task: Pick,
+    },
     /// An upload ends.
     End {
         /// The task.
@@ -97,6 +106,13 @@ pub enum Event {
         end: Ending,
         /// True if it had ended by itself before the server stopped it.
         crosses: bool,
+    },
+    /// A publisher of protocol 1 ends its work on a task that is over for its caller.
+    WorkEnd {
+        /// The task.
+        task: Pick,
+        /// The publisher.
+        who: Option<usize>,
     },
     /// A publisher reports a failure.
     Fail {
@@ -114,10 +130,20 @@ pub enum Event {
         /// True if the backend is awake.
         succeeds: bool,
     },
+    /// Many publishers of nothing register.
+    Crowd {
+        /// Their number.
+        size: usize,
+    },
     /// Time passes.
     Pass {
         /// Milliseconds.
         ms: u64,
+    },
+    /// Time passes in which all publishers send heartbeats.
+    Work {
+        /// Their number.
+        beats: usize,
     },
     /// The whole server stands still.
     Gap {
@@ -183,6 +209,8 @@ pub enum Ending {
 }
 
 const PUBLISHERS: usize = super::OWNERS.len();
+/// More heartbeats than a response may take time for.
+const MOST_BEATS: usize = 120;
 /// Number of tasks that an event chooses among.
 const TASKS: usize = 24;
 const STATUSES: [ReportedStatus; 4] = [
@@ -194,8 +222,15 @@ const STATUSES: [ReportedStatus; 4] = [
 const REASONS: [GoneReason; 3] =
     [GoneReason::Disconnected, GoneReason::SlowConsumer, GoneReason::Revoked];
 const ENDINGS: [Ending; 3] = [Ending::Complete, Ending::Aborted, Ending::Silent];
-const FAILURES: [&str; 5] =
-    ["backend_unreachable", "stopped_by_owner", "cancelled", "backend_aborted", "unpublished"];
+const FAILURES: [&str; 7] = [
+    "backend_unreachable",
+    "backend_unreachable",
+    "backend_unreachable",
+    "stopped_by_owner",
+    "cancelled",
+    "backend_aborted",
+    "unpublished",
+];
 
 impl Event {
     /// Draws the next event.
@@ -207,7 +242,7 @@ impl Event {
             Pick::Open(choices.index(TASKS))
         };
         let by = choices.chance(15).then_some(who);
-        match choices.below(40) {
+        match choices.below(43) {
             0..5 => {
                 let whose = if choices.chance(5) { choices.index(PUBLISHERS) } else { who };
                 Self::Open { who, whose }
@@ -237,6 +272,8 @@ impl Event {
             33..35 => Self::WakeEnd { who: by, succeeds: choices.chance(60) },
             35..38 => Self::Pass { ms: choices.between(1, 40_000) },
             38 => Self::Gap { ms: choices.between(1, 200_000) },
+            39 => Self::Bytes { task },
+            40 => Self::WorkEnd { task, who: by },
             _ => Self::rare(choices, who),
         }
     }
@@ -250,6 +287,8 @@ impl Event {
             asleep: choices.chance(40),
             old: choices.chance(20),
             shares: choices.index(super::SHARES.len()),
+            grouped: choices.chance(50),
+            alone: choices.chance(15),
             memory: memories[choices.index(memories.len())],
             takeover: choices.chance(10),
             forgets: choices.chance(30),
@@ -257,17 +296,19 @@ impl Event {
     }
 
     fn rare(choices: &mut Choices<'_>, who: usize) -> Self {
-        match choices.below(12) {
+        match choices.below(20) {
             0 => Self::Drain,
             1 | 2 => Self::Restart,
             3 => Self::Revoke { who },
-            4 | 5 => Self::Share {
+            4..7 => Self::Share {
                 name: choices.index(super::ADMIN_NAMES.len()),
                 with: choices.index(super::SHARES.len()),
             },
-            6 => Self::Free { name: choices.index(super::ADMIN_NAMES.len()) },
-            // A night.
-            _ => Self::Pass { ms: choices.between(1, 6 * 3_600_000) },
+            7..11 => Self::Free { name: choices.index(super::ADMIN_NAMES.len()) },
+            11 => Self::Crowd { size: choices.index(2 * super::CROWD) },
+            12..15 => Self::Work { beats: choices.index(MOST_BEATS) },
+            // A long pause.
+            _ => Self::Pass { ms: choices.between(1, 2 * super::DELETION) },
         }
     }
 }

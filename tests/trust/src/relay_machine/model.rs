@@ -72,8 +72,10 @@ struct Expected {
     completions: BTreeSet<TaskId>,
     /// Wakes that end in this step; notices of the same time may still tell of them.
     ended_wakes: BTreeMap<LlmId, Wake>,
-    /// Requests whose callers must get a notice, unless they end in this step.
-    notices: BTreeSet<TaskId>,
+    /// Requests whose callers must get a notice that was due at this time, unless they end before.
+    notices: BTreeMap<TaskId, Millis>,
+    /// When these requests end by a timer of their own or of their wake.
+    ends: BTreeMap<TaskId, Millis>,
     /// Tasks that must be forgotten, which gives their slots back.
     forgotten: BTreeSet<TaskId>,
     cancels: BTreeMap<TaskId, (ChannelId, CancelReason)>,
@@ -140,8 +142,11 @@ impl Model {
         let expected = std::mem::take(&mut self.expected);
         let failures = &expected.failures;
         ensure(failures.is_empty(), || format!("§12: these must fail: {failures:?}"))?;
-        let open = |task: &&TaskId| self.tasks.get(*task).is_some_and(Task::is_open);
-        let notice = expected.notices.iter().find(open);
+        let missing = |(task, due): &(&TaskId, &Millis)| {
+            let is_open = self.tasks.get(*task).is_some_and(Task::is_open);
+            is_open || expected.ends.get(*task).is_some_and(|end| end > *due)
+        };
+        let notice = expected.notices.iter().find(missing);
         ensure(notice.is_none(), || format!("§14.3: no notice for {notice:?}"))?;
         let Expected { completions, forgotten, cancels, stopped_uploads, .. } = &expected;
         ensure(completions.is_empty(), || format!("§12.2: not completed: {completions:?}"))?;

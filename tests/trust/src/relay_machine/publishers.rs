@@ -2,18 +2,21 @@
 
 use super::event::Memory;
 use super::{Harness, owner};
-use relay::{ChannelId, OwnerId, SessionId, TaskSender};
+use relay::{ChannelId, Owner, OwnerId, SessionId, TaskSender};
 use wire::publisher::{Instance, Provider, Register};
 
 /// The owner of each publisher; two publishers have the same one.
-pub(super) const OWNERS: [&str; 3] = ["mia", "tom", "tom"];
+pub(super) const OWNERS: [&str; 4] = ["mia", "tom", "tom", "ann"];
 /// The names of models. All but the first are in the pool; the last has two slots.
 pub(super) const NAMES: [&str; 3] = ["a", "b", "c"];
 pub(super) const POOL: &str = "pool";
 /// The names that callers request.
 pub(super) const SUBMITTED: [&str; 7] = ["a", "b", "c", POOL, "nobody", "b@tom", "pool@mia"];
 /// The shares that owners and admins choose among.
-pub(super) const SHARES: [&[&str]; 4] = [&[], &["tom"], &["*"], &["mia", "nobody"]];
+pub(super) const SHARES: [&[&str]; 6] =
+    [&[], &["Tom"], &["*"], &["mia", "nobody"], &["group:Crew"], &["group:others", "group:crew"]];
+/// The group of some keys.
+const GROUP: &str = "crew";
 
 /// The declaration of a publisher.
 #[derive(Debug, Clone, Copy, Default)]
@@ -25,6 +28,10 @@ pub(super) struct Declared {
     pub(super) old: bool,
     /// Index in [`SHARES`].
     pub(super) shares: usize,
+    /// True if the key is of [`GROUP`].
+    pub(super) grouped: bool,
+    /// True for models without a pool.
+    pub(super) alone: bool,
 }
 
 /// The state that a publisher remembers.
@@ -52,7 +59,7 @@ fn provider(at: usize, declared: Declared) -> Provider {
     Provider {
         name: NAMES[at].into(),
         initial_status: Some(status.into()),
-        pool: (at > 0).then(|| POOL.into()),
+        pool: (at > 0 && !declared.alone).then(|| POOL.into()),
         share_name: SHARES[declared.shares].iter().map(|user| (*user).to_owned()).collect(),
         max_concurrency: (at == 2).then_some(2),
         // The first has no wake recipe.
@@ -100,16 +107,30 @@ impl Harness {
                 .map(|at| provider(at, declared))
                 .collect(),
         };
-        let owner = owner(OWNERS[who]);
+        let groups = declared.grouped.then(|| GROUP.to_owned()).into_iter().collect();
+        let owner = Owner { groups, ..owner(OWNERS[who]) };
         let reply = self.checked(
             |relay, now, out| relay.register(&owner, &request, now, out),
-            |model, reply| model.registered(&owner.id, &request, reply.as_ref()),
+            |model, reply| model.registered(&owner, &request, reply.as_ref()),
         )?;
         if let Ok(registered) = reply {
             let publisher = &mut self.publishers[who];
             publisher.session = registered.provider_session_id.parse().ok();
             publisher.epoch = registered.epoch;
             publisher.declared = declared;
+        }
+        Ok(())
+    }
+
+    /// Publishers of other users register nothing, and are not heard of again.
+    pub(super) fn crowd(&mut self, size: usize) -> Result<(), String> {
+        let request = Register { protocol: wire::PROTOCOL_2, ..Register::default() };
+        for number in 0..size {
+            let owner = owner(&format!("user-{number}"));
+            self.check(
+                |relay, now, out| relay.register(&owner, &request, now, out),
+                |model, reply| model.registered(&owner, &request, reply.as_ref()),
+            )?;
         }
         Ok(())
     }

@@ -82,6 +82,7 @@ impl Model {
         if self.expected.by_timer.remove(&task) {
             self.expected.failures.remove(&task);
             self.expected.forgotten.remove(&task);
+            self.expected.ends.remove(&task);
         }
         let now = self.now;
         // §20: a publisher of protocol 1 does not acknowledge.
@@ -132,8 +133,16 @@ impl Model {
         let Some(known) = self.tasks.get(&task) else {
             return Err(format!("§14.3: a notice for {task}, which is over"));
         };
-        let due = known.request.notices && self.now >= known.notified + self.limits.notice;
-        ensure(due, || format!("§14.3: a notice for {task} is not due"))?;
+        let due = known.notified + self.limits.notice;
+        ensure(known.request.notices && self.now >= due, || {
+            format!("§14.3: a notice for {task} is not due")
+        })?;
+        // §14: a timer of the request itself comes before a notice of the same time.
+        let waking = matches!(notice, Notice::Waking { .. });
+        let end = self.expected.ends.get(&task).copied();
+        ensure(end.is_none_or(|end| due < end || (waking && due == end)), || {
+            format!("§14: a notice for {task}, due at {due}, after its end at {end:?}")
+        })?;
         let ended_wake = self.expected.ended_wakes.get(&known.entry);
         let wake = self.entries.get(&known.entry).and_then(|entry| entry.wake.as_ref());
         let right = match (&known.state, notice) {
@@ -153,8 +162,8 @@ impl Model {
                 match run.phase {
                     Phase::Dispatched | Phase::Accepted => true,
                     Phase::Answering { delivered } => !delivered,
-                    // At the same time as the end.
-                    Phase::Ended { at, .. } => at == self.now,
+                    // Before the end, which is expected in the same step.
+                    Phase::Ended { at, .. } => at == self.now && end.is_some(),
                 }
             }
             (State::Queued { .. }, Notice::Running) | (State::Running(_), _) => false,

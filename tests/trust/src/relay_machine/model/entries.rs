@@ -1,7 +1,10 @@
 //! §9 catalogue entries, §11 wakes.
 
 use super::{Check, Model, ensure};
-use relay::{LlmId, LlmView, Millis, OwnerId, SessionId, TaskId, TaskRefusal, TaskSender};
+use relay::{
+    LlmId, LlmView, Millis, OwnerId, SavedLlm, SessionId, TaskId, TaskRefusal, TaskSender,
+};
+use std::collections::BTreeMap;
 use wire::catalogue::LlmStatus;
 use wire::error::Code;
 use wire::publisher::{FailureCode, ReportedStatus};
@@ -18,6 +21,9 @@ pub(super) struct Entry {
     /// `wakeMaxWaitSeconds`.
     pub(super) wake_seconds: Option<u64>,
     pub(super) reported: Reported,
+    /// §9.2.
+    since: Millis,
+    reason: Option<String>,
     pub(super) created: Millis,
     /// Learned duration of a wake, in milliseconds.
     pub(super) wake_ms: Option<u64>,
@@ -66,6 +72,8 @@ impl Entry {
             wake_seconds: None,
             // §9.2: a new entry.
             reported: Reported::Inactive,
+            since: now,
+            reason: None,
             created: now,
             wake_ms: None,
             wake: None,
@@ -87,9 +95,21 @@ impl Entry {
         self.wake_seconds.is_some()
     }
 
+    /// §9.2: its session is not live any more.
+    pub(super) fn unreachable(&mut self, why: &str, now: Millis) {
+        (self.since, self.reason) = (now, Some(why.to_owned()));
+    }
+
+    /// §9.2: its session is live again, or the reported state has changed.
+    pub(super) fn set_since(&mut self, now: Millis) {
+        let is_down = self.reported == Reported::Inactive;
+        (self.since, self.reason) = (now, is_down.then(|| "its backend is down".to_owned()));
+    }
+
     /// §16.3: what a server start leaves of it.
-    pub(super) fn restart(&mut self) {
+    pub(super) fn restart(&mut self, now: Millis) {
         self.reported = Reported::Inactive;
+        self.unreachable("its publisher has not returned since the server's start", now);
         (self.wake, self.failures, self.cooldown_until) = (None, 0, 0);
     }
 }
@@ -123,8 +143,12 @@ impl Model {
     pub(super) fn report(&mut self, id: LlmId, reported: Reported) {
         let now = self.now;
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        let was_active = std::mem::replace(&mut entry.reported, reported) == Reported::Active;
-        if reported != Reported::Active || (was_active && entry.wake.is_none()) {
+        let before = std::mem::replace(&mut entry.reported, reported);
+        if before == reported && (reported != Reported::Active || entry.wake.is_none()) {
+            return;
+        }
+        entry.set_since(now);
+        if reported != Reported::Active {
             return;
         }
         if let Some(wake) = entry.wake.take() {
@@ -214,16 +238,17 @@ impl Model {
         }
         match failure {
             None => self.report(id, Reported::Active),
-            Some(_) => self.wake_failed(id),
+            Some(code) => self.wake_failed(id, code),
         }
         Ok(())
     }
 
     /// §11.5.
-    pub(super) fn wake_failed(&mut self, id: LlmId) {
+    pub(super) fn wake_failed(&mut self, id: LlmId, code: &FailureCode) {
         let (now, limits) = (self.now, self.limits.clone());
         let Some(entry) = self.entries.get_mut(&id) else { return };
         self.expected.ended_wakes.extend(entry.wake.take().map(|wake| (id, wake)));
+        entry.reason = Some(format!("wake failed: {code}"));
         let doubled = limits.wake_cooldown.saturating_mul(1 << entry.failures.min(20));
         entry.failures += 1;
         entry.cooldown_until = now + doubled.min(limits.wake_cooldown_max);
@@ -250,7 +275,7 @@ impl Model {
             let found = (
                 (&view.owner, &info.name, &info.pool, info.status, info.connected, info.waking),
                 (info.max_concurrency as usize, info.in_flight as usize, info.queued as usize),
-                (info.created, info.wake_ms),
+                (info.created, info.wake_ms, info.since, &info.reason),
             );
             let expected = (
                 (
@@ -262,9 +287,36 @@ impl Model {
                     entry.wake.is_some(),
                 ),
                 (entry.slots, self.running(id), self.waiting(id).len()),
-                (entry.created, entry.wake_ms),
+                (entry.created, entry.wake_ms, entry.since, &entry.reason),
             );
             ensure(found == expected, || format!("§9.1: entry {found:?}, not {expected:?}"))?;
+        }
+        Ok(())
+    }
+    /// Compares the stored entries (§16.3.1).
+    pub(in crate::relay_machine) fn check_stored_llms(
+        &self,
+        stored: &BTreeMap<LlmId, SavedLlm>,
+    ) -> Check {
+        ensure(stored.keys().eq(self.entries.keys()), || {
+            format!("§16.3: stored entries are {:?}", stored.keys())
+        })?;
+        for (id, entry) in &self.entries {
+            let saved = &stored[id];
+            let provider = &saved.provider;
+            let found = (
+                (&saved.owner.id, saved.session, saved.created, saved.wake_ms),
+                (&provider.name, &provider.pool, &provider.share_name),
+                (provider.max_concurrency.unwrap_or(1) as usize, provider.wake_max_wait_seconds),
+            );
+            let expected = (
+                (&entry.owner, entry.session, entry.created, entry.wake_ms),
+                (&entry.name, &entry.pool, &entry.share_name),
+                (entry.slots, entry.wake_seconds),
+            );
+            ensure(found == expected, || {
+                format!("§16.3: an entry is stored as {found:?}, not {expected:?}")
+            })?;
         }
         Ok(())
     }

@@ -1,8 +1,8 @@
 //! §8 names.
 
 use super::{Check, Model, ensure};
-use relay::{LlmId, Millis, OwnerId, TaskId};
-use std::collections::BTreeSet;
+use relay::{LlmId, Millis, OwnerId, SavedName, TaskId};
+use std::collections::{BTreeMap, BTreeSet};
 use wire::names::NameInfo;
 
 /// Most requests that an owner is shown (§8.7).
@@ -22,6 +22,16 @@ pub(super) struct Name {
 impl Model {
     /// §8.3, §8.4.
     pub(super) fn may_serve(&self, user: &OwnerId, groups: &[String], name: &str) -> bool {
+        self.has_lapsed(name) || self.admits(user, groups, name)
+    }
+
+    /// §8.9: its reservation has ended, and no sweep has removed it yet.
+    fn has_lapsed(&self, name: &str) -> bool {
+        let until = self.names.get(name).and_then(|name| name.reserved_until);
+        until.is_some_and(|until| until <= self.now)
+    }
+
+    fn admits(&self, user: &OwnerId, groups: &[String], name: &str) -> bool {
         let Some(entry) = self.names.get(name) else { return true };
         let covers = |share: &String| {
             share == "*"
@@ -59,6 +69,9 @@ impl Model {
             served: false,
             reserved_until: None,
         };
+        if self.has_lapsed(name) {
+            self.names.remove(name);
+        }
         self.names.entry(name.to_owned()).or_insert_with(new).reserved_until = None;
     }
 
@@ -118,7 +131,7 @@ impl Model {
         let ids: Vec<_> = self.sessions.keys().copied().collect();
         for id in ids {
             let session = &self.sessions[&id];
-            let may = |name: &String| self.may_serve(&session.owner, &session.groups, name);
+            let may = |name: &String| self.admits(&session.owner, &session.groups, name);
             if session.requests.iter().any(may)
                 && let Some(session) = self.sessions.get_mut(&id)
             {
@@ -232,7 +245,6 @@ impl Model {
             });
             let requested: BTreeSet<String> =
                 requested.map(|session| session.owner.0.to_string()).collect();
-            let set = |list: &[String]| -> BTreeSet<String> { list.iter().cloned().collect() };
             let found = (
                 (&*info.owner, info.reserved_until),
                 (set(&info.shared_by_owner), set(&info.shared_by_admin)),
@@ -249,4 +261,31 @@ impl Model {
         }
         Ok(())
     }
+    /// Compares the stored names (§16.3.1).
+    pub(in crate::relay_machine) fn check_stored_names(
+        &self,
+        stored: &BTreeMap<String, SavedName>,
+    ) -> Check {
+        ensure(stored.keys().eq(self.names.keys()), || {
+            format!("§16.3: stored names are {:?}", stored.keys())
+        })?;
+        for (name, entry) in &self.names {
+            let saved = &stored[name];
+            let found = (&saved.owner, saved.served, saved.reserved_until);
+            let expected = (&entry.owner, entry.served, entry.reserved_until);
+            ensure(found == expected, || {
+                format!("§16.3: {name} is stored as {found:?}, not {expected:?}")
+            })?;
+            let found = (set(&saved.shared_by_owner), set(&saved.shared_by_admin));
+            let expected = (self.shared_by_owner(name), entry.shared_by_admin.clone());
+            ensure(found == expected, || {
+                format!("§16.3: the shares of {name} are stored as {found:?}, not {expected:?}")
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn set(list: &[String]) -> BTreeSet<String> {
+    list.iter().cloned().collect()
 }

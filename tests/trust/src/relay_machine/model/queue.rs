@@ -150,7 +150,7 @@ impl Model {
     }
 
     /// The tasks in an entry's queue, with those that must fail in this step.
-    fn queued(&self, entry: LlmId) -> Vec<TaskId> {
+    pub(super) fn queued(&self, entry: LlmId) -> Vec<TaskId> {
         let waits = |task: &Task| task.entry == entry && matches!(task.state, State::Queued { .. });
         self.tasks.iter().filter(|(_, task)| waits(task)).map(|(id, _)| *id).collect()
     }

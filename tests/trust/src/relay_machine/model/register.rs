@@ -4,7 +4,7 @@ use super::entries::{Entry, Reported};
 use super::sessions::{Session, texts};
 use super::tasks::Phase;
 use super::{Check, LastEventKind, Model, ensure};
-use relay::{LlmId, OwnerId, RegisterRefusal, SessionId, TaskId};
+use relay::{LlmId, Owner, OwnerId, RegisterRefusal, SessionId, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::error::Code;
 use wire::publisher::{Provider, Register, Registered, RejectionCode};
@@ -13,11 +13,11 @@ impl Model {
     /// A register and its response.
     pub(in crate::relay_machine) fn registered(
         &mut self,
-        owner: &OwnerId,
+        owner: &Owner,
         request: &Register,
         reply: Result<&Registered, &RegisterRefusal>,
     ) -> Check {
-        let session = match self.session_of(owner, request) {
+        let session = match self.session_of(&owner.id, request) {
             Ok(session) => session,
             Err(refusal) => {
                 return ensure(reply == Err(&refusal), || {
@@ -32,7 +32,10 @@ impl Model {
             .map_err(|_| "§5.1: the session id has another form".to_owned())?;
         match session {
             Some(session) => ensure(id == session, || format!("§7.2: another session {id}"))?,
-            None => ensure(!self.sessions.contains_key(&id), || "§7.2: an old session".into())?,
+            None => {
+                ensure(!self.sessions.contains_key(&id), || "§7.2: an old session".into())?;
+                self.make_room(&owner.id);
+            }
         }
         self.apply_register(owner, request, id, reply)
     }
@@ -48,7 +51,9 @@ impl Model {
         }
         let named = request.provider_session_id.as_ref().and_then(|id| id.parse().ok());
         let Some((id, session)) = named.and_then(|id| Some((id, self.sessions.get(&id)?))) else {
-            return Ok(None);
+            let full = self.is_full(owner) && self.displaced(owner).is_none();
+            let refusal = RegisterRefusal::TooManySessions(self.limits.sessions_per_owner);
+            return if full { Err(refusal) } else { Ok(None) };
         };
         let instance = request.instance.as_ref().map(|instance| &instance.id);
         let other = session.channel.is_some() && session.instance.as_ref() != instance;
@@ -58,10 +63,33 @@ impl Model {
         Ok(Some(id))
     }
 
+    fn is_full(&self, owner: &OwnerId) -> bool {
+        let own = self.sessions.values().filter(|session| session.owner == *owner);
+        own.count() >= self.limits.sessions_per_owner
+    }
+
+    /// §7.2: the session that ends for a new one.
+    fn displaced(&self, owner: &OwnerId) -> Option<SessionId> {
+        let idle = self.sessions.iter().filter(|(id, session)| {
+            session.owner == *owner && session.channel.is_none() && self.tasks_of(**id).is_empty()
+        });
+        let ids =
+            idle.map(|(id, session)| (!self.entries_of(*id).is_empty(), session.last_seen, *id));
+        ids.min().map(|(.., id)| id)
+    }
+
+    fn make_room(&mut self, owner: &OwnerId) {
+        if self.is_full(owner)
+            && let Some(id) = self.displaced(owner)
+        {
+            self.end_session(id);
+        }
+    }
+
     /// §7.3, in its order.
     fn apply_register(
         &mut self,
-        owner: &OwnerId,
+        Owner { id: owner, groups, .. }: &Owner,
         request: &Register,
         id: SessionId,
         reply: &Registered,
@@ -70,6 +98,7 @@ impl Model {
         let now = self.now;
         let session = self.sessions.entry(id).or_insert_with(|| Session::new(owner.clone(), now));
         session.epoch += 1;
+        session.groups.clone_from(groups);
         session.protocol = request.protocol.clamp(wire::PROTOCOL_1, wire::PROTOCOL_2);
         session.instance = request.instance.as_ref().map(|instance| instance.id.clone());
         session.register_again = false;
@@ -90,6 +119,7 @@ impl Model {
         let taken = self.take_providers(owner, request, id, reply)?;
         for entry in self.entries_of(id) {
             if !taken.contains(&entry) {
+                self.expected.withdrawn.insert(self.entries[&entry].name.clone());
                 self.withdraw(entry);
             }
         }
@@ -183,11 +213,18 @@ impl Model {
         let id = self.entry_named(owner, &name).or(new_id);
         let id = id.ok_or_else(|| format!("§7.4: {name} should be taken"))?;
         let now = self.now;
+        let is_live = |id: &SessionId| self.sessions.get(id).is_some_and(|session| session.live);
+        let live: BTreeSet<SessionId> = self.sessions.keys().copied().filter(is_live).collect();
         let new = || Entry::new(owner.clone(), session, name.clone(), now);
         let entry = self.entries.entry(id).or_insert_with(new);
         let before = entry.pool.clone();
         // §11.4: a wake ends without a verdict when another session takes the entry over.
-        let moved = std::mem::replace(&mut entry.session, session) != session;
+        let from = std::mem::replace(&mut entry.session, session);
+        let moved = from != session;
+        // §9.2.
+        if !live.contains(&from) {
+            entry.set_since(now);
+        }
         let ended = entry.wake.take_if(|_| moved);
         entry.pool = provider.pool.as_ref().map(|pool| pool.to_ascii_lowercase());
         entry.share_name.clone_from(&provider.share_name);

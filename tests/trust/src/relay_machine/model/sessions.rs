@@ -2,8 +2,12 @@
 
 use super::tasks::{Phase, Task};
 use super::{Check, Expected, LastEventKind, Model, ensure};
-use relay::{CancelReason, ChannelId, Millis, Opened, OwnerId, SessionId, SessionRefusal, TaskId};
-use std::collections::BTreeSet;
+use crate::relay_machine::CROWD;
+use relay::{
+    CancelReason, ChannelId, Millis, Opened, OwnerId, SavedSession, SessionId, SessionRefusal,
+    TaskId,
+};
+use std::collections::{BTreeMap, BTreeSet};
 use wire::error::Code;
 use wire::publisher::{Heartbeat, HeartbeatReply, NameRequest};
 
@@ -48,8 +52,13 @@ impl Model {
     /// §7.5.1.
     pub(super) fn renew_lease(&mut self, id: SessionId) {
         let now = self.now;
-        if let Some(session) = self.sessions.get_mut(&id) {
-            (session.last_seen, session.live) = (now, true);
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.last_seen = now;
+        if std::mem::replace(&mut session.live, true) {
+            return;
+        }
+        for entry in self.entries.values_mut().filter(|entry| entry.session == id) {
+            entry.set_since(now);
         }
     }
 
@@ -161,9 +170,8 @@ impl Model {
         let found: BTreeSet<String> = reply.unknown.iter().cloned().collect();
         ensure(found == unknown, || format!("§5.4: unknown is {found:?}, not {unknown:?}"))?;
         let session = &self.sessions[&id];
-        // Needless ones are harmless.
-        ensure(reply.register_again || !session.register_again, || {
-            "§8.5: registerAgain is missing".to_owned()
+        ensure(reply.register_again == session.register_again, || {
+            format!("§8.5: registerAgain is {}", reply.register_again)
         })?;
         self.check_name_requests(&session.owner, &reply.name_requests)
     }
@@ -222,14 +230,11 @@ impl Model {
             }
         }
         // §7.5.5.
-        if count >= 10 && expired.len() * 100 >= count * 55 {
+        if count >= CROWD && expired.len() * 100 >= count * 55 {
             self.frozen_until = now + self.limits.freeze;
         }
         for id in expired {
-            self.expire(id);
-        }
-        if now >= self.started + self.limits.grace_delete && now >= self.frozen_until {
-            self.end_sessions();
+            self.expire(id, "its publisher is gone");
         }
         // §9.3: after the grace, requests for entries that are not live do not wait.
         let entries: Vec<_> = self.entries.keys().copied().collect();
@@ -238,17 +243,23 @@ impl Model {
                 self.fail_queue(entry, Code::LlmInactive);
             }
         }
-        self.free_expired_reservations();
+        // §7.5.5, §16.3.4.
+        if now >= self.started + self.limits.grace_delete && now >= self.frozen_until {
+            self.end_sessions();
+            self.free_expired_reservations();
+        }
     }
 
     /// §7.5.2.
-    fn expire(&mut self, id: SessionId) {
+    fn expire(&mut self, id: SessionId, why: &str) {
+        let now = self.now;
         if let Some(session) = self.sessions.get_mut(&id) {
             session.live = false;
         }
         for entry in self.entries_of(id) {
             if let Some(entry) = self.entries.get_mut(&entry) {
                 entry.wake = None;
+                entry.unreachable(why, now);
             }
             self.fail_queue(entry, Code::LlmInactive);
         }
@@ -263,14 +274,18 @@ impl Model {
             let limit = if bare { self.limits.empty_session } else { self.limits.delete_after };
             let old = self.now > session.last_seen + limit;
             if old && !session.live && self.tasks_of(id).is_empty() {
-                self.must_close(id, LastEventKind::None);
-                self.sessions.remove(&id);
-                for entry in self.entries_of(id) {
-                    self.withdraw(entry);
-                }
+                self.end_session(id);
                 self.apply_shares();
                 self.note_shares();
             }
+        }
+    }
+
+    pub(super) fn end_session(&mut self, id: SessionId) {
+        self.must_close(id, LastEventKind::None);
+        self.sessions.remove(&id);
+        for entry in self.entries_of(id) {
+            self.withdraw(entry);
         }
     }
 
@@ -280,7 +295,7 @@ impl Model {
         let ids: Vec<SessionId> = self.sessions.iter().filter_map(of).collect();
         for id in ids {
             self.must_close(id, LastEventKind::Revoked);
-            self.expire(id);
+            self.expire(id, "its publisher's token was revoked");
         }
     }
 
@@ -309,7 +324,28 @@ impl Model {
             (session.epoch, session.instance) = (old.epoch, old.instance);
             session.groups = old.groups;
         }
-        self.entries.values_mut().for_each(super::Entry::restart);
+        self.entries.values_mut().for_each(|entry| entry.restart(now));
+    }
+
+    /// Compares the stored sessions (§16.3.1).
+    pub(in crate::relay_machine) fn check_stored_sessions(
+        &self,
+        stored: &BTreeMap<SessionId, SavedSession>,
+    ) -> Check {
+        ensure(stored.keys().eq(self.sessions.keys()), || {
+            format!("§16.3: stored sessions are {:?}", stored.keys())
+        })?;
+        for (id, session) in &self.sessions {
+            let saved = &stored[id];
+            let instance = saved.instance.as_ref().map(|instance| &instance.id);
+            let found = (&saved.owner.id, &saved.owner.groups, saved.epoch, instance);
+            let expected =
+                (&session.owner, &session.groups, session.epoch, session.instance.as_ref());
+            ensure(found == expected, || {
+                format!("§16.3: a session is stored as {found:?}, not {expected:?}")
+            })?;
+        }
+        Ok(())
     }
 }
 

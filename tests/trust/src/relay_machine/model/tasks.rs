@@ -236,6 +236,21 @@ impl Model {
         self.mark_served(task);
     }
 
+    /// §14.4: bytes of a response are a sign of life.
+    pub(in crate::relay_machine) fn bytes_arrived(&mut self, task: TaskId) {
+        let now = self.now;
+        if let Some(run) = self.run_mut(task) {
+            run.sign_of_life = now;
+        }
+    }
+
+    /// §20: `body` or the last `chunk` of a task that has ended.
+    pub(in crate::relay_machine) fn work_ended(&mut self, from: &TaskSender, task: TaskId) {
+        if let Some(Phase::Ended { .. }) = self.find(from, task) {
+            self.must_release(task);
+        }
+    }
+
     /// An upload has ended (§5.7, §12.2).
     pub(in crate::relay_machine) fn upload_ended(&mut self, task: TaskId, end: AnswerEnd) {
         let Some(run) = self.run(task) else { return };

@@ -4,6 +4,7 @@ use super::Model;
 use super::tasks::{Phase, Run, State, Task};
 use relay::{CancelReason, Millis, TaskId};
 use wire::error::Code;
+use wire::publisher::FailureCode;
 
 /// The effect of a timer that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,43 +104,51 @@ impl Model {
     /// The relay is told the time: everything that is due now must happen.
     pub(in crate::relay_machine) fn ticked(&mut self) {
         self.stalled = false;
-        let now = self.now;
-        let overdue = |wake: &super::entries::Wake| self.wake_deadline(wake) <= now;
-        let entries = self.entries.iter();
-        let entries = entries.filter(|(_, entry)| entry.wake.as_ref().is_some_and(overdue));
-        let failed: Vec<_> = entries.map(|(id, _)| *id).collect();
         let due: Vec<(TaskId, Vec<(Millis, Timer)>)> =
             self.tasks.iter().map(|(id, task)| (*id, self.timers(task))).collect();
+        let wakes = self.entries.iter().filter_map(|(id, entry)| Some((*id, entry.wake.as_ref()?)));
+        let wakes = wakes.map(|(id, wake)| (id, self.wake_deadline(wake)));
+        let failed: Vec<_> = wakes.filter(|(_, at)| *at <= self.now).collect();
+        for (entry, at) in failed {
+            let waiting = self.queued(entry).into_iter();
+            self.expected.ends.extend(waiting.map(|task| (task, at)));
+            self.wake_failed(entry, &FailureCode::NotReady);
+        }
         for (task, timers) in due {
             self.apply_timers(task, timers);
         }
-        for entry in failed {
-            self.wake_failed(entry);
-        }
     }
 
-    /// §14.2: when several are due, the earliest one counts.
-    fn apply_timers(&mut self, task: TaskId, mut timers: Vec<(Millis, Timer)>) {
-        timers.retain(|(due, _)| *due <= self.now);
-        if timers.iter().any(|(_, timer)| *timer == Timer::Notice) {
-            self.expected.notices.insert(task);
+    /// §14: the timer that is due first counts, of several the first in the tables.
+    fn apply_timers(&mut self, task: TaskId, timers: Vec<(Millis, Timer)>) {
+        let due = timers.into_iter().filter(|(due, _)| *due <= self.now);
+        let (notices, ends): (Vec<_>, Vec<_>) = due.partition(|(_, timer)| *timer == Timer::Notice);
+        self.expected.notices.extend(notices.into_iter().map(|(due, _)| (task, due)));
+        let Some((at, timer)) = ends.into_iter().min_by_key(|(due, _)| *due) else { return };
+        // The wake may end the request too; at the same time, either of them may be first.
+        match self.expected.ends.get(&task) {
+            Some(wake_end) if *wake_end < at => return,
+            Some(wake_end) if *wake_end > at => drop(self.expected.failures.remove(&task)),
+            Some(_) | None => {}
         }
-        timers.retain(|(_, timer)| *timer != Timer::Notice);
-        let Some(first) = timers.iter().map(|(due, _)| *due).min() else { return };
-        for (_, timer) in timers.into_iter().filter(|(due, _)| *due == first) {
-            match timer {
-                Timer::Fail(code) => {
-                    self.must_fail(task, code);
-                    if self.run(task).is_some() {
-                        self.must_end(task, CancelReason::Failed(code));
-                    } else {
-                        self.expected.forgotten.insert(task);
-                        self.expected.by_timer.insert(task);
+        self.expected.ends.insert(task, at);
+        match timer {
+            Timer::Fail(code) => {
+                self.must_fail(task, code);
+                if self.run(task).is_some() {
+                    self.must_end(task, CancelReason::Failed(code));
+                    // §20: without a stop, the slot may be due at the same time.
+                    let timers = self.run(task).map(|run| self.run_timers(run));
+                    if timers.into_iter().flatten().any(|(due, _)| due <= self.now) {
+                        self.must_release(task);
                     }
+                } else {
+                    self.expected.forgotten.insert(task);
+                    self.expected.by_timer.insert(task);
                 }
-                Timer::Release => self.must_release(task),
-                Timer::Notice | Timer::WakeFails => {}
             }
+            Timer::Release => self.must_release(task),
+            Timer::Notice | Timer::WakeFails => {}
         }
     }
 }
