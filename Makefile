@@ -1,9 +1,9 @@
 # Everything a person types. What happens is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo setup test lint app bench figures package trust soak fuzz supply
+.PHONY: help demo setup test lint app bench bench-instructions figures package trust soak fuzz supply
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\): ## /  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\): ## /  make \1\t/p' Makefile
 
 demo: ## one request from end to end, on a real model (ONCE=1: end by itself)
 	@scripts/demo.sh
@@ -22,6 +22,9 @@ app: ## build the tray app and start it
 
 bench: ## the relay beside its peers: speed, memory, CPU (KEEP=1: write it down)
 	@scripts/bench.sh
+
+bench-instructions: ## instructions per answer in mcpd and the agent (PROFILES=folder: keep the profiles)
+	@scripts/bench-instructions.sh
 
 figures: ## memory, idle CPU and times of the tray app (KEEP=1: write them down)
 	@scripts/figures.sh $(if $(KEEP),--keep)

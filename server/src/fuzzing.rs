@@ -1,9 +1,11 @@
 //! Fuzzing entry points for the parsers of untrusted input.
 
 use crate::auth::secret;
-use crate::publishers::{chunked_upload, protocol1, results, upload};
+use crate::publishers::{protocol1, results};
+use crate::relay_driver::ResponseHead;
+pub use crate::relay_driver::flow::{Flow, Taken, Violation};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use wire::publisher::{Chunk, TaskResult};
 
 /// Returns true if the text has the form of a token.
@@ -25,18 +27,10 @@ pub fn chunk(chunk: &Chunk) -> Bytes {
     protocol1::chunk_as_event(chunk)
 }
 
-/// Status and headers of the caller's response for these headers of a publisher; `None` if they are
+/// Status and headers of the caller's response for this payload of a head frame; `None` if it is
 /// refused.
 #[must_use]
-pub fn response_head(headers: &[(&[u8], &[u8])]) -> Option<(u16, HeaderMap)> {
-    let mut map = HeaderMap::new();
-    for (name, value) in headers {
-        if let (Ok(name), Ok(value)) = (HeaderName::try_from(*name), HeaderValue::try_from(*value))
-        {
-            map.append(name, value);
-        }
-    }
-    chunked_upload::Part::announced(&map).ok()?;
-    let head = upload::response_head(&map).ok()?;
+pub fn response_head(payload: &[u8]) -> Option<(u16, HeaderMap)> {
+    let head = ResponseHead::parse(payload)?;
     Some((head.status.as_u16(), head.headers))
 }

@@ -58,14 +58,19 @@ pub const TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
 pub const CHANNEL_FRAMES: usize = 256;
 /// Bytes of waiting frames that go out in one write; the frame that exceeds it is the last one.
 pub const CHANNEL_WRITE: usize = 64 * 1024;
-/// Events that may wait for one caller; notices are dropped before they would fill it.
-pub const CALLER_EVENTS: usize = 8;
+/// Time that the news of finished answers wait for another event of their channel.
+pub const NEWS_WAIT: Duration = Duration::from_millis(20);
+/// A long poll returns after this when it has nothing but what an earlier one may have told already.
+pub const TOLD_AGAIN_WAIT: Duration = Duration::from_secs(1);
+/// Finished answers in one event; the publisher learns of further ones by its heartbeat.
+pub const FINISHED_NEWS: usize = 1_024;
+/// Pieces of an answer below this many bytes are copied while they wait for the caller. A larger one
+/// keeps at most [`HEADER_BYTES`], which is one read, in memory.
+pub const SMALL_PIECE: usize = 16 * 1024;
 /// A peer whose socket accepts nothing for this long is disconnected.
 pub const SLOW_CALLER: Duration = Duration::from_secs(30);
 /// A backend that sends nothing for this long has failed.
 pub const BACKEND_SILENCE: Duration = Duration::from_secs(300);
-/// A broken response waits this long for the relay's reason.
-pub const VERDICT_WAIT: Duration = Duration::from_secs(5);
 /// Longest wait of a long poll.
 pub const POLL_WAIT: Duration = Duration::from_secs(25);
 /// Bytes of a register, acknowledgement or error result.

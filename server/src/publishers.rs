@@ -1,15 +1,13 @@
 //! The publishers' side: registration, control channel, and what they send for each task.
 
 mod channel;
-pub(crate) mod chunked_upload;
 mod event;
 mod frame_encoding;
 pub(crate) mod protocol1;
 mod registration;
-mod responses;
 pub(crate) mod results;
 mod task;
-pub(crate) mod upload;
+mod uplink;
 
 use crate::state::App;
 use std::sync::Arc;
@@ -25,7 +23,6 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<App>> {
         .routes(routes!(channel::poll))
         .routes(routes!(channel::probe))
         .routes(routes!(task::request))
-        .routes(routes!(task::acknowledge))
-        .routes(routes!(responses::response))
         .routes(routes!(results::result))
+        .routes(routes!(uplink::uplink))
 }

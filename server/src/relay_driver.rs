@@ -5,28 +5,34 @@
 //! its channel. Actions are performed in the order in which the relay made them.
 
 mod actions;
+mod answer;
 mod caller;
 mod clock;
+pub(crate) mod flow;
 mod frames;
-pub(crate) mod pipe;
-mod response;
+mod news;
+mod pieces;
 mod response_head;
 mod saving;
+mod uplink;
 
-pub(crate) use caller::{CallerEvent, CallerGuard, PendingResponse};
+pub(crate) use answer::{Answer, CallerEvent};
+pub(crate) use caller::PendingResponse;
 pub(crate) use frames::Frame;
-pub(crate) use response::{ResponseWriter, UploadTarget};
+pub(crate) use news::{News, Urgency};
 pub(crate) use response_head::ResponseHead;
+pub(crate) use uplink::Uplink;
 
 use crate::accounting::Account;
 use crate::limits;
 use crate::store::{Store, StoreError};
 use bytes::Bytes;
 use clock::MonotonicClock;
+use flow::Taken;
 use parking_lot::Mutex;
 use relay::{
     Actions, ChannelId, Ids, LlmId, Millis, OwnerId, Relay, SessionId, SessionRefusal, Submit,
-    SubmitRefusal, TaskId,
+    SubmitRefusal, TaskId, TaskSender,
 };
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Weak};
@@ -34,6 +40,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use wire::publisher::Resume;
 
 /// A caller's request as it is sent to a publisher.
 #[derive(Debug)]
@@ -54,7 +61,7 @@ pub(crate) struct CallerRequest {
 struct PendingCall {
     /// `None` after the first byte of the response.
     request: Option<Arc<CallerRequest>>,
-    upload: UploadTarget,
+    answer: Arc<Answer>,
     /// The account of the request, which ends with its caller and so before this call may end.
     account: Weak<Account>,
 }
@@ -62,6 +69,7 @@ struct PendingCall {
 /// An open control channel.
 struct OpenChannel {
     frames: mpsc::Sender<Frame>,
+    news: Arc<News>,
     /// Owner and machine, for the account of each request sent to it.
     publisher: Arc<str>,
 }
@@ -70,6 +78,8 @@ struct Inner {
     relay: Relay,
     channels: HashMap<ChannelId, OpenChannel>,
     calls: HashMap<TaskId, PendingCall>,
+    /// The open uplink of each session.
+    uplinks: HashMap<SessionId, CancellationToken>,
     dirty_llms: HashSet<LlmId>,
     dirty_sessions: HashSet<SessionId>,
     dirty_names: HashSet<String>,
@@ -113,6 +123,7 @@ impl RelayDriver {
             relay,
             channels: HashMap::new(),
             calls: HashMap::new(),
+            uplinks: HashMap::new(),
             dirty_llms: HashSet::new(),
             dirty_sessions: HashSet::new(),
             dirty_names: HashSet::new(),
@@ -173,10 +184,10 @@ impl RelayDriver {
         account: &Arc<Account>,
     ) -> Result<PendingResponse, SubmitRefusal> {
         let task = TaskId(rand::random());
-        let (sender, events) = mpsc::channel(limits::CALLER_EVENTS);
+        let answer = Arc::<Answer>::default();
         let call = PendingCall {
             request: Some(Arc::new(request)),
-            upload: UploadTarget::new(sender),
+            answer: Arc::clone(&answer),
             account: Arc::downgrade(account),
         };
         self.event(|inner, now, out| {
@@ -190,7 +201,7 @@ impl RelayDriver {
             }
             Ok(())
         })?;
-        Ok(PendingResponse { events, guard: CallerGuard::new(self, task) })
+        Ok(PendingResponse::new(self, task, answer))
     }
 
     /// Checks that a request would be accepted now, before its body has been read.
@@ -202,7 +213,8 @@ impl RelayDriver {
         self.inner.lock().relay.check(submit, now)
     }
 
-    /// Opens a session's control channel. Its queue begins with `hello`, followed by waiting tasks.
+    /// Opens a session's control channel. Its queue begins with `hello`, followed by waiting tasks; its
+    /// news with what the last channel may have lost.
     ///
     /// # Errors
     /// [`SessionRefusal`] if the session is unknown or another owner's.
@@ -210,16 +222,18 @@ impl RelayDriver {
         &self,
         owner: &OwnerId,
         session: SessionId,
-    ) -> Result<(ChannelId, mpsc::Receiver<Frame>), SessionRefusal> {
+    ) -> Result<(ChannelId, mpsc::Receiver<Frame>, Arc<News>), SessionRefusal> {
         self.event(|inner, now, out| {
             let opened = inner.relay.open_channel(owner, session, now, out)?;
             let heartbeat = inner.relay.limits().heartbeat;
             let (frames, receiver) = mpsc::channel(limits::CHANNEL_FRAMES);
             let _ = frames.try_send(Frame::hello(&opened, session, heartbeat));
-            let publisher = inner.publisher(owner, session);
-            inner.channels.insert(opened.channel, OpenChannel { frames, publisher });
+            let (publisher, news) = (inner.publisher(owner, session), Arc::<News>::default());
+            inner.tell_progress(session, &news);
+            let channel = OpenChannel { frames, news: Arc::clone(&news), publisher };
+            inner.channels.insert(opened.channel, channel);
             inner.relay.channel_ready(opened.channel, now, out);
-            Ok((opened.channel, receiver))
+            Ok((opened.channel, receiver, news))
         })
     }
 
@@ -250,16 +264,56 @@ impl RelayDriver {
         })
     }
 
-    /// Hands the head of a response to its caller, with its first byte: from here on the request
-    /// cannot be sent to another publisher, and its body is dropped.
-    fn begin_response(&self, task: TaskId, head: ResponseHead, reader: pipe::Reader) {
-        self.event(|inner, _, out| {
-            inner.relay.first_byte(task, out);
-            if let Some(call) = inner.calls.get_mut(&task) {
-                call.request = None;
-                call.upload.notify(CallerEvent::Response(head, reader));
-            }
-        });
+    /// Opens a session's uplink, which ends an older one.
+    ///
+    /// # Errors
+    /// [`SessionRefusal::Unknown`] if the session is unknown or another owner's.
+    pub(crate) fn open_uplink(
+        &self,
+        owner: &OwnerId,
+        session: SessionId,
+    ) -> Result<Uplink, SessionRefusal> {
+        let mut inner = self.inner.lock();
+        inner.relay.channel_of(owner, session)?;
+        let superseded = CancellationToken::new();
+        if let Some(older) = inner.uplinks.insert(session, superseded.clone()) {
+            older.cancel();
+        }
+        let from = TaskSender { owner: owner.clone(), session: Some(session) };
+        Ok(Uplink::new(from, session, superseded))
+    }
+
+    /// Forgets an uplink whose request has ended.
+    pub(crate) fn close_uplink(&self, uplink: &Uplink) {
+        let mut inner = self.inner.lock();
+        if !uplink.superseded.is_cancelled() {
+            inner.uplinks.remove(&uplink.session());
+        }
+    }
+
+    /// Tells a task's publisher how far its answer was taken.
+    fn tell_taken(&self, task: TaskId, taken: Taken) {
+        let inner = self.inner.lock();
+        let channel = inner.relay.channel_of_task(task);
+        if let Some(channel) = channel.and_then(|channel| inner.channels.get(&channel)) {
+            channel.news.taken(task, taken);
+        } else if let Some(call) = inner.calls.get(&task) {
+            call.answer.mark_untold();
+        }
+    }
+
+    /// Adds to the reply to a register how far the answers that go on have arrived.
+    pub(crate) fn add_offsets(&self, resume: &mut [Resume]) {
+        let inner = self.inner.lock();
+        for entry in resume {
+            let call = entry.id.parse().ok().and_then(|task| inner.calls.get(&task));
+            entry.offset = call.map_or(0, |call| call.answer.received());
+        }
+    }
+
+    /// Hands the head of a protocol-1 publisher's answer to its caller.
+    pub(crate) fn deliver(&self, task: TaskId, answer: &Answer) {
+        self.event(|inner, _, out| inner.deliver(task, answer, out));
     }
 
     /// Returns true if a caller still waits for a response.
@@ -269,10 +323,10 @@ impl RelayDriver {
         inner.calls.keys().any(|task| inner.relay.is_open(*task))
     }
 
-    /// The destination of a task's response.
+    /// The answer of a task.
     #[must_use]
-    pub(crate) fn upload_target(&self, task: TaskId) -> Option<UploadTarget> {
-        self.inner.lock().calls.get(&task).map(|call| call.upload.clone())
+    pub(crate) fn answer(&self, task: TaskId) -> Option<Arc<Answer>> {
+        self.inner.lock().calls.get(&task).map(|call| Arc::clone(&call.answer))
     }
 
     /// The caller's request of a task; `None` once its response has begun.
@@ -300,6 +354,18 @@ impl RelayDriver {
 }
 
 impl Inner {
+    /// Tells how far the answers of a session were taken: the last channel may have lost it.
+    fn tell_progress(&self, session: SessionId, news: &News) {
+        for task in self.relay.tasks_of(session) {
+            let progress = self.calls.get(&task).and_then(|call| call.answer.progress());
+            match progress {
+                Some((taken, true)) => news.taken(task, taken),
+                Some((taken, false)) => news.taken_before(task, taken),
+                None => {}
+            }
+        }
+    }
+
     /// Owner and machine of a session, as `owner/machine`.
     fn publisher(&self, owner: &OwnerId, session: SessionId) -> Arc<str> {
         let session = self.relay.saved_session(session);

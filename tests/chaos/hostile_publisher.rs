@@ -1,9 +1,11 @@
 //! One publish token that tries to fill the server's catalogue, memory and disk.
 
 use serde_json::{Value, json};
-use testkit::fake_publisher::{FakePublisher, register};
+use std::time::Duration;
+use testkit::fake_publisher::{FakePublisher, frame, ok, register};
 use testkit::figures::{record, scale};
 use testkit::mcpd::Mcpd;
+use testkit::setup::chat_body;
 
 /// Registers of the attack.
 const REGISTERS: usize = 60;
@@ -11,6 +13,10 @@ const REGISTERS: usize = 60;
 const SESSIONS: usize = 20;
 /// Bound of the database's growth. The write-ahead log alone grows to 4 MB before a checkpoint.
 const DATABASE_KB: u64 = 8 * 1024;
+/// Pieces of one byte that nobody takes, each sent with a frame of 64 KiB that is skipped.
+const PIECES: usize = 2_000;
+/// MiB by which mcpd may grow for them.
+const STUCK: u64 = 16;
 
 /// Bytes of the database and of SQLite's files beside it.
 fn on_disk(mcpd: &Mcpd) -> u64 {
@@ -69,4 +75,47 @@ async fn one_publish_token_fills_neither_the_catalogue_nor_the_memory_nor_the_di
     let mia = mcpd.token("mia", "publish");
     let body = json!({"providers": [{"name": "qwen"}]});
     assert_eq!(register(&mcpd.url, &mia, &body).await.status(), 201);
+}
+
+#[tokio::test]
+async fn pieces_that_nobody_takes_hold_no_more_memory_than_their_window() {
+    let mcpd = Mcpd::logging("info", 1.0).await;
+    let (eve, caller) = (mcpd.token("eve", "publish"), mcpd.token("eve", "infer"));
+    let wish = json!({"protocol": 2, "providers": [{"name": "qwen"}]});
+    let mut publisher = FakePublisher::connect(&mcpd.url, &eve, &wish).await;
+    let chat = mcpd.post("/v1/chat/completions", &caller).json(&chat_body());
+    let chat = tokio::spawn(chat.send());
+    let (task, _) = publisher.task().await;
+    let mut uplink = publisher.uplink().await;
+    uplink.send(frame::head(&task, &ok("text/event-stream"))).await;
+    // A quarter of the window at a time, until the sockets to the caller are full.
+    let mut sent = 0;
+    let quarter = vec![b'x'; 65_536];
+    loop {
+        uplink.send(frame::data(&task, sent, &quarter)).await;
+        sent += quarter.len();
+        let taken = publisher.flow("taken");
+        if tokio::time::timeout(Duration::from_millis(500), taken).await.is_err() {
+            break;
+        }
+    }
+    let unread = chat.await.unwrap().unwrap();
+
+    let before = mcpd.process.resident_memory();
+    let skipped = frame::frame(200, &task, 0, &[0; 65_000]);
+    for piece in 0..PIECES {
+        let piece = frame::data(&task, sent + piece, b"x");
+        uplink.send([&piece[..], &skipped].concat()).await;
+    }
+    // All of them have been read when the gap behind them is found.
+    uplink.send(frame::data(&task, sent + PIECES + 1, b"x")).await;
+    assert_eq!(publisher.event().await.0, "cancel");
+    let grown = mcpd.process.resident_memory().saturating_sub(before) >> 20;
+    record(
+        "hostile publisher: 2,000 pieces of one byte that nobody takes",
+        format!("+{grown} MB"),
+        "≤ +16 MB",
+    );
+    assert!(grown <= STUCK, "{grown} MB");
+    drop(unread);
 }

@@ -60,7 +60,7 @@ async fn until_held_up(setup: &AgentOfFakeServer, silence: Silence) {
         }
         Silence::Upload => {
             server.send_event("task", &inline).await;
-            "response"
+            "uplink"
         }
         Silence::Result => {
             server.send_event("task", &unknown).await;
@@ -69,7 +69,7 @@ async fn until_held_up(setup: &AgentOfFakeServer, silence: Silence) {
     };
     server.until_request(endpoint, |_| true).await;
     // From now on the agent's other requests get no response either.
-    for endpoint in ["register", "heartbeat", "result", "response", "ack"] {
+    for endpoint in ["register", "heartbeat", "result", "uplink"] {
         server.set_reply(endpoint, Reply::Silent);
     }
 }
@@ -82,7 +82,7 @@ async fn time_to_exit(silence: Silence) -> Duration {
         Silence::Heartbeat => &["heartbeat"],
         Silence::Withdrawal => &[],
         Silence::Claim => &["request"],
-        Silence::Upload => &["response"],
+        Silence::Upload => &["uplink"],
         Silence::Result => &["result"],
     };
     let mut setup = AgentOfFakeServer::start(silent, scale()).await;
@@ -177,8 +177,8 @@ async fn flooded_responses(setup: &AgentOfFakeServer) {
     server.set_reply("request", Reply::Flood(200, 1_200 * MB));
     let claim = json!({"kind": "infer", "taskId": task_id(1), "llmName": "qwen", "bodyRef": true});
     server.send_event("task", &claim).await;
-    let failed = server.result(&task_id(1)).await;
-    assert_eq!(failed["error"]["code"], "request_too_large", "{failed}");
+    let failed = server.failure(&task_id(1)).await;
+    assert_eq!(failed["code"], "request_too_large", "{failed}");
     server.reset_reply("request");
     setup.until_task_answered(2).await;
 }

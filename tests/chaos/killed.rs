@@ -81,7 +81,7 @@ fn integrity(mcpd: &Mcpd) -> String {
 }
 
 #[tokio::test]
-async fn callers_of_a_killed_publisher_get_an_error_at_once_and_those_of_a_silent_one_in_time() {
+async fn callers_of_a_publisher_that_is_killed_or_falls_silent_get_an_error_in_time() {
     let mut setup = setup(u32::try_from(STREAMS).unwrap()).await;
     let mut ends = Vec::new();
     for _ in 0..times(20, 3) {
@@ -92,14 +92,15 @@ async fn callers_of_a_killed_publisher_get_an_error_at_once_and_those_of_a_silen
             let streamed = read_stream(response).await;
             assert!(streamed.error.is_some() && !streamed.done, "{streamed:?}");
         }
-        ends.push(killed.elapsed());
+        ends.push(killed.elapsed().div_f64(scale()));
         setup.agent = Agent::scaled(&setup.home, &setup.publisher, scale());
         setup.mcpd.until_active(&setup.caller, "qwen").await;
         until_idle(&setup).await;
     }
     let worst = ends.iter().max().copied().unwrap();
-    record("kill -9 publisher: the callers' error, worst", ms(worst), "≤ 1 s");
-    assert!(worst <= Duration::from_secs(1), "{worst:?}");
+    // It might have come back within 15 s.
+    record("kill -9 publisher: the callers' error, worst", ms(worst), "≤ 17 s");
+    assert!(worst <= Duration::from_secs(17), "{worst:?}");
 
     // A silent publisher: its kernel still acknowledges packets, the program does not run.
     let running = start_streams(&setup).await;

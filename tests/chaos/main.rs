@@ -21,6 +21,7 @@ mod many_publishers;
 mod namespace;
 mod packet_loss;
 mod random_faults;
+mod resumed;
 mod revoked;
 mod scenario;
 mod waking;
@@ -46,8 +47,14 @@ pub(crate) async fn setup_with(keys: &Value) -> Setup {
 
 /// As [`setup_with`], around an existing server and backend.
 pub(crate) async fn publish(mcpd: Mcpd, backend: FakeBackend, keys: &Value) -> Setup {
+    let url = mcpd.url.clone();
+    publish_to(&url, mcpd, backend, keys).await
+}
+
+/// As [`publish`], with an agent that knows the server by this URL.
+pub(crate) async fn publish_to(url: &str, mcpd: Mcpd, backend: FakeBackend, keys: &Value) -> Setup {
     let (publisher, caller) = (mcpd.token("mia", "publish"), mcpd.token("tom", "infer"));
-    let home = Home::with_config(&mcpd.url, &[with_keys(provider("qwen", &backend.url), keys)]);
+    let home = Home::with_config(url, &[with_keys(provider("qwen", &backend.url), keys)]);
     let agent = Agent::scaled(&home, &publisher, scale());
     mcpd.until_entry(&caller, "qwen", |entry| entry["connected"] == true).await;
     Setup { agent, home, backend, mcpd, publisher, caller }

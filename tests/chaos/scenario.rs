@@ -19,7 +19,7 @@ use trust::history::{Bounds, Fact, History, check};
 
 /// Bounds of the checker, in milliseconds at [`SCALE`]. A stopped publisher takes longest.
 pub(crate) const BOUNDS: Bounds =
-    Bounds { closed_within: 30_000, ended_within: 60_000, retries: 2 };
+    Bounds { closed_within: 30_000, ended_within: 60_000, retries: 2, has_dispatches: false };
 /// Factor of all waits.
 const SCALE: f64 = 0.1;
 /// Time for which the recipe of a killed publisher counts as running: 30 s at [`SCALE`], in

@@ -5,6 +5,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use testkit::caller::{FORM, form};
 use testkit::fake_server::{AgentOfFakeServer, Reply, task, task_id};
+use wire::frames::Kind;
 
 async fn start() -> AgentOfFakeServer {
     let setup = AgentOfFakeServer::start(&[], 0.1).await;
@@ -20,13 +21,13 @@ async fn an_event_that_is_too_long_fails_its_task_at_once_and_the_channel_stays_
     // One line of 200 KB.
     let line = of(&task_id(1), &format!(",\"x\":\"{}\"}}", "x".repeat(200 << 10)));
     setup.server.write(format!("event: task\ndata: {line}\n\n")).await;
-    let failed = setup.server.result(&task_id(1)).await;
-    assert_eq!(failed["error"]["code"], "request_too_large", "{failed}");
+    let failed = setup.server.failure(&task_id(1)).await;
+    assert_eq!(failed["code"], "request_too_large", "{failed}");
     // Many lines of 60 KB, 1.2 MB together.
     let lines = format!("\ndata: {}", "x".repeat(60 << 10)).repeat(20);
     setup.server.write(format!("event: task\ndata: {}{lines}\n\n", of(&task_id(2), ","))).await;
-    let failed = setup.server.result(&task_id(2)).await;
-    assert_eq!(failed["error"]["code"], "request_too_large", "{failed}");
+    let failed = setup.server.failure(&task_id(2)).await;
+    assert_eq!(failed["code"], "request_too_large", "{failed}");
     // One without a recognisable task, and one that is no task.
     let nameless = json!({"a": "x".repeat(200 << 10), "taskId": task_id(3)});
     setup.server.send_event("task", &nameless).await;
@@ -34,7 +35,7 @@ async fn an_event_that_is_too_long_fails_its_task_at_once_and_the_channel_stays_
 
     setup.until_task_answered(5).await;
     assert_eq!(setup.server.requests("stream").len(), 1, "the channel stayed open");
-    assert_eq!(setup.server.requests("result").len(), 2, "nothing is reported for the others");
+    assert_eq!(setup.server.frames(Kind::Failed).len(), 2, "nothing is reported for the others");
     assert_eq!(setup.backend.requests().len(), 1);
 }
 
@@ -68,8 +69,8 @@ async fn bodies_that_cannot_be_rewritten_and_paths_that_are_not_relayed_never_re
             r#"{{"kind":"infer","taskId":"{id}","llmName":"qwen","method":"{method}","path":"{path}","request":{body}}}"#
         );
         setup.server.write(format!("event: task\ndata: {frame}\n\n")).await;
-        let failed = setup.server.result(&id).await;
-        assert_eq!(failed["error"]["code"], "invalid_request", "{frame}: {failed}");
+        let failed = setup.server.failure(&id).await;
+        assert_eq!(failed["code"], "invalid_request", "{frame}: {failed}");
     }
     // The same for a body that is fetched, and for a missing one.
     setup.server.set_reply("request", Reply::Says(200, Vec::new(), "model=unpublished".into()));
@@ -77,8 +78,8 @@ async fn bodies_that_cannot_be_rewritten_and_paths_that_are_not_relayed_never_re
         let fetched = json!({"kind": "infer", "taskId": task_id(number), "llmName": "qwen",
                              "bodyRef": by_reference});
         setup.server.send_event("task", &fetched).await;
-        let failed = setup.server.result(&task_id(number)).await;
-        assert_eq!(failed["error"]["code"], "invalid_request", "{failed}");
+        let failed = setup.server.failure(&task_id(number)).await;
+        assert_eq!(failed["code"], "invalid_request", "{failed}");
     }
     assert_eq!(setup.backend.requests().len(), 0);
     setup.until_task_answered(102).await;
@@ -114,8 +115,8 @@ async fn forms_whose_model_cannot_be_replaced_never_reach_the_backend() {
     for (number, (content_type, path, body)) in cases.into_iter().enumerate() {
         reply(body);
         setup.server.send_event("task", &task(number, content_type, path)).await;
-        let failed = setup.server.result(&task_id(number)).await;
-        assert_eq!(failed["error"]["code"], "invalid_request", "{number}: {failed}");
+        let failed = setup.server.failure(&task_id(number)).await;
+        assert_eq!(failed["code"], "invalid_request", "{number}: {failed}");
     }
     assert_eq!(setup.backend.requests().len(), 0);
     reply(good);
@@ -134,11 +135,12 @@ async fn no_server_makes_more_requests_run_at_once_than_the_publisher_allows() {
     }
     // One runs. One waits for a while; the others are refused at once.
     testkit::until("all others are refused", async || {
-        (setup.server.requests("result").len() == TASKS - 1).then_some(())
+        (setup.server.frames(Kind::Failed).len() == TASKS - 1).then_some(())
     })
     .await;
-    for request in setup.server.requests("result") {
-        assert_eq!(request.json()["error"]["code"], "queue_full", "{request:?}");
+    for frame in setup.server.frames(Kind::Failed) {
+        let failure: Value = serde_json::from_slice(&frame.payload).unwrap();
+        assert_eq!(failure["code"], "queue_full", "{failure}");
     }
     assert_eq!((setup.backend.open_responses(), setup.backend.requests().len()), (1, 1));
     setup.server.send_event("cancel", &json!({"taskId": task_id(0)})).await;
@@ -156,27 +158,27 @@ async fn a_task_with_an_invalid_id_is_ignored_and_leads_to_no_other_endpoint() {
         setup.server.send_event("task", &wake).await;
     }
     setup.until_task_answered(2).await;
-    let prefix = "/api/v1/llms/_provider-";
-    for endpoint in ["ack", "result", "response", "request", "pairings"] {
-        for request in setup.server.requests(endpoint) {
-            let expected = request.path.contains(&task_id(2)) && request.path.starts_with(prefix);
-            assert!(expected, "{}", request.path);
-        }
+    for endpoint in ["result", "request", "pairings"] {
+        let requests = setup.server.requests(endpoint);
+        assert!(requests.is_empty(), "{requests:?}");
     }
     assert_eq!(setup.backend.requests().len(), 1);
     assert!(setup.agent.process.stderr().contains("its id is no task's id"));
 }
 
 #[tokio::test]
-async fn a_response_that_the_server_refuses_is_listed_with_its_cause() {
+async fn an_answer_waits_while_the_server_refuses_its_uplink_and_the_log_has_the_cause() {
     let setup = start().await;
-    setup.server.set_reply("response", Reply::Says(507, Vec::new(), "{}".into()));
+    setup.server.set_reply("uplink", Reply::Says(507, Vec::new(), "{}".into()));
     let body = json!({"model": "qwen", "messages": []});
     setup.server.send_event("task", &task(&task_id(1), &body)).await;
-    let status = setup.home.until_status("the ended request", |s| s["recent"][0].is_object()).await;
-    let ended = &status["recent"][0];
-    assert_eq!(ended["outcome"], "publisher_lost");
-    assert!(ended["cause"].as_str().unwrap().contains("507"), "{ended}");
-    let log = setup.agent.process.stderr();
-    assert!(log.lines().any(|line| line.contains("WARN") && line.contains("507")), "{log}");
+    testkit::until("the cause is logged", async || {
+        let log = setup.agent.process.stderr();
+        log.lines().any(|line| line.contains("WARN") && line.contains("507")).then_some(())
+    })
+    .await;
+    setup.server.reset_reply("uplink");
+    setup.server.until_frame(&task_id(1), Kind::End).await;
+    setup.home.until_status("the ended request", |s| s["recent"][0]["outcome"] == "done").await;
+    assert_eq!(setup.backend.requests().len(), 1);
 }

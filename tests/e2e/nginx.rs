@@ -65,11 +65,11 @@ impl Proxied {
 }
 
 #[tokio::test]
-async fn uploads_that_nginx_buffers_are_sent_in_pieces_and_the_status_shows_it() {
+async fn uploads_that_nginx_buffers_are_sent_in_batches_and_the_status_shows_it() {
     let proxied = Proxied::start("").await;
     proxied.mcpd.until_active(&proxied.caller, "qwen").await;
-    let held = |s: &Value| s["channel"] == "stream" && s["upload"] == "pieces";
-    proxied.home.until_status("pieces", held).await;
+    let held = |s: &Value| s["channel"] == "stream" && s["upload"] == "batches";
+    proxied.home.until_status("batches", held).await;
     proxied.assert_calls_work().await;
     // Token by token: the first one arrives before the backend has sent the rest.
     let script = json!({"do": "count", "n": 5, "stallAt": 3});
@@ -87,7 +87,7 @@ async fn a_control_channel_that_is_buffered_becomes_long_polling_and_the_status_
     proxied.mcpd.until_active(&proxied.caller, "qwen").await;
     proxied
         .home
-        .until_status("polling", |s| s["channel"] == "poll" && s["upload"] == "pieces")
+        .until_status("polling", |s| s["channel"] == "poll" && s["upload"] == "batches")
         .await;
     proxied.assert_calls_work().await;
     proxied.home.run(&["unpublish", "qwen"]).await.expect_success();
@@ -96,7 +96,7 @@ async fn a_control_channel_that_is_buffered_becomes_long_polling_and_the_status_
 
 #[tokio::test]
 async fn a_response_that_breaks_off_is_broken_for_a_caller_behind_nginx_too() {
-    for (lines, upload) in [("", "pieces"), (RECOMMENDED_LINES, "stream")] {
+    for (lines, upload) in [("", "batches"), (RECOMMENDED_LINES, "uplink")] {
         let proxied = Proxied::start(lines).await;
         proxied.mcpd.until_active(&proxied.caller, "qwen").await;
         proxied.home.until_status(upload, |status| status["upload"] == upload).await;
@@ -127,7 +127,7 @@ async fn with_lines(lines: &str, large_status: u16, late_status: u16) {
     if lines.is_empty() {
         return;
     }
-    let streams = |s: &Value| s["channel"] == "stream" && s["upload"] == "stream";
+    let streams = |s: &Value| s["channel"] == "stream" && s["upload"] == "uplink";
     proxied.home.until_status("streams", streams).await;
     proxied.assert_calls_work().await;
     // A request that is refused before its body was read gets the reason.

@@ -4,6 +4,7 @@ use crate::{Setup, chat_body, with_keys};
 use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use std::time::Duration;
+use testkit::agent::{Agent, Home, provider};
 use testkit::caller::{counted, error_code, read_stream, scripted_chat};
 use testkit::fake_backend::FakeBackend;
 use testkit::mcpd::Mcpd;
@@ -43,7 +44,7 @@ async fn a_caller_that_disconnects_closes_the_backends_connection_streaming_or_n
 }
 
 #[tokio::test]
-async fn a_publisher_killed_in_mid_stream_gives_an_explicit_error_and_repeats_nothing() {
+async fn a_publisher_killed_in_mid_stream_gives_an_explicit_error_in_time_and_repeats_nothing() {
     let mut setup = Setup::new().await;
     let response = setup.scripted_chat(json!({"do": "count", "n": 60, "pauseMs": 30})).await;
     let mut bytes = response.bytes_stream();
@@ -56,7 +57,8 @@ async fn a_publisher_killed_in_mid_stream_gives_an_explicit_error_and_repeats_no
     while let Some(piece) = bytes.next().await {
         text.push_str(std::str::from_utf8(&piece.unwrap()).unwrap());
     }
-    assert!(killed.elapsed() < Duration::from_secs(1), "{:?}", killed.elapsed());
+    // It might have come back within 15 s.
+    assert!(killed.elapsed() < Duration::from_secs(17), "{:?}", killed.elapsed());
     assert!(text.contains("\"error\"") && !text.contains("[DONE]"), "{text}");
     let positions: Vec<u64> = text
         .lines()
@@ -176,6 +178,21 @@ async fn parallel_responses_are_not_mixed_up() {
         }
     });
     futures_util::future::join_all(calls).await;
+}
+
+#[tokio::test]
+async fn a_response_goes_on_while_its_uplink_is_replaced() {
+    let (mcpd, backend) = (Mcpd::start().await, FakeBackend::awake().await);
+    let (publisher, caller) = (mcpd.token("mia", "publish"), mcpd.token("tom", "infer"));
+    let home = Home::with_config(&mcpd.url, &[provider("qwen", &backend.url)]);
+    // An uplink lasts 2.5 s.
+    let agent = Agent::scaled(&home, &publisher, 0.05);
+    mcpd.until_active(&caller, "qwen").await;
+    let setup = Setup { agent, home, backend, mcpd, publisher, caller };
+    let response = setup.scripted_chat(json!({"do": "count", "n": 400, "pauseMs": 10})).await;
+    let streamed = read_stream(response).await;
+    assert_eq!((streamed.text, streamed.done), (counted(400), true));
+    assert_eq!(setup.backend.requests().len(), 1);
 }
 
 #[tokio::test]

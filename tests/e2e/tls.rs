@@ -29,7 +29,7 @@ async fn agent_and_mcpctl_use_a_server_whose_certificate_they_are_given() {
         Agent::with_environment(&home, &[("MCPCTL_TOKEN", &token), ("MCPCTL_CA_FILE", file)]);
     let caller = mcpd.token("tom", "infer");
     mcpd.until_active(&caller, "qwen").await;
-    let streams = |status: &Value| status["channel"] == "stream" && status["upload"] == "stream";
+    let streams = |status: &Value| status["channel"] == "stream" && status["upload"] == "uplink";
     home.until_status("streams", streams).await;
     let response = mcpd.post("/v1/chat/completions", &caller).json(&chat_body()).send().await;
     assert_eq!(response.unwrap().status(), 200);

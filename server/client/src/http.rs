@@ -78,8 +78,14 @@ pub fn build(server: &Url, program: &str) -> Result<reqwest::Client, SetupError>
         .connect_timeout(limits::CONNECT)
         .tcp_nodelay(true)
         .tcp_keepalive(limits::KEEP_ALIVE)
+        .tcp_keepalive_interval(limits::KEEP_ALIVE_AGAIN)
+        .tcp_keepalive_retries(limits::KEEP_ALIVE_TRIES)
         .pool_idle_timeout(limits::IDLE_CONNECTION)
         .http1_only();
+    #[cfg(target_os = "linux")]
+    {
+        builder = builder.tcp_user_timeout(limits::UNACKNOWLEDGED);
+    }
     if server.scheme() != "https" {
         builder = builder.no_proxy();
     }

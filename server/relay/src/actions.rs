@@ -66,8 +66,8 @@ pub enum Action {
         /// The caller's task.
         task: TaskId,
     },
-    /// Stop reading the publisher's upload of this task, if one is open, and answer it 410.
-    StopUpload {
+    /// Ignore what still arrives of the publisher's answer to this task.
+    StopAnswer {
         /// The task.
         task: TaskId,
     },

@@ -2,8 +2,9 @@
 
 use crate::{
     Action, Actions, ChannelId, LastEvent, Millis, Opened, OwnerId, Relay, SessionId,
-    SessionRefusal, failures,
+    SessionRefusal, TaskId, failures,
 };
+use std::collections::BTreeSet;
 
 impl Relay {
     /// Opens a control channel for a session. An older one of the session is superseded.
@@ -43,6 +44,19 @@ impl Relay {
     ) -> Result<Option<ChannelId>, SessionRefusal> {
         self.authorize_session(owner, session)?;
         Ok(self.sessions.get(session).and_then(|session| session.channel()))
+    }
+
+    /// The open channel of the session that runs a task.
+    #[must_use]
+    pub fn channel_of_task(&self, task: TaskId) -> Option<ChannelId> {
+        let session = self.tasks.get(task)?.session()?;
+        self.sessions.get(session)?.channel()
+    }
+
+    /// The tasks that a session runs.
+    #[must_use]
+    pub fn tasks_of(&self, session: SessionId) -> BTreeSet<TaskId> {
+        self.tasks.of_session(session)
     }
 
     /// The driver has sent `hello`: requests that waited for the channel may be dispatched.

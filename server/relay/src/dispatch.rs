@@ -131,7 +131,7 @@ impl Relay {
         if let Some(channel) = session.and_then(|session| session.channel()) {
             out.push(Action::Cancel { channel, task, reason });
         }
-        out.push(Action::StopUpload { task });
+        out.push(Action::StopAnswer { task });
         self.tasks.end(task, now);
         self.reschedule(task);
     }

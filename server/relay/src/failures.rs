@@ -65,6 +65,11 @@ pub(crate) fn backend_aborted(name: &str) -> Failure {
     failure(Code::BackendAborted, 502, message, None)
 }
 
+pub(crate) fn invalid_answer(name: &str) -> Failure {
+    let message = format!("The machine that publishes {name} sent an answer that cannot be used.");
+    failure(Code::BackendAborted, 502, message, None)
+}
+
 pub(crate) fn stopped_by_owner(name: &str) -> Failure {
     let message = format!("The owner of the machine that publishes {name} stopped this request.");
     failure(Code::StoppedByOwner, 503, message, None)

@@ -8,7 +8,7 @@ use crate::{
     failures,
 };
 use std::collections::BTreeSet;
-use wire::publisher::{Register, Registered, ReportedStatus};
+use wire::publisher::{Register, Registered, ReportedStatus, Resume};
 
 impl Relay {
     /// Takes a register: makes the session's entries what it declares.
@@ -41,7 +41,8 @@ impl Relay {
         }
         self.mark_alive(id, now);
         let rejected = self.apply_registration(id, owner, &request.providers, &statuses, now, out);
-        let cancel = self.reconcile_tasks(id, &request.inflight, now, out);
+        self.reconcile_tasks(id, &request.inflight, now, out);
+        let (cancel, resume) = self.sort_named_tasks(id, &request.inflight);
         out.push(Action::SaveSession(id));
         let entries = self.catalogue.of_session(id);
         let info = |id: &LlmId| Some(self.view(*id, self.catalogue.get(*id)?).info);
@@ -53,6 +54,7 @@ impl Relay {
             llms: entries.iter().filter_map(info).collect(),
             rejected,
             cancel,
+            resume,
             name_requests: self.name_requests_for(&owner.id),
         })
     }
@@ -130,14 +132,14 @@ impl Relay {
     }
 
     /// Compares the tasks that the session was sent with those that its publisher names in a
-    /// register, and returns those that it should stop.
+    /// register: those that it does not name are lost.
     fn reconcile_tasks(
         &mut self,
         session: SessionId,
         inflight: &[String],
         now: Millis,
         out: &mut Actions,
-    ) -> Vec<String> {
+    ) {
         let named: BTreeSet<TaskId> = inflight.iter().filter_map(|id| id.parse().ok()).collect();
         let sent = self.tasks.of_session(session);
         for task in sent.difference(&named).copied() {
@@ -146,27 +148,47 @@ impl Relay {
                 continue;
             };
             match phase {
-                // It was lost with the old channel, or ended that channel: the same publisher does
-                // not get it a second time.
-                Phase::Dispatched if self.try_again(task, true, now, out) => {}
+                // It was lost with the old channel, or ended that channel.
+                Phase::Dispatched if self.send_lost_again(task, now, out) => {}
                 Phase::Ended => self.release(task, now, out),
-                Phase::Accepted | Phase::Dispatched if speaks_v2 => {
+                Phase::Dispatched | Phase::Accepted | Phase::Answering if speaks_v2 => {
                     let failure = failures::publisher_lost(&self.name_of(task));
                     out.push(Action::Fail { task, failure });
                     self.release(task, now, out);
                 }
-                // The end of its upload decides.
-                Phase::Queued | Phase::Accepted | Phase::Dispatched | Phase::Answering => {}
+                // A protocol-1 publisher names no tasks.
+                Phase::Queued | Phase::Dispatched | Phase::Accepted | Phase::Answering => {}
             }
         }
         for task in sent.intersection(&named) {
             self.take_named(*task, now);
         }
-        let unwanted = inflight.iter().filter(|id| {
-            let task = id.parse::<TaskId>().ok().filter(|task| sent.contains(task));
-            let phase = task.and_then(|task| self.tasks.get(task)).map(|task| task.phase());
-            phase.is_none_or(|phase| phase == Phase::Ended)
-        });
-        unwanted.cloned().collect()
+    }
+
+    /// Sends a task whose frame was lost to another member of its pool, or once more to the same
+    /// publisher: a frame that ends channels cannot do so again and again.
+    fn send_lost_again(&mut self, task: TaskId, now: Millis, out: &mut Actions) -> bool {
+        let is_first = self.tasks.get(task).is_some_and(|task| task.redispatched() == 0);
+        self.try_again(task, true, now, out) || (is_first && self.try_again(task, false, now, out))
+    }
+
+    /// Of the tasks that a register names, those to stop and those that go on. How far the answers
+    /// of these have arrived is known to the driver.
+    fn sort_named_tasks(
+        &self,
+        session: SessionId,
+        inflight: &[String],
+    ) -> (Vec<String>, Vec<Resume>) {
+        let (mut cancel, mut resume) = (Vec::new(), Vec::new());
+        for id in inflight {
+            let task = id.parse().ok().and_then(|task| self.tasks.get(task));
+            let task = task.filter(|task| task.session() == Some(session));
+            if task.is_some_and(|task| task.phase() != Phase::Ended) {
+                resume.push(Resume { id: id.clone(), offset: 0 });
+            } else {
+                cancel.push(id.clone());
+            }
+        }
+        (cancel, resume)
     }
 }

@@ -1,4 +1,4 @@
-//! A publisher's events of one task: it accepts it, answers, fails it, or its upload ends.
+//! A publisher's events of one task: it accepts it, answers, or fails it.
 
 use crate::state::{Phase, Task};
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
 use wire::publisher::{FailureCode, TaskFailure};
 
 impl Relay {
-    /// The publisher has the task: an ack, a body claim, a piece of its response. May be repeated.
+    /// The publisher has the task: it says so, or fetches the body. May be repeated.
     ///
     /// # Errors
     /// `Unknown` for a task that was not sent to this publisher, `Gone` for one that has ended.
@@ -27,7 +27,7 @@ impl Relay {
         Ok(())
     }
 
-    /// The publisher starts to answer (`/response`, or the first `/result` chunk). Once per task.
+    /// The publisher starts to answer: a head, or of protocol 1 the first `/result`. Once per task.
     ///
     /// # Errors
     /// `Unknown` for a task that was not sent to this publisher, `Answered` for a second answer,
@@ -58,7 +58,7 @@ impl Relay {
         self.reschedule(task);
     }
 
-    /// Further bytes of a response have arrived: its publisher is alive, even without a channel.
+    /// Further bytes of an answer have arrived: its publisher is alive, even without a channel.
     pub fn answer_goes_on(&mut self, task: TaskId, now: Millis) {
         if let Some(entry) = self.tasks.get_mut(task) {
             entry.mark_progress(now);
@@ -66,9 +66,8 @@ impl Relay {
         }
     }
 
-    /// The upload of a response has ended. Makes the task terminal if it was not yet, and gives the
-    /// slot back unless the server stopped the upload: then the publisher reports when its work has
-    /// ended.
+    /// An answer has ended. Makes the task terminal if it was not yet, and gives the slot back if the
+    /// publisher's work has ended with it.
     pub fn answer_ended(&mut self, task: TaskId, end: AnswerEnd, now: Millis, out: &mut Actions) {
         let Some(entry) = self.tasks.get(task).filter(|entry| entry.phase() != Phase::Queued)
         else {
@@ -95,16 +94,19 @@ impl Relay {
                 }
                 self.release(task, now, out);
             }
+            AnswerEnd::Invalid => {
+                let failure = failures::invalid_answer(&self.name_of(task));
+                self.fail_running(task, failure, now, out);
+            }
             AnswerEnd::Silent => {
                 let failure = failures::answer_timeout(&self.name_of(task));
                 self.fail_running(task, failure, now, out);
             }
-            AnswerEnd::Stopped => {}
         }
     }
 
-    /// `/result` with an error: the publisher could not run the task, or has stopped it after a
-    /// cancel (then the slot is given back and the refusal is `Gone`). Also a failed wake.
+    /// The publisher could not run the task, or has stopped it after a cancel (then the slot is given
+    /// back and the refusal is `Gone`). Also a failed wake.
     ///
     /// # Errors
     /// `Unknown` for a task that was not sent to this publisher, `Gone` for one that has ended.

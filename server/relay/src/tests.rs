@@ -6,6 +6,7 @@ mod deadlines;
 mod leases;
 mod names;
 mod redispatch;
+mod resume;
 mod sessions;
 mod task_lifecycle;
 mod waking;

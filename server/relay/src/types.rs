@@ -90,17 +90,17 @@ impl Allowed {
     }
 }
 
-/// The end of a response's upload.
+/// How a publisher's answer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerEnd {
-    /// Cleanly, and the caller got all of it.
+    /// All of it has arrived.
     Complete,
-    /// It broke off or its connection died.
+    /// The request of a protocol-1 publisher broke off in the middle of it.
     Aborted,
+    /// The publisher broke the rules of the protocol.
+    Invalid,
     /// The backend fell silent for too long.
     Silent,
-    /// The server stopped it (410): the caller is gone or the task failed before.
-    Stopped,
 }
 
 /// The reason for which a caller is gone.

@@ -16,33 +16,33 @@ pub(super) async fn wait_for_response(
     mut pending: PendingResponse,
 ) -> Result<Response, ApiError> {
     let event = tokio::select! {
-        event = pending.events.recv() => event,
+        event = pending.next() => event,
         () = recipient.principal.alive.cancelled() => {
-            pending.guard.leave(relay::GoneReason::Revoked);
+            pending.leave(relay::GoneReason::Revoked);
             let message = "this key was revoked while the request waited";
             return Err(ApiError::unauthorized(message));
         }
     };
     match event {
-        Some(CallerEvent::Response(head, reader)) => {
+        CallerEvent::Head(head) => {
             recipient.account.first_byte();
             let body = RelayedBody::new(pending, recipient);
-            let (body, length) = body.of_response(&head, reader);
+            let (body, length) = body.of_response(&head);
             let mut response = with_head(head, body);
             if let Some(length) = length {
                 response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
             }
             Ok(response)
         }
-        Some(CallerEvent::Notice(notice)) => {
+        CallerEvent::Notice(notice) => {
             let body = RelayedBody::new(pending, recipient);
             Ok(with_head(event_stream(), body.after_notice(notice)))
         }
-        Some(CallerEvent::Fail(failure)) => {
-            pending.guard.disarm();
+        CallerEvent::Failed(failure) => {
+            pending.disarm();
             Err(failure.into())
         }
-        None => Err(ApiError::internal("a task was forgotten before its end")),
+        CallerEvent::Data(_) | CallerEvent::End => Err(ApiError::internal("an answer has no head")),
     }
 }
 

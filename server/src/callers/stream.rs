@@ -7,7 +7,6 @@ use crate::auth::Principal;
 use crate::http::connection::{Connection, OpenResponse};
 use crate::http::error::ApiError;
 use crate::limits::{self, Times};
-use crate::relay_driver::pipe::{Read, Reader};
 use crate::relay_driver::{CallerEvent, PendingResponse, ResponseHead};
 use axum::body::Body;
 use bytes::Bytes;
@@ -38,9 +37,9 @@ enum Stage {
     /// The head has been sent, and no response has begun yet.
     Waiting,
     /// Bytes pass. False if the format cannot carry an error.
-    Passing(Reader, bool),
+    Passing(bool),
     /// The response is not a stream, but the head of a stream has been sent.
-    Late(Reader, ResponseHead),
+    Late(ResponseHead),
     Over,
 }
 
@@ -68,7 +67,7 @@ pub(super) struct RelayedBody {
 impl Drop for RelayedBody {
     fn drop(&mut self) {
         if self.open.has_timed_out() {
-            self.pending.guard.set_reason(GoneReason::SlowConsumer);
+            self.pending.set_reason(GoneReason::SlowConsumer);
             self.account.failed(EndCode::SlowConsumer);
         }
         let usage = self.usage.or_else(|| self.tail.usage());
@@ -96,13 +95,9 @@ impl RelayedBody {
 
     /// The body of a response that has begun and whose own head is sent, and the length to
     /// announce. An event stream has none: it may have to carry an error.
-    pub(super) fn of_response(
-        mut self,
-        head: &ResponseHead,
-        reader: Reader,
-    ) -> (Body, Option<u64>) {
+    pub(super) fn of_response(mut self, head: &ResponseHead) -> (Body, Option<u64>) {
         let carries_errors = is_event_stream(head);
-        self.stage = Stage::Passing(reader, carries_errors);
+        self.stage = Stage::Passing(carries_errors);
         self.left = head.length.filter(|length| *length > 0 && !carries_errors);
         let length = self.left;
         if matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
@@ -139,12 +134,12 @@ impl RelayedBody {
                     return Some(Ok(text.into()));
                 }
                 Stage::Waiting => self.stage = self.wait().await,
-                Stage::Late(reader, head) => self.stage = self.send_late(reader, &head).await,
-                Stage::Passing(mut reader, carries_errors) => match self.read(&mut reader).await {
+                Stage::Late(head) => self.stage = self.send_late(&head).await,
+                Stage::Passing(carries_errors) => match self.read().await {
                     Ok(Some(bytes)) => {
                         self.tail.push(&bytes);
                         self.count(&bytes);
-                        self.stage = Stage::Passing(reader, carries_errors);
+                        self.stage = Stage::Passing(carries_errors);
                         return Some(Ok(bytes));
                     }
                     Ok(None) => {}
@@ -158,22 +153,29 @@ impl RelayedBody {
         }
     }
 
-    /// The next bytes; `None` at the announced end; an error if the response broke.
-    async fn read(&mut self, reader: &mut Reader) -> Result<Option<Bytes>, ApiError> {
-        let silence = tokio::time::sleep(self.times.backend_silence);
-        tokio::select! {
-            biased;
-            () = self.principal.alive.cancelled() => return Err(self.revoked()),
-            read = reader.read() => match read {
-                Read::Data(bytes) => return Ok(Some(bytes)),
-                Read::End => return Ok(None),
-                Read::Broken => {}
-            },
-            // The pipe of a response in several requests outlives the task's failure.
-            Some(failure) = next_failure(&mut self.pending) => return Err(failure.into()),
-            () = silence => self.pending.guard.response_is_silent(),
+    /// The next bytes; `None` at the end; an error if the response broke.
+    async fn read(&mut self) -> Result<Option<Bytes>, ApiError> {
+        let mut silence = std::pin::pin!(tokio::time::sleep(self.times.backend_silence));
+        let mut is_reported = false;
+        loop {
+            let event = tokio::select! {
+                biased;
+                () = self.principal.alive.cancelled() => return Err(self.revoked()),
+                event = self.pending.next() => event,
+                () = &mut silence, if !is_reported => {
+                    // The relay fails the request, which is the next event.
+                    self.pending.response_is_silent();
+                    is_reported = true;
+                    continue;
+                }
+            };
+            match event {
+                CallerEvent::Data(bytes) => return Ok(Some(bytes)),
+                CallerEvent::End => return Ok(None),
+                CallerEvent::Failed(failure) => return Err(failure.into()),
+                CallerEvent::Notice(_) | CallerEvent::Head(_) => {}
+            }
         }
-        Err(self.verdict().await)
     }
 
     async fn wait(&mut self) -> Stage {
@@ -183,30 +185,30 @@ impl RelayedBody {
                 let error = self.revoked();
                 return self.send_error(&error);
             }
-            event = self.pending.events.recv() => event,
+            event = self.pending.next() => event,
         };
         match event {
-            Some(CallerEvent::Notice(notice)) => {
+            CallerEvent::Notice(notice) => {
                 Stage::Send(self.dialect.notice(notice), Box::new(Stage::Waiting))
             }
-            Some(CallerEvent::Response(head, reader)) => {
+            CallerEvent::Head(head) => {
                 self.account.first_byte();
                 if head.status.is_success() && is_event_stream(&head) {
-                    Stage::Passing(reader, true)
+                    Stage::Passing(true)
                 } else {
-                    Stage::Late(reader, head)
+                    Stage::Late(head)
                 }
             }
-            Some(CallerEvent::Fail(failure)) => self.send_error(&failure.into()),
-            None => self.send_error(&unexplained().into()),
+            CallerEvent::Failed(failure) => self.send_error(&failure.into()),
+            CallerEvent::Data(_) | CallerEvent::End => self.send_error(&unexplained().into()),
         }
     }
 
     /// Sends a response that is not a stream (most likely an error of the backend) as one event.
-    async fn send_late(&mut self, mut reader: Reader, head: &ResponseHead) -> Stage {
+    async fn send_late(&mut self, head: &ResponseHead) -> Stage {
         let mut body = Vec::new();
         loop {
-            match self.read(&mut reader).await {
+            match self.read().await {
                 Ok(Some(bytes)) if body.len() + bytes.len() <= limits::LATE_RESPONSE => {
                     body.extend_from_slice(&bytes);
                 }
@@ -225,14 +227,8 @@ impl RelayedBody {
         Stage::Send(text, Box::new(Stage::Over))
     }
 
-    /// The reason why the pipe broke, which the relay is about to send.
-    async fn verdict(&mut self) -> ApiError {
-        let wait = tokio::time::timeout(limits::VERDICT_WAIT, next_failure(&mut self.pending));
-        wait.await.ok().flatten().unwrap_or_else(unexplained).into()
-    }
-
     fn revoked(&mut self) -> ApiError {
-        self.pending.guard.leave(GoneReason::Revoked);
+        self.pending.leave(GoneReason::Revoked);
         ApiError::unauthorized("this key was revoked or has expired")
     }
 
@@ -253,19 +249,9 @@ impl RelayedBody {
     }
 
     fn complete(&mut self) {
-        self.pending.guard.disarm();
+        self.pending.disarm();
         self.open.complete();
         self.account.completed();
-    }
-}
-
-/// Waits for the relay's report that the task has failed; `None` if there will be none.
-async fn next_failure(pending: &mut PendingResponse) -> Option<Failure> {
-    loop {
-        match pending.events.recv().await? {
-            CallerEvent::Fail(failure) => return Some(failure),
-            CallerEvent::Notice(_) | CallerEvent::Response(..) => {}
-        }
     }
 }
 

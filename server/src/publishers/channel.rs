@@ -6,7 +6,7 @@ use crate::auth::{self, PUBLISH, Principal};
 use crate::http::error::ApiError;
 use crate::http::openapi::{SessionHeader, SessionHeaders};
 use crate::limits;
-use crate::relay_driver::{Frame, RelayDriver};
+use crate::relay_driver::{Frame, News, RelayDriver, Urgency};
 use crate::state::App;
 use axum::Json;
 use axum::body::Body;
@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use wire::control::{Probe, event};
+use wire::control::{Probe, Taken, event};
 use wire::paths;
 
 /// Sends the tasks and messages for this machine as they come
@@ -60,6 +60,9 @@ struct Channel {
     driver: Arc<RelayDriver>,
     id: ChannelId,
     frames: mpsc::Receiver<Frame>,
+    news: Arc<News>,
+    /// When news must be told that wait for another event.
+    news_due: Option<Instant>,
     principal: Principal,
     closing: CancellationToken,
     /// Encoded bytes that have not been sent yet.
@@ -71,11 +74,13 @@ struct Channel {
 impl Channel {
     fn open(app: &App, principal: &Principal, headers: &HeaderMap) -> Result<Self, ApiError> {
         let owner = principal.owner().id;
-        let (id, frames) = app.relay.open_channel(&owner, session_header(headers)?)?;
+        let (id, frames, news) = app.relay.open_channel(&owner, session_header(headers)?)?;
         Ok(Self {
             driver: Arc::clone(&app.relay),
             id,
             frames,
+            news,
+            news_due: None,
             principal: principal.clone(),
             closing: app.closing.clone(),
             encoded: VecDeque::new(),
@@ -102,14 +107,26 @@ impl Channel {
                     self.encode(events);
                 }
                 () = self.closing.cancelled() => return None,
+                urgency = self.news.changed() => self.gather_news(urgency),
+                () = until(self.news_due) => {
+                    let news = self.take_news();
+                    self.encode(news);
+                }
                 () = tokio::time::sleep(comment) => return Some(keep_alive()),
             }
         }
     }
 
-    /// The events of this frame and of those that wait behind it, up to the size of one write.
+    /// The events of the news, of this frame, and of those that wait behind it, up to the size of one
+    /// write. News come before tasks: one may be sent again to a publisher that has just failed it.
     async fn waiting_events(&mut self, first: Frame) -> Vec<Event> {
-        let (mut events, mut bytes, mut next) = (Vec::new(), 0, Some(first));
+        let (mut bytes, mut next) = (0, Some(first));
+        let mut events = Vec::new();
+        if let Some(hello) = next.take_if(|frame| matches!(frame, Frame::Hello(_))) {
+            events.extend(self.event(hello).await);
+            next = self.frames.try_recv().ok();
+        }
+        events.extend(self.take_news());
         while let Some(frame) = next.take() {
             let Some(event) = self.event(frame).await else {
                 next = self.frames.try_recv().ok();
@@ -122,6 +139,26 @@ impl Channel {
             events.push(event);
         }
         events
+    }
+
+    fn gather_news(&mut self, urgency: Urgency) {
+        match urgency {
+            Urgency::Now => {
+                let news = self.take_news();
+                self.encode(news);
+            }
+            Urgency::Soon => {
+                self.news_due.get_or_insert(Instant::now() + limits::NEWS_WAIT);
+            }
+        }
+    }
+
+    fn take_news(&mut self) -> Vec<Event> {
+        self.news_due = None;
+        let (taken, finished) = self.news.take();
+        let taken = (!taken.is_empty()).then(|| Event::new(event::TAKEN, &Taken { tasks: taken }));
+        let finished = finished.map(|finished| Event::new(event::FINISHED, &finished));
+        taken.into_iter().chain(finished).collect()
     }
 
     /// The frame's event. A task that cannot be encoded fails instead, and its caller gets the
@@ -158,6 +195,13 @@ impl Drop for Channel {
     }
 }
 
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
+    }
+}
+
 fn keep_alive() -> Bytes {
     let mut comment = String::new();
     wire::sse::write_comment(&mut comment, "ka");
@@ -190,10 +234,20 @@ pub(super) async fn poll(
     principal.require(PUBLISH)?;
     let mut channel = Channel::open(&app, &principal, &headers)?;
     let wait = query.wait.map_or(limits::POLL_WAIT, Duration::from_secs).min(limits::POLL_WAIT);
-    let (mut events, until) = (Vec::new(), Instant::now() + wait);
+    let (mut events, mut until) = (Vec::new(), Instant::now() + wait);
     loop {
         let frame = tokio::select! {
+            // `hello` comes first.
+            biased;
             frame = channel.frames.recv() => frame,
+            urgency = channel.news.changed() => {
+                let due = match urgency {
+                    Urgency::Now => Instant::now(),
+                    Urgency::Soon => Instant::now() + limits::NEWS_WAIT,
+                };
+                until = until.min(due);
+                continue;
+            }
             () = tokio::time::sleep_until(until) => None,
             () = principal.alive.cancelled() => {
                 events.push(Event::revoked(auth::REVOKED));
@@ -202,13 +256,15 @@ pub(super) async fn poll(
             () = app.closing.cancelled() => None,
         };
         let Some(frame) = frame else { break };
-        let waiting = channel.waiting_events(frame).await;
-        let is_news = waiting.iter().any(|event| event.name != event::HELLO);
-        events.extend(waiting);
-        if is_news {
+        events.extend(channel.waiting_events(frame).await);
+        if events.iter().any(|event| !matches!(event.name, event::HELLO | event::TAKEN)) {
             break;
         }
+        if events.iter().any(|event| event.name == event::TAKEN) {
+            until = until.min(Instant::now() + limits::TOLD_AGAIN_WAIT);
+        }
     }
+    events.extend(channel.take_news());
     while let Ok(frame) = channel.frames.try_recv() {
         events.extend(channel.event(frame).await);
     }
@@ -248,7 +304,7 @@ pub(super) async fn probe(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn session_header(headers: &HeaderMap) -> Result<SessionId, ApiError> {
+pub(super) fn session_header(headers: &HeaderMap) -> Result<SessionId, ApiError> {
     let value = headers.get(wire::headers::SESSION).and_then(|v| v.to_str().ok());
     let value = value.ok_or_else(|| {
         let message = format!("the header {} is missing", wire::headers::SESSION);

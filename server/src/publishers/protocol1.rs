@@ -1,19 +1,15 @@
 //! Everything that only publishers of protocol 1 need: their task frame has the whole body with the
 //! backend's model id in it, and their responses come as JSON, whole or in chunks.
 
-use super::chunked_upload::{Part, take_part};
 use super::event::Event;
 use super::task::NamedTask;
-use super::upload::{UploadGuard, checked_status, forward, head_of_type};
+use crate::auth;
 use crate::http::error::ApiError;
-use crate::relay_driver::CallerRequest;
-use crate::relay_driver::ResponseWriter;
+use crate::relay_driver::{Answer, CallerRequest, ResponseHead};
 use crate::state::App;
-use axum::body::Body;
-use axum::response::{IntoResponse, Response};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use relay::{Dispatch, Failure, TaskRefusal};
+use relay::{AnswerEnd, Dispatch, Failure, TaskId, TaskRefusal};
 use serde::de::IgnoredAny;
 use std::sync::Arc;
 use wire::body::{Format, with_model};
@@ -80,29 +76,6 @@ fn on_one_line(body: Bytes) -> Bytes {
     body.freeze()
 }
 
-/// Takes a chunk of a response: one event of the caller's stream.
-///
-/// # Errors
-/// As [`take_part`].
-pub(super) async fn take_chunk(
-    app: &Arc<App>,
-    named: &NamedTask,
-    chunk: &Chunk,
-) -> Result<Response, ApiError> {
-    let head = head_of_type(StatusCode::OK, "text/event-stream");
-    let part = Part { seq: None, is_last: chunk.done };
-    let taken = take_part(app, &named.from, named.task, head, part, chunk_as_event(chunk)).await;
-    if chunk.done && taken.is_err() {
-        end_work(app, named);
-    }
-    taken
-}
-
-/// Gives back the slot of a task whose caller has left: the publisher has sent all of its response.
-fn end_work(app: &App, named: &NamedTask) {
-    app.relay.with(|relay, now, out| relay.work_ended(&named.from, named.task, now, out));
-}
-
 /// A chunk as an event of the caller's stream; nothing for an empty one.
 pub(crate) fn chunk_as_event(chunk: &Chunk) -> Bytes {
     let mut event = String::with_capacity(chunk.data.len() + 8);
@@ -112,24 +85,109 @@ pub(crate) fn chunk_as_event(chunk: &Chunk) -> Bytes {
     event.into()
 }
 
+/// Takes a chunk of a response: one event of the caller's stream. Returns when it is written, so that
+/// a slow caller slows down its own publisher and no other.
+///
+/// # Errors
+/// 404 for a task that is unknown or another publisher's, 409 if the task has been answered, 410 if
+/// no caller waits any more.
+pub(super) async fn take_chunk(
+    app: &Arc<App>,
+    named: &NamedTask,
+    chunk: &Chunk,
+) -> Result<StatusCode, ApiError> {
+    let taken = take_event(app, named, chunk_as_event(chunk), chunk.done).await;
+    if chunk.done && taken.is_err() {
+        end_work(app, named);
+    }
+    taken
+}
+
+async fn take_event(
+    app: &Arc<App>,
+    named: &NamedTask,
+    event: Bytes,
+    is_last: bool,
+) -> Result<StatusCode, ApiError> {
+    let NamedTask { from, task, .. } = named;
+    app.relay.with(|relay, now, _| relay.acknowledge(from, *task, now))?;
+    let answer = app.relay.answer(*task).ok_or(TaskRefusal::Unknown)?;
+    let _turn = answer.turn().await;
+    if !answer.has_begun() {
+        app.relay.with(|relay, now, _| relay.answer_begins(from, *task, now))?;
+        answer.begin(head(200, "text/event-stream")?);
+    }
+    write(app, named, &answer, event, is_last).await
+}
+
 /// Takes a whole response.
 ///
 /// # Errors
-/// 404 for a task that is unknown or another publisher's, 409 if it has been answered, else as
-/// [`forward`].
+/// 404 for a task that is unknown or another publisher's, 409 if it has been answered, 410 if no
+/// caller waits any more, 401 if the publisher's token was revoked.
 pub(super) async fn take_whole(
     app: &Arc<App>,
     named: &NamedTask,
     status: u16,
     whole: Bytes,
-) -> Result<Response, ApiError> {
-    let NamedTask { principal, from, task } = named;
-    let head = head_of_type(checked_status(status)?, "application/json");
-    let target = app.relay.upload_target(*task).ok_or(TaskRefusal::Unknown)?;
+) -> Result<StatusCode, ApiError> {
+    let NamedTask { from, task, .. } = named;
+    let head = head(status, "application/json")?;
+    let answer = app.relay.answer(*task).ok_or(TaskRefusal::Unknown)?;
     let begun = app.relay.with(|relay, now, _| relay.answer_begins(from, *task, now));
     begun.inspect_err(|_| end_work(app, named))?;
-    let guard = UploadGuard::new(app, *task);
-    let response = ResponseWriter::new(*task, head, target);
-    let sent = forward(app, principal, response, Body::from(whole), guard).await?;
-    Ok(sent.into_response())
+    answer.begin(head);
+    write(app, named, &answer, whole, true).await
+}
+
+/// Writes bytes of a response as soon as there is room for them.
+async fn write(
+    app: &Arc<App>,
+    named: &NamedTask,
+    answer: &Answer,
+    bytes: Bytes,
+    is_last: bool,
+) -> Result<StatusCode, ApiError> {
+    let mut guard = WriteGuard { app, task: named.task, end: Some(AnswerEnd::Aborted) };
+    if is_last || !bytes.is_empty() {
+        app.relay.deliver(named.task, answer);
+    }
+    let written = tokio::select! {
+        biased;
+        () = named.principal.alive.cancelled() => {
+            return Err(ApiError::unauthorized(auth::REVOKED));
+        }
+        written = answer.receive_when_room(bytes) => written,
+    };
+    guard.end = (is_last && written.is_ok()).then_some(AnswerEnd::Complete);
+    drop(guard);
+    written.map_err(|_| TaskRefusal::Gone)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Reports how a write ended. A publisher whose connection breaks while its bytes wait for room aborts
+/// the response: it cannot tell how many were written, and no text may arrive twice.
+struct WriteGuard<'a> {
+    app: &'a App,
+    task: TaskId,
+    end: Option<AnswerEnd>,
+}
+
+impl Drop for WriteGuard<'_> {
+    fn drop(&mut self) {
+        if let Some(end) = self.end {
+            let task = self.task;
+            self.app.relay.with(|relay, now, out| relay.answer_ended(task, end, now, out));
+        }
+    }
+}
+
+/// Gives back the slot of a task whose caller has left: the publisher has sent all of its response.
+fn end_work(app: &App, named: &NamedTask) {
+    app.relay.with(|relay, now, out| relay.work_ended(&named.from, named.task, now, out));
+}
+
+fn head(status: u16, kind: &'static str) -> Result<ResponseHead, ApiError> {
+    let message = "the backend's status must be between 200 and 599";
+    ResponseHead::of_type(status, kind).ok_or_else(|| ApiError::invalid(message, None))
 }

@@ -41,11 +41,12 @@ pub(super) async fn register(
     at_most(limits::INFLIGHT, "inflight", request.inflight.len())?;
     let began = Instant::now();
     let owner = principal.owner();
-    let registered = app.relay.with(|relay, now, out| {
+    let mut registered = app.relay.with(|relay, now, out| {
         let registered = relay.register(&owner, &request, now, out);
         // Under the lock, so that the log has the relay's order.
         registered.inspect(|registered| log_changes(registered, out))
     })?;
+    app.relay.add_offsets(&mut registered.resume);
     // The catalogue must survive a crash that follows the response.
     app.relay.save().await.map_err(ApiError::internal)?;
     tracing::info!(

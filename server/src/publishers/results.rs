@@ -9,7 +9,6 @@ use crate::limits;
 use crate::state::App;
 use axum::body::Body;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::StatusCode;
 use serde::Deserialize;
@@ -69,13 +68,13 @@ impl ParsedResult {
     security(("bearer" = ["publish"])),
     params(("id" = String, Path), SessionHeaders),
     request_body = TaskResult,
-    responses((status = 200), (status = 204), TaskErrors),
+    responses((status = 204), TaskErrors),
 )]
 pub(super) async fn result(
     State(app): State<Arc<App>>,
     named: NamedTask,
     body: Body,
-) -> Result<Response, ApiError> {
+) -> Result<StatusCode, ApiError> {
     let NamedTask { principal, from, task } = &named;
     // Checked before the body is read: whose task it is, and that a large body is waited for.
     let wants_answer = app.relay.with(|relay, _, _| relay.wants_answer(from, *task))?;
@@ -86,11 +85,11 @@ pub(super) async fn result(
     match parsed.map_err(unusable)? {
         ParsedResult::Failed(failure) => {
             app.relay.with(|relay, now, out| relay.task_failed(from, *task, &failure, now, out))?;
-            Ok(StatusCode::NO_CONTENT.into_response())
+            Ok(StatusCode::NO_CONTENT)
         }
         ParsedResult::Woken => {
             app.relay.with(|relay, now, out| relay.wake_succeeded(from, *task, now, out))?;
-            Ok(StatusCode::NO_CONTENT.into_response())
+            Ok(StatusCode::NO_CONTENT)
         }
         ParsedResult::Chunk(chunk) => protocol1::take_chunk(&app, &named, &chunk).await,
         ParsedResult::Whole(status, whole) => {

@@ -1,4 +1,4 @@
-//! A publisher's requests that name a task: who may name it, the task's body, its acknowledgement.
+//! A publisher's requests that name a task: who may name it, and the task's body.
 
 use crate::auth::{PUBLISH, Principal};
 use crate::http::error::ApiError;
@@ -55,23 +55,6 @@ pub(super) async fn request(
     let kind = request.headers.get("content-type").and_then(|v| HeaderValue::from_str(v).ok());
     let kind = kind.unwrap_or(HeaderValue::from_static("application/json"));
     Ok(([(header::CONTENT_TYPE, kind)], request.body.clone()).into_response())
-}
-
-/// Acknowledges a task
-#[utoipa::path(
-    post,
-    context_path = paths::TASK_PREFIX,
-    path = "/{id}/ack",
-    security(("bearer" = ["publish"])),
-    params(("id" = String, Path), SessionHeaders),
-    responses((status = 204), TaskErrors),
-)]
-pub(super) async fn acknowledge(
-    State(app): State<Arc<App>>,
-    NamedTask { from, task, .. }: NamedTask,
-) -> Result<StatusCode, ApiError> {
-    app.relay.with(|relay, now, _| relay.acknowledge(&from, task, now))?;
-    Ok(StatusCode::NO_CONTENT)
 }
 
 impl From<TaskRefusal> for ApiError {

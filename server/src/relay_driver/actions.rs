@@ -1,6 +1,6 @@
 //! Performs the relay's actions under the driver's lock; nothing here waits.
 
-use super::{CallerEvent, Frame, Inner};
+use super::{Frame, Inner};
 use crate::store::Change;
 use relay::{Action, Actions, ChannelId, Dispatch};
 
@@ -40,20 +40,23 @@ impl Inner {
                 self.send(channel, Frame::drain(reconnect_after_ms), broken);
             }
             Action::Notice { task, notice } => {
-                let call = self.calls.get(&task);
-                if let Some(call) = call.filter(|call| call.upload.has_room_for_notice()) {
-                    call.upload.notify(CallerEvent::Notice(notice));
+                if let Some(call) = self.calls.get(&task) {
+                    call.answer.notify(notice);
                 }
             }
             Action::Fail { task, failure } => {
                 if let Some(call) = self.calls.get(&task) {
-                    call.upload.notify(CallerEvent::Fail(failure));
+                    call.answer.end(Err(failure));
                 }
             }
-            Action::Complete { .. } => {}
-            Action::StopUpload { task } => {
+            Action::Complete { task } => {
                 if let Some(call) = self.calls.get(&task) {
-                    call.upload.stop();
+                    call.answer.end(Ok(()));
+                }
+            }
+            Action::StopAnswer { task } => {
+                if let Some(call) = self.calls.get(&task) {
+                    call.answer.stop();
                 }
             }
             Action::Forget { task } => drop(self.calls.remove(&task)),

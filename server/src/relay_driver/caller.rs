@@ -1,42 +1,34 @@
-//! A waiting caller: the events that it gets, and the guard that reports its departure.
+//! A waiting caller: how it gets its answer, and the guard that reports its departure.
 
 use super::RelayDriver;
-use super::pipe::Reader;
-use super::response_head::ResponseHead;
-use relay::{AnswerEnd, Failure, GoneReason, Notice, TaskId};
+use super::answer::{Answer, CallerEvent};
+use relay::{AnswerEnd, GoneReason, TaskId};
 use std::sync::Arc;
-use tokio::sync::mpsc;
 
-/// An event for a waiting caller.
-pub(crate) enum CallerEvent {
-    /// Progress while it waits.
-    Notice(Notice),
-    /// The response begins: its head and the source of its body.
-    Response(ResponseHead, Reader),
-    /// The request failed.
-    Fail(Failure),
-}
-
-/// The caller's side of a submitted request.
+/// The caller's side of a submitted request. Dropping it before the request's end reports to the relay
+/// that the caller is gone.
 pub(crate) struct PendingResponse {
-    /// Events until the response ends.
-    pub(crate) events: mpsc::Receiver<CallerEvent>,
-    /// Dropped when the caller is gone.
-    pub(crate) guard: CallerGuard,
-}
-
-/// Reports to the relay that the caller is gone, if it is dropped before the request's end.
-pub(crate) struct CallerGuard {
+    answer: Arc<Answer>,
     driver: Arc<RelayDriver>,
     task: TaskId,
     reason: GoneReason,
+    /// False once the caller has got everything that it will get.
     armed: bool,
 }
 
-impl CallerGuard {
-    pub(super) fn new(driver: &Arc<RelayDriver>, task: TaskId) -> Self {
+impl PendingResponse {
+    pub(super) fn new(driver: &Arc<RelayDriver>, task: TaskId, answer: Arc<Answer>) -> Self {
         let driver = Arc::clone(driver);
-        Self { driver, task, reason: GoneReason::Disconnected, armed: true }
+        Self { answer, driver, task, reason: GoneReason::Disconnected, armed: true }
+    }
+
+    /// The next event.
+    pub(crate) async fn next(&mut self) -> CallerEvent {
+        let (event, taken) = self.answer.next().await;
+        if let Some(taken) = taken {
+            self.driver.tell_taken(self.task, taken);
+        }
+        event
     }
 
     /// Records that the caller has got everything that it will get.
@@ -50,7 +42,7 @@ impl CallerGuard {
         self.driver.with(|relay, now, out| relay.answer_ended(task, AnswerEnd::Silent, now, out));
     }
 
-    /// Sets the reason that is reported when the guard is dropped.
+    /// Sets the reason that is reported when this is dropped.
     pub(crate) fn set_reason(&mut self, reason: GoneReason) {
         self.reason = reason;
     }
@@ -64,8 +56,9 @@ impl CallerGuard {
     }
 }
 
-impl Drop for CallerGuard {
+impl Drop for PendingResponse {
     fn drop(&mut self) {
+        self.answer.abandon();
         self.leave(self.reason);
     }
 }

@@ -1,10 +1,10 @@
 //! Clean and broken ends of connections.
 
+use crate::responses::JSON;
 use crate::server::{PATIENCE, Server};
-use bytes::Bytes;
 use serde_json::json;
 use std::io::ErrorKind;
-use testkit::fake_publisher::FakePublisher;
+use testkit::fake_publisher::{FakePublisher, frame, ok};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -38,9 +38,9 @@ async fn a_broken_response_ends_with_a_reset_and_a_whole_one_with_a_close() {
     for breaks in [true, false] {
         let socket = old_chat(&server, &caller).await;
         let (task, _) = publisher.task().await;
-        let (pieces, upload) = publisher.upload(&task, "application/json");
-        let upload = tokio::spawn(upload.send());
-        pieces.send(Ok(Bytes::from_static(b"{\"half\":"))).await.unwrap();
+        let mut uplink = publisher.uplink().await;
+        uplink.send(frame::head(&task, &ok(JSON))).await;
+        uplink.send(frame::data(&task, 0, b"{\"half\":")).await;
         // The first half is on its way before the rest follows or does not.
         let mut first = [0; 1024];
         let begun = async {
@@ -57,16 +57,14 @@ async fn a_broken_response_ends_with_a_reset_and_a_whole_one_with_a_close() {
         let begun = tokio::time::timeout(PATIENCE, begun).await.unwrap();
         assert!(begun.contains(" 200 OK"), "{begun}");
         let rest = if breaks {
-            Err(std::io::Error::other("killed"))
+            frame::failed(&task, &json!({"message": "x", "code": "backend_aborted"}))
         } else {
-            Ok(Bytes::from_static(b"1}"))
+            [frame::data(&task, 8, b"1}"), frame::end(&task)].concat()
         };
-        pieces.send(rest).await.unwrap();
-        drop(pieces);
+        uplink.send(rest).await;
         let (rest, ended) = to_end(socket).await;
         let expected = if breaks { Err(ErrorKind::ConnectionReset) } else { Ok(()) };
         assert_eq!(ended, expected, "{rest}");
-        let _ = upload.await;
     }
 }
 
@@ -77,15 +75,16 @@ async fn a_response_that_is_cut_by_the_shutdown_ends_with_a_reset() {
     let mut publisher = server.publisher("qwen").await;
     let socket = old_chat(&server, &caller).await;
     let (task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&task, "application/json");
-    let _upload = tokio::spawn(upload.send());
-    pieces.send(Ok(Bytes::from_static(b"{\"half\":"))).await.unwrap();
+    let mut uplink = publisher.uplink().await;
+    uplink.send(frame::head(&task, &ok(JSON))).await;
+    uplink.send(frame::data(&task, 0, b"{\"half\":")).await;
     let reads = tokio::spawn(to_end(socket));
     let reader = server.token("root", &["admin"]).await;
     server.entry_where(&reader, "qwen", |entry| entry["inFlight"] == 1).await;
     server.shutdown.cancel();
     let (said, ended) = reads.await.unwrap();
     assert_eq!(ended, Err(ErrorKind::ConnectionReset), "{said}");
+    assert_eq!(uplink.ended().await.status, 503);
 }
 
 #[tokio::test]
@@ -112,9 +111,7 @@ async fn a_browser_never_runs_a_publishers_response_as_a_page() {
     let mut publisher = server.publisher("qwen").await;
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    let upload = publisher.post(&wire::paths::task_response(&task));
-    let upload = upload.header("content-type", "text/html").body("<script>1</script>");
-    upload.send().await.unwrap();
+    publisher.answer(&task, &ok("text/html"), b"<script>1</script>").await;
     let answer = chat.await.unwrap().unwrap();
     assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
     let policy = answer.headers()["content-security-policy"].to_str().unwrap();

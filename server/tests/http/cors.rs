@@ -1,14 +1,15 @@
 //! CORS: which web pages may use which endpoints in a browser.
 
+use crate::responses::SSE;
 use crate::server::Server;
 use mcpd::CorsOrigins;
 use mcpd::config::Serving;
 use reqwest::{Method, Response};
 use serde_json::json;
+use testkit::fake_publisher::{frame, ok};
 
 const APP: &str = "https://app.example";
 const OTHER: &str = "https://other.example";
-const SSE: &str = "text/event-stream";
 /// What the SDKs of OpenAI and Anthropic send from a browser.
 const SDK_HEADERS: &str = "anthropic-beta,anthropic-dangerous-direct-browser-access,\
     anthropic-version,authorization,content-type,x-api-key,x-stainless-arch,x-stainless-helper-method,\
@@ -85,9 +86,8 @@ async fn a_page_reads_responses_streams_and_errors() {
 
     let chat = tokio::spawn(server.chat(&caller, "qwen").header("origin", APP).send());
     let (task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&task, SSE);
-    let _upload = tokio::spawn(upload.send());
-    pieces.send(Ok("data: 1\n\n".into())).await.unwrap();
+    let begun = [frame::head(&task, &ok(SSE)), frame::data(&task, 0, b"data: 1\n\n")];
+    publisher.deliver(begun.concat()).await;
     let mut stream = chat.await.unwrap().unwrap();
     assert_allows(&stream, Some(APP));
     assert_eq!(stream.chunk().await.unwrap().unwrap(), "data: 1\n\n", "while it is open");

@@ -1,10 +1,11 @@
 //! Requests that must not wait for a database that does not respond.
 
+use crate::responses::SSE;
 use crate::server::Server;
-use bytes::Bytes;
 use serde_json::json;
 use sqlx::Executor as _;
 use std::time::Duration;
+use testkit::fake_publisher::{frame, ok};
 
 /// Notices come every half second, and a request waits three seconds for its turn.
 const SCALE: f64 = 0.05;
@@ -16,11 +17,12 @@ async fn a_locked_database_stops_neither_notices_nor_deadlines() {
     let mut publisher = server.publisher("qwen").await;
     let running = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&task, "text/event-stream");
-    let upload = tokio::spawn(upload.send());
+    let mut uplink = publisher.uplink().await;
+    uplink.send(frame::head(&task, &ok(SSE))).await;
     // The answer goes on until the test's end.
     let answering = tokio::spawn(async move {
-        while pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.is_ok() {
+        for offset in (0..).step_by(9) {
+            uplink.send(frame::data(&task, offset, b"data: 1\n\n")).await;
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });
@@ -41,7 +43,7 @@ async fn a_locked_database_stops_neither_notices_nor_deadlines() {
     database.execute("ROLLBACK").await.unwrap();
     register.await.unwrap().unwrap();
     answering.abort();
-    drop((running, upload));
+    drop(running);
     // Changes that could not be written are written later.
     let stored = async {
         loop {

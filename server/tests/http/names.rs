@@ -44,8 +44,7 @@ async fn requests_for_a_pool_go_to_its_owner_although_another_publisher_has_regi
     for _ in 0..10 {
         let chat = tokio::spawn(server.chat(&caller, "team").send());
         let (task, _) = mia.task().await;
-        let whole = json!({"status": 200, "body": {"choices": []}});
-        assert_eq!(mia.result(&task, &whole).await.status(), 204);
+        mia.answer_json(&task, 200, &json!({"choices": []})).await;
         assert_eq!(chat.await.unwrap().unwrap().status(), 200);
     }
     // The next event on the intruder's channel is not a task.
@@ -139,8 +138,7 @@ async fn a_publisher_may_call_its_own_model_with_its_publishing_token() {
     let _tom = publish(&server, "tom", json!({"name": "toms"})).await;
     let chat = tokio::spawn(server.chat(&mia.token, "qwen").send());
     let (task, _) = mia.task().await;
-    let whole = json!({"status": 200, "body": {"choices": []}});
-    mia.result(&task, &whole).await;
+    mia.answer_json(&task, 200, &json!({"choices": []})).await;
     assert_eq!(chat.await.unwrap().unwrap().status(), 200);
     assert_eq!(server.chat(&mia.token, "toms").send().await.unwrap().status(), 404);
     let models = server.get("/v1/models", &mia.token).send().await.unwrap();

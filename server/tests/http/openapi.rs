@@ -73,10 +73,9 @@ async fn the_document_lists_every_endpoint_with_its_scopes_parameters_and_respon
     POST /api/v1/llms/_provider-register [publish] takes Register -> 201=Registered 400 401 403 408 409 413 429 503
     GET /api/v1/llms/_provider-stream [publish] header:x-mcpctl-provider-session? header:x-mcpctl-epoch? -> 200 400 401 403 404 409 503
     POST /api/v1/llms/_provider-stream [publish] header:x-mcpctl-provider-session? header:x-mcpctl-epoch? -> 200 400 401 403 404 409 503
-    POST /api/v1/llms/_provider-task/{id}/ack [publish] path:id header:x-mcpctl-provider-session? header:x-mcpctl-epoch? -> 204 400 401 403 404 408 409 410 413 429 503
     GET /api/v1/llms/_provider-task/{id}/request [publish] path:id header:x-mcpctl-provider-session? header:x-mcpctl-epoch? -> 200 400 401 403 404 408 409 410 413 429 503
-    POST /api/v1/llms/_provider-task/{id}/response [publish] path:id header:x-mcpctl-provider-session? header:x-mcpctl-epoch? takes application/octet-stream -> 200 204 400 401 403 404 408 409 410 413 429 503
-    POST /api/v1/llms/_provider-task/{id}/result [publish] path:id header:x-mcpctl-provider-session? header:x-mcpctl-epoch? takes TaskResult -> 200 204 400 401 403 404 408 409 410 413 429 503
+    POST /api/v1/llms/_provider-task/{id}/result [publish] path:id header:x-mcpctl-provider-session? header:x-mcpctl-epoch? takes TaskResult -> 204 400 401 403 404 408 409 410 413 429 503
+    POST /api/v1/llms/_provider-uplink [publish] header:x-mcpctl-provider-session? takes application/vnd.mcpctl.frames -> 204 400 401 403 404 409 503
     GET /api/v1/llms/{name} [any] path:name -> 200=LlmInfo 400 401 404 503
     POST /api/v1/llms/{name}/infer [infer infer:<name> publish] path:name takes application/json -> 200 400 401 403 404 408 413 429 431 502 503 504
     GET /api/v1/names [admin publish] -> 200=NameList 400 401 403 503
@@ -107,6 +106,6 @@ async fn the_document_lists_every_endpoint_with_its_scopes_parameters_and_respon
     GET /v1/models/{id} [infer infer:<name> publish] path:id -> 200=Model 400 401 403 404 503
     POST /v1/rerank [infer infer:<name> publish] takes application/json -> 200 400 401 403 404 408 413 429 431 502 503 504
     POST /v1/responses [infer infer:<name> publish] takes application/json -> 200 400 401 403 404 408 413 429 431 502 503 504
-    Catalogue Chunk CreateToken CreatedToken Heartbeat HeartbeatReply Instance LlmInfo LlmReport LlmStatus Model ModelList NameInfo NameList NameRequest Pair Pairing PairingInfo PairingList Provider Register Registered Rejected ReportedStatus RevokedTokens ShareName TaskFailure TaskResult TokenInfo TokenList
+    Catalogue Chunk CreateToken CreatedToken Heartbeat HeartbeatReply Instance LlmInfo LlmReport LlmStatus Model ModelList NameInfo NameList NameRequest Pair Pairing PairingInfo PairingList Provider Register Registered Rejected ReportedStatus Resume RevokedTokens ShareName TaskFailure TaskResult TokenInfo TokenList
     "#);
 }

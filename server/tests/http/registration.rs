@@ -122,7 +122,7 @@ async fn a_poll_returns_tasks_and_a_probe_is_confirmed_on_the_channel() {
         assert_eq!((&frames[0]["event"], &frames[1]["event"]), (&json!("hello"), &json!("task")));
         let task: Value = serde_json::from_str(frames[1]["data"].as_str().unwrap()).unwrap();
         let id = task["taskId"].as_str().unwrap();
-        publisher.result(id, &json!({"status": 200, "body": {"a": 1}})).await;
+        publisher.answer_json(id, 200, &json!({"a": 1})).await;
     };
     // The poll's channel takes the stream's place before the request comes.
     let (infer, ()) = tokio::join!(

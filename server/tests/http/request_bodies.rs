@@ -107,19 +107,10 @@ async fn a_publishers_large_bodies_for_a_task_that_is_not_its_own_are_refused_un
     let (task, _) = publisher.task().await;
     let unknown = "0".repeat(32);
     for (task, key) in [(&task, &eve), (&unknown, &eve), (&unknown, &publisher.token)] {
-        let (result, response) = (wire::paths::task_result(task), wire::paths::task_response(task));
-        let piece = format!("{}: 0\r\n\r\n", wire::headers::SEQ);
-        let of_piece = post(&response, key, MIB);
-        for head in [
-            post(&result, key, 59 * MIB),
-            post(&response, key, 59 * MIB),
-            format!("{}{piece}", of_piece.trim_end().to_owned() + "\r\n"),
-        ] {
-            let mut raw = Raw::to(&server).await;
-            raw.says(head.as_bytes()).await;
-            let answer = raw.hears().await;
-            assert!(answer.starts_with("HTTP/1.1 404"), "{head}: {answer}");
-        }
+        let mut raw = Raw::to(&server).await;
+        raw.says(post(&wire::paths::task_result(task), key, 59 * MIB).as_bytes()).await;
+        let answer = raw.hears().await;
+        assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
     }
     // Nobody waits for the answer of a task that has ended: only its end may still be told.
     chat.abort();
@@ -158,7 +149,7 @@ async fn waiting_bodies_count_against_their_keys_share_until_the_first_byte_of_t
     let others = tokio::spawn(send(&tom, 300 << 10));
     server.entry_where(&ann, "qwen", |entry| entry["queued"] == 2).await;
 
-    publisher.result(&task, &json!({"status": 200, "body": {}})).await;
+    publisher.answer_json(&task, 200, &json!({})).await;
     assert_eq!(first.await.unwrap().unwrap().status(), 200);
     let again = tokio::spawn(send(&ann, 500 << 10));
     server.entry_where(&ann, "qwen", |entry| entry["queued"] == 2 && entry["inFlight"] == 1).await;

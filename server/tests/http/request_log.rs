@@ -1,17 +1,17 @@
 //! The request log: one line per request of a caller, however it ends.
 
+use crate::responses::{JSON, SSE};
 use crate::server::{PATIENCE, Server};
-use bytes::Bytes;
+use crate::windows::fill;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use testkit::caller::{FORM, form};
-use testkit::fake_publisher::FakePublisher;
+use testkit::fake_publisher::{FakePublisher, frame, ok};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
-const SSE: &str = "text/event-stream";
 /// Text of prompts and responses, which must not be in the log.
 const SECRET: &str = "the-moon-is-made-of-cheese";
 
@@ -129,9 +129,7 @@ async fn a_request_that_is_answered_has_one_line_with_its_times_bytes_and_tokens
     let (task, _) = publisher.task().await;
     let end = "data: {\"usage\":{\"prompt_tokens\":5,\"completion_tokens\":7}}\n\n";
     let answer = format!("data: {SECRET}\n\n{end}data: [DONE]\n\n");
-    let upload = publisher.post(&wire::paths::task_response(&task));
-    let upload = upload.header("content-type", SSE).body(answer.clone());
-    assert_eq!(upload.send().await.unwrap().status(), 204);
+    publisher.answer(&task, &ok(SSE), answer.as_bytes()).await;
     assert_eq!(chat.await.unwrap().unwrap().text().await.unwrap(), answer);
 
     let line = log.next(0).await;
@@ -148,8 +146,7 @@ async fn a_request_that_is_answered_has_one_line_with_its_times_bytes_and_tokens
     for (status, lines) in [(200, 1), (422, 2)] {
         let chat = tokio::spawn(server.chat(&caller.token, "qwen").send());
         let (task, _) = publisher.task().await;
-        let whole = json!({"status": status, "body": {"text": SECRET}});
-        publisher.result(&task, &whole).await;
+        publisher.answer_json(&task, status, &json!({"text": SECRET})).await;
         assert_eq!(chat.await.unwrap().unwrap().status(), status);
         check(&log.next(lines).await, Some(status), None);
     }
@@ -168,8 +165,7 @@ async fn a_form_has_the_line_of_any_request() {
     let call = tokio::spawn(call.send());
     let (task, _) = publisher.task().await;
     let answer = json!({"text": SECRET, "usage": {"input_tokens": 5, "output_tokens": 7}});
-    let upload = publisher.post(&wire::paths::task_response(&task)).json(&answer);
-    assert_eq!(upload.send().await.unwrap().status(), 204);
+    publisher.answer_json(&task, 200, &answer).await;
     assert_eq!(call.await.unwrap().unwrap().status(), 200);
     let line = log.next(0).await;
     check(&line, Some(200), None);
@@ -187,21 +183,18 @@ async fn a_request_that_fails_at_its_publisher_has_one_line_with_the_failure() {
     // Before the first byte.
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    let failed = json!({"error": {"message": "x", "code": "stopped_by_owner"}});
-    publisher.result(&task, &failed).await;
+    publisher.fail(&task, "stopped_by_owner").await;
     let status = chat.await.unwrap().unwrap().status();
     check(&log.next(0).await, Some(status.as_u16()), Some("stopped_by_owner"));
     // After it: in a stream, and in a format that cannot carry an error.
-    for (kind, lines) in [(SSE, 1), ("application/json", 2)] {
+    for (kind, lines) in [(SSE, 1), (JSON, 2)] {
         let chat = tokio::spawn(server.chat(&caller, "qwen").send());
         let (task, _) = publisher.task().await;
-        let (pieces, upload) = publisher.upload(&task, kind);
-        let upload = tokio::spawn(upload.send());
-        pieces.send(Ok(Bytes::from_static(SECRET.as_bytes()))).await.unwrap();
+        let begun = [frame::head(&task, &ok(kind)), frame::data(&task, 0, SECRET.as_bytes())];
+        publisher.batch(begun.concat()).await;
         let answer = chat.await.unwrap().unwrap();
-        pieces.send(Err(std::io::Error::other("killed"))).await.unwrap();
+        publisher.fail(&task, "backend_aborted").await;
         let _ = answer.text().await;
-        let _ = upload.await;
         let line = log.next(lines).await;
         check(&line, Some(200), Some("backend_aborted"));
         assert!(line["bytes_out"].as_u64().unwrap() >= SECRET.len() as u64, "{line}");
@@ -227,9 +220,9 @@ async fn a_request_whose_caller_leaves_has_one_line_whenever_it_leaves() {
     let mut publisher = server.publisher("qwen").await;
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&task, SSE);
-    let _upload = tokio::spawn(upload.send());
-    pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
+    publisher
+        .batch([frame::head(&task, &ok(SSE)), frame::data(&task, 0, b"data: 1\n\n")].concat())
+        .await;
     let mut answer = chat.await.unwrap().unwrap();
     answer.chunk().await.unwrap();
     drop(answer);
@@ -246,17 +239,11 @@ async fn a_request_whose_caller_does_not_read_has_one_line() {
     let mut publisher = server.publisher("qwen").await;
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&task, SSE);
-    let upload = tokio::spawn(upload.send());
-    let piece = Bytes::from(vec![b'x'; 64 * 1024]);
-    while let Ok(room) = tokio::time::timeout(Duration::from_millis(200), pieces.reserve()).await {
-        let Ok(room) = room else { break };
-        room.send(Ok(piece.clone()));
-    }
+    let mut uplink = publisher.uplink().await;
+    fill(&mut publisher, &mut uplink, &task).await;
     let unread = chat.await.unwrap().unwrap();
     check(&log.next(0).await, Some(200), Some("slow_consumer"));
-    drop((unread, pieces));
-    let _ = upload.await;
+    drop(unread);
 }
 
 #[tokio::test]
@@ -269,23 +256,19 @@ async fn a_request_whose_key_is_revoked_has_one_line() {
         let caller = server.make_token("ann", &["infer"]).await;
         let chat = tokio::spawn(server.chat(&caller.token, "qwen").send());
         let (task, _) = publisher.task().await;
-        let (pieces, upload) = publisher.upload(&task, SSE);
-        let upload = tokio::spawn(upload.send());
-        if lines == 1 {
-            pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
-        }
+        let begun = if lines == 1 { &b"data: 1\n\n"[..] } else { b"" };
+        publisher
+            .batch([frame::head(&task, &ok(SSE)), frame::data(&task, 0, begun)].concat())
+            .await;
         server.revoke_behind_its_back(&caller.info.id).await;
         let response = chat.await.unwrap().unwrap();
         let status = response.status().as_u16();
         assert_eq!(status, if lines == 0 { 401 } else { 200 });
         let _ = response.text().await;
         check(&log.next(lines).await, Some(status), Some("invalid_api_key"));
-        drop(pieces);
-        let _ = upload.await;
         assert_eq!(publisher.event().await.0, "cancel");
         // The slot is free once the publisher reports that its work has ended.
-        let stopped = json!({"error": {"message": "stopped", "code": "cancelled"}});
-        publisher.result(&task, &stopped).await;
+        publisher.fail(&task, "cancelled").await;
     }
 }
 
@@ -307,13 +290,12 @@ async fn the_wait_for_a_wake_and_the_wait_in_the_queue_are_told_apart() {
     let second = tokio::spawn(server.chat(&caller, "qwen").send());
     server.entry_where(&caller, "qwen", |entry| entry["queued"] == 1).await;
     tokio::time::sleep(Duration::from_millis(60)).await;
-    let whole = json!({"status": 200, "body": {}});
-    publisher.result(&task, &whole).await;
+    publisher.answer_json(&task, 200, &json!({})).await;
     assert_eq!(first.await.unwrap().unwrap().status(), 200);
     let line = log.next(0).await;
     assert!(line["waking_ms"].as_u64().unwrap() >= 60 && line["queued_ms"] == 0, "{line}");
     let (task, _) = publisher.task().await;
-    publisher.result(&task, &whole).await;
+    publisher.answer_json(&task, 200, &json!({})).await;
     assert_eq!(second.await.unwrap().unwrap().status(), 200);
     let line = log.next(1).await;
     assert!(line["queued_ms"].as_u64().unwrap() >= 60 && line["waking_ms"] == 0, "{line}");

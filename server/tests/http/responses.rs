@@ -1,16 +1,23 @@
 //! Responses on their way from a publisher to a caller.
 
 use crate::server::{PATIENCE, Server};
-use bytes::Bytes;
 use serde_json::{Value, json};
 use std::time::Duration;
-use testkit::fake_publisher::FakePublisher;
+use testkit::fake_publisher::{FakePublisher, frame, ok};
 use tokio::time::Instant;
 
-const SSE: &str = "text/event-stream";
+pub(crate) const SSE: &str = "text/event-stream";
+pub(crate) const JSON: &str = "application/json";
+
+/// The head of a response that announces its length.
+pub(crate) fn with_length(content_type: &str, length: usize) -> Value {
+    let mut head = ok(content_type);
+    head["contentLength"] = json!(length);
+    head
+}
 
 #[tokio::test]
-async fn bytes_of_an_upload_reach_the_caller_unchanged_while_it_is_open() {
+async fn bytes_of_an_answer_reach_the_caller_unchanged_while_it_arrives() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
     let mut publisher = server.publisher("qwen").await;
@@ -23,12 +30,13 @@ async fn bytes_of_an_upload_reach_the_caller_unchanged_while_it_is_open() {
     );
     assert!(!frame.to_string().contains("secret") && !frame.to_string().contains(&caller));
 
-    let (pieces, upload) = publisher.upload(&task, SSE);
-    let upload =
-        upload.header("x-mcpctl-h-openai-version", "7").header("x-mcpctl-h-set-cookie", "no");
-    let upload = tokio::spawn(upload.send());
+    let mut head = ok(SSE);
+    head["headers"]["openai-version"] = json!("7");
+    head["headers"]["set-cookie"] = json!("no");
     let odd = [&b"data: \xff\r"[..], b"\n\r\n", b"data: {\"a\": 1}\n", b"\n", b"data: [DONE]\n\n"];
-    pieces.send(Ok(Bytes::from_static(odd[0]))).await.unwrap();
+    let mut uplink = publisher.uplink().await;
+    uplink.send(frame::head(&task, &head)).await;
+    uplink.send(frame::data(&task, 0, odd[0])).await;
     let mut answer = chat.await.unwrap().unwrap();
     assert_eq!(
         (answer.status().as_u16(), answer.headers()["content-type"].to_str().unwrap()),
@@ -40,15 +48,18 @@ async fn bytes_of_an_upload_reach_the_caller_unchanged_while_it_is_open() {
             && answer.headers().contains_key("x-request-id")
     );
     assert_eq!(answer.chunk().await.unwrap().unwrap(), odd[0], "before the next piece is sent");
+    let mut offset = odd[0].len();
     for piece in &odd[1..] {
-        pieces.send(Ok(Bytes::from_static(piece))).await.unwrap();
+        uplink.send(frame::data(&task, offset, piece)).await;
+        offset += piece.len();
         assert_eq!(answer.chunk().await.unwrap().unwrap(), *piece);
     }
-    drop(pieces);
+    uplink.send(frame::end(&task)).await;
     assert_eq!(answer.chunk().await.unwrap(), None);
-    assert_eq!(upload.await.unwrap().unwrap().status(), 204);
-    let again = publisher.upload(&task, SSE).1.send().await.unwrap();
-    assert_eq!(again.status(), 404, "the task is over and forgotten");
+    publisher.finished(&task).await;
+    uplink.send(frame::answer(&task, &ok(SSE), b"again")).await;
+    publisher.finished(&task).await;
+    assert_eq!(uplink.end().await.status, 204);
 }
 
 #[tokio::test]
@@ -59,9 +70,9 @@ async fn a_backends_own_error_reaches_the_caller_unchanged() {
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
     let body = "{\"error\": {\"message\": \"context too long\"}}";
-    let upload = publisher.post(&wire::paths::task_response(&task));
-    let upload = upload.header(wire::headers::STATUS, "400").header("x-mcpctl-h-retry-after", "3");
-    upload.header("content-type", "application/json").body(body).send().await.unwrap();
+    let headers = json!({"content-type": "application/json", "retry-after": "3"});
+    let head = json!({"status": 400, "headers": headers});
+    publisher.answer(&task, &head, body.as_bytes()).await;
     let answer = chat.await.unwrap().unwrap();
     assert_eq!(
         (answer.status().as_u16(), &answer.headers()["retry-after"]),
@@ -78,14 +89,18 @@ async fn a_response_of_known_length_announces_it_and_is_complete_with_its_last_b
     for _ in 0..2 {
         let chat = tokio::spawn(server.chat(&caller, "qwen").send());
         let (task, _) = publisher.task().await;
-        let upload = publisher.post(&wire::paths::task_response(&task));
-        let upload = upload.header("content-type", "application/json").body("{\"n\": 1}");
-        let taken = upload.send().await.unwrap();
+        let mut uplink = publisher.uplink().await;
+        uplink.send(frame::head(&task, &with_length(JSON, 8))).await;
+        uplink.send(frame::data(&task, 0, b"{\"n\": 1}")).await;
         let answer = chat.await.unwrap().unwrap();
         assert_eq!(answer.content_length(), Some(8));
         assert_eq!(answer.text().await.unwrap(), "{\"n\": 1}");
-        assert_eq!(taken.status(), 204, "nobody takes the caller for gone");
+        uplink.send(frame::end(&task)).await;
+        publisher.finished(&task).await;
     }
+    // Nobody took a caller for gone, and the slot is free.
+    let _next = tokio::spawn(server.chat(&caller, "qwen").send());
+    publisher.task().await;
 }
 
 #[tokio::test]
@@ -95,46 +110,62 @@ async fn a_response_of_known_length_that_breaks_off_is_broken_for_the_caller_too
     let mut publisher = server.publisher("qwen").await;
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&task, "application/json");
-    let upload = tokio::spawn(upload.header("content-length", "8").send());
-    pieces.send(Ok(Bytes::from_static(b"{\"n"))).await.unwrap();
+    let mut uplink = publisher.uplink().await;
+    uplink.send(frame::head(&task, &with_length(JSON, 8))).await;
+    uplink.send(frame::data(&task, 0, b"{\"n")).await;
     let answer = chat.await.unwrap().unwrap();
     assert_eq!(answer.content_length(), Some(8));
-    pieces.send(Err(std::io::ErrorKind::ConnectionReset.into())).await.unwrap();
+    publisher.fail(&task, "backend_aborted").await;
     assert!(answer.text().await.is_err(), "half an answer is none");
-    assert!(upload.await.unwrap().is_err());
 }
 
 #[tokio::test]
-async fn a_caller_that_leaves_stops_the_upload_and_the_publisher_within_a_quarter_of_a_second() {
+async fn a_caller_that_leaves_stops_the_publisher_within_a_quarter_of_a_second() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
     let mut publisher = server.publisher("qwen").await;
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&task, SSE);
-    let upload = tokio::spawn(upload.send());
-    pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
+    let mut uplink = publisher.uplink().await;
+    uplink.send(frame::head(&task, &ok(SSE))).await;
+    uplink.send(frame::data(&task, 0, b"data: 1\n\n")).await;
     let mut answer = chat.await.unwrap().unwrap();
     answer.chunk().await.unwrap();
     let left = Instant::now();
     drop(answer);
-    let (name, frame) = publisher.event().await;
+    let (name, event) = publisher.event().await;
     assert_eq!(
-        (name.as_str(), &frame["taskId"], &frame["reason"]),
+        (name.as_str(), &event["taskId"], &event["reason"]),
         ("cancel", &json!(task), &json!("caller_gone"))
     );
-    let refused = tokio::time::timeout(PATIENCE, upload).await.unwrap().unwrap().unwrap();
-    assert_eq!(refused.status(), 410);
     assert!(left.elapsed() < Duration::from_millis(250), "{:?}", left.elapsed());
 
-    // The publisher says that its work has ended; the one slot is free for the next caller.
+    // What still arrives is ignored, until the publisher says that its work has ended: then the one
+    // slot is free for the next caller.
     let next = tokio::spawn(server.chat(&caller, "qwen").send());
-    let stopped = json!({"error": {"message": "stopped", "code": "cancelled"}});
-    assert_eq!(publisher.result(&task, &stopped).await.status(), 410);
+    uplink.send(frame::data(&task, 9, b"data: 2\n\n")).await;
+    uplink.send(frame::data(&task, 1 << 30, b"beyond")).await;
+    uplink.send(frame::head(&task, &ok(SSE))).await;
+    server.entry_where(&caller, "qwen", |entry| entry["queued"] == 1).await;
+    uplink.send(frame::failed(&task, &json!({"message": "x", "code": "cancelled"}))).await;
+    publisher.finished(&task).await;
     assert_ne!(publisher.task().await.0, task);
     next.abort();
     assert_eq!(publisher.event().await.0, "cancel", "also before the first byte");
+}
+
+#[tokio::test]
+async fn a_whole_answer_that_comes_when_its_caller_has_left_gives_the_slot_back() {
+    let server = Server::start().await;
+    let caller = server.token("ann", &["infer"]).await;
+    let mut publisher = server.publisher("qwen").await;
+    let chat = tokio::spawn(server.chat(&caller, "qwen").send());
+    let (task, _) = publisher.task().await;
+    chat.abort();
+    assert_eq!(publisher.event().await.0, "cancel");
+    publisher.answer(&task, &ok(SSE), b"data: 1\n\n").await;
+    publisher.finished(&task).await;
+    server.entry_where(&caller, "qwen", |entry| entry["inFlight"] == 0).await;
 }
 
 #[tokio::test]
@@ -143,14 +174,16 @@ async fn a_stream_that_breaks_ends_with_an_error_event_and_other_formats_with_a_
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
     let mut publisher = server.publisher("qwen").await;
-    for (kind, piece) in [(SSE, "data: {\"par"), ("application/json", "{\"par")] {
+    for (kind, piece) in [(SSE, "data: {\"par"), (JSON, "{\"par")] {
         let chat = tokio::spawn(server.chat(&caller, "qwen").send());
         let (task, _) = publisher.task().await;
-        let (pieces, upload) = publisher.upload(&task, kind);
-        let upload = tokio::spawn(upload.send());
-        pieces.send(Ok(Bytes::from_static(piece.as_bytes()))).await.unwrap();
+        let mut uplink = publisher.uplink().await;
+        uplink.send(frame::head(&task, &ok(kind))).await;
+        uplink.send(frame::data(&task, 0, piece.as_bytes())).await;
         let answer = chat.await.unwrap().unwrap();
-        pieces.send(Err(std::io::Error::other("killed"))).await.unwrap();
+        uplink
+            .send(frame::failed(&task, &json!({"message": "x", "code": "backend_aborted"})))
+            .await;
         let text = tokio::time::timeout(PATIENCE, answer.text()).await.unwrap();
         if kind == SSE {
             let text = text.unwrap();
@@ -161,7 +194,7 @@ async fn a_stream_that_breaks_ends_with_an_error_event_and_other_formats_with_a_
         } else {
             text.unwrap_err();
         }
-        assert!(upload.await.unwrap().is_err());
+        publisher.finished(&task).await;
     }
 }
 
@@ -235,50 +268,16 @@ async fn a_publisher_of_protocol_1_gets_requests_of_the_chat_endpoint_only() {
 }
 
 #[tokio::test]
-async fn numbered_parts_are_taken_in_order_once_each_and_unchanged() {
+async fn a_protocol_1_response_in_chunks_that_fails_ends_with_an_error_event() {
     let server = Server::start().await;
     let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = server.publisher("qwen").await;
-    let chat = tokio::spawn(server.chat(&caller, "qwen").send());
-    let (task, _) = publisher.task().await;
-    let post = async |seq: &str, end: bool, text: &'static str| {
-        let request = publisher.post(&wire::paths::task_response(&task));
-        let request = request.header("content-type", SSE).header(wire::headers::SEQ, seq);
-        let request = if end { request.header(wire::headers::END, "1") } else { request };
-        let answer = request.body(text).send().await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
-    };
-    assert_eq!(post("one", false, "x").await.0, 400);
-    assert_eq!(post("1", false, "early").await, (409, "{\"expected\":0}".into()));
-    assert_eq!(post("0", false, "event: a\nda").await.0, 204);
-    let foreign = server.token("eve", &["publish"]).await;
-    let path = wire::paths::task_response(&task);
-    for seq in ["0", "1", "7"] {
-        let request = server.post(&path, &foreign).header(wire::headers::SEQ, seq);
-        assert_eq!(request.body("x").send().await.unwrap().status(), 404, "piece {seq}");
-    }
-    let failed = json!({"error": {"message": "x"}});
-    let path = wire::paths::task_result(&task);
-    let request = server.post(&path, &foreign).json(&failed);
-    assert_eq!(request.send().await.unwrap().status(), 404);
-    assert_eq!(post("0", false, "again").await, (200, "{\"duplicate\":true}".into()));
-    let mut answer = chat.await.unwrap().unwrap();
-    assert_eq!(answer.chunk().await.unwrap().unwrap(), "event: a\nda", "at once");
-    assert_eq!(post("1", true, "ta: 1\n\n").await.0, 204);
-    assert_eq!(answer.text().await.unwrap(), "ta: 1\n\n");
-    assert_eq!(post("2", true, "late").await.0, 404);
-}
-
-#[tokio::test]
-async fn a_response_in_chunks_that_fails_ends_with_an_error_event() {
-    let server = Server::start().await;
-    let caller = server.token("ann", &["infer"]).await;
-    let mut publisher = server.publisher("qwen").await;
-    let chat = tokio::spawn(server.chat(&caller, "qwen").send());
+    let token = server.token("mia", &["publish"]).await;
+    let wish = json!({"providers": [{"name": "old", "type": "openai", "model": "m"}]});
+    let mut publisher = FakePublisher::connect(&server.url, &token, &wish).await;
+    let chat = tokio::spawn(server.chat(&caller, "old").send());
     let (task, _) = publisher.task().await;
     publisher.result(&task, &json!({"chunk": {"data": "1"}})).await;
-    let failed = json!({"error": {"message": "gone", "code": "backend_aborted"}});
-    publisher.result(&task, &failed).await;
+    publisher.result(&task, &json!({"error": {"message": "x", "code": "backend_aborted"}})).await;
     let text = chat.await.unwrap().unwrap().text().await.unwrap();
     assert!(
         text.starts_with("data: 1\n\ndata: {\"error\":") && text.contains("backend_aborted"),
@@ -305,9 +304,7 @@ async fn a_large_request_body_is_fetched_unchanged_and_only_by_its_publisher() {
     }
     let claimed = server.get(&path, &publisher.token).send().await.unwrap();
     assert!(claimed.bytes().await.unwrap() == body.as_bytes(), "every byte as it was");
-    let (pieces, upload) = publisher.upload(&task, "application/json");
-    drop(pieces);
-    assert_eq!(upload.send().await.unwrap().status(), 204);
+    publisher.answer(&task, &ok(JSON), b"").await;
     assert_eq!(chat.await.unwrap().unwrap().text().await.unwrap(), "", "an empty answer is one");
 }
 
@@ -331,47 +328,16 @@ async fn a_hibernating_backend_is_woken_once_and_waiting_callers_get_notices() {
 
     let woken = json!({"ok": true, "ms": 1200});
     publisher.result(wake["taskId"].as_str().unwrap(), &woken).await;
-    let whole = json!({"status": 400, "body": {"error": {"message": "bad"}}});
+    let bad = json!({"error": {"message": "bad"}});
     let (task, _) = publisher.task().await;
-    publisher.result(&task, &whole).await;
+    publisher.answer_json(&task, 400, &bad).await;
     let mut said = String::new();
     while let Some(piece) = first.chunk().await.unwrap() {
         said.push_str(std::str::from_utf8(&piece).unwrap());
     }
     assert!(said.ends_with("data: {\"error\":{\"message\":\"bad\"}}\n\n"), "{said}");
     let (task, _) = publisher.task().await;
-    publisher.result(&task, &whole).await;
+    publisher.answer_json(&task, 400, &bad).await;
     let second = second.await.unwrap().unwrap();
     assert_eq!(second.status(), 400, "without notices an error keeps its status");
-}
-
-#[tokio::test]
-async fn a_caller_that_does_not_read_slows_only_its_own_upload_and_is_disconnected() {
-    let server = Server::start_scaled(0.05).await;
-    let caller = server.token("ann", &["infer"]).await;
-    let token = server.token("mia", &["publish"]).await;
-    let wish = json!({"protocol": 2, "providers": [{"name": "qwen", "maxConcurrency": 2}]});
-    let mut publisher = FakePublisher::connect(&server.url, &token, &wish).await;
-    let lazy = tokio::spawn(server.chat(&caller, "qwen").send());
-    let (slow_task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&slow_task, SSE);
-    let upload = tokio::spawn(upload.send());
-    let mut sent = 0;
-    let piece = Bytes::from(vec![b'x'; 64 * 1024]);
-    while let Ok(room) = tokio::time::timeout(Duration::from_millis(300), pieces.reserve()).await {
-        room.unwrap().send(Ok(piece.clone()));
-        sent += piece.len();
-        assert!(sent < 64 << 20, "the upload must be held back");
-    }
-    let lazy = lazy.await.unwrap().unwrap();
-
-    let quick = tokio::spawn(server.chat(&caller, "qwen").send());
-    let (task, _) = publisher.task().await;
-    publisher.result(&task, &json!({"status": 200, "body": {}})).await;
-    assert_eq!(quick.await.unwrap().unwrap().status(), 200);
-
-    let (name, frame) = publisher.event().await;
-    assert_eq!((name.as_str(), &frame["taskId"]), ("cancel", &json!(slow_task)));
-    assert_eq!(upload.await.unwrap().unwrap().status(), 410);
-    drop(lazy);
 }

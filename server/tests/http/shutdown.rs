@@ -1,11 +1,12 @@
 //! Shutdown of the server.
 
+use crate::responses::SSE;
 use crate::server::{PATIENCE, Server};
-use bytes::Bytes;
 use mcpd::clock::WallClock;
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use testkit::fake_publisher::{frame, ok};
 
 #[tokio::test]
 async fn a_server_that_shuts_down_refuses_new_work_and_waits_for_running_responses() {
@@ -14,9 +15,9 @@ async fn a_server_that_shuts_down_refuses_new_work_and_waits_for_running_respons
     let mut publisher = server.publisher("qwen").await;
     let running = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&task, "text/event-stream");
-    let upload = tokio::spawn(upload.send());
-    pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
+    let mut uplink = publisher.uplink().await;
+    uplink.send(frame::head(&task, &ok(SSE))).await;
+    uplink.send(frame::data(&task, 0, b"data: 1\n\n")).await;
     let running = running.await.unwrap().unwrap();
     let waiting = tokio::spawn(server.chat(&caller, "qwen").send());
     server.entry_where(&caller, "qwen", |entry| entry["queued"] == 1).await;
@@ -33,10 +34,14 @@ async fn a_server_that_shuts_down_refuses_new_work_and_waits_for_running_respons
     assert_eq!(refused.status(), 503);
     assert!(refused.headers().contains_key("retry-after"));
 
-    pieces.send(Ok(Bytes::from_static(b"data: [DONE]\n\n"))).await.unwrap();
-    drop(pieces);
+    // An uplink that is opened now is as good as the one that was open.
+    uplink.reset();
+    let mut uplink = publisher.uplink().await;
+    uplink.send(frame::head(&task, &ok(SSE))).await;
+    uplink.send(frame::data(&task, 9, b"data: [DONE]\n\n")).await;
+    uplink.send(frame::end(&task)).await;
     assert_eq!(running.text().await.unwrap(), "data: 1\n\ndata: [DONE]\n\n");
-    assert_eq!(upload.await.unwrap().unwrap().status(), 204);
+    assert_eq!(uplink.ended().await.status, 503);
     assert_eq!(publisher.event_or_end().await, None, "the channel ends");
     let ended = tokio::time::timeout(PATIENCE, &mut server.running).await;
     ended.expect("the server ends").unwrap().unwrap();

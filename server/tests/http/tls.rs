@@ -1,7 +1,8 @@
 //! TLS: calls, the certificate and its renewal, handshakes, and the ends of connections.
 
+use crate::responses::{JSON, SSE};
 use crate::server::{PATIENCE, Server, files};
-use bytes::Bytes;
+use crate::windows::{WINDOW, limit};
 use mcpd::tls::{CertificateFiles, Tls};
 use serde_json::{Value, json};
 use std::io::ErrorKind;
@@ -10,6 +11,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use testkit::certificate::Certificate;
+use testkit::fake_publisher::{frame, ok};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -20,7 +22,10 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::version::{TLS12, TLS13};
 use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 
-const SSE: &str = "text/event-stream";
+/// The head of an answer and its first bytes.
+fn begun(task: &str, kind: &str, bytes: &[u8]) -> Vec<u8> {
+    [frame::head(task, &ok(kind)), frame::data(task, 0, bytes)].concat()
+}
 
 async fn connect(server: &Server, callers: &TlsConnector) -> TlsStream<TcpStream> {
     let socket = TcpStream::connect(server.address()).await.unwrap();
@@ -72,19 +77,17 @@ async fn a_call_over_tls_streams() {
     let mut publisher = server.publisher("qwen").await;
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&task, SSE);
-    let upload = tokio::spawn(upload.send());
-    pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
+    publisher.deliver(begun(&task, SSE, b"data: 0\n\n")).await;
     let mut response = chat.await.unwrap().unwrap();
-    for number in 2..5 {
+    for number in 1..4 {
         // Each piece arrives before the next one is sent.
         let piece = timeout(PATIENCE, response.chunk()).await.unwrap().unwrap().unwrap();
         assert_eq!(piece, format!("data: {}\n\n", number - 1));
-        pieces.send(Ok(format!("data: {number}\n\n").into())).await.unwrap();
+        let event = format!("data: {number}\n\n");
+        publisher.deliver(frame::data(&task, number * event.len(), event.as_bytes())).await;
     }
-    drop(pieces);
-    assert_eq!(response.text().await.unwrap(), "data: 4\n\n");
-    assert_eq!(upload.await.unwrap().unwrap().status(), 204);
+    publisher.deliver(frame::end(&task)).await;
+    assert_eq!(response.text().await.unwrap(), "data: 3\n\n");
 }
 
 #[tokio::test]
@@ -96,9 +99,7 @@ async fn a_renewed_certificate_is_served_to_new_connections_while_an_open_stream
     let mut publisher = server.publisher("qwen").await;
     let chat = tokio::spawn(server.chat(&caller, "qwen").send());
     let (task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&task, SSE);
-    let _upload = tokio::spawn(upload.send());
-    pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
+    publisher.deliver(begun(&task, SSE, b"data: 1\n\n")).await;
     let mut response = chat.await.unwrap().unwrap();
     assert_eq!(response.chunk().await.unwrap().unwrap(), "data: 1\n\n");
 
@@ -107,8 +108,8 @@ async fn a_renewed_certificate_is_served_to_new_connections_while_an_open_stream
         (served(&server, &[&before, new.der()]).await == new.der()).then_some(())
     })
     .await;
-    pieces.send(Ok(Bytes::from_static(b"data: 2\n\n"))).await.unwrap();
-    drop(pieces);
+    let rest = [frame::data(&task, 9, b"data: 2\n\n"), frame::end(&task)].concat();
+    publisher.deliver(rest).await;
     assert_eq!(response.text().await.unwrap(), "data: 2\n\n");
 }
 
@@ -257,9 +258,7 @@ async fn a_broken_response_ends_without_close_notify_and_a_whole_one_with_it() {
     for breaks in [true, false] {
         let mut stream = old_chat(&server, &certificate.callers, &caller).await;
         let (task, _) = publisher.task().await;
-        let (pieces, upload) = publisher.upload(&task, "application/json");
-        let upload = tokio::spawn(upload.send());
-        pieces.send(Ok(Bytes::from_static(b"{\"half\":"))).await.unwrap();
+        publisher.deliver(begun(&task, JSON, b"{\"half\":")).await;
         // The first half has arrived before the rest follows or does not.
         let mut begun = String::new();
         while !begun.contains("half") {
@@ -270,17 +269,15 @@ async fn a_broken_response_ends_without_close_notify_and_a_whole_one_with_it() {
         }
         assert!(begun.contains(" 200 OK"), "{begun}");
         let rest = if breaks {
-            Err(std::io::Error::other("killed"))
+            frame::failed(&task, &json!({"message": "x", "code": "backend_aborted"}))
         } else {
-            Ok(Bytes::from_static(b"1}"))
+            [frame::data(&task, 8, b"1}"), frame::end(&task)].concat()
         };
-        pieces.send(rest).await.unwrap();
-        drop(pieces);
+        publisher.deliver(rest).await;
         let (rest, ended) = to_end(stream).await;
         // Without close_notify and without a reset it would be `UnexpectedEof`.
         let expected = if breaks { Err(ErrorKind::ConnectionReset) } else { Ok(()) };
         assert_eq!(ended, expected, "{rest}");
-        let _ = upload.await;
     }
 }
 
@@ -292,9 +289,7 @@ async fn a_response_over_tls_that_is_cut_by_the_shutdown_ends_with_a_reset() {
     let mut publisher = server.publisher("qwen").await;
     let stream = old_chat(&server, &certificate.callers, &caller).await;
     let (task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&task, "application/json");
-    let _upload = tokio::spawn(upload.send());
-    pieces.send(Ok(Bytes::from_static(b"{\"half\":"))).await.unwrap();
+    publisher.deliver(begun(&task, JSON, b"{\"half\":")).await;
     let reads = tokio::spawn(to_end(stream));
     let reader = server.token("root", &["admin"]).await;
     server.entry_where(&reader, "qwen", |entry| entry["inFlight"] == 1).await;
@@ -338,18 +333,18 @@ async fn a_caller_over_tls_that_does_not_read_is_disconnected() {
     let mut publisher = server.publisher("qwen").await;
     let lazy = old_chat(&server, &certificate.callers, &caller).await;
     let (task, _) = publisher.task().await;
-    let (pieces, upload) = publisher.upload(&task, SSE);
-    let upload = tokio::spawn(upload.send());
-    let mut sent = 0;
-    let piece = Bytes::from(vec![b'x'; 64 * 1024]);
-    while let Ok(room) = timeout(Duration::from_millis(300), pieces.reserve()).await {
-        room.unwrap().send(Ok(piece.clone()));
-        sent += piece.len();
-        assert!(sent < 64 << 20, "the upload must be held back");
+    publisher.deliver(frame::head(&task, &ok(SSE))).await;
+    let (mut sent, mut most) = (0, WINDOW);
+    loop {
+        publisher.deliver(frame::data(&task, sent, &vec![b'x'; most - sent])).await;
+        sent = most;
+        assert!(sent < 64 << 20, "the answer must be held back");
+        let told = timeout(Duration::from_millis(300), publisher.flow("taken")).await;
+        let Ok(taken) = told else { break };
+        most = limit(&taken, &task).unwrap_or(most);
     }
-    let (name, frame) = publisher.event().await;
-    assert_eq!((name.as_str(), &frame["taskId"]), ("cancel", &json!(task)));
-    assert_eq!(upload.await.unwrap().unwrap().status(), 410);
+    let (name, event) = publisher.event().await;
+    assert_eq!((name.as_str(), &event["taskId"]), ("cancel", &json!(task)));
     let (_, ended) = to_end(lazy).await;
     assert_eq!(ended, Err(ErrorKind::ConnectionReset));
 }

@@ -1,13 +1,13 @@
 //! Scopes of keys, and how fast a revoked key stops working.
 
+use crate::responses::SSE;
 use crate::server::{PATIENCE, Server, unix_ms};
-use bytes::Bytes;
 use mcpd::clock::WallClock;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use testkit::fake_publisher::FakePublisher;
+use testkit::fake_publisher::{FakePublisher, frame, ok};
 use tokio::time::Instant;
 
 #[tokio::test]
@@ -81,9 +81,9 @@ async fn a_key_revoked_in_the_database_ends_its_streams_within_a_second() {
     // A caller's key dies in the middle of an answer.
     let chat = tokio::spawn(server.chat(&caller.token, "desk").send());
     let (task, _) = desktop.task().await;
-    let (pieces, upload) = desktop.upload(&task, "text/event-stream");
-    let upload = tokio::spawn(upload.send());
-    pieces.send(Ok(Bytes::from_static(b"data: 1\n\n"))).await.unwrap();
+    let mut uplink = desktop.uplink().await;
+    uplink.send(frame::head(&task, &ok(SSE))).await;
+    uplink.send(frame::data(&task, 0, b"data: 1\n\n")).await;
     let answer = chat.await.unwrap().unwrap();
     let revoked = Instant::now();
     server.revoke_behind_its_back(&caller.info.id).await;
@@ -91,7 +91,6 @@ async fn a_key_revoked_in_the_database_ends_its_streams_within_a_second() {
     assert!(text.contains("invalid_api_key"), "{text}");
     assert!(revoked.elapsed() < Duration::from_secs(1), "{:?}", revoked.elapsed());
     assert_eq!(desktop.event().await.1["reason"], "token_revoked");
-    assert_eq!(upload.await.unwrap().unwrap().status(), 410);
     assert_eq!(server.chat(&caller.token, "desk").send().await.unwrap().status(), 401);
 
     // One of a publisher's keys dies: its channel ends, the other's goes on.
@@ -105,6 +104,8 @@ async fn a_key_revoked_in_the_database_ends_its_streams_within_a_second() {
     // The last one dies: nothing of the user's can be called any more.
     server.revoke_behind_its_back(&other.info.id).await;
     assert_eq!(desktop.event().await.0, "revoked");
+    let ended = uplink.ended().await;
+    assert_eq!(ended.status, 401, "{}", ended.text);
     server.entry_where(&reader, "desk", |entry| entry["status"] == "inactive").await;
 }
 

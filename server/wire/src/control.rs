@@ -20,6 +20,10 @@ pub mod event {
     pub const REVOKED: &str = "revoked";
     /// The first bytes of a probe upload arrived.
     pub const PROBE: &str = "probe";
+    /// How far callers have taken their answers.
+    pub const TAKEN: &str = "taken";
+    /// Answers that the publisher may forget.
+    pub const FINISHED: &str = "finished";
 }
 
 /// `hello`.
@@ -47,8 +51,8 @@ pub enum Task {
 }
 
 impl Task {
-    /// Parses a frame. Not derived, because the derived parser of a tagged enum does not preserve the
-    /// request's bytes.
+    /// Parses a frame, in one pass. Not derived, because the derived parser of a tagged enum does not
+    /// preserve the request's bytes.
     ///
     /// # Errors
     /// The frame is no task, or of an unknown kind.
@@ -59,14 +63,49 @@ impl Task {
             Infer,
             Wake,
         }
+        /// The fields of both kinds.
         #[derive(Deserialize)]
-        struct Tag {
+        #[serde(rename_all = "camelCase")]
+        struct Fields {
             kind: Kind,
+            task_id: String,
+            llm_name: String,
+            #[serde(default)]
+            max_wait_seconds: u64,
+            #[serde(default)]
+            request: Option<Box<RawValue>>,
+            #[serde(default)]
+            streaming: bool,
+            #[serde(default)]
+            epoch: Option<u64>,
+            #[serde(default)]
+            method: Option<String>,
+            #[serde(default)]
+            path: Option<String>,
+            #[serde(default)]
+            headers: BTreeMap<String, String>,
+            #[serde(default)]
+            body_ref: bool,
+            #[serde(default)]
+            user: Option<String>,
         }
-        match serde_json::from_str::<Tag>(frame)?.kind {
-            Kind::Infer => serde_json::from_str(frame).map(Self::Infer),
-            Kind::Wake => serde_json::from_str(frame).map(Self::Wake),
-        }
+        let read: Fields = serde_json::from_str(frame)?;
+        let Fields { task_id, llm_name, max_wait_seconds, .. } = read;
+        Ok(match read.kind {
+            Kind::Wake => Self::Wake(WakeTask { task_id, llm_name, max_wait_seconds }),
+            Kind::Infer => Self::Infer(InferTask {
+                task_id,
+                llm_name,
+                request: read.request,
+                streaming: read.streaming,
+                epoch: read.epoch,
+                method: read.method,
+                path: read.path,
+                headers: read.headers,
+                body_ref: read.body_ref,
+                user: read.user,
+            }),
+        })
     }
 }
 
@@ -149,6 +188,34 @@ pub struct Revoked {
 pub struct Probe {
     /// The id that the publisher put on its upload.
     pub id: String,
+}
+
+/// `taken`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Taken {
+    /// One entry for each answer of which more was taken.
+    pub tasks: Vec<TakenTask>,
+}
+
+/// How far the caller's side has taken one answer. Absolute: it may be repeated, or lost.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct TakenTask {
+    /// The task.
+    pub id: String,
+    /// Bytes of the answer's body that were taken.
+    pub offset: u64,
+    /// Bytes that may be sent beyond that.
+    pub window: u64,
+}
+
+/// `finished`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Finished {
+    /// The tasks.
+    pub tasks: Vec<String>,
 }
 
 #[cfg(test)]

@@ -61,6 +61,8 @@ words! {
         SessionConflict = "session_conflict",
         /// 409 of the publisher side: a newer register replaced this one.
         StaleEpoch = "stale_epoch",
+        /// 409 of the publisher side: a newer uplink of the session is open.
+        Superseded = "superseded",
     }
 }
 

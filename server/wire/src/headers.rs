@@ -6,14 +6,6 @@ pub const SESSION: &str = "x-mcpctl-provider-session";
 pub const EPOCH: &str = "x-mcpctl-epoch";
 /// The id of a probe upload, which the event `probe` repeats (protocol 2).
 pub const PROBE_ID: &str = "x-mcpctl-probe-id";
-/// The backend's HTTP status, on the response upload.
-pub const STATUS: &str = "x-mcpctl-status";
-/// Number of this piece, from 0, if a response is sent in pieces (protocol 2).
-pub const SEQ: &str = "x-mcpctl-seq";
-/// On the last piece of a response.
-pub const END: &str = "x-mcpctl-end";
-/// Prefix of a backend's response header on the response upload.
-pub const BACKEND_PREFIX: &str = "x-mcpctl-h-";
 /// `off` disables the comments that a streaming caller gets while it waits.
 pub const KEEPALIVE: &str = "x-mcpctl-keepalive";
 /// On every response of mcpd.

@@ -11,6 +11,7 @@ pub mod body;
 pub mod catalogue;
 pub mod control;
 pub mod error;
+pub mod frames;
 pub mod headers;
 pub mod limits;
 pub mod names;
@@ -22,5 +23,6 @@ pub mod usage;
 
 /// The seed system's protocol: register, stream, heartbeat, result.
 pub const PROTOCOL_1: u32 = 1;
-/// Adds acknowledgement, cancellation, body claims and one streamed response per task.
+/// Adds acknowledgement, cancellation, body claims, and answers in frames that survive the loss of a
+/// connection.
 pub const PROTOCOL_2: u32 = 2;

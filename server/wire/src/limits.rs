@@ -37,8 +37,15 @@ pub const FORM_HEADER: usize = 4096;
 pub const FORM_HEADERS: usize = 16;
 /// The value of `model` or `stream` of a form, in bytes.
 pub const FORM_FIELD: usize = 1024;
-/// Buffer of one response in mcpd.
-pub const ANSWER_BUFFER: usize = 256 * 1024;
+/// Payload of one frame of an uplink.
+pub const FRAME: usize = 64 * 1024;
+/// Bytes of an answer that a publisher may send before its caller has taken them, while the server
+/// has granted no more.
+pub const WINDOW: u64 = 256 * 1024;
+/// The largest window that a server grants.
+pub const WINDOW_MAX: u64 = 2 * 1024 * 1024;
+/// Body of one request of an uplink in batches.
+pub const BATCH: usize = 1024 * 1024;
 /// One line of an event stream.
 pub const SSE_LINE: usize = 128 * 1024;
 /// One event of an event stream.
@@ -69,7 +76,5 @@ pub const WAKE_MAX_WAIT_SECS: u64 = 60;
 pub const WAKE_MAX_WAIT_CAP_SECS: u64 = 900;
 /// A pairing code is valid for this long.
 pub const PAIRING_MS: u64 = 10 * 60 * 1000;
-/// The largest piece of a response that is sent in pieces.
-pub const RESPONSE_PIECE: usize = 1024 * 1024;
 /// Bytes at the end of a response that are searched for token counts.
 pub const USAGE_TAIL: usize = 4 * 1024;

@@ -8,6 +8,8 @@ pub const STREAM: &str = "/api/v1/llms/_provider-stream";
 pub const POLL: &str = "/api/v1/llms/_provider-poll";
 /// Heartbeat (POST).
 pub const HEARTBEAT: &str = "/api/v1/llms/_provider-heartbeat";
+/// The uplink: answers of all tasks of the session, in frames (POST, protocol 2).
+pub const UPLINK: &str = "/api/v1/llms/_provider-uplink";
 /// Prefix of everything that names one task.
 pub const TASK_PREFIX: &str = "/api/v1/llms/_provider-task";
 /// The probe upload that shows whether a proxy buffers request bodies (POST, protocol 2).
@@ -36,22 +38,10 @@ pub fn task_result(task_id: &str) -> String {
     format!("{TASK_PREFIX}/{task_id}/result")
 }
 
-/// `POST` whose body is the backend's response body, byte for byte (protocol 2).
-#[must_use]
-pub fn task_response(task_id: &str) -> String {
-    format!("{TASK_PREFIX}/{task_id}/response")
-}
-
 /// `GET` of the request body as the caller sent it (protocol 2).
 #[must_use]
 pub fn task_request(task_id: &str) -> String {
     format!("{TASK_PREFIX}/{task_id}/request")
-}
-
-/// `POST`: the task has arrived (protocol 2).
-#[must_use]
-pub fn task_ack(task_id: &str) -> String {
-    format!("{TASK_PREFIX}/{task_id}/ack")
 }
 
 /// The endpoints that are relayed as bytes: one handler serves them all.
@@ -71,13 +61,6 @@ pub const RELAYED: &[&str] = &[
     "/v1/messages/count_tokens",
 ];
 
-/// True for the endpoints of callers: inference, and the lists of models.
-#[must_use]
-pub fn is_callers(path: &str) -> bool {
-    let entry = |path: &str| path.starts_with('/') && !path.starts_with("/_provider-");
-    path.starts_with("/v1/") || path.strip_prefix(LLMS).is_some_and(|p| p.is_empty() || entry(p))
-}
-
 /// The relayed endpoints that take a form (`multipart/form-data`) as well as JSON.
 pub const FORMS: &[&str] = &[
     "/v1/audio/transcriptions",
@@ -85,6 +68,13 @@ pub const FORMS: &[&str] = &[
     "/v1/images/edits",
     "/v1/images/variations",
 ];
+
+/// True for the endpoints of callers: inference, and the lists of models.
+#[must_use]
+pub fn is_callers(path: &str) -> bool {
+    let entry = |path: &str| path.starts_with('/') && !path.starts_with("/_provider-");
+    path.starts_with("/v1/") || path.strip_prefix(LLMS).is_some_and(|p| p.is_empty() || entry(p))
+}
 
 /// True if errors on this path take the Anthropic shape.
 #[must_use]

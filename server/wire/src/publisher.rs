@@ -7,6 +7,7 @@ pub use codes::{FailureCode, RejectionCode, TaskOutcome};
 use crate::catalogue::LlmInfo;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use std::collections::BTreeMap;
 
 /// `POST _provider-register`: declares the session's whole set of LLMs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,9 +151,24 @@ pub struct Registered {
     /// Tasks of `inflight` to stop.
     #[serde(default)]
     pub cancel: Vec<String>,
+    /// Tasks of `inflight` whose callers wait for the rest of their answers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resume: Vec<Resume>,
     /// Requests of other users for names of this publisher's owner.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub name_requests: Vec<NameRequest>,
+}
+
+/// A task that goes on after a register.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "schemas", derive(utoipa::ToSchema))]
+pub struct Resume {
+    /// The task.
+    pub id: String,
+    /// Bytes of the answer's body that have arrived: it is sent from there.
+    #[serde(default)]
+    pub offset: u64,
 }
 
 /// Another user's request to serve a name under its owner's. It ends when that user withdraws the
@@ -292,14 +308,15 @@ pub struct TaskFailure {
     pub code: Option<FailureCode>,
 }
 
-/// Response to a piece that arrived twice or out of order.
+/// Payload of a head frame.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct SeqReply {
-    /// This piece had arrived before.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub duplicate: bool,
-    /// The number of the next piece that the server accepts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expected: Option<u64>,
+#[serde(rename_all = "camelCase", default)]
+pub struct AnswerHead {
+    /// The backend's HTTP status.
+    pub status: u16,
+    /// Its `content-type` and the headers of [`crate::headers::TO_CALLER`].
+    pub headers: BTreeMap<String, String>,
+    /// Bytes of the body, if the backend announced them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub content_length: Option<u64>,
 }

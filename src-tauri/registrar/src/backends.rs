@@ -9,10 +9,12 @@ mod declaration;
 mod monitor;
 mod recipe_runs;
 mod slots;
+mod target;
 
 pub(crate) use backend::Backend;
-pub(crate) use backend_client::{BackendClient, BackendResponse, SendError};
+pub(crate) use backend_client::{BackendClient, BackendRequest, BackendResponse, SendError};
 pub(crate) use slots::{NoSlot, Slot};
+pub(crate) use target::Target;
 
 use crate::config::{Config, ProviderConfig};
 use crate::home::Home;
@@ -31,7 +33,7 @@ const KIB: usize = 1024;
 
 /// All backends of the registrar.
 pub(crate) struct Backends {
-    /// For readiness probes and for building requests.
+    /// For readiness probes.
     http: Client,
     /// For the requests of tasks.
     client: BackendClient,
@@ -73,11 +75,6 @@ impl Backends {
             monitored: Mutex::default(),
             bodies: Arc::new(Semaphore::new(limits::BODIES / KIB)),
         }))
-    }
-
-    /// The client for building requests to backends.
-    pub(crate) fn http(&self) -> &Client {
-        &self.http
     }
 
     /// The client that sends requests to backends.

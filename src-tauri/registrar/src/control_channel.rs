@@ -8,6 +8,7 @@ use crate::limits::{self, Times};
 use crate::mcpd_client::{McpdClient, SessionRef};
 use crate::reconnect_policy::Ending;
 use crate::transport::ChannelMode;
+use std::net::SocketAddr;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 use wire::sse::{Decoded, Event, TooLong};
@@ -15,8 +16,8 @@ use wire::sse::{Decoded, Event, TooLong};
 /// A message of the channel to the driver.
 #[derive(Debug)]
 pub(crate) enum Signal {
-    /// The server has accepted the channel. A protocol-2 server sends `hello` next.
-    Open,
+    /// The server has accepted the channel, from this address. A protocol-2 server sends `hello` next.
+    Open(Option<SocketAddr>),
     /// An event.
     Event(Event),
     /// An event was too long and was skipped.
@@ -74,8 +75,8 @@ struct Reader {
 }
 
 impl Reader {
-    async fn report_open(&self) {
-        let _ = self.sender.send(Signal::Open).await;
+    async fn report_open(&self, peer: Option<SocketAddr>) {
+        let _ = self.sender.send(Signal::Open(peer)).await;
     }
 
     /// Passes an event on.

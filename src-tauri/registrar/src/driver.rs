@@ -4,6 +4,7 @@
 mod account;
 mod connection;
 mod control_events;
+mod network;
 mod registration;
 mod suspend;
 mod upload_probe;
@@ -14,10 +15,12 @@ use crate::config_watch::{self, Snapshot};
 use crate::credentials::CredentialsError;
 use crate::home::Home;
 use crate::limits::Times;
+use crate::mcpd_client::Fault;
 use crate::name_requests;
-use crate::reconnect_policy::{Next, ReconnectPolicy};
+use crate::reconnect_policy::{Ending, Next, ReconnectPolicy};
 use crate::running_tasks::RunningTasks;
 use crate::status::{ConnectionState, StatusSender};
+use crate::uplink::Carrier;
 use account::Account;
 use keychain::Keychain;
 use std::sync::Arc;
@@ -46,6 +49,10 @@ pub(crate) struct Driver {
     pub(crate) name_requests: Vec<NameRequest>,
     /// The next register takes the session over from another machine.
     pub(crate) takeover: Arc<AtomicBool>,
+    /// Sends answers. It outlives the connection: a server that shuts down still takes them.
+    pub(crate) uplink: Option<Carrier>,
+    /// Since when there is no session.
+    pub(crate) lost_since: Option<Instant>,
 }
 
 /// Why a wait ended.
@@ -62,7 +69,10 @@ impl Driver {
         let mut account: Option<Account> = None;
         while !self.stop.is_cancelled() {
             self.apply_config();
-            if self.publishes_nothing() {
+            self.give_up_lost_tasks();
+            let is_leaving = self.publishes_nothing();
+            // Tasks that run need the connection until their answers have arrived.
+            if is_leaving && self.tasks.answers().is_empty() {
                 self.leave(&mut account).await;
                 self.set_name_requests(Vec::new());
                 self.set_connection(self.idle_state());
@@ -84,6 +94,7 @@ impl Driver {
             };
             match self.connect(account, &mut policy).await {
                 Next::Register => {}
+                Next::Wait { .. } | Next::Stop(_) if is_leaving => self.tasks.abandon(),
                 Next::Wait { delay, message, attempt } => {
                     self.wait_for_retry(delay, message, attempt).await;
                 }
@@ -95,15 +106,35 @@ impl Driver {
 
     /// Withdraws everything, ends recipes and lets requests run to their end, for at most
     /// [`Times::withdraw`] and a moment.
-    async fn shut_down(&self, account: Option<Account>) {
+    async fn shut_down(mut self, account: Option<Account>) {
+        let (backends, tasks) = (Arc::clone(&self.backends), Arc::clone(&self.tasks));
+        let (times, ended) = (self.times, CancellationToken::new());
         let withdrawal = async {
-            if let Some(account) = &account {
-                self.withdraw(account).await;
+            let Some(mut account) = account else { return };
+            // Answers that are not finished need a session, whatever is registered.
+            account.offers |= !tasks.answers().is_empty();
+            let Some(registered) = self.withdraw(&mut account).await else { return };
+            if tasks.answers().is_empty() {
+                return;
             }
+            let mut policy = ReconnectPolicy::new(times);
+            let rest = connection::hold(&mut self, &account, registered, &[], &mut policy);
+            ended.run_until_cancelled(rest).await;
         };
-        let recipes = self.backends.end_recipes();
-        tokio::join!(withdrawal, recipes, self.tasks.finish(self.times.withdraw));
+        let finishing = async {
+            tasks.finish(times.withdraw).await;
+            ended.cancel();
+        };
+        tokio::join!(withdrawal, backends.end_recipes(), finishing);
         self.set_connection(ConnectionState::Idle);
+    }
+
+    /// Stops the tasks whose server has not been reached for so long that it has given them up.
+    fn give_up_lost_tasks(&mut self) {
+        if self.lost_since.is_some_and(|since| since.elapsed() >= self.times.lost) {
+            self.lost_since = None;
+            self.tasks.abandon();
+        }
     }
 
     /// Applies the configuration in force.
@@ -150,11 +181,14 @@ impl Driver {
 
     /// Registers, and holds the connection until it ends.
     async fn connect(&mut self, account: &mut Account, policy: &mut ReconnectPolicy) -> Next {
-        if !matches!(self.status.borrow().connection, ConnectionState::Online { .. }) {
+        let is_leaving = self.publishes_nothing();
+        if is_leaving {
+            self.set_connection(self.idle_state());
+        } else if !matches!(self.status.borrow().connection, ConnectionState::Online { .. }) {
             self.set_connection(ConnectionState::Connecting);
         }
         let registering = async {
-            let declared = self.backends.declaration().await;
+            let declared = if is_leaving { Vec::new() } else { self.backends.declaration().await };
             (self.register(account, declared.clone()).await, declared)
         };
         // A server that does not answer must delay neither the end nor an unpublish.
@@ -164,14 +198,35 @@ impl Driver {
                 self.set_name_requests(std::mem::take(&mut registered.name_requests));
                 (registered, declared)
             }
-            Some((Err(fault), _)) => {
-                return policy.ended(fault.into(), Instant::now(), rand::random());
-            }
+            Some((Err(fault), _)) => return self.ended(fault.into(), policy),
         };
+        self.lost_since = None;
         match connection::hold(self, account, registered, &declared, policy).await {
             None => Next::Register,
-            Some(ending) => policy.ended(ending, Instant::now(), rand::random()),
+            Some(ending) => {
+                if matches!(ending, Ending::Lost(_) | Ending::Resume) {
+                    account.drop_idle_connections();
+                }
+                self.ended(ending, policy)
+            }
         }
+    }
+
+    /// Decides what follows an ending. The uplink stays if it may still work.
+    fn ended(&mut self, ending: Ending, policy: &mut ReconnectPolicy) -> Next {
+        let (now, random) = (Instant::now(), rand::random());
+        self.lost_since.get_or_insert(now);
+        match ending {
+            Ending::Lost(_) | Ending::Drain(_) | Ending::Fault(Fault::Failed { .. }) => {}
+            Ending::Fault(_) | Ending::Superseded | Ending::Revoked(_) | Ending::Resume => {
+                self.uplink = None;
+            }
+        }
+        let next = policy.ended(ending, self.tasks.is_busy(), now, random);
+        if let Next::Stop(_) = next {
+            self.tasks.abandon();
+        }
+        next
     }
 
     /// Runs `work`; `None` if the configuration changes or publishing stops before its end.

@@ -1,17 +1,13 @@
-//! Fuzzing entry point for task frames: what a server's bytes become on their way to a backend and to
-//! the screen. Only tests use it.
+//! What only the randomised tests use: task frames, from a server's bytes to a backend and the screen;
+//! the pure parts of the uplink, for simulated publishers.
 
+use crate::backends::Target;
 use crate::config::ProviderConfig;
-use crate::http_clients;
 use crate::server_text;
 use crate::task::backend_request;
+pub use crate::uplink::{End, LARGEST_TURN, Outbox, Pace};
 use bytes::Bytes;
-use reqwest::Client;
-use std::sync::LazyLock;
 use wire::control::Task;
-
-/// One client for all frames: creating one takes longer than reading a frame.
-static HTTP: LazyLock<Option<Client>> = LazyLock::new(|| http_clients::backend_client().ok());
 
 /// The result of a task's frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,11 +20,9 @@ pub struct Accepted {
     pub request: Option<BackendRequest>,
 }
 
-/// A request to a backend.
+/// A POST request to a backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BackendRequest {
-    /// HTTP method.
-    pub method: String,
     /// The whole URL.
     pub url: String,
     /// Names of its headers.
@@ -47,17 +41,12 @@ pub fn frame(provider: &ProviderConfig, text: &str) -> Option<Accepted> {
         Task::Infer(task) => {
             let body = task.request.as_ref().map(|body| body.get().to_owned());
             let body = Bytes::from(body.unwrap_or_default());
-            let built = backend_request::build(HTTP.as_ref()?, provider, &task, body).ok();
+            let target = Target::new(provider.clone());
+            let built = backend_request::build(&target, &task, &body).ok();
             let request = built.map(|request| BackendRequest {
-                method: request.method().to_string(),
-                url: request.url().to_string(),
-                headers: request.headers().keys().map(ToString::to_string).collect(),
-                body: request
-                    .body()
-                    .and_then(|body| body.as_bytes())
-                    .unwrap_or_default()
-                    .to_vec()
-                    .into(),
+                url: request.endpoint.url.to_string(),
+                headers: request.headers.keys().map(ToString::to_string).collect(),
+                body: request.body,
             });
             let shown = [Some(task.llm_name), task.user, task.path];
             let shown = shown.into_iter().flatten().collect();

@@ -3,7 +3,7 @@
 //! opens no listening socket.
 //!
 //! Rooms: [`leader`] decides which process publishes and starts [`registrar`], whose `driver` holds the
-//! connection. `control_channel` reads events, `task` runs one request, `uplink` sends its response,
+//! connection. `control_channel` reads events, `task` runs one request, `uplink` sends the answers,
 //! `transport` decides how, and `protocol1` has what only old servers need. `backends` monitors the
 //! published backends, [`provider`] talks to them, [`provider_kinds`] has their differences, and
 //! [`wake`] runs recipes. [`config`], [`credentials`], `identity` and [`home`] are the folder,

@@ -77,10 +77,26 @@ pub const RECIPE_RUNS_PER_HOUR: usize = 20;
 pub const RECIPE_CONNECT: Duration = Duration::from_secs(5);
 /// Time for an HTTP recipe from start to end.
 pub const RECIPE_HTTP: Duration = Duration::from_secs(30);
-/// Bytes that are gathered for one chunk of a response, and for one read from a backend.
-pub const CHUNK: usize = 64 * 1024;
-/// Reads from a backend in the queue to the next chunk.
-pub const CHUNK_READS: usize = 4;
+/// Bytes of one read from a backend.
+pub const BACKEND_READ: usize = 64 * 1024;
+/// Pieces of an answer up to this size are copied while they are kept.
+pub const COPIED: usize = 4 * 1024;
+/// Bytes of one answer's body that are sent before another answer has its turn.
+pub const TURN: usize = 16 * 1024;
+/// Bytes that are gathered for one write to an uplink.
+pub const GATHERED: usize = 64 * 1024;
+/// Bytes of all answers that are kept before their backends are slowed down.
+pub const KEPT: usize = 128 * 1024 * 1024;
+/// Bytes of one answer that are kept in any case.
+pub const KEPT_ALWAYS: usize = 32 * 1024;
+/// Bytes after which an uplink is replaced.
+pub const UPLINK_BYTES: u64 = 16 * 1024 * 1024;
+/// The least of that, when a proxy limits the size of requests.
+pub const UPLINK_BYTES_MIN: u64 = 64 * 1024;
+/// Uplinks that break in a row before the next ones are replaced earlier.
+pub const UPLINK_BREAKS: u32 = 3;
+/// Time from the end of an uplink's body to its response.
+pub const UPLINK_CONFIRM: Duration = Duration::from_secs(15);
 /// Bytes of a response that goes to a protocol-1 server as one result.
 pub const WHOLE_RESPONSE: usize = 64 * 1024 * 1024;
 /// Largest `maxConcurrency` that config.json may have.
@@ -142,6 +158,10 @@ pub struct Times {
     pub backoff_step: Duration,
     /// Longest reconnect delay.
     pub backoff_max: Duration,
+    /// Upper bound of the first reconnect delay while answers are unfinished; doubles with each try.
+    pub quick_step: Duration,
+    /// Longest reconnect delay while answers are unfinished.
+    pub quick_max: Duration,
     /// Duration of a connection after which reconnect delays start over.
     pub healthy: Duration,
     /// Time to wait for a session that another machine holds.
@@ -151,10 +171,24 @@ pub struct Times {
     /// Time without a response of the backend after which a task is acknowledged. The server waits
     /// [`wire::limits::ACK_WAIT_MS`] for that or for the response.
     pub ack_after: Duration,
+    /// Age at which an uplink is replaced.
+    pub uplink_age: Duration,
+    /// The least of that, when a proxy limits the age of requests.
+    pub uplink_age_min: Duration,
+    /// Time without a new task after which no uplink is opened.
+    pub uplink_idle: Duration,
+    /// Time before the second uplink after a loss; the first is opened at once. Doubles with each.
+    pub uplink_again: Duration,
+    /// Longest time before another uplink.
+    pub uplink_again_max: Duration,
+    /// Time without a session after which running tasks are stopped: the server has given them up.
+    pub lost: Duration,
     /// Time before a recipe of a killed process may run again.
     pub recipe_again: Duration,
     /// Time after which the holder of the folder's lock must have written its status.
     pub lock_silent: Duration,
+    /// Time between checks for another network.
+    pub network_every: Duration,
     /// Time between checks for a suspend of the machine.
     pub clock_every: Duration,
     /// Time between tries to lock the folder while another process publishes from it.
@@ -178,12 +212,21 @@ impl Default for Times {
             backoff_min: Duration::from_millis(500),
             backoff_step: Duration::from_secs(5),
             backoff_max: Duration::from_secs(60),
+            quick_step: Duration::from_millis(250),
+            quick_max: Duration::from_secs(2),
             healthy: Duration::from_secs(60),
             conflict: Duration::from_secs(240),
             credentials_every: Duration::from_secs(5),
             ack_after: Duration::from_millis(500),
+            uplink_age: Duration::from_secs(50),
+            uplink_age_min: Duration::from_secs(1),
+            uplink_idle: Duration::from_secs(300),
+            uplink_again: Duration::from_millis(100),
+            uplink_again_max: Duration::from_secs(5),
+            lost: Duration::from_secs(60),
             recipe_again: Duration::from_secs(30),
             lock_silent: Duration::from_secs(15),
+            network_every: Duration::from_secs(1),
             clock_every: Duration::from_secs(5),
             lock_every: Duration::from_secs(1),
             status_every: Duration::from_secs(1),
@@ -212,12 +255,21 @@ impl Times {
             &mut self.backoff_min,
             &mut self.backoff_step,
             &mut self.backoff_max,
+            &mut self.quick_step,
+            &mut self.quick_max,
             &mut self.healthy,
             &mut self.conflict,
             &mut self.credentials_every,
             &mut self.ack_after,
+            &mut self.uplink_age,
+            &mut self.uplink_age_min,
+            &mut self.uplink_idle,
+            &mut self.uplink_again,
+            &mut self.uplink_again_max,
+            &mut self.lost,
             &mut self.recipe_again,
             &mut self.lock_silent,
+            &mut self.network_every,
             &mut self.clock_every,
             &mut self.lock_every,
             &mut self.status_every,

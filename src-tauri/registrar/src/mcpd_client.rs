@@ -7,12 +7,11 @@ pub use responses::{Delivery, Fault};
 
 use crate::credentials::Credentials;
 use crate::{limits, server_text};
-use bytes::Bytes;
 use client::http::{Client, SetupError};
 use client::limits::REQUEST;
 use client::response::read_body;
 use client::server_url;
-use reqwest::{Body, Method, RequestBuilder, Response, header};
+use reqwest::{Body, Method, RequestBuilder, Response, StatusCode, header};
 use responses::{
     check_session, check_status, delivery, error_message, parse_json, transport_fault,
 };
@@ -23,7 +22,7 @@ use wire::limits::SSE_EVENT;
 use wire::publisher::{Heartbeat, HeartbeatReply, Register, Registered, TaskResult};
 use wire::sse::{Decoded, Event, Limit, TooLong};
 use wire::token::{CreatedToken, Pair};
-use wire::{headers, paths};
+use wire::{frames, headers, paths};
 
 /// User agent of every request to mcpd.
 const PROGRAM: &str = concat!("mcplocal/", env!("CARGO_PKG_VERSION"));
@@ -149,12 +148,6 @@ impl McpdClient {
         check_status(request.send().await.map_err(|e| transport_fault(&e))?).await
     }
 
-    /// Reports that a task has arrived.
-    pub async fn acknowledge(&self, session: &SessionRef, task: &str) -> Delivery {
-        let request = self.post(&paths::task_ack(task)).timeout(REQUEST);
-        delivery(self.with_session(request, session).send().await)
-    }
-
     /// Fetches the request body of a task; the response's body is that.
     ///
     /// # Errors
@@ -174,34 +167,18 @@ impl McpdClient {
         delivery(self.with_session(request, session).send().await)
     }
 
-    /// Streams the backend's response up in one request.
-    pub async fn respond(
-        &self,
-        session: &SessionRef,
-        task: &str,
-        head: header::HeaderMap,
-        body: Body,
-    ) -> Delivery {
-        let request = self.post(&paths::task_response(task)).headers(head).body(body);
-        delivery(self.with_session(request, session).send().await)
-    }
-
-    /// Sends one numbered piece of the backend's response up.
-    pub async fn respond_piece(
-        &self,
-        session: &SessionRef,
-        task: &str,
-        head: header::HeaderMap,
-        seq: u64,
-        last: bool,
-        piece: Bytes,
-    ) -> Delivery {
-        let request = self.post(&paths::task_response(task)).headers(head).body(piece);
-        let mut request = request.header(headers::SEQ, seq).timeout(REQUEST);
-        if last {
-            request = request.header(headers::END, 1);
+    /// Sends frames of answers up: `POST _provider-uplink`. Returns when the server has all of them.
+    ///
+    /// # Errors
+    /// The connection broke, or the server ended it.
+    pub async fn uplink(&self, session: &SessionRef, body: Body) -> Result<(), Fault> {
+        let request = self.post(paths::UPLINK).header(header::CONTENT_TYPE, frames::CONTENT_TYPE);
+        let sent = self.with_session(request, session).body(body).send().await;
+        let response = check_session(sent.map_err(|e| transport_fault(&e))?).await?;
+        match response.status() {
+            StatusCode::NO_CONTENT => Ok(()),
+            status => Err(Fault::failed(format!("the server answered {status} to an uplink"))),
         }
-        delivery(self.with_session(request, session).send().await)
     }
 
     fn with_session(&self, request: RequestBuilder, session: &SessionRef) -> RequestBuilder {

@@ -9,7 +9,7 @@ use crate::limits;
 use crate::mcpd_client::SessionRef;
 use crate::relayed_response::RelayedResponse;
 use crate::server_link::ServerLink;
-use crate::task_failure::{check_delivery, failure};
+use crate::task_failure::{check_delivery, failure, stopped_by_owner};
 use serde_json::value::RawValue;
 use wire::control::event;
 use wire::limits::SSE_EVENT;
@@ -48,6 +48,20 @@ pub(crate) async fn send_results(
     send_whole(link, task, response).await
 }
 
+/// Reports that the owner stopped a task while the work on it goes on: the server would report a
+/// broken backend to the caller if the response broke off first.
+pub(crate) async fn report_stop(
+    link: &ServerLink,
+    task: &str,
+    work: impl Future<Output = Result<(), TaskFailure>>,
+) {
+    let report = link.report_failure(task, stopped_by_owner());
+    tokio::select! {
+        _ = work => {}
+        _ = tokio::time::timeout(limits::STOP_REPORT, report) => {}
+    }
+}
+
 async fn send_events(
     link: &ServerLink,
     task: &str,
@@ -80,7 +94,7 @@ async fn send_whole(
     task: &str,
     mut response: RelayedResponse,
 ) -> Result<(), TaskFailure> {
-    let status = response.status.as_u16();
+    let status = response.status().as_u16();
     let mut body = Vec::new();
     while let Some(bytes) = response.next().await? {
         if body.len() + bytes.len() > limits::WHOLE_RESPONSE {

@@ -4,6 +4,7 @@
 use crate::config::ProviderConfig;
 use crate::limits;
 use client::{request_error, response};
+use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Client, RequestBuilder, Response};
 use url::Url;
 
@@ -48,6 +49,25 @@ fn key(provider: &ProviderConfig) -> Result<Option<String>, Unavailable> {
              start again; nothing is sent to the backend without its key"
         ))),
     }
+}
+
+/// Adds the backend's own key to the headers of a request, if one is configured.
+///
+/// # Errors
+/// [`Unavailable::KeyNotSet`], also if the key cannot stand in a header.
+pub(crate) fn add_key(
+    provider: &ProviderConfig,
+    headers: &mut HeaderMap,
+) -> Result<(), Unavailable> {
+    let Some(key) = key(provider)? else { return Ok(()) };
+    let value = HeaderValue::try_from(format!("Bearer {key}")).map_err(|_| {
+        let message = "the backend's key has characters that no header may have";
+        Unavailable::KeyNotSet(message.into())
+    });
+    let mut value = value?;
+    value.set_sensitive(true);
+    headers.insert(header::AUTHORIZATION, value);
+    Ok(())
 }
 
 /// Adds the backend's own key to the request, if one is configured.

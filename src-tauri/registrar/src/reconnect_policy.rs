@@ -22,7 +22,7 @@ pub enum Ending {
     Superseded,
     /// The token was revoked; the reason.
     Revoked(String),
-    /// The machine was suspended, or a person wants a connection now.
+    /// The machine was suspended or has another network, or a person wants a connection now.
     Resume,
 }
 
@@ -56,6 +56,8 @@ pub struct ReconnectPolicy {
     times: Times,
     /// Failed tries since the last healthy connection.
     tries: u32,
+    /// Tries after a short delay since the last connection that worked.
+    quick_tries: u32,
     online_since: Option<Instant>,
     conflict_since: Option<Instant>,
     /// Time of the last register that the server asked for by `registerAgain`.
@@ -67,7 +69,7 @@ impl ReconnectPolicy {
     #[must_use]
     pub fn new(times: Times) -> Self {
         let (online_since, conflict_since, registered_again) = (None, None, None);
-        Self { times, tries: 0, online_since, conflict_since, registered_again }
+        Self { times, tries: 0, quick_tries: 0, online_since, conflict_since, registered_again }
     }
 
     /// Records that the channel is open.
@@ -87,11 +89,17 @@ impl ReconnectPolicy {
         obey
     }
 
-    /// Decides what follows an ending. `random` is in 0..1.
-    pub fn ended(&mut self, ending: Ending, now: Instant, random: f64) -> Next {
+    /// Decides what follows an ending. After a connection that worked, and while answers are
+    /// unfinished (`busy`), the publisher comes back soon: the server waits for what was lost with it,
+    /// but not for long. `random` is in 0..1.
+    pub fn ended(&mut self, ending: Ending, busy: bool, now: Instant, random: f64) -> Next {
         let was_online = self.online_since.take();
         if was_online.is_some_and(|since| now - since >= self.times.healthy) {
             self.tries = 0;
+        }
+        let worked = was_online.is_some_and(|since| now - since >= self.times.backoff_min);
+        if worked {
+            self.quick_tries = 0;
         }
         match ending {
             Ending::Resume => {
@@ -100,11 +108,7 @@ impl ReconnectPolicy {
             }
             // At once only if the session had worked for a while: a server that forgets every
             // session would cause a loop.
-            Ending::Fault(Fault::UnknownSession)
-                if was_online.is_some_and(|since| now - since >= self.times.backoff_min) =>
-            {
-                Next::Register
-            }
+            Ending::Fault(Fault::UnknownSession) if worked => Next::Register,
             Ending::Fault(Fault::Denied(message)) => Next::Stop(message),
             Ending::Revoked(reason) => Next::Stop(format!("the server says: {reason}")),
             Ending::Fault(Fault::Conflict(message)) => self.conflict(message, now, random),
@@ -114,6 +118,13 @@ impl ReconnectPolicy {
             Ending::Drain(pause) => {
                 let jitter = self.times.backoff_step.mul_f64(random);
                 self.wait(bounded(bounded(pause) + jitter), "the server restarts".into())
+            }
+            Ending::Lost(message) | Ending::Fault(Fault::Failed { message, retry_after: None })
+                if busy || worked =>
+            {
+                let delay = self.quick_backoff(random);
+                self.quick_tries = self.quick_tries.saturating_add(1);
+                Next::Wait { delay, message, attempt: self.quick_tries }
             }
             Ending::Fault(Fault::Failed { message, retry_after }) => {
                 let pause = bounded(retry_after.unwrap_or_default());
@@ -144,10 +155,17 @@ impl ReconnectPolicy {
     /// Exponential, with full jitter: many publishers that lost the same server must not come back
     /// together.
     fn backoff(&self, random: f64) -> Duration {
+        let Times { backoff_min, backoff_step, backoff_max, .. } = self.times;
         let doubled = 2u32.saturating_pow(self.tries.min(16));
-        let bound = self.times.backoff_step.saturating_mul(doubled).min(self.times.backoff_max);
-        let span = bound.saturating_sub(self.times.backoff_min);
-        self.times.backoff_min + span.mul_f64(random.clamp(0.0, 1.0))
+        let bound = backoff_step.saturating_mul(doubled).min(backoff_max);
+        backoff_min + bound.saturating_sub(backoff_min).mul_f64(random.clamp(0.0, 1.0))
+    }
+
+    /// As [`Self::backoff`], within the time for which the server waits for answers.
+    fn quick_backoff(&self, random: f64) -> Duration {
+        let Times { quick_step, quick_max, .. } = self.times;
+        let doubled = 2u32.saturating_pow(self.quick_tries.min(16));
+        quick_step.saturating_mul(doubled).min(quick_max).mul_f64(random.clamp(0.0, 1.0))
     }
 }
 
@@ -203,12 +221,32 @@ mod tests {
     }
 
     #[test]
+    fn while_answers_are_unfinished_and_after_a_connection_that_worked_delays_are_short() {
+        let (mut policy, mut now) = policy();
+        for _ in 0..2 {
+            policy.online(now);
+            now += Duration::from_millis(500);
+            let seen = [(); 5].map(|()| delay(policy.ended(lost(), true, now, 1.0)).as_millis());
+            assert_eq!(seen, [250, 500, 1_000, 2_000, 2_000]);
+        }
+        policy.online(now);
+        let after = delay(policy.ended(lost(), false, now + Duration::from_millis(500), 1.0));
+        assert_eq!(after, Duration::from_millis(250));
+        assert_eq!(delay(policy.ended(lost(), false, now, 1.0)), Duration::from_secs(5));
+        assert_eq!(delay(policy.ended(lost(), true, now, 0.0)), Duration::ZERO);
+        let asked =
+            Fault::Failed { message: "full".into(), retry_after: Some(Duration::from_secs(70)) };
+        assert_eq!(delay(policy.ended(asked.into(), true, now, 0.0)), Duration::from_secs(70));
+    }
+
+    #[test]
     fn delays_grow_from_five_seconds_to_a_minute_and_never_leave_their_bounds() {
         for (random, expected) in
             [(0.0, [500; 6]), (1.0, [5_000, 10_000, 20_000, 40_000, 60_000, 60_000])]
         {
             let (mut policy, now) = policy();
-            let seen = expected.map(|_| delay(policy.ended(lost(), now, random)).as_millis());
+            let seen =
+                expected.map(|_| delay(policy.ended(lost(), false, now, random)).as_millis());
             assert_eq!(seen, expected.map(|ms: u32| u128::from(ms)));
         }
     }
@@ -217,14 +255,15 @@ mod tests {
     fn a_minute_of_health_starts_the_delays_over_and_less_does_not() {
         let (mut policy, now) = policy();
         for _ in 0..5 {
-            policy.ended(lost(), now, 1.0);
+            policy.ended(lost(), false, now, 1.0);
         }
-        policy.online(now);
-        let short = policy.ended(lost(), now + Duration::from_secs(59), 1.0);
-        assert_eq!(delay(short).as_secs(), 60);
-        policy.online(now);
-        let long = policy.ended(lost(), now + Duration::from_secs(60), 1.0);
-        assert_eq!(delay(long).as_secs(), 5);
+        // The first delay after a connection that worked is short in any case.
+        for (seconds, expected) in [(59, 60), (60, 5)] {
+            policy.online(now);
+            let later = now + Duration::from_secs(seconds);
+            policy.ended(lost(), false, later, 1.0);
+            assert_eq!(delay(policy.ended(lost(), false, later, 1.0)).as_secs(), expected);
+        }
     }
 
     #[test]
@@ -233,10 +272,10 @@ mod tests {
         policy.online(now);
         let unknown = || Ending::Fault(Fault::UnknownSession);
         let later = now + Duration::from_secs(1);
-        assert_eq!(policy.ended(unknown(), later, 0.5), Next::Register);
-        assert!(matches!(policy.ended(unknown(), later, 0.5), Next::Wait { .. }));
+        assert_eq!(policy.ended(unknown(), false, later, 0.5), Next::Register);
+        assert!(matches!(policy.ended(unknown(), false, later, 0.5), Next::Wait { .. }));
         policy.online(later);
-        let at_once = policy.ended(unknown(), later, 0.5);
+        let at_once = policy.ended(unknown(), false, later, 0.5);
         assert!(matches!(at_once, Next::Wait { .. }), "a server that forgets it at once");
     }
 
@@ -244,8 +283,8 @@ mod tests {
     fn a_refused_or_revoked_token_waits_for_a_person() {
         let (mut policy, now) = policy();
         let denied = Ending::Fault(Fault::Denied("401".into()));
-        assert_eq!(policy.ended(denied, now, 0.5), Next::Stop("401".into()));
-        let revoked = policy.ended(Ending::Revoked("it was revoked".into()), now, 0.5);
+        assert_eq!(policy.ended(denied, false, now, 0.5), Next::Stop("401".into()));
+        let revoked = policy.ended(Ending::Revoked("it was revoked".into()), false, now, 0.5);
         assert!(matches!(revoked, Next::Stop(why) if why.contains("it was revoked")));
     }
 
@@ -253,10 +292,10 @@ mod tests {
     fn a_conflict_is_waited_out_for_four_minutes_and_then_shown() {
         let (mut policy, now) = policy();
         let conflict = || Ending::Fault(Fault::Conflict("held".into()));
-        assert!(matches!(policy.ended(conflict(), now, 0.5), Next::Wait { .. }));
-        let later = policy.ended(conflict(), now + Duration::from_secs(239), 0.5);
+        assert!(matches!(policy.ended(conflict(), false, now, 0.5), Next::Wait { .. }));
+        let later = policy.ended(conflict(), false, now + Duration::from_secs(239), 0.5);
         assert!(matches!(later, Next::Wait { .. }));
-        let last = policy.ended(conflict(), now + Duration::from_secs(240), 0.5);
+        let last = policy.ended(conflict(), false, now + Duration::from_secs(240), 0.5);
         assert!(
             matches!(last, Next::Stop(why) if why.contains("held") && why.contains("takeover"))
         );
@@ -267,10 +306,10 @@ mod tests {
         let (mut policy, now) = policy();
         let retry_after = Some(Duration::from_secs(90));
         let failed = Ending::Fault(Fault::Failed { message: "503".into(), retry_after });
-        assert_eq!(delay(policy.ended(failed, now, 0.1)).as_secs(), 90);
-        let drain = delay(policy.ended(Ending::Drain(Duration::from_secs(2)), now, 1.0));
+        assert_eq!(delay(policy.ended(failed, false, now, 0.1)).as_secs(), 90);
+        let drain = delay(policy.ended(Ending::Drain(Duration::from_secs(2)), false, now, 1.0));
         assert_eq!(drain.as_secs(), 7);
-        assert_eq!(policy.ended(Ending::Resume, now, 0.9), Next::Register);
+        assert_eq!(policy.ended(Ending::Resume, false, now, 0.9), Next::Register);
     }
 
     #[test]
@@ -289,8 +328,8 @@ mod tests {
             let (mut policy, now) = policy();
             let retry_after = Some(asked);
             let failed = Ending::Fault(Fault::Failed { message: "503".into(), retry_after });
-            assert_eq!(delay(policy.ended(failed, now, 0.5)), limits::SERVER_PAUSE);
-            let drain = policy.ended(Ending::Drain(asked), now, 0.5);
+            assert_eq!(delay(policy.ended(failed, false, now, 0.5)), limits::SERVER_PAUSE);
+            let drain = policy.ended(Ending::Drain(asked), false, now, 0.5);
             assert_eq!(delay(drain), limits::SERVER_PAUSE);
         }
         let times = Times { heartbeat: Duration::from_secs(300), ..Times::default() };

@@ -66,6 +66,8 @@ impl Registrar {
             heartbeat_now,
             name_requests: Vec::new(),
             takeover: Arc::clone(&takeover),
+            uplink: None,
+            lost_since: None,
         };
         let driver = tokio::spawn(driver.run());
         Ok(Self { status: status.subscribe(), stop, reconnect, takeover, tasks, driver })

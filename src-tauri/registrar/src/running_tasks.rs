@@ -4,18 +4,25 @@
 use crate::clock::unix_ms;
 use crate::limits;
 use crate::status::{EndedTask, RunningTask, StatusSender};
+use crate::task_failure::{cancelled, stopped_by_owner};
+use crate::uplink::Answers;
 use parking_lot::Mutex;
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use wire::publisher::TaskOutcome;
+use wire::publisher::{Registered, TaskFailure, TaskOutcome};
 
 /// All running requests.
 pub(crate) struct RunningTasks {
-    running: Mutex<HashMap<String, Stop>>,
+    running: Mutex<HashMap<String, Running>>,
+    /// Notified when no request runs any more.
+    ended: Notify,
+    /// The answers for a protocol-2 server.
+    answers: Arc<Answers>,
     /// Ids of the tasks whose wake or report runs.
     attached: Mutex<HashSet<String>>,
     tracker: TaskTracker,
@@ -24,6 +31,15 @@ pub(crate) struct RunningTasks {
     /// Drops everything that has not stopped by itself.
     drop_all: CancellationToken,
     status: StatusSender,
+}
+
+/// A request that has not ended for the server.
+struct Running {
+    stop: Stop,
+    /// The number of its answer; `None` if it is a protocol-1 server's.
+    answer: Option<u128>,
+    /// How the work on it ended. The answer may still be on its way.
+    end: Option<TaskEnd>,
 }
 
 /// The two reasons to stop a request from outside.
@@ -42,31 +58,45 @@ pub(crate) struct TaskEnd {
     pub(crate) tokens: Option<u64>,
     /// The cause of a failure, for the publisher.
     pub(crate) cause: Option<String>,
+    /// The failure that ends the answer for a protocol-2 server.
+    pub(crate) report: Option<TaskFailure>,
+}
+
+impl TaskEnd {
+    fn aborted() -> Self {
+        let report = Some(cancelled());
+        Self { outcome: TaskOutcome::Aborted, tokens: None, cause: None, report }
+    }
+
+    /// The end of a request that failed, or was stopped, for this reason.
+    fn failed(failure: &TaskFailure) -> Self {
+        let outcome = failure.code.clone().map_or_else(TaskOutcome::default, TaskOutcome::Failed);
+        Self { outcome, tokens: None, cause: None, report: None }
+    }
 }
 
 impl RunningTasks {
     pub(crate) fn new(status: StatusSender) -> Arc<Self> {
-        let (running, attached, tracker) = <_>::default();
+        let (running, ended, answers, attached, tracker) = <_>::default();
         let (stop_all, drop_all) = <_>::default();
-        Arc::new(Self { running, attached, tracker, stop_all, drop_all, status })
+        Arc::new(Self { running, ended, answers, attached, tracker, stop_all, drop_all, status })
     }
 
-    /// Starts a request; false if it runs already or if there are too many.
+    /// The answers for a protocol-2 server.
+    pub(crate) fn answers(&self) -> &Arc<Answers> {
+        &self.answers
+    }
+
+    /// Starts a request, and its answer if that has a number; false if it runs already or if there are
+    /// too many.
     pub(crate) fn start<W: Future<Output = TaskEnd> + Send + 'static>(
         self: &Arc<Self>,
         shown: RunningTask,
+        answer: Option<u128>,
         work: impl FnOnce(Stop) -> W,
     ) -> bool {
         let id = shown.task_id.clone();
-        let stop =
-            Stop { unwanted: self.stop_all.child_token(), by_owner: CancellationToken::new() };
-        {
-            let mut running = self.running.lock();
-            if running.len() >= limits::TASKS || running.contains_key(&id) {
-                return false;
-            }
-            running.insert(id.clone(), stop.clone());
-        }
+        let Some(stop) = self.insert(&id, answer, None) else { return false };
         self.status.send_modify(|status| status.running.push(shown));
         let guard = RunningGuard { tasks: Arc::clone(self), id, end: None };
         // Boxed: the runtime moves a spawned future more than once, and this one is large.
@@ -77,6 +107,27 @@ impl RunningTasks {
             guard.end = dropped.run_until_cancelled(work).await;
         });
         true
+    }
+
+    /// Fails a request without starting it.
+    pub(crate) fn refuse(&self, id: &str, answer: u128, failure: &TaskFailure) {
+        if self.insert(id, Some(answer), Some(TaskEnd::failed(failure))).is_some() {
+            self.answers.fail(answer, failure);
+        }
+    }
+
+    fn insert(&self, id: &str, answer: Option<u128>, end: Option<TaskEnd>) -> Option<Stop> {
+        let mut running = self.running.lock();
+        if running.len() >= limits::TASKS || running.contains_key(id) {
+            return None;
+        }
+        let stop =
+            Stop { unwanted: self.stop_all.child_token(), by_owner: CancellationToken::new() };
+        running.insert(id.to_owned(), Running { stop: stop.clone(), answer, end });
+        if let Some(answer) = answer {
+            self.answers.begin(answer);
+        }
+        Some(stop)
     }
 
     /// Starts work for a task that cannot be cancelled from outside, but that ends with the rest;
@@ -103,16 +154,67 @@ impl RunningTasks {
 
     /// Cancels a request; does nothing if it has ended.
     pub(crate) fn cancel(&self, id: &str) {
-        if let Some(stop) = self.running.lock().get(id) {
-            stop.unwanted.cancel();
+        if let Some(task) = self.running.lock().get_mut(id) {
+            task.stop.unwanted.cancel();
+            self.stop_answer(task, &cancelled());
         }
     }
 
     /// Stops a request for the publisher; false if it does not run.
     pub(crate) fn stop(&self, id: &str) -> bool {
-        let running = self.running.lock();
-        let stop = running.get(id);
-        stop.inspect(|stop| stop.by_owner.cancel()).is_some()
+        let mut running = self.running.lock();
+        let Some(task) = running.get_mut(id) else { return false };
+        task.stop.by_owner.cancel();
+        self.stop_answer(task, &stopped_by_owner());
+        true
+    }
+
+    /// Stops the answer of a request whose work has ended.
+    fn stop_answer(&self, task: &mut Running, failure: &TaskFailure) {
+        if let (Some(answer), Some(end)) = (task.answer, &mut task.end)
+            && self.answers.stop(answer, failure)
+        {
+            *end = TaskEnd { tokens: end.tokens, ..TaskEnd::failed(failure) };
+        }
+    }
+
+    /// Forgets the answer of a request: the server has it, or does not want it. Stops the work on it.
+    pub(crate) fn finished(&self, id: &str) {
+        let end = {
+            let mut running = self.running.lock();
+            let Some(task) = running.get_mut(id) else { return };
+            let Some(answer) = task.answer else { return };
+            self.answers.finished(answer);
+            let Some(end) = task.end.take() else {
+                task.stop.unwanted.cancel();
+                return;
+            };
+            running.remove(id);
+            end
+        };
+        self.record_end(id, end);
+    }
+
+    /// Applies the reply to a register: the answers that the server still waits for go on from where
+    /// it says, those that it cancels are stopped, and it does not know the others.
+    pub(crate) fn resume(&self, registered: &Registered) {
+        self.answers.resume(&registered.resume);
+        let resumed = registered.resume.iter().map(|resumed| resumed.id.as_str());
+        let known: HashSet<&str> =
+            resumed.chain(registered.cancel.iter().map(String::as_str)).collect();
+        let speaks_v2 = registered.protocol >= wire::PROTOCOL_2;
+        self.finish_all(|id| !speaks_v2 || !known.contains(id));
+    }
+
+    /// Gives up every answer for a protocol-2 server: there is no way to it any more.
+    pub(crate) fn abandon(&self) {
+        self.finish_all(|_| true);
+    }
+
+    fn finish_all(&self, is_over: impl Fn(&str) -> bool) {
+        let over: Vec<String> =
+            self.running.lock().keys().filter(|id| is_over(id)).cloned().collect();
+        over.iter().for_each(|id| self.finished(id));
     }
 
     /// Ids of the running requests.
@@ -125,25 +227,42 @@ impl RunningTasks {
         !self.running.lock().is_empty()
     }
 
+    /// Waits until no request runs.
+    pub(crate) async fn until_idle(&self) {
+        loop {
+            let ended = self.ended.notified();
+            if !self.is_busy() {
+                return;
+            }
+            ended.await;
+        }
+    }
+
     /// Lets requests run to their end for `grace`, then stops them, and drops those that have not
     /// reported their end [`limits::STOP_GRACE`] later.
     pub(crate) async fn finish(&self, grace: Duration) {
         self.tracker.close();
-        if tokio::time::timeout(grace, self.tracker.wait()).await.is_ok() {
+        if tokio::time::timeout(grace, self.until_all_ended()).await.is_ok() {
             return;
         }
         self.stop_all.cancel();
-        let stopped = tokio::time::timeout(limits::STOP_GRACE, self.tracker.wait());
+        self.ids().iter().for_each(|id| self.cancel(id));
+        let stopped = tokio::time::timeout(limits::STOP_GRACE, self.until_all_ended());
         if stopped.await.is_err() {
             self.drop_all.cancel();
             self.tracker.wait().await;
+            self.abandon();
         }
     }
 
+    async fn until_all_ended(&self) {
+        self.tracker.wait().await;
+        self.until_idle().await;
+    }
+
     /// Moves a request from the running to the ended ones in the status.
-    fn record_end(&self, id: &str, end: Option<TaskEnd>) {
-        let aborted = || TaskEnd { outcome: TaskOutcome::Aborted, tokens: None, cause: None };
-        let TaskEnd { outcome, tokens, cause } = end.unwrap_or_else(aborted);
+    fn record_end(&self, id: &str, end: TaskEnd) {
+        let TaskEnd { outcome, tokens, cause, report: _ } = end;
         self.status.send_modify(|status| {
             let Some(at) = status.running.iter().position(|task| task.task_id == id) else {
                 return;
@@ -161,10 +280,35 @@ impl RunningTasks {
                 cause,
             });
         });
+        if !self.is_busy() {
+            self.ended.notify_waiters();
+        }
+    }
+
+    /// The work on a request has ended. The request has ended with it, unless its answer is still on
+    /// its way.
+    fn work_ended(&self, id: &str, end: Option<TaskEnd>) {
+        let mut end = end.unwrap_or_else(TaskEnd::aborted);
+        {
+            let mut running = self.running.lock();
+            if let Some(task) = running.get_mut(id)
+                && let Some(answer) = task.answer
+                && self.answers.contains(answer)
+            {
+                // Under the lock: the server may send the same task again as soon as it has this.
+                if let Some(failure) = end.report.take() {
+                    self.answers.fail(answer, &failure);
+                }
+                task.end = Some(end);
+                return;
+            }
+            running.remove(id);
+        }
+        self.record_end(id, end);
     }
 }
 
-/// Removes a request from the running ones when it is dropped.
+/// Reports the end of the work on a request when it is dropped.
 struct RunningGuard {
     tasks: Arc<RunningTasks>,
     id: String,
@@ -173,8 +317,7 @@ struct RunningGuard {
 
 impl Drop for RunningGuard {
     fn drop(&mut self) {
-        self.tasks.running.lock().remove(&self.id);
-        self.tasks.record_end(&self.id, self.end.take());
+        self.tasks.work_ended(&self.id, self.end.take());
     }
 }
 
@@ -225,7 +368,7 @@ mod tests {
     async fn a_request_that_ignores_its_stop_is_dropped_at_last() {
         let tasks = tasks();
         let shown = RunningTask { task_id: "0".into(), ..RunningTask::default() };
-        assert!(tasks.start(shown, |_stop| std::future::pending::<TaskEnd>()));
+        assert!(tasks.start(shown, None, |_stop| std::future::pending::<TaskEnd>()));
         let (began, grace) = (Instant::now(), Duration::from_secs(1));
         tasks.finish(grace).await;
         assert_eq!(began.elapsed(), grace + limits::STOP_GRACE);

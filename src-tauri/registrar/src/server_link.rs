@@ -5,7 +5,6 @@ use crate::mcpd_client::{McpdClient, SessionRef};
 use crate::transport::{Transport, UploadMode};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 use wire::publisher::{TaskFailure, TaskResult};
 
 /// Client, session and modes of one registration.
@@ -13,16 +12,14 @@ pub(crate) struct ServerLink {
     pub(crate) mcpd: McpdClient,
     pub(crate) session: SessionRef,
     transport: Mutex<Transport>,
-    /// See [`crate::limits::Times::ack_after`].
-    pub(crate) ack_after: Duration,
     /// Log lines about invalid messages of the server.
     pub(crate) log_budget: LogBudget,
 }
 
 impl ServerLink {
-    pub(crate) fn new(mcpd: McpdClient, session: SessionRef, ack_after: Duration) -> Self {
+    pub(crate) fn new(mcpd: McpdClient, session: SessionRef) -> Self {
         let transport = Mutex::new(Transport::new(session.speaks_v2()));
-        Self { mcpd, session, transport, ack_after, log_budget: LogBudget::default() }
+        Self { mcpd, session, transport, log_budget: LogBudget::default() }
     }
 
     /// The modes in force.
@@ -30,17 +27,17 @@ impl ServerLink {
         *self.transport.lock()
     }
 
-    /// Changes the modes; tasks that run keep theirs.
+    /// Changes the modes.
     pub(crate) fn change_transport(&self, change: impl FnOnce(&mut Transport)) {
         change(&mut self.transport.lock());
     }
 
-    /// How a response that begins now is sent.
+    /// How responses are sent.
     pub(crate) fn upload_mode(&self) -> UploadMode {
         self.transport().upload()
     }
 
-    /// Reports that a task failed.
+    /// Reports the failure of a wake, or of any task of a protocol-1 server.
     pub(crate) async fn report_failure(&self, task: &str, failure: TaskFailure) {
         let result = TaskResult { error: Some(failure), ..TaskResult::default() };
         self.mcpd.result(&self.session, task, &result).await;

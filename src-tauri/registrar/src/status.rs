@@ -31,7 +31,7 @@ pub struct Status {
     pub server: Option<String>,
     /// State of the connection.
     pub connection: ConnectionState,
-    /// How responses are sent: `stream`, `pieces` (a proxy holds uploads back), `results` (protocol 1).
+    /// How responses are sent: `uplink`, `batches` (a proxy holds uploads back), `results` (protocol 1).
     pub upload: Option<String>,
     /// How control events arrive: `stream` or `poll`.
     pub channel: Option<String>,

@@ -5,30 +5,40 @@
 pub(crate) mod backend_request;
 
 use crate::backends::{Backend, Backends, NoSlot, SendError};
-use crate::limits;
-use crate::mcpd_client::Delivery;
+use crate::protocol1;
 use crate::relayed_response::{RelayedResponse, ResponseTail};
 use crate::running_tasks::{Stop, TaskEnd};
 use crate::server_link::ServerLink;
 use crate::task_failure::{
     busy, cancelled, failure, falling_asleep, stopped_by_owner, unpublished,
 };
-use crate::uplink;
+use crate::uplink::Answers;
 use std::sync::Arc;
 use wire::control::{InferTask, WakeTask};
 use wire::publisher::{FailureCode, TaskFailure, TaskOutcome, TaskResult};
 
-/// Runs a request and reports its failure, if it fails.
+/// How the answer of a task goes up.
+pub(crate) enum Route {
+    /// With all others, under this number.
+    Uplink(Arc<Answers>, u128),
+    /// As results of protocol 1.
+    Results,
+}
+
+/// Runs a request. A failure is reported here to a protocol-1 server, and with the returned end to any
+/// other.
 pub(crate) async fn infer(
     link: Arc<ServerLink>,
     backends: Arc<Backends>,
+    route: Route,
     task: InferTask,
     stop: Stop,
 ) -> TaskEnd {
     let tail = Arc::new(ResponseTail::default());
-    let failure = match run_until_stopped(&link, &backends, &task, &stop, &tail).await {
+    let failure = match run_until_stopped(&link, &backends, &route, &task, &stop, &tail).await {
         Ok(()) => {
-            return TaskEnd { outcome: TaskOutcome::Done, tokens: tail.tokens(), cause: None };
+            let (outcome, tokens) = (TaskOutcome::Done, tail.tokens());
+            return TaskEnd { outcome, tokens, cause: None, report: None };
         }
         Err(failure) => failure,
     };
@@ -48,10 +58,13 @@ pub(crate) async fn infer(
     }
     // The request may be large, and the server may be slow to take the report.
     drop(task);
-    if !by_owner {
-        link.report_failure(&id, failure).await;
+    let mut report = None;
+    match route {
+        Route::Uplink(..) => report = Some(failure),
+        Route::Results if by_owner => {}
+        Route::Results => link.report_failure(&id, failure).await,
     }
-    TaskEnd { outcome, tokens: tail.tokens(), cause }
+    TaskEnd { outcome, tokens: tail.tokens(), cause, report }
 }
 
 /// Runs a request until its end or until it is stopped. The connection to the backend is closed
@@ -59,31 +72,27 @@ pub(crate) async fn infer(
 async fn run_until_stopped(
     link: &ServerLink,
     backends: &Arc<Backends>,
+    route: &Route,
     task: &InferTask,
     stop: &Stop,
     tail: &Arc<ResponseTail>,
 ) -> Result<(), TaskFailure> {
-    let mut work = std::pin::pin!(run(link, backends, task, tail));
+    let mut work = std::pin::pin!(run(link, backends, route, task, tail));
     tokio::select! {
         done = &mut work => return done,
         () = stop.unwanted.cancelled() => return Err(cancelled()),
         () = stop.by_owner.cancelled() => {}
     }
-    // The reason is reported before the response breaks off: the server would report a broken
-    // backend to the caller otherwise.
-    let failure = stopped_by_owner();
-    let report = link.report_failure(&task.task_id, failure.clone());
-    let reported = tokio::time::timeout(limits::STOP_REPORT, report);
-    tokio::select! {
-        _ = &mut work => {}
-        _ = reported => {}
+    if matches!(route, Route::Results) {
+        protocol1::report_stop(link, &task.task_id, work).await;
     }
-    Err(failure)
+    Err(stopped_by_owner())
 }
 
 async fn run(
     link: &ServerLink,
     backends: &Arc<Backends>,
+    route: &Route,
     task: &InferTask,
     tail: &Arc<ResponseTail>,
 ) -> Result<(), TaskFailure> {
@@ -93,42 +102,17 @@ async fn run(
         NoSlot::FallingAsleep => falling_asleep(),
     })?;
     let body = backend_request::body(link, backends, task).await?;
-    let request = backend_request::build(backends.http(), &backend.provider(), task, body.bytes)?;
-    let sent = acknowledge_if_slow(link, task, backends.client().send(request)).await?;
+    let request = backend_request::build(&backend.target(), task, &body.bytes)?;
+    let sent = backends.client().send(&request).await;
+    drop(request);
     // The backend has the body.
     drop(body.permit);
     let response = sent.map_err(|error| send_failure(backends, &backend, error))?;
     let response = RelayedResponse::new(response, Arc::clone(tail));
-    uplink::send(link, &task.task_id, response).await
-}
-
-/// Waits for the backend's response. If it takes a while, acknowledges the task; a response
-/// or a fetched body shows the server by itself that the task has arrived.
-///
-/// # Errors
-/// The server does not want the task any more.
-async fn acknowledge_if_slow<T>(
-    link: &ServerLink,
-    task: &InferTask,
-    response: impl Future<Output = T>,
-) -> Result<T, TaskFailure> {
-    let mut response = std::pin::pin!(response);
-    if !link.session.speaks_v2() || task.body_ref {
-        return Ok(response.await);
+    match route {
+        Route::Uplink(answers, answer) => answers.relay(*answer, response).await,
+        Route::Results => protocol1::send_results(link, &task.task_id, response).await,
     }
-    let acknowledge = async {
-        tokio::time::sleep(link.ack_after).await;
-        link.mcpd.acknowledge(&link.session, &task.task_id).await
-    };
-    tokio::select! {
-        response = &mut response => return Ok(response),
-        acknowledged = acknowledge => {
-            if acknowledged == Delivery::Unwanted {
-                return Err(cancelled());
-            }
-        }
-    }
-    Ok(response.await)
 }
 
 /// Reports an unreachable backend to [`Backends`], too.
@@ -161,9 +145,4 @@ pub(crate) async fn wake(link: Arc<ServerLink>, backends: Arc<Backends>, task: W
             link.mcpd.result(&link.session, &task.task_id, &result).await;
         }
     }
-}
-
-/// Reports that the event of a task was too long to be read.
-pub(crate) async fn report_too_long(link: Arc<ServerLink>, task: String, cause: String) {
-    link.report_failure(&task, failure(FailureCode::RequestTooLarge, cause)).await;
 }

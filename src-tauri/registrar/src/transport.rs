@@ -2,7 +2,7 @@
 //! found out about the server and the proxies on the way.
 //!
 //! Another transport is a variant of [`ChannelMode`] with a reader in [`crate::control_channel`], and
-//! a variant of [`UploadMode`] with a sender in [`crate::uplink`].
+//! a variant of [`UploadMode`] with its requests in [`crate::uplink`].
 
 /// How control events arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,13 +13,13 @@ pub(crate) enum ChannelMode {
     Poll,
 }
 
-/// How a backend's response is sent to the server.
+/// How the backends' responses are sent to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UploadMode {
-    /// One request whose body is the response's body.
+    /// One request whose body stays open: an uplink.
     Stream,
-    /// Numbered requests: a proxy holds the bytes of an upload back until it ends.
-    Chunks,
+    /// One request after the other: a proxy holds the bytes of an upload back until it ends.
+    Batch,
     /// Results of protocol 1.
     Results,
 }
@@ -43,13 +43,13 @@ impl Transport {
         self.channel
     }
 
-    /// How a response is sent.
+    /// How responses are sent.
     pub(crate) fn upload(self) -> UploadMode {
         match self {
             Self { speaks_v2: false, .. } => UploadMode::Results,
             // A proxy that holds the channel back is not trusted with uploads either.
             Self { channel: ChannelMode::Poll, .. } | Self { uploads_are_held_back: true, .. } => {
-                UploadMode::Chunks
+                UploadMode::Batch
             }
             Self { .. } => UploadMode::Stream,
         }
@@ -96,8 +96,8 @@ impl UploadMode {
     /// As `status.json` names it.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::Stream => "stream",
-            Self::Chunks => "pieces",
+            Self::Stream => "uplink",
+            Self::Batch => "batches",
             Self::Results => "results",
         }
     }
@@ -108,17 +108,17 @@ mod tests {
     use super::{ChannelMode, Transport, UploadMode};
 
     #[test]
-    fn a_proxy_that_holds_bytes_back_gets_polls_and_chunks() {
+    fn a_proxy_that_holds_bytes_back_gets_polls_and_batches() {
         let mut transport = Transport::new(true);
         assert_eq!(transport.upload(), UploadMode::Stream);
         transport.set_uploads_are_held_back(true);
-        assert_eq!(transport.upload(), UploadMode::Chunks);
+        assert_eq!(transport.upload(), UploadMode::Batch);
         let mut transport = Transport::new(true);
         assert!(transport.needs_upload_probe() && !transport.is_online_when_open());
         transport.fall_back_to_polling();
         assert_eq!(
             (transport.channel(), transport.upload()),
-            (ChannelMode::Poll, UploadMode::Chunks)
+            (ChannelMode::Poll, UploadMode::Batch)
         );
         assert!(!transport.needs_upload_probe() && transport.is_online_when_open());
     }

@@ -13,6 +13,7 @@ mod caller;
 mod delay_proxy;
 mod fast_backend;
 mod idle_publishers;
+mod instructions;
 mod latency;
 mod measurements;
 mod report;
@@ -45,6 +46,11 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Count the instructions per answer with callgrind
+    Instructions {
+        /// Folder for the profiles
+        folder: std::path::PathBuf,
+    },
     /// Run the backend
     #[command(hide = true)]
     Backend,
@@ -62,6 +68,11 @@ async fn main() -> std::io::Result<()> {
     match arguments.command {
         Some(Command::Backend) => return fast_backend::serve().await,
         Some(Command::Delay { upstream }) => return delay_proxy::serve(&upstream).await,
+        Some(Command::Instructions { folder }) => {
+            let backend = FastBackend::start().await?;
+            println!("{}", report::table(&instructions::measure(&backend, &folder).await));
+            return Ok(());
+        }
         None => {}
     }
     let backend = FastBackend::start().await?;

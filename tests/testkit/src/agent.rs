@@ -127,6 +127,19 @@ impl Agent {
     pub fn with_environment(home: &Home, environment: &[(&str, &str)]) -> Self {
         let mut command = home.command(&["run"]);
         command.env("RUST_LOG", "trace").envs(environment.iter().copied());
+        Self::start_as(home, command)
+    }
+
+    /// Starts an agent that a tool runs, see [`crate::process::run_by`], with these environment
+    /// variables.
+    #[must_use]
+    pub fn run_by(tool: &[String], home: &Home, environment: &[(&str, &str)]) -> Self {
+        let mut command = crate::process::run_by(tool, &home.command(&["run"]));
+        command.envs(environment.iter().copied());
+        Self::start_as(home, command)
+    }
+
+    fn start_as(home: &Home, mut command: Command) -> Self {
         let log = tempfile::tempdir().unwrap();
         let process = Process::start("agent", &mut command, log.path());
         Self { process, home: home.clone(), log }

@@ -23,11 +23,20 @@ pub struct Streamed {
 /// # Panics
 /// The status is not 200.
 pub async fn read_stream(response: Response) -> Streamed {
+    read_stream_with(response, || ()).await
+}
+
+/// As [`read_stream`]; calls `arrived` after each read.
+///
+/// # Panics
+/// The status is not 200.
+pub async fn read_stream_with(response: Response, mut arrived: impl FnMut()) -> Streamed {
     assert_eq!(response.status(), 200, "{:?}", response.text().await);
     let mut streamed = Streamed::default();
     let mut rest = String::new();
     let mut bytes = response.bytes_stream();
     while let Some(read) = bytes.next().await {
+        arrived();
         match read {
             Err(_) => streamed.broken = true,
             Ok(read) => rest.push_str(std::str::from_utf8(&read).unwrap()),

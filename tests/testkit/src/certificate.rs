@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-/// A self-signed certificate for 127.0.0.1.
+/// A self-signed certificate.
 pub struct Certificate {
     /// Connects callers that trust only this certificate.
     pub callers: TlsConnector,
@@ -21,6 +21,14 @@ impl Certificate {
     #[must_use]
     pub fn valid() -> Self {
         Self::store(make(), tempfile::tempdir().unwrap())
+    }
+
+    /// Makes one that is valid now, for these names and addresses.
+    #[must_use]
+    pub fn valid_for(names: &[&str]) -> Self {
+        let names = names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        Self::store(made, tempfile::tempdir().unwrap())
     }
 
     /// Makes one that has expired.

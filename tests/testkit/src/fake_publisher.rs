@@ -1,12 +1,15 @@
 //! The fake publisher: speaks the publisher's side of the protocol to a real mcpd, step by step as a
 //! test asks. It shares no code with the agent.
 
+pub mod frame;
+mod uplink;
+
+pub use uplink::{Ended, Uplink};
+
 use crate::TIMEOUT;
-use bytes::Bytes;
-use futures_util::stream;
-use reqwest::{Body, Client, RequestBuilder, Response};
+use reqwest::{Client, RequestBuilder, Response};
 use serde_json::{Value, json};
-use tokio::sync::mpsc;
+use std::collections::VecDeque;
 use tokio::time::Instant;
 
 /// A registered publisher with an open control channel.
@@ -19,12 +22,13 @@ pub struct FakePublisher {
     pub registered: Value,
     url: String,
     http: Client,
-    channel: Response,
+    /// `None` once it was lost.
+    channel: Option<Response>,
     unread: String,
+    /// Events that were read and not asked for yet: those of the flow of answers, and all others.
+    flow: VecDeque<(String, Value)>,
+    events: VecDeque<(String, Value)>,
 }
-
-/// Sends the pieces of an upload; an error resets the connection.
-pub type Pieces = mpsc::Sender<Result<Bytes, std::io::Error>>;
 
 /// Sends a register and returns the response, whatever its status.
 pub async fn register(url: &str, token: &str, body: &Value) -> Response {
@@ -78,13 +82,52 @@ impl FakePublisher {
             .unwrap();
         assert_eq!(channel.status(), 200);
         let (url, token) = (url.to_owned(), token.to_owned());
-        let mut this =
-            Self { token, session, registered, url, http, channel, unread: String::new() };
+        let mut this = Self {
+            token,
+            session,
+            registered,
+            url,
+            http,
+            channel: Some(channel),
+            unread: String::new(),
+            flow: VecDeque::new(),
+            events: VecDeque::new(),
+        };
         assert_eq!(this.event().await.0, "hello");
+        assert!(this.flow.is_empty(), "the first event is another one");
         this
     }
 
-    /// Name and data of the next event on the control channel.
+    /// Registers anew with these tasks in flight, and opens a new channel. The old one ends.
+    ///
+    /// # Panics
+    /// The server refused it.
+    pub async fn register_again(self, body: &Value, inflight: &[&str]) -> Self {
+        let mut body = body.clone();
+        body["providerSessionId"] = json!(self.session);
+        body["inflight"] = json!(inflight);
+        let (url, token) = (self.url.clone(), self.token.clone());
+        drop(self);
+        Self::connect(&url, &token, &body).await
+    }
+
+    /// Opens a control channel in place of the one that it has, which is lost.
+    ///
+    /// # Panics
+    /// The server refused it.
+    pub async fn reopen_channel(self) -> Self {
+        let Self { url, token, registered, .. } = self;
+        Self::open_channel(&url, &token, registered).await
+    }
+
+    /// Loses the control channel.
+    #[must_use]
+    pub fn lose_channel(mut self) -> Self {
+        self.channel = None;
+        self
+    }
+
+    /// Name and data of the next event on the control channel, but for those of the flow of answers.
     ///
     /// # Panics
     /// The channel ended, or no event came in time.
@@ -92,22 +135,68 @@ impl FakePublisher {
         self.event_or_end().await.expect("the control channel has ended")
     }
 
-    /// Name and data of the next event; `None` if the channel ends.
+    /// As [`Self::event`]; `None` if the channel ends.
     ///
     /// # Panics
     /// Neither an event nor the end came in time.
     pub async fn event_or_end(&mut self) -> Option<(String, Value)> {
         // One deadline for the whole wait: comments come all the time.
         let deadline = Instant::now() + TIMEOUT;
+        while self.events.is_empty() {
+            self.read(deadline).await?;
+        }
+        self.events.pop_front()
+    }
+
+    /// The tasks of the next event of this name, `taken` or `finished`. Those before it are dropped.
+    ///
+    /// # Panics
+    /// The channel ended, or no such event came in time.
+    pub async fn flow(&mut self, name: &str) -> Vec<Value> {
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            while let Some((event, data)) = self.flow.pop_front() {
+                if event == name {
+                    return data["tasks"].as_array().unwrap().clone();
+                }
+            }
+            self.read(deadline).await.expect("the control channel has ended");
+        }
+    }
+
+    /// Waits until the server has named this task in `finished`.
+    ///
+    /// # Panics
+    /// It has not in time.
+    pub async fn finished(&mut self, task: &str) {
+        while !self.flow("finished").await.contains(&json!(task)) {}
+    }
+
+    /// Waits until the server has told that `offset` bytes of this task's answer were taken.
+    ///
+    /// # Panics
+    /// It has not in time.
+    pub async fn taken(&mut self, task: &str, offset: u64) {
+        let is_told = |entry: &Value| entry["id"] == task && entry["offset"] == offset;
+        while !self.flow("taken").await.iter().any(is_told) {}
+    }
+
+    /// Reads the next event. `None` if the channel ends.
+    async fn read(&mut self, deadline: Instant) -> Option<()> {
         loop {
             while let Some((block, rest)) = self.unread.split_once("\n\n") {
                 let (block, rest) = (block.to_owned(), rest.to_owned());
                 self.unread = rest;
-                if !block.starts_with(':') {
-                    return Some(parse(&block));
+                if block.starts_with(':') {
+                    continue;
                 }
+                let event = parse(&block);
+                let is_flow = matches!(event.0.as_str(), "taken" | "finished");
+                let queue = if is_flow { &mut self.flow } else { &mut self.events };
+                queue.push_back(event);
+                return Some(());
             }
-            let read = tokio::time::timeout_at(deadline, self.channel.chunk()).await;
+            let read = tokio::time::timeout_at(deadline, self.channel.as_mut()?.chunk()).await;
             let bytes = read.expect("no event in time").ok().flatten()?;
             self.unread.push_str(std::str::from_utf8(&bytes).unwrap());
         }
@@ -129,25 +218,62 @@ impl FakePublisher {
         request.header(wire::headers::SESSION, &self.session)
     }
 
-    /// The upload of a response with status 200, and the sender of its pieces.
-    pub fn upload(&self, task: &str, content_type: &str) -> (Pieces, RequestBuilder) {
-        let (pieces, receiver) = mpsc::channel(1);
-        let next = |mut receiver: mpsc::Receiver<_>| async {
-            receiver.recv().await.map(|piece| (piece, receiver))
-        };
-        let body = Body::wrap_stream(stream::unfold(receiver, next));
-        let request = self
-            .post(&wire::paths::task_response(task))
-            .header("content-type", content_type)
-            .header(wire::headers::STATUS, "200")
-            .body(body);
-        (pieces, request)
+    /// Opens the uplink.
+    pub async fn uplink(&self) -> Uplink {
+        Uplink::open(&self.url, &self.token, &self.session).await
     }
 
-    /// Sends a result of this task.
+    /// Sends these frames as an uplink that ends at once.
+    pub async fn batch(&self, frames: Vec<u8>) -> Response {
+        let request = self.post(wire::paths::UPLINK).header("content-type", uplink::CONTENT_TYPE);
+        request.body(frames).send().await.unwrap()
+    }
+
+    /// Sends a whole answer.
+    ///
+    /// # Panics
+    /// The server has not taken it.
+    pub async fn answer(&self, task: &str, head: &Value, body: &[u8]) {
+        self.deliver(frame::answer(task, head, body)).await;
+    }
+
+    /// Sends a whole answer of JSON with this status.
+    ///
+    /// # Panics
+    /// The server has not taken it.
+    pub async fn answer_json(&self, task: &str, status: u16, body: &Value) {
+        let headers = json!({"content-type": "application/json"});
+        let head = json!({"status": status, "headers": headers});
+        self.answer(task, &head, body.to_string().as_bytes()).await;
+    }
+
+    /// Reports that a task failed, or that its work has stopped.
+    ///
+    /// # Panics
+    /// The server has not taken it.
+    pub async fn fail(&self, task: &str, code: &str) {
+        self.deliver(frame::failed(task, &json!({"message": "x", "code": code}))).await;
+    }
+
+    /// Sends these frames as an uplink that ends at once.
+    ///
+    /// # Panics
+    /// The server has not taken it.
+    pub async fn deliver(&self, frames: Vec<u8>) {
+        let response = self.batch(frames).await;
+        assert_eq!(response.status(), 204, "{:?}", response.text().await);
+    }
+
+    /// Sends a result: the outcome of a wake, or anything of protocol 1.
     pub async fn result(&self, task: &str, result: &Value) -> Response {
         self.post(&wire::paths::task_result(task)).json(result).send().await.unwrap()
     }
+}
+
+/// The head of a response with status 200 and this content type.
+#[must_use]
+pub fn ok(content_type: &str) -> Value {
+    json!({"status": 200, "headers": {"content-type": content_type}})
 }
 
 fn parse(block: &str) -> (String, Value) {

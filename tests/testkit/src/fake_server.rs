@@ -20,6 +20,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
+use wire::frames::{Decoder, Frame, Kind};
 
 /// Bytes of each write of a flood.
 const WRITE: usize = 64 * 1024;
@@ -29,8 +30,8 @@ const FRAMES: usize = 64;
 const STORED: usize = 1 << 20;
 
 /// Reply of an endpoint. An endpoint is named by the last part of its path: `register`, `stream`,
-/// `heartbeat`, `probe`, `request`, `ack`, `result`, `response`; `*` is every endpoint without a reply
-/// of its own.
+/// `heartbeat`, `probe`, `uplink`, `request`, `result`; `*` is every endpoint without a reply of its
+/// own.
 #[derive(Debug, Clone)]
 pub enum Reply {
     /// No response, ever.
@@ -61,6 +62,8 @@ pub struct FakeServer {
 struct Shared {
     replies: Mutex<HashMap<&'static str, Reply>>,
     requests: Mutex<Vec<ReceivedRequest>>,
+    /// Frames of all uplinks.
+    frames: Mutex<Vec<Frame>>,
     channel: Mutex<Option<mpsc::Sender<Bytes>>>,
 }
 
@@ -110,6 +113,28 @@ impl FakeServer {
         self.until_request("result", |request| request.path == path).await.json()
     }
 
+    /// All frames of this kind so far.
+    #[must_use]
+    pub fn frames(&self, kind: Kind) -> Vec<Frame> {
+        let frames = self.shared.frames.lock();
+        frames.iter().filter(|frame| frame.kind == kind).cloned().collect()
+    }
+
+    /// Waits for a frame of this kind for a task.
+    pub async fn until_frame(&self, task: &str, kind: Kind) -> Frame {
+        let number = u128::from_str_radix(task, 16).unwrap();
+        crate::until(&format!("a frame {kind:?} of task {task}"), async || {
+            self.frames(kind).into_iter().find(|frame| frame.task == number)
+        })
+        .await
+    }
+
+    /// Waits for the failure that the agent reports for this task.
+    pub async fn failure(&self, task: &str) -> Value {
+        let frame = self.until_frame(task, Kind::Failed).await;
+        serde_json::from_slice(&frame.payload).unwrap()
+    }
+
     /// Waits for an open control channel and writes `text` to it, as it is.
     pub async fn write(&self, text: impl Into<Bytes>) {
         let channel = crate::until("a control channel is open", async || {
@@ -156,7 +181,7 @@ impl AgentOfFakeServer {
         let id = task_id(number);
         let request = json!({"model": "qwen", "messages": []});
         self.server.send_event("task", &task(&id, &request)).await;
-        self.server.until_request("response", |request| request.path.contains(&id)).await;
+        self.server.until_frame(&id, Kind::End).await;
     }
 }
 
@@ -189,10 +214,16 @@ async fn respond(State(shared): State<Arc<Shared>>, request: Request) -> Respons
         // The first bytes of a probe are confirmed while its upload is still open.
         confirm_probe(&shared, &head.headers).await;
     }
+    // An uplink stays open: it counts as soon as it begins.
+    let is_uplink = endpoint(&path) == "uplink";
+    let (body, uplink) = if is_uplink { (Body::empty(), Some(body)) } else { (body, None) };
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
     let body = Bytes::copy_from_slice(&body[..body.len().min(STORED)]);
     let received = ReceivedRequest { path: path.clone(), headers: head.headers, body };
     shared.requests.lock().push(received);
+    if let Some(frames) = uplink.filter(|_| reply.is_none()) {
+        take_frames(&shared, frames).await;
+    }
     match reply {
         None => good_response(&shared, &path).await,
         Some(Reply::Silent) => std::future::pending().await,
@@ -219,6 +250,24 @@ async fn confirm_probe(shared: &Shared, headers: &HeaderMap) {
     let channel = shared.channel.lock().clone();
     if let Some(channel) = channel {
         let _closed = channel.send(confirmation.into()).await;
+    }
+}
+
+/// Reads an uplink to its end. Each answer is finished with its last frame.
+async fn take_frames(shared: &Shared, body: Body) {
+    let (mut body, mut decoder) = (body.into_data_stream(), Decoder::default());
+    while let Some(Ok(bytes)) = body.next().await {
+        decoder.feed(bytes);
+        while let Some(frame) = decoder.next_frame().unwrap() {
+            let ends = matches!(frame.kind, Kind::End | Kind::Failed);
+            let finished = json!({"tasks": [format!("{:032x}", frame.task)]});
+            shared.frames.lock().push(frame);
+            let channel = shared.channel.lock().clone().filter(|_| ends);
+            if let Some(channel) = channel {
+                let event = format!("event: finished\ndata: {finished}\n\n");
+                let _closed = channel.send(event.into()).await;
+            }
+        }
     }
 }
 

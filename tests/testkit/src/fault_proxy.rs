@@ -30,6 +30,24 @@ pub enum Fault {
     Down,
 }
 
+/// Cuts of all open connections.
+struct Cuts {
+    /// Bytes that still pass before the next one, in both directions together.
+    left: Mutex<Option<usize>>,
+    /// Number of cuts so far: a connection that was opened before the latest one is reset.
+    done: watch::Sender<usize>,
+}
+
+impl Cuts {
+    /// The part of this many bytes that passes before a cut, and true if the cut is behind it.
+    fn pass(&self, bytes: usize) -> (usize, bool) {
+        let mut left = self.left.lock();
+        let Some(before) = *left else { return (bytes, false) };
+        *left = before.checked_sub(bytes).filter(|after| *after > 0);
+        (before.min(bytes), left.is_none())
+    }
+}
+
 /// A running proxy.
 pub struct FaultProxy {
     /// `http://127.0.0.1:…`
@@ -37,6 +55,7 @@ pub struct FaultProxy {
     fault: Arc<watch::Sender<Fault>>,
     /// True if data on its way upstream is held back.
     held: Arc<watch::Sender<bool>>,
+    cuts: Arc<Cuts>,
     _serving: AbortOnDropHandle<()>,
 }
 
@@ -48,22 +67,38 @@ impl FaultProxy {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let fault = Arc::new(watch::Sender::new(Fault::None));
         let held = Arc::new(watch::Sender::new(false));
+        let cuts = Arc::new(Cuts { left: Mutex::new(None), done: watch::Sender::new(0) });
         let (faults, holds) = (Arc::clone(&fault), Arc::clone(&held));
+        let all_cuts = Arc::clone(&cuts);
         let serving = tokio::spawn(async move {
             let connections = Mutex::new(Vec::new());
             while let Ok((near, _)) = listener.accept().await {
                 let (faults, holds) = (faults.subscribe(), Arc::clone(&holds));
-                let connection = tokio::spawn(connect(near, upstream.clone(), faults, holds));
+                let cuts = Arc::clone(&all_cuts);
+                let connection = connect(near, upstream.clone(), faults, holds, cuts);
+                let connection = tokio::spawn(connection);
                 connections.lock().push(AbortOnDropHandle::new(connection));
             }
         });
-        Self { url, fault, held, _serving: AbortOnDropHandle::new(serving) }
+        Self { url, fault, held, cuts, _serving: AbortOnDropHandle::new(serving) }
     }
 
     /// Applies this fault from now on.
     pub fn set(&self, fault: Fault) {
         self.held.send_replace(false);
         self.fault.send_replace(fault);
+    }
+
+    /// Resets all open connections once this many more bytes have passed, in the middle of whatever
+    /// they carry then. New connections work.
+    pub fn cut_after(&self, bytes: usize) {
+        *self.cuts.left.lock() = Some(bytes);
+    }
+
+    /// Number of cuts so far.
+    #[must_use]
+    pub fn cuts(&self) -> usize {
+        *self.cuts.done.borrow()
     }
 
     /// Waits until data on its way upstream is held back.
@@ -78,20 +113,25 @@ async fn connect(
     upstream: String,
     mut faults: watch::Receiver<Fault>,
     held: Arc<watch::Sender<bool>>,
+    cuts: Arc<Cuts>,
 ) {
     let fault = *faults.borrow_and_update();
+    let mut cut = cuts.done.subscribe();
     let Ok(far) = TcpStream::connect(upstream).await else { return };
     for socket in [&near, &far] {
         socket.set_nodelay(true).unwrap();
     }
     // The halves below cannot reset their connection: these descriptors can.
     let spare = [&near, &far].map(|socket| socket.as_fd().try_clone_to_owned().unwrap());
-    if fault == Fault::Reset {
-        return reset(&spare);
+    // Nothing of a new connection may pass before the fault is noticed below.
+    match fault {
+        Fault::Reset => return reset(&spare),
+        Fault::Down => return,
+        Fault::None | Fault::Latency(_) | Fault::Slice(_) | Fault::Bandwidth(_) | Fault::Held => {}
     }
     let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-    let up = forward(near_in, far_out, faults.clone(), Some(&held));
-    let down = forward(far_in, near_out, faults.clone(), None);
+    let up = forward(near_in, far_out, faults.clone(), Some(&held), &cuts);
+    let down = forward(far_in, near_out, faults.clone(), None, &cuts);
     let mut ends = faults.clone();
     let broken = async {
         let over = |fault: &Fault| matches!(fault, Fault::Reset | Fault::Down);
@@ -105,6 +145,7 @@ async fn connect(
                 reset(&spare);
             }
         }
+        _ = cut.changed() => reset(&spare),
     }
 }
 
@@ -121,6 +162,7 @@ async fn forward(
     mut to: OwnedWriteHalf,
     mut faults: watch::Receiver<Fault>,
     held: Option<&watch::Sender<bool>>,
+    cuts: &Cuts,
 ) -> (OwnedReadHalf, OwnedWriteHalf) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
@@ -145,8 +187,12 @@ async fn forward(
             }
             Fault::None | Fault::Slice(_) | Fault::Reset | Fault::Down => {}
         }
-        if to.write_all(&buffer[..read]).await.is_err() {
+        let (passing, is_cut) = cuts.pass(read);
+        if to.write_all(&buffer[..passing]).await.is_err() {
             break;
+        }
+        if is_cut {
+            cuts.done.send_modify(|done| *done += 1);
         }
     }
     let _ = to.shutdown().await;

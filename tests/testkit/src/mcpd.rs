@@ -38,6 +38,12 @@ impl Mcpd {
         Self::start_in(Arc::new(tempfile::tempdir().unwrap()), 0, scale, filter).await
     }
 
+    /// Starts one that a tool runs, see [`crate::process::run_by`].
+    pub async fn run_by(tool: &[String]) -> Self {
+        let command = crate::process::run_by(tool, &Command::new(program("mcpd")));
+        Self::start_as(command, Arc::new(tempfile::tempdir().unwrap()), 0, 1.0, "info").await
+    }
+
     /// Starts one in an existing folder, with these environment variables.
     pub async fn in_folder(folder: TempDir, environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new(program("mcpd"));

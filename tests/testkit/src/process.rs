@@ -173,6 +173,21 @@ async fn wait(mut command: Command, input: String) -> CommandOutput {
     }
 }
 
+/// The same command, run by a tool such as a profiler: its program and arguments come first.
+#[must_use]
+pub fn run_by(tool: &[String], command: &Command) -> Command {
+    let (program, arguments) = tool.split_first().expect("a tool has a program");
+    let mut wrapped = Command::new(program);
+    wrapped.args(arguments).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    wrapped
+}
+
 /// A program with a command line.
 pub trait CommandLine {
     /// The program with these arguments.

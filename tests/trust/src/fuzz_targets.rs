@@ -5,20 +5,22 @@ mod config;
 mod form;
 mod frames;
 mod request_body;
+mod uplink_frames;
 
 use crate::choices::Choices;
 use crate::{reconnect_policy, relay_machine};
-use wire::publisher::{Chunk, TaskResult};
+use wire::publisher::{AnswerHead, Chunk, TaskResult};
 use wire::sse::{Decoded, Decoder, Event, Limit};
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
 /// All targets, by name.
-pub const ALL: [(&str, Target); 9] = [
+pub const ALL: [(&str, Target); 10] = [
     ("events", events),
     ("frames", frames::frames),
     ("config", config::parse_and_edit),
+    ("uplink_frames", uplink_frames::check),
     ("bodies", bodies),
     ("forms", form::check),
     ("headers", headers),
@@ -157,17 +159,24 @@ fn one_chunk_is_one_event(chunk: &Chunk) {
     assert_eq!(events, wanted.into_iter().collect::<Vec<_>>());
 }
 
-/// Of a publisher's headers a caller receives only the listed ones, and always a valid status.
+/// Of a head frame's headers a caller receives only the listed ones, and always a valid status. What
+/// is refused is no head at all, has an impossible status, or a value that no header can have.
 fn headers(data: &[u8]) {
-    let lines = data.split(|byte| *byte == b'\n');
-    let split = |line: &'_ [u8]| line.iter().position(|byte| *byte == b':');
-    let pairs: Vec<(&[u8], &[u8])> =
-        lines.filter_map(|line| split(line).map(|at| (&line[..at], &line[at + 1..]))).collect();
-    let Some((status, given)) = mcpd::fuzzing::response_head(&pairs) else { return };
-    assert!((200..600).contains(&status), "{status}");
-    for name in given.keys() {
+    let parsed = serde_json::from_slice::<AnswerHead>(data).ok();
+    let Some((status, given)) = mcpd::fuzzing::response_head(data) else {
+        let usable = |head: &AnswerHead| {
+            let visible = |value: &String| value.bytes().all(|byte| (32..127).contains(&byte));
+            (200..600).contains(&head.status) && head.headers.values().all(visible)
+        };
+        assert!(!parsed.is_some_and(|head| usable(&head)), "a usable head is refused");
+        return;
+    };
+    let head = parsed.unwrap_or_default();
+    assert!((200..600).contains(&status) && status == head.status, "{status}");
+    for (name, value) in &given {
         let listed = wire::headers::TO_CALLER.contains(&name.as_str());
         assert!(listed || name == "content-type", "{name} reaches a caller");
+        assert_eq!(head.headers.get(name.as_str()).map(String::as_bytes), Some(value.as_bytes()));
     }
 }
 

@@ -31,6 +31,8 @@ pub enum Fact {
         /// The chunk's number, from 0.
         chunk: u64,
     },
+    /// A caller receives bytes that its backend did not write in this place.
+    Damaged(Call),
     /// A caller's response ends.
     Ended {
         /// The request.
@@ -56,6 +58,15 @@ pub enum Fact {
     Published {
         /// The model.
         model: String,
+    },
+    /// A connection that carries a response breaks.
+    Interrupted(Call),
+    /// mcpd refuses a frame of a publisher that keeps the rules.
+    FrameRefused {
+        /// The request.
+        call: Call,
+        /// The rule that it is said to break.
+        rule: String,
     },
     /// A backend starts working on a request.
     BackendStarted(Call),

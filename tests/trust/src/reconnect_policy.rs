@@ -13,6 +13,8 @@ struct Observer {
     online: Option<Instant>,
     /// Number of waits since the last healthy connection or resume.
     waits: u32,
+    /// Number of short waits since the last connection that worked.
+    quick_waits: u32,
     /// Start of the current series of conflicts.
     conflict: Option<Instant>,
 }
@@ -24,7 +26,7 @@ struct Observer {
 pub fn run(choices: &mut Choices<'_>, steps: usize) -> Result<(), String> {
     let times = Times::default();
     let mut policy = ReconnectPolicy::new(times);
-    let mut observer = Observer { times, online: None, waits: 0, conflict: None };
+    let mut observer = Observer { times, online: None, waits: 0, quick_waits: 0, conflict: None };
     let mut now = Instant::now();
     for number in 0..steps {
         if choices.is_exhausted() {
@@ -38,10 +40,10 @@ pub fn run(choices: &mut Choices<'_>, steps: usize) -> Result<(), String> {
             now += Duration::from_millis(choices.below(100_000));
         }
         let ending = draw(choices);
-        let random = choices.fraction();
-        let next = policy.ended(ending.clone(), now, random);
+        let (busy, random) = (choices.chance(50), choices.fraction());
+        let next = policy.ended(ending.clone(), busy, now, random);
         observer
-            .check(&ending, &next, now)
+            .check(&ending, busy, &next, now)
             .map_err(|error| format!("ending {number}, {ending:?} became {next:?}: {error}"))?;
         if let Next::Wait { delay, .. } = next {
             now += delay;
@@ -72,10 +74,20 @@ fn draw(choices: &mut Choices<'_>) -> Ending {
 }
 
 impl Observer {
-    fn check(&mut self, ending: &Ending, next: &Next, now: Instant) -> Result<(), String> {
+    fn check(
+        &mut self,
+        ending: &Ending,
+        busy: bool,
+        next: &Next,
+        now: Instant,
+    ) -> Result<(), String> {
         let online = self.online.take();
         if online.is_some_and(|since| now - since >= self.times.healthy) {
             self.waits = 0;
+        }
+        let worked = online.is_some_and(|since| now - since >= self.times.backoff_min);
+        if worked {
+            self.quick_waits = 0;
         }
         let is_conflict = matches!(ending, Ending::Superseded | Ending::Fault(Fault::Conflict(_)));
         let first = is_conflict.then(|| *self.conflict.get_or_insert(now));
@@ -87,8 +99,7 @@ impl Observer {
                 if resumed {
                     self.waits = 0;
                 }
-                let was_online = online.is_some_and(|since| now - since >= self.times.backoff_min);
-                require(resumed || unknown && was_online, "it must not register again at once")
+                require(resumed || unknown && worked, "it must not register again at once")
             }
             Next::Stop(_) => {
                 let denied = matches!(ending, Ending::Revoked(_) | Ending::Fault(Fault::Denied(_)));
@@ -99,18 +110,24 @@ impl Observer {
             }
             Next::Wait { delay, .. } => {
                 require(!conflict_lasts, "the conflict has lasted long enough to give up")?;
-                self.check_delay(ending, *delay)
+                self.check_delay(ending, busy || worked, *delay)
             }
         }
     }
 
-    fn check_delay(&mut self, ending: &Ending, delay: Duration) -> Result<(), String> {
-        let Times { backoff_min, backoff_step, backoff_max, .. } = self.times;
+    fn check_delay(&mut self, ending: &Ending, soon: bool, delay: Duration) -> Result<(), String> {
+        let Times { backoff_min, backoff_step, backoff_max, quick_step, quick_max, .. } =
+            self.times;
         let backoff = backoff_step.saturating_mul(2_u32.saturating_pow(self.waits.min(16)));
-        self.waits += 1;
         // A server cannot request a longer delay than this.
         let capped = |requested: &Duration| (*requested).min(Duration::from_secs(600));
         let (least, most) = match ending {
+            Ending::Lost(_) | Ending::Fault(Fault::Failed { retry_after: None, .. }) if soon => {
+                let quick =
+                    quick_step.saturating_mul(2_u32.saturating_pow(self.quick_waits.min(16)));
+                self.quick_waits += 1;
+                return require(delay <= quick.min(quick_max), "the delay is too long");
+            }
             Ending::Drain(requested) => {
                 let requested = capped(requested);
                 (requested, capped(&requested.saturating_add(backoff_step)))
@@ -125,6 +142,7 @@ impl Observer {
             | Ending::Revoked(_)
             | Ending::Resume => (backoff_min, backoff.min(backoff_max)),
         };
+        self.waits += 1;
         let must_not_wait =
             matches!(ending, Ending::Resume | Ending::Revoked(_) | Ending::Fault(Fault::Denied(_)));
         require(!must_not_wait, "it must not wait after this ending")?;

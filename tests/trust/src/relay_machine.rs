@@ -139,10 +139,10 @@ impl Harness {
                 )
             }
             Event::Acknowledge { task, who } => self.acknowledge(task, who),
-            Event::Begin { task, who, delivers } => self.begin_upload(task, who, delivers),
-            Event::Bytes { task } => self.bytes(task),
+            Event::Head { task, who } => self.begin_answer(task, who),
+            Event::Data { task } => self.continue_answer(task),
             Event::WorkEnd { task, who } => self.end_work(task, who),
-            Event::End { task, end, crosses } => self.end_upload(task, end, crosses),
+            Event::End { task, end } => self.end_answer(task, end),
             Event::Fail { task, who, code } => self.fail(task, who, code),
             Event::WakeEnd { who, succeeds } => self.end_wake(who, succeeds),
             Event::Crowd { size } => self.crowd(size),

@@ -1,21 +1,38 @@
 //! Deterministic simulation of callers, publishers and a network around the real relay and the real
 //! session, in simulated time. All events follow from the seed; all observations go to a history.
 //!
-//! The simulated server applies the relay's actions as mcpd does, and a simulated publisher handles
-//! frames as the registrar does, each as simply as the protocol allows.
+//! The simulated server applies the relay's actions and takes frames as mcpd does, and a simulated
+//! publisher handles events as the registrar does, each as simply as the protocol allows. How answers
+//! survive lost connections is decided by the real code on both sides: the registrar's outbox and
+//! pace, the codec, and mcpd's flow control.
+//!
+//! | module | content |
+//! |---|---|
+//! | server, answers | the server, and its side of answers |
+//! | callers | the callers, who check every byte |
+//! | publisher, backend, uplink | a publisher: its connection, its work, its side of answers |
+//! | network, messages | delays, duplicates, losses; what travels |
+//! | text | bodies of responses, in which every byte has its place |
 
+mod answers;
+mod backend;
+mod callers;
+mod messages;
 mod network;
 mod publisher;
 mod server;
+mod text;
+mod uplink;
 
 use crate::choices::Choices;
 use crate::hang_detector::HangDetector;
 use crate::history::{Bounds, Call, Entry, Fact, History};
-use network::{DeadConnections, Down, Network, Up};
-use publisher::{Publisher, Timer};
-use relay::{GoneReason, TaskId};
+use messages::{Down, Timer, Up};
+use network::Network;
+use publisher::Publisher;
+use relay::{ChannelId, GoneReason, TaskId};
 use server::Server;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
 /// The faults of a run.
@@ -23,7 +40,7 @@ use tokio::time::Instant;
 pub enum Conditions {
     /// Requests overtake each other and arrive twice; all processes and connections stay up.
     Stable,
-    /// Network cuts, crashes of both sides, withdrawals and failing backends too.
+    /// Broken connections, network cuts, crashes of both sides, withdrawals and failing backends too.
     Faulty,
 }
 
@@ -32,10 +49,12 @@ impl Conditions {
     #[must_use]
     pub fn bounds(self) -> Bounds {
         let retries = u64::from(server::limits().redispatch);
+        let bounds =
+            Bounds { closed_within: 0, ended_within: 900_000, retries, has_dispatches: true };
         match self {
-            Self::Stable => Bounds { closed_within: 250, ended_within: 900_000, retries },
+            Self::Stable => Bounds { closed_within: 250, ..bounds },
             // The longest cut, the longest delay after it, and the time until both ends notice it.
-            Self::Faulty => Bounds { closed_within: 300_000, ended_within: 900_000, retries },
+            Self::Faulty => Bounds { closed_within: 300_000, ..bounds },
         }
     }
 }
@@ -47,6 +66,8 @@ const PACE: u64 = 2_000;
 const REST: u64 = 30 * 60_000;
 /// Longest time between two faults, in milliseconds.
 const FAULT_PAUSE: u64 = 60_000;
+/// Longest time between two broken connections, in milliseconds.
+const BREAK_PAUSE: u64 = 1_500;
 
 /// A planned event.
 enum Planned {
@@ -57,9 +78,13 @@ enum Planned {
     Timer(usize, u32, Timer),
     Tick,
     Sweep,
+    /// A caller that reads slowly reads.
+    Read(TaskId),
     Fault,
+    /// A connection breaks.
+    Break,
     ServerStarts,
-    ServerNotices(DeadConnections),
+    ServerNotices(Vec<ChannelId>),
 }
 
 struct Simulation {
@@ -74,6 +99,8 @@ struct Simulation {
     server: Server,
     publishers: Vec<Publisher>,
     open: BTreeMap<Call, TaskId>,
+    /// How often a backend has started on each request.
+    runs: BTreeMap<Call, u32>,
     history: History,
     epoch: Instant,
 }
@@ -85,8 +112,29 @@ pub struct Summary {
     pub tasks: u64,
     /// Number of complete responses.
     pub complete: u64,
+    /// Number of those of which a connection broke between their first byte and their end.
+    pub resumed: u64,
     /// Violated invariants, each with the seed that reproduces it.
     pub violations: Vec<String>,
+}
+
+impl Summary {
+    /// Adds the complete responses of a run.
+    fn count(&mut self, history: &History) {
+        let (mut begun, mut interrupted) = (BTreeSet::new(), BTreeSet::new());
+        for Entry { fact, .. } in &history.entries {
+            if let Fact::Received { call, .. } = fact {
+                begun.insert(*call);
+            } else if let Fact::Interrupted(call) = fact
+                && begun.contains(call)
+            {
+                interrupted.insert(*call);
+            } else if let Fact::Ended { call, complete: true } = fact {
+                self.complete += 1;
+                self.resumed += u64::from(interrupted.contains(call));
+            }
+        }
+    }
 }
 
 /// The conditions of a campaign's runs, in turn.
@@ -101,10 +149,8 @@ pub fn campaign(seed: u64, tasks: u64) -> Summary {
     for seed in seed.. {
         for conditions in CAMPAIGN {
             let history = run(seed, EACH, conditions);
-            let is_complete =
-                |entry: &&Entry| matches!(entry.fact, Fact::Ended { complete: true, .. });
             summary.tasks += EACH;
-            summary.complete += history.entries.iter().filter(is_complete).count() as u64;
+            summary.count(&history);
             let violations = crate::history::check(&history, &conditions.bounds());
             let describe = |violation| format!("seed {seed}, {conditions:?}: {violation}");
             summary.violations.extend(violations.into_iter().map(describe));
@@ -150,6 +196,7 @@ impl Simulation {
             server: Server::new(1_000_000),
             publishers: (0..PUBLISHERS).map(Publisher::new).collect(),
             open: BTreeMap::new(),
+            runs: BTreeMap::new(),
             history: History::default(),
             epoch,
         };
@@ -164,6 +211,7 @@ impl Simulation {
         simulation.plan(server::limits().sweep, Planned::Sweep);
         if conditions == Conditions::Faulty {
             simulation.plan(FAULT_PAUSE, Planned::Fault);
+            simulation.plan(BREAK_PAUSE, Planned::Break);
         }
         simulation
     }
@@ -188,6 +236,7 @@ impl Simulation {
             Planned::Disconnect(call) => {
                 if let Some(task) = self.open.remove(&call) {
                     self.record(Fact::Disconnected(call));
+                    self.abandon_answer(task);
                     self.relay(|relay, now, out| {
                         relay.caller_gone(task, GoneReason::Disconnected, now, out);
                     });
@@ -213,9 +262,11 @@ impl Simulation {
                 self.relay(relay::Relay::sweep);
                 self.plan(server::limits().sweep, Planned::Sweep);
             }
+            Planned::Read(task) => self.slow_caller_reads(task),
             Planned::Fault => self.inject_fault(),
+            Planned::Break => self.break_connection(),
             Planned::ServerStarts => self.server.restart(self.now),
-            Planned::ServerNotices(dead) => self.connections_died(&dead),
+            Planned::ServerNotices(dead) => self.channels_died(&dead),
         }
     }
 
@@ -224,7 +275,7 @@ impl Simulation {
         let name = self.choices.index(PUBLISHERS * 2 + 1);
         let name = match name.checked_sub(PUBLISHERS * 2) {
             Some(_) => publisher::POOL.to_owned(),
-            None => publisher::model_name(name / 2, name % 2),
+            None => backend::model_name(name / 2, name % 2),
         };
         if !self.submit(call, name) {
             self.record(Fact::Ended { call, complete: false });
@@ -261,10 +312,34 @@ impl Simulation {
         self.plan(pause, Planned::Fault);
     }
 
+    /// Breaks a connection of a publisher that has answers to send, if there is one.
+    fn break_connection(&mut self) {
+        if self.now > self.calls_end {
+            return;
+        }
+        let busy: Vec<usize> =
+            (0..PUBLISHERS).filter(|who| !self.publishers[*who].tasks.is_empty()).collect();
+        if !busy.is_empty() {
+            let who = busy[self.choices.index(busy.len())];
+            // A loss that is not noticed soon is noticed by a timeout.
+            let notices = if self.choices.chance(5) { 15_000 } else { self.choices.below(300) };
+            let kind = self.choices.below(40);
+            if kind > 0 {
+                self.break_uplink(who, notices);
+            }
+            if kind < 2 {
+                self.break_channel(who);
+            }
+        }
+        let pause = self.choices.between(50, BREAK_PAUSE);
+        self.plan(pause, Planned::Break);
+    }
+
     /// Counts what is still held; 0 at the end of a correct run.
     fn remaining(&self) -> usize {
         let gauges = self.server.relay.gauges();
-        let working: usize = self.publishers.iter().map(|p| p.works.len() + p.wakes.len()).sum();
+        let held = |p: &Publisher| p.works.len() + p.tasks.len() + p.wakes.len();
+        let working: usize = self.publishers.iter().map(held).sum();
         gauges.queued + gauges.running + gauges.waking + self.open.len() + working
     }
 }

@@ -40,7 +40,7 @@ impl StoredState {
             | Action::Notice { .. }
             | Action::Fail { .. }
             | Action::Complete { .. }
-            | Action::StopUpload { .. }
+            | Action::StopAnswer { .. }
             | Action::Forget { .. } => {}
         }
     }

@@ -9,10 +9,13 @@ const TASKS: u64 = 50_000;
 fn fifty_thousand_requests_with_and_without_faults_violate_no_invariant() {
     let summary = simulation::campaign(0, TASKS);
     println!("figure: simulated requests | {} | ≥ 50,000", summary.tasks);
+    println!("figure: … complete after a connection broke in the middle | {} | –", summary.resumed);
     println!("figure: invariant violations | {} | 0", summary.violations.len());
     assert!(summary.violations.is_empty(), "{:#?}", summary.violations);
     let complete = summary.complete;
     assert!(complete * 10 > summary.tasks * 4, "only {complete} responses were complete");
+    let resumed = summary.resumed;
+    assert!(resumed * 10 > summary.tasks, "only {resumed} responses survived a lost connection");
 }
 
 #[test]

@@ -39,12 +39,15 @@ fn a_request_that_found_its_backend_down_goes_before_those_behind_it() {
 }
 
 #[test]
-fn a_request_that_was_sent_before_its_channel_was_lost_is_not_sent_there_again() {
+fn a_request_whose_frame_was_lost_with_its_channel_is_sent_there_once_more_and_first() {
     let mut world = World::new();
     let publisher = world.publish("mia", &[provider("qwen", "active")]);
     let (first, second) = (world.submit("qwen"), world.submit("qwen"));
     assert_eq!(world.sent(), [first]);
     let session = Some(publisher.session.as_str());
+    let again = world.register("mia", session, &[provider("qwen", "active")]);
+    world.open("mia", &again);
+    assert_eq!(world.sent(), [first]);
     let again = world.register("mia", session, &[provider("qwen", "active")]);
     assert_eq!(world.failed(), [(first, "publisher_lost")]);
     let publisher = world.open("mia", &again);

@@ -29,10 +29,8 @@ fn a_slot_is_free_only_when_the_publishers_work_has_ended() {
     world.leave(first);
     let actions = world.take();
     assert!(actions.iter().any(|a| matches!(a, Action::Cancel { task, .. } if *task == first)));
-    assert!(actions.contains(&Action::StopUpload { task: first }));
+    assert!(actions.contains(&Action::StopAnswer { task: first }));
     assert!(!actions.iter().any(|a| matches!(a, Action::Dispatch(_))), "the backend is still busy");
-    world.relay.answer_ended(first, AnswerEnd::Stopped, world.now, &mut world.out);
-    assert_eq!(world.sent(), [], "the upload has ended, the backend may not have");
     world.fail(&publisher, first, "cancelled");
     assert_eq!(world.sent(), [second]);
 }

@@ -1,6 +1,7 @@
 //! One published backend: its configuration, its state, and what runs there.
 
 use super::slots::Slots;
+use super::target::Target;
 use crate::config::{ProviderConfig, Sleep};
 use crate::limits;
 use crate::status::{BackendState, ProviderStatus};
@@ -22,7 +23,7 @@ type LastWake = Option<(Instant, Result<Duration, WakeError>)>;
 /// One backend.
 pub(crate) struct Backend {
     name: String,
-    provider: Mutex<Arc<ProviderConfig>>,
+    target: Mutex<Arc<Target>>,
     facts: Mutex<Facts>,
     slots: Mutex<Slots>,
     state: watch::Sender<BackendState>,
@@ -67,7 +68,7 @@ impl Backend {
         Self {
             name: provider.name.clone(),
             slots: Mutex::new(Slots::new(provider.max_concurrency)),
-            provider: Mutex::new(Arc::new(provider)),
+            target: Mutex::new(Arc::new(Target::new(provider))),
             facts: Mutex::new(facts),
             state: watch::Sender::new(BackendState::Unknown),
             check_now: Notify::new(),
@@ -82,14 +83,19 @@ impl Backend {
 
     /// The configuration in force.
     pub(crate) fn provider(&self) -> Arc<ProviderConfig> {
-        Arc::clone(&self.provider.lock())
+        Arc::clone(&self.target.lock().provider)
+    }
+
+    /// Where the requests of tasks go.
+    pub(crate) fn target(&self) -> Arc<Target> {
+        Arc::clone(&self.target.lock())
     }
 
     /// Applies a changed configuration and schedules a probe.
     pub(super) fn update(&self, provider: &ProviderConfig) {
-        let mut current = self.provider.lock();
-        if **current != *provider {
-            *current = Arc::new(provider.clone());
+        let mut current = self.target.lock();
+        if *current.provider != *provider {
+            *current = Arc::new(Target::new(provider.clone()));
             drop(current);
             self.facts.lock().wake_failure = None;
             let mut slots = self.slots.lock();

@@ -2,6 +2,7 @@
 //! between hands over each token, and dropping the response closes the connection at once. The bytes
 //! of one read of the socket come as one item.
 
+use super::target::Endpoint;
 use crate::limits;
 use bytes::{Bytes, BytesMut};
 use client::request_error::root_cause;
@@ -12,8 +13,8 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use reqwest::header::{self, HeaderMap, HeaderValue};
-use reqwest::{Body, Request, StatusCode};
+use reqwest::header::{self, HeaderMap};
+use reqwest::{Body, Method, StatusCode};
 use std::error::Error;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
@@ -22,7 +23,6 @@ use std::task::{Context, Poll};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 use tower_service::Service as _;
-use url::{Position, Url};
 
 type Stream = MaybeHttpsStream<TokioIo<TcpStream>>;
 type HttpConnection = http1::Connection<Stream, Body>;
@@ -36,6 +36,27 @@ type HttpConnection = http1::Connection<Stream, Body>;
 pub(crate) struct BackendClient {
     connector: HttpsConnector<HttpConnector>,
     idle: IdleConnections,
+}
+
+/// A POST request to a backend.
+pub(crate) struct BackendRequest {
+    pub(crate) endpoint: Arc<Endpoint>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl BackendRequest {
+    /// The request as a server expects it: a path, and the host in a header.
+    fn to_http(&self) -> Result<http::Request<Body>, SendError> {
+        let (path, host) = (&self.endpoint.path, &self.endpoint.host);
+        let (Some(path), Some(host)) = (path, host) else { return Err(unusable_url()) };
+        let mut sent = http::Request::new(self.body.clone().into());
+        *sent.method_mut() = Method::POST;
+        *sent.uri_mut() = path.clone();
+        *sent.headers_mut() = self.headers.clone();
+        sent.headers_mut().insert(header::HOST, host.clone());
+        Ok(sent)
+    }
 }
 
 /// Connections that can be used again, the latest last.
@@ -75,12 +96,13 @@ impl BackendClient {
     ///
     /// # Errors
     /// The backend cannot be reached, or it broke off.
-    pub(crate) async fn send(&self, request: Request) -> Result<BackendResponse, SendError> {
-        if let Some(connection) = self.take_idle(origin(request.url())).await
-            && let Some(first) = request.try_clone()
-        {
+    pub(crate) async fn send(
+        &self,
+        request: &BackendRequest,
+    ) -> Result<BackendResponse, SendError> {
+        if let Some(connection) = self.take_idle(request.endpoint.origin()).await {
             let sent_at = Instant::now();
-            match connection.send(in_origin_form(first)?, &self.idle).await {
+            match connection.send(request.to_http()?, &self.idle).await {
                 Ok(response) => return Ok(response),
                 // After this long the backend may have started the request, so do not retry.
                 Err(error) if sent_at.elapsed() >= limits::BACKEND_CLOSES => {
@@ -89,8 +111,8 @@ impl BackendClient {
                 Err(_) => {}
             }
         }
-        let connection = self.connect(request.url()).await?;
-        let sent = connection.send(in_origin_form(request)?, &self.idle).await;
+        let connection = self.connect(&request.endpoint).await?;
+        let sent = connection.send(request.to_http()?, &self.idle).await;
         sent.map_err(|error| SendError::Broken(describe(&error)))
     }
 
@@ -116,8 +138,8 @@ impl BackendClient {
         }
     }
 
-    async fn connect(&self, url: &Url) -> Result<Connection, SendError> {
-        let uri = url.as_str().parse().map_err(|_| unusable_url())?;
+    async fn connect(&self, endpoint: &Endpoint) -> Result<Connection, SendError> {
+        let uri = endpoint.url.as_str().parse().map_err(|_| unusable_url())?;
         let connecting = self.connector.clone().call(uri);
         let stream = match tokio::time::timeout(limits::BACKEND_CONNECT, connecting).await {
             Ok(connected) => {
@@ -125,10 +147,11 @@ impl BackendClient {
             }
             Err(_) => return Err(SendError::Unreachable("no answer in time".into())),
         };
-        let shaken = http1::Builder::new().max_buf_size(limits::CHUNK).handshake(stream).await;
+        let shaken =
+            http1::Builder::new().max_buf_size(limits::BACKEND_READ).handshake(stream).await;
         let (sender, driver) = shaken.map_err(|error| SendError::Broken(describe(&error)))?;
         let driver = Some(Box::pin(driver));
-        Ok(Connection { origin: origin(url).to_owned(), sender, driver })
+        Ok(Connection { origin: endpoint.origin().to_owned(), sender, driver })
     }
 }
 
@@ -154,26 +177,6 @@ impl Connection {
         drive(&mut self.driver, context);
         self.driver.is_some() && self.sender.is_ready()
     }
-}
-
-/// Scheme, host and port.
-fn origin(url: &Url) -> &str {
-    &url[..Position::BeforePath]
-}
-
-/// The request as a server expects it: a path, and the host in a header.
-fn in_origin_form(mut request: Request) -> Result<http::Request<Body>, SendError> {
-    let url = request.url();
-    let host = HeaderValue::from_str(&url[Position::BeforeHost..Position::AfterPort]);
-    let host = host.map_err(|_| unusable_url())?;
-    let path = url[Position::BeforePath..Position::AfterQuery].parse();
-    let path = path.map_err(|_| unusable_url())?;
-    let mut sent = http::Request::new(request.body_mut().take().unwrap_or_default());
-    *sent.method_mut() = request.method().clone();
-    *sent.uri_mut() = path;
-    *sent.headers_mut() = std::mem::take(request.headers_mut());
-    sent.headers_mut().insert(header::HOST, host);
-    Ok(sent)
 }
 
 fn unusable_url() -> SendError {
@@ -248,7 +251,7 @@ impl futures_util::Stream for BackendResponse {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let mut read = ReadBuffer::default();
-        while self.end.is_none() && read.len() < limits::CHUNK {
+        while self.end.is_none() && read.len() < limits::BACKEND_READ {
             let mut data = self.poll_data(context);
             if data.is_pending() {
                 if let Some(connection) = &mut self.connection {
@@ -291,7 +294,7 @@ impl ReadBuffer {
             return;
         }
         if self.all.is_empty() {
-            self.all.reserve(limits::CHUNK);
+            self.all.reserve(limits::BACKEND_READ);
             self.all.extend_from_slice(&self.first);
         }
         self.all.extend_from_slice(&data);

@@ -13,7 +13,7 @@ pub(super) async fn read(reader: &Reader) -> Signal {
         Err(_) => Signal::HeldBack,
         Ok(Err(fault)) => Signal::Ended(Ending::Fault(fault)),
         Ok(Ok(response)) => {
-            reader.report_open().await;
+            reader.report_open(response.remote_addr()).await;
             match read_events(reader, response).await {
                 Ok(end) | Err(end) => end,
             }

@@ -4,7 +4,7 @@ use super::{Reader, Signal};
 use crate::reconnect_policy::Ending;
 
 pub(super) async fn read(reader: &Reader) -> Signal {
-    reader.report_open().await;
+    reader.report_open(None).await;
     loop {
         let events = match reader.mcpd.poll(&reader.session).await {
             Ok(events) => events,

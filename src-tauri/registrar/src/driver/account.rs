@@ -16,6 +16,18 @@ pub(super) struct Account {
     pub(super) instance: Instance,
     /// Id of the session, once registered.
     pub(super) session: Option<String>,
+    /// Something may be registered.
+    pub(super) offers: bool,
+}
+
+impl Account {
+    /// Leaves the idle connections to the server: what broke one of them may have broken all, and
+    /// TCP would find out only after a while.
+    pub(super) fn drop_idle_connections(&mut self) {
+        if let Ok(mcpd) = McpdClient::new(self.credentials.clone()) {
+            self.mcpd = mcpd;
+        }
+    }
 }
 
 impl Driver {
@@ -25,7 +37,7 @@ impl Driver {
     /// # Errors
     /// Credentials are missing, locked or unusable, or publishing stops; the state to show.
     pub(super) async fn sign_in(
-        &self,
+        &mut self,
         account: &mut Option<Account>,
     ) -> Result<(), ConnectionState> {
         let loaded = match self.stop.run_until_cancelled(self.load_credentials()).await {
@@ -60,16 +72,20 @@ impl Driver {
             session: identity::session(&self.home, &loaded.url),
             credentials: loaded,
             instance: identity::instance(&self.home),
+            offers: false,
         });
         Ok(())
     }
 
-    /// Withdraws everything that the account has published. If publishing stops meanwhile, the
-    /// account stays, and the shutdown withdraws.
-    pub(super) async fn leave(&self, account: &mut Option<Account>) {
+    /// Withdraws everything that the account has published, and gives up answers that it has not
+    /// finished. If publishing stops meanwhile, the account stays, and the shutdown withdraws.
+    pub(super) async fn leave(&mut self, account: &mut Option<Account>) {
         let Some(leaving) = account else { return };
-        if self.stop.run_until_cancelled(self.withdraw(leaving)).await.is_some() {
+        let stop = self.stop.clone();
+        if stop.run_until_cancelled(self.withdraw(leaving)).await.is_some() {
             *account = None;
+            self.uplink = None;
+            self.tasks.abandon();
         }
     }
 

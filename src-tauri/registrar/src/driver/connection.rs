@@ -2,6 +2,7 @@
 //! [`super::control_events`] obeys the server's events.
 
 use super::account::Account;
+use super::network::NetworkPath;
 use super::registration::differ;
 use super::suspend::SuspendDetector;
 use super::upload_probe::UploadProbe;
@@ -12,13 +13,15 @@ use crate::mcpd_client::Fault;
 use crate::protocol1;
 use crate::reconnect_policy::{self, Ending, ReconnectPolicy, heartbeat_delay};
 use crate::server_link::ServerLink;
+use crate::uplink::Carrier;
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::publisher::{Heartbeat, HeartbeatReply, Provider, Registered};
 
-/// Holds the connection until it ends. `None`: it must register again at once.
+/// Holds the connection until it ends. `None`: it must register again at once. When nothing is
+/// published, it ends with the last running task.
 pub(super) async fn hold(
     driver: &mut Driver,
     account: &Account,
@@ -27,17 +30,24 @@ pub(super) async fn hold(
     policy: &mut ReconnectPolicy,
 ) -> Option<Ending> {
     let session = protocol1::session_of(&registered);
-    let link = ServerLink::new(account.mcpd.clone(), session, driver.times.ack_after);
+    let link = Arc::new(ServerLink::new(account.mcpd.clone(), session));
+    driver.uplink = None;
+    driver.tasks.resume(&registered);
+    start_uplink(driver, &link);
     let mut connection = Connection {
         heartbeat: reconnect_policy::heartbeat_period(&driver.times, registered.heartbeat_seconds),
         channel: open_channel(&link, driver),
-        link: Arc::new(link),
+        link,
         heartbeat_in_flight: None,
         probe: None,
+        path: None,
+        drain: None,
+        is_leaving: driver.stop.is_cancelled() || driver.publishes_nothing(),
         driver,
         policy,
     };
-    connection.run(declared).await
+    let ending = connection.run(declared).await;
+    connection.drain.map(Ending::Drain).or(ending)
 }
 
 type HeartbeatInFlight = Option<BoxFuture<'static, Result<HeartbeatReply, Fault>>>;
@@ -52,6 +62,13 @@ pub(super) struct Connection<'a> {
     /// At most one heartbeat at a time.
     heartbeat_in_flight: HeartbeatInFlight,
     pub(super) probe: Option<UploadProbe>,
+    /// The network that the channel was opened over.
+    path: Option<NetworkPath>,
+    /// The server shuts down and asks for a pause of this length: the connection ends with the last
+    /// running task.
+    pub(super) drain: Option<Duration>,
+    /// Nothing is published any more: the connection ends with the last running task.
+    pub(super) is_leaving: bool,
 }
 
 impl Connection<'_> {
@@ -60,15 +77,20 @@ impl Connection<'_> {
         let mut heartbeat_at = Instant::now();
         let mut suspend = SuspendDetector::new();
         let mut suspend_check = tokio::time::interval(times.clock_every);
+        let mut network_check = tokio::time::interval(times.network_every);
         let stream_again = tokio::time::sleep(times.stream_again);
         tokio::pin!(stream_again);
+        let is_stopping = self.driver.stop.is_cancelled();
         loop {
+            let is_last = self.is_leaving || self.drain.is_some();
             let is_sending = self.heartbeat_in_flight.is_some();
             let is_fallback = self.link.transport().is_fallback();
             tokio::select! {
-                () = self.driver.stop.cancelled() => return None,
+                () = self.driver.stop.cancelled(), if !is_stopping => return None,
+                () = self.driver.tasks.until_idle(), if is_last => return None,
+                fault = uplink_ended(&mut self.driver.uplink) => return Some(fault.into()),
                 () = self.driver.reconnect.notified() => return Some(Ending::Resume),
-                () = config_watch::changed(&mut self.driver.config) => {
+                () = config_watch::changed(&mut self.driver.config), if !is_stopping => {
                     if self.must_register(declared).await {
                         return None;
                     }
@@ -103,6 +125,12 @@ impl Connection<'_> {
                         return Some(Ending::Resume);
                     }
                 }
+                _ = network_check.tick() => {
+                    if self.path.is_some_and(NetworkPath::has_changed) {
+                        tracing::info!("the network has changed");
+                        return Some(Ending::Resume);
+                    }
+                }
                 () = &mut stream_again, if is_fallback => return Some(Ending::Resume),
             }
         }
@@ -112,7 +140,7 @@ impl Connection<'_> {
     async fn must_register(&mut self, declared: &[Provider]) -> bool {
         self.driver.apply_config();
         if self.driver.publishes_nothing() {
-            return true;
+            return !self.is_leaving;
         }
         let url = self.driver.config.borrow().config.mcpd_url.clone();
         if url.is_some_and(|url| url != *self.link.mcpd.url()) {
@@ -144,9 +172,8 @@ impl Connection<'_> {
 
     /// Applies the reply to a heartbeat; true if the server asks for another register.
     fn apply_reply(&mut self, reply: HeartbeatReply) -> bool {
-        for id in reply.cancel.iter().chain(&reply.unknown) {
-            self.driver.tasks.cancel(id);
-        }
+        reply.cancel.iter().for_each(|id| self.driver.tasks.cancel(id));
+        reply.unknown.iter().for_each(|id| self.driver.tasks.finished(id));
         self.driver.set_name_requests(reply.name_requests);
         reply.register_again && self.policy.registers_again(Instant::now())
     }
@@ -166,7 +193,8 @@ impl Connection<'_> {
 
     fn handle_signal(&mut self, signal: Signal) -> Option<Ending> {
         match signal {
-            Signal::Open => {
+            Signal::Open(peer) => {
+                self.path = peer.and_then(NetworkPath::to);
                 if self.link.transport().is_online_when_open() {
                     self.set_online();
                 }
@@ -176,6 +204,7 @@ impl Connection<'_> {
                 tracing::warn!("a proxy holds the control channel back: polling instead");
                 self.link.change_transport(|transport| transport.fall_back_to_polling());
                 self.channel = open_channel(&self.link, self.driver);
+                self.restart_uplink();
                 None
             }
             Signal::Ended(ending) => Some(ending),
@@ -187,11 +216,19 @@ impl Connection<'_> {
         }
     }
 
+    /// Sends answers in the mode that is in force now.
+    fn restart_uplink(&mut self) {
+        self.driver.uplink = None;
+        self.driver.tasks.answers().uplink_lost();
+        start_uplink(self.driver, &self.link);
+    }
+
     fn apply_probe(&mut self, held_back: bool) {
         self.probe = None;
         self.link.change_transport(|transport| transport.set_uploads_are_held_back(held_back));
         if held_back {
-            tracing::warn!("a proxy holds uploads back: answers go up in pieces");
+            tracing::warn!("a proxy holds uploads back: answers go up in batches");
+            self.restart_uplink();
             let upload = self.link.upload_mode().as_str();
             self.driver.status.send_modify(|status| status.upload = Some(upload.into()));
         }
@@ -201,6 +238,19 @@ impl Connection<'_> {
 fn open_channel(link: &ServerLink, driver: &Driver) -> ControlChannel {
     let mode = link.transport().channel();
     ControlChannel::open(link.mcpd.clone(), link.session.clone(), mode, driver.times)
+}
+
+fn start_uplink(driver: &mut Driver, link: &Arc<ServerLink>) {
+    let (answers, times) = (Arc::clone(driver.tasks.answers()), driver.times);
+    let start = || Carrier::start(Arc::clone(link), answers, times);
+    driver.uplink = link.session.speaks_v2().then(start);
+}
+
+async fn uplink_ended(uplink: &mut Option<Carrier>) -> Fault {
+    match uplink {
+        Some(carrier) => carrier.ended().await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn heartbeat_reply(in_flight: &mut HeartbeatInFlight) -> Result<HeartbeatReply, Fault> {

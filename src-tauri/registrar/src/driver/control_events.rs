@@ -7,12 +7,17 @@ use crate::protocol1;
 use crate::reconnect_policy::{self, Ending};
 use crate::server_text;
 use crate::status::{ConnectionState, RunningTask};
-use crate::task;
+use crate::task::{self, Route};
+use crate::task_failure::failure;
+use crate::uplink::task_number;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::control::{Cancel, Drain, Hello, InferTask, Probe, Revoked, Task, event};
+use wire::control::{
+    Cancel, Drain, Finished, Hello, InferTask, Probe, Revoked, Taken, Task, event,
+};
+use wire::publisher::FailureCode;
 use wire::sse::{Event, TooLong};
 
 impl Connection<'_> {
@@ -32,9 +37,17 @@ impl Connection<'_> {
                     probe.confirm(&confirmed.id);
                 }
             }
+            event::TAKEN => {
+                let taken = self.parse::<Taken>(data)?;
+                self.driver.tasks.answers().taken(&taken.tasks);
+            }
+            event::FINISHED => {
+                let finished = self.parse::<Finished>(data)?;
+                finished.tasks.iter().for_each(|id| self.driver.tasks.finished(id));
+            }
             event::DRAIN => {
                 let drain = self.parse::<Drain>(data)?;
-                return Some(Ending::Drain(Duration::from_millis(drain.reconnect_after_ms)));
+                self.drain = Some(Duration::from_millis(drain.reconnect_after_ms));
             }
             event::SUPERSEDED => return Some(Ending::Superseded),
             event::REVOKED => {
@@ -52,8 +65,14 @@ impl Connection<'_> {
         self.link.log_budget.log(|| tracing::warn!("{event}: it was left out"));
         let is_task = protocol1::is_task(&event.name);
         let Some(id) = server_text::task_id_in(&event.prefix).filter(|_| is_task) else { return };
-        let report = task::report_too_long(Arc::clone(&self.link), id.clone(), event.to_string());
-        self.driver.tasks.attach(&id, report);
+        let failure = failure(FailureCode::RequestTooLarge, event.to_string());
+        if !self.link.session.speaks_v2() {
+            let (link, task) = (Arc::clone(&self.link), id.clone());
+            let report = async move { link.report_failure(&task, failure).await };
+            self.driver.tasks.attach(&id, report);
+        } else if let Some(answer) = task_number(&id) {
+            self.driver.tasks.refuse(&id, answer, &failure);
+        }
     }
 
     /// Shows that the connection is up, and how events and responses travel.
@@ -61,10 +80,11 @@ impl Connection<'_> {
         self.policy.online(Instant::now());
         let transport = self.link.transport();
         let (channel, upload) = (transport.channel().as_str(), transport.upload().as_str());
+        let is_leaving = self.is_leaving;
         self.driver.status.send_modify(|status| {
             status.channel = Some(channel.into());
             status.upload = Some(upload.into());
-            if !matches!(status.connection, ConnectionState::Online { .. }) {
+            if !is_leaving && !matches!(status.connection, ConnectionState::Online { .. }) {
                 status.connection = ConnectionState::Online { since: unix_ms() };
                 tracing::info!(channel, "online");
             }
@@ -85,9 +105,7 @@ impl Connection<'_> {
     /// Starts the task of an event; `None` if the event cannot be parsed.
     fn start_task(&self, data: &str) -> Option<()> {
         let Some(task) = server_text::checked_task(self.usable(Task::read(data))?) else {
-            let line = || tracing::warn!("a task was ignored: its id is no task's id");
-            self.link.log_budget.log(line);
-            return Some(());
+            return self.ignore_task();
         };
         let (link, backends) = (Arc::clone(&self.link), Arc::clone(&self.driver.backends));
         let tasks = &self.driver.tasks;
@@ -96,14 +114,29 @@ impl Connection<'_> {
                 let id = task.task_id.clone();
                 tasks.attach(&id, task::wake(link, backends, task))
             }
+            Task::Infer(task) if !link.session.speaks_v2() => {
+                tasks.start(shown(&task), None, |stop| {
+                    task::infer(link, backends, Route::Results, task, stop)
+                })
+            }
             Task::Infer(task) => {
-                tasks.start(shown(&task), |stop| task::infer(link, backends, task, stop))
+                let Some(answer) = task_number(&task.task_id) else { return self.ignore_task() };
+                let route = Route::Uplink(Arc::clone(tasks.answers()), answer);
+                tasks.start(shown(&task), Some(answer), |stop| {
+                    task::infer(link, backends, route, task, stop)
+                })
             }
         };
         if !started {
             let line = || tracing::warn!("a task was not taken: it runs already, or too many do");
             self.link.log_budget.log(line);
         }
+        Some(())
+    }
+
+    fn ignore_task(&self) -> Option<()> {
+        let line = || tracing::warn!("a task was ignored: its id is no task's id");
+        self.link.log_budget.log(line);
         Some(())
     }
 

@@ -22,7 +22,10 @@ impl Driver {
             takeover: self.takeover.load(Ordering::Relaxed),
             providers,
         };
+        let offers = !register.providers.is_empty();
+        account.offers |= offers;
         let registered = account.mcpd.register(&register).await?;
+        account.offers = offers;
         self.takeover.store(false, Ordering::Relaxed);
         let id = &registered.provider_session_id;
         if account.session.as_ref() != Some(id) {
@@ -45,9 +48,10 @@ impl Driver {
         Ok(registered)
     }
 
-    /// Registers an empty set. Running requests may run on.
-    pub(super) async fn withdraw(&self, account: &Account) {
-        let Some(id) = &account.session else { return };
+    /// Registers an empty set, unless that is registered already. Running requests may run on, and the
+    /// reply says which.
+    pub(super) async fn withdraw(&self, account: &mut Account) -> Option<Registered> {
+        let id = account.session.as_ref().filter(|_| account.offers)?;
         let register = Register {
             protocol: wire::PROTOCOL_2,
             provider_session_id: Some(id.clone()),
@@ -56,10 +60,15 @@ impl Driver {
             ..Register::default()
         };
         match tokio::time::timeout(self.times.withdraw, account.mcpd.register(&register)).await {
-            Ok(Ok(_)) => tracing::info!("withdrawn"),
+            Ok(Ok(registered)) => {
+                tracing::info!("withdrawn");
+                account.offers = false;
+                return Some(registered);
+            }
             Ok(Err(fault)) => tracing::info!(%fault, "the withdrawal failed"),
             Err(_) => tracing::info!("the withdrawal was not answered in time"),
         }
+        None
     }
 }
 

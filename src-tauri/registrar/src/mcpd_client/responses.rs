@@ -32,7 +32,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub(super) fn failed(message: impl Into<String>) -> Self {
+    pub(crate) fn failed(message: impl Into<String>) -> Self {
         Self::Failed { message: message.into(), retry_after: None }
     }
 }

@@ -2,22 +2,25 @@
 //! refused if it asks for anything but a relayed endpoint, or if its model cannot be replaced by the
 //! published one.
 
-use crate::backends::Backends;
-use crate::config::ProviderConfig;
+use crate::backends::{BackendRequest, Backends, Target};
 use crate::mcpd_client::Delivery;
 use crate::server_link::ServerLink;
 use crate::task_failure::{cancelled, failure};
 use crate::{limits, provider};
 use bytes::Bytes;
 use client::response::{self, BodyError};
+use reqwest::Response;
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Method, Request, Response};
+use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 use wire::body::{Format, with_model};
 use wire::control::InferTask;
 use wire::limits::BODY;
 use wire::publisher::{FailureCode, TaskFailure};
 use wire::{headers, paths};
+
+/// Headers of most requests to a backend.
+const HEADERS: usize = 6;
 
 /// The body of a request.
 pub(super) struct Body {
@@ -82,39 +85,38 @@ fn announced_length(response: &Response) -> Option<usize> {
 /// The endpoint is not relayed, the method is not POST, the body is no JSON object or form with one
 /// model, or the backend's key is not set.
 pub(crate) fn build(
-    http: &Client,
-    provider: &ProviderConfig,
+    target: &Target,
     task: &InferTask,
-    body: Bytes,
-) -> Result<Request, TaskFailure> {
+    body: &Bytes,
+) -> Result<BackendRequest, TaskFailure> {
     let requested = task.path.as_deref().unwrap_or(paths::RELAYED[0]);
-    let path = paths::RELAYED.iter().find(|path| **path == requested);
-    let path = path.ok_or_else(|| refused("its path is not relayed"))?;
+    let endpoint = target.endpoint(requested);
+    let endpoint = endpoint.ok_or_else(|| refused("its path is not relayed"))?;
     if task.method.as_deref().is_some_and(|method| method != "POST") {
         return Err(refused("its method is not POST"));
     }
-    let mut passed = HeaderMap::new();
-    for name in headers::TO_BACKEND {
-        let value = task.headers.get(*name).and_then(|v| HeaderValue::from_str(v).ok());
-        if let Some(value) = value {
+    let mut passed = HeaderMap::with_capacity(HEADERS);
+    for (name, value) in &task.headers {
+        if let Some(name) = headers::TO_BACKEND.iter().find(|known| *known == name)
+            && let Ok(value) = HeaderValue::from_str(value)
+        {
             passed.insert(HeaderName::from_static(name), value);
         }
     }
     let json = HeaderValue::from_static("application/json");
     let content_type = passed.entry(header::CONTENT_TYPE).or_insert(json).to_str().ok();
-    let format = Format::of(path, content_type);
+    let format = Format::of(requested, content_type);
     // The errors may quote the request, and the message goes into the log.
     let format = format.map_err(|_| refused("its content type is not that of a relayed body"))?;
-    let body = with_model(&format, &body, provider::model(provider)).map_err(|_| {
+    let provider = &target.provider;
+    let body = with_model(&format, body, provider::model(provider)).map_err(|_| {
         refused("its body is no JSON object and no form in which the model can be replaced")
     })?;
-    let request = http.request(Method::POST, provider::endpoint(provider, path));
-    let request = provider::authorize(provider, request.headers(passed).body(body));
-    let request = request.map_err(|_| {
+    provider::add_key(provider, &mut passed).map_err(|_| {
         let message = "the backend's key is not set on its owner's machine";
         failure(FailureCode::BackendUnreachable, message)
     })?;
-    request.build().map_err(|_| refused("it cannot be sent on"))
+    Ok(BackendRequest { endpoint: Arc::clone(endpoint), headers: passed, body })
 }
 
 fn refused(cause: &str) -> TaskFailure {

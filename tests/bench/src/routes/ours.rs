@@ -25,6 +25,17 @@ impl Ours {
         ours
     }
 
+    /// Starts both, each run by a tool.
+    pub(crate) async fn open_run_by(backend: &str, tools: [&[String]; 2]) -> Self {
+        let mcpd = Mcpd::run_by(tools[0]).await;
+        let (publisher, caller) = (mcpd.token("mia", "publish"), mcpd.token("tom", "infer"));
+        let home = Home::with_config(&mcpd.url, &[bench(backend)]);
+        let agent = Agent::run_by(tools[1], &home, &environment(&publisher));
+        let ours = Self { mcpd, agent, caller };
+        ours.mcpd.until_active(&ours.caller, "bench").await;
+        ours
+    }
+
     /// Starts both, with a delay between the two.
     pub(crate) async fn open_far(backend: &str) -> (Self, DelayProxy) {
         let mcpd = Mcpd::logging("info", 1.0).await;
@@ -77,6 +88,9 @@ fn bench(backend: &str) -> Value {
 
 /// Starts an agent with real time scale and the default log level.
 pub(crate) fn start(home: &Home, token: &str, more: &[(&str, &str)]) -> Agent {
-    let usual = [("MCPCTL_TIME_SCALE", "1"), ("RUST_LOG", "info"), ("MCPCTL_TOKEN", token)];
-    Agent::with_environment(home, &[&usual, more].concat())
+    Agent::with_environment(home, &[&environment(token), more].concat())
+}
+
+fn environment(token: &str) -> [(&'static str, &str); 3] {
+    [("MCPCTL_TIME_SCALE", "1"), ("RUST_LOG", "info"), ("MCPCTL_TOKEN", token)]
 }

@@ -26,6 +26,7 @@ fn main() -> ExitCode {
     let Arguments { tasks, seed } = Arguments::parse();
     let summary = simulation::campaign(seed, tasks);
     println!("{} simulated requests, {} with a complete response", summary.tasks, summary.complete);
+    println!("{} of them after a connection broke in the middle", summary.resumed);
     let mut violations = summary.violations;
     let runs = tasks / STEPS as u64;
     for seed in seed..seed + runs {

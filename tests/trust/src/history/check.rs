@@ -12,6 +12,8 @@ pub struct Bounds {
     pub ended_within: u64,
     /// Number of times a request may be run again before its first byte.
     pub retries: u64,
+    /// True if the history has every dispatch: a backend runs a request at most once for each.
+    pub has_dispatches: bool,
 }
 
 /// Observations of one request.
@@ -26,6 +28,7 @@ struct Observed {
     written: u64,
     finished: bool,
     complete: bool,
+    dispatches: u64,
     runs: u64,
     open_runs: u64,
     closed: Option<u64>,
@@ -55,6 +58,12 @@ impl Checker {
                 Fact::Received { call, written_for, chunk } => {
                     self.received(*call, *written_for, *chunk, at);
                 }
+                Fact::Damaged(call) => {
+                    self.violation(3, at, format!("{call} receives bytes out of place"));
+                }
+                Fact::FrameRefused { call, rule } => {
+                    self.violation(3, at, format!("a frame of {call} is refused: {rule}"));
+                }
                 Fact::Ended { call, complete } => {
                     let observed = self.of(*call);
                     observed.outcomes.push(at);
@@ -78,10 +87,13 @@ impl Checker {
                 }
                 Fact::Withdrawn { model } => drop(withdrawn.insert(model.clone())),
                 Fact::Published { model } => drop(withdrawn.remove(model)),
-                Fact::Dispatched { call, model } if withdrawn.contains(model) => {
-                    self.violation(10, at, format!("{call} is sent to withdrawn model {model}"));
+                Fact::Dispatched { call, model } => {
+                    self.of(*call).dispatches += 1;
+                    if withdrawn.contains(model) {
+                        let what = format!("{call} is sent to withdrawn model {model}");
+                        self.violation(10, at, what);
+                    }
                 }
-                Fact::Dispatched { .. } => {}
                 Fact::WakeStarted { model } => {
                     if !waking.insert(model.clone()) {
                         self.violation(8, at, format!("two wakes of {model} at the same time"));
@@ -91,7 +103,7 @@ impl Checker {
                 Fact::AccessGranted { own: false } => {
                     self.violation(9, at, "access to another party's object was granted".into());
                 }
-                Fact::AccessGranted { own: true } | Fact::Remaining(0) => {}
+                Fact::AccessGranted { own: true } | Fact::Interrupted(_) | Fact::Remaining(0) => {}
                 Fact::Remaining(count) => {
                     self.violation(7, at, format!("{count} objects are still held at the end"));
                 }
@@ -152,6 +164,10 @@ impl Checker {
             if observed.runs > 1 + bounds.retries {
                 self.violation(4, end, format!("{call} is run {} times", observed.runs));
             }
+            if bounds.has_dispatches && observed.runs > observed.dispatches {
+                let what = format!("{} runs, {} dispatches", observed.runs, observed.dispatches);
+                self.violation(4, end, format!("{call} has {what}"));
+            }
             if observed.open_runs > 0 {
                 self.violation(7, end, format!("the backend of {call} is still working"));
             }
@@ -175,7 +191,8 @@ impl Checker {
 mod tests {
     use super::{Bounds, Fact, History, check};
 
-    const BOUNDS: Bounds = Bounds { closed_within: 250, ended_within: 10_000, retries: 1 };
+    const BOUNDS: Bounds =
+        Bounds { closed_within: 250, ended_within: 10_000, retries: 1, has_dispatches: true };
 
     fn model() -> String {
         "m".into()
@@ -186,8 +203,8 @@ mod tests {
     fn valid() -> Vec<Fact> {
         use Fact::{
             AccessGranted, BackendClosed, BackendFinished, BackendStarted, BackendWrote,
-            Disconnected, Dispatched, Ended, Received, Remaining, Requested, WakeEnded,
-            WakeStarted, Withdrawn,
+            Disconnected, Dispatched, Ended, Interrupted, Received, Remaining, Requested,
+            WakeEnded, WakeStarted, Withdrawn,
         };
         let complete_call = |call| {
             vec![
@@ -208,6 +225,8 @@ mod tests {
         facts.extend(complete_call(2));
         facts.extend([
             Requested(3),
+            Dispatched { call: 3, model: model() },
+            Interrupted(3),
             BackendStarted(3),
             Disconnected(3),
             BackendClosed(3),
@@ -249,8 +268,9 @@ mod tests {
     #[test]
     fn a_violation_of_every_invariant_is_found() {
         use Fact::{
-            AccessGranted, BackendClosed, BackendStarted, BackendWrote, Disconnected, Dispatched,
-            Ended, Received, Remaining, Requested, WakeStarted, Withdrawn,
+            AccessGranted, BackendClosed, BackendStarted, BackendWrote, Damaged, Disconnected,
+            Dispatched, Ended, FrameRefused, Received, Remaining, Requested, WakeStarted,
+            Withdrawn,
         };
         let first = BackendWrote { call: 1, chunk: 1 };
         let chunk = |call, written_for, chunk| Received { call, written_for, chunk };
@@ -265,6 +285,9 @@ mod tests {
             ("I3", without(&chunk(1, 1, 1))),
             ("I3", inserted(&chunk(1, 1, 1), &[chunk(1, 1, 1)])),
             ("I3", without(&first)),
+            ("I3", inserted(&first, &[Damaged(1)])),
+            ("I3", inserted(&first, &[FrameRefused { call: 1, rule: "gap".into() }])),
+            ("I4", without(&Dispatched { call: 1, model: model() })),
             (
                 "I4",
                 inserted(

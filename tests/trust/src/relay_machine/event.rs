@@ -84,28 +84,24 @@ pub enum Event {
         /// The publisher.
         who: Option<usize>,
     },
-    /// A publisher begins the upload of a response.
-    Begin {
+    /// A publisher begins an answer: frame `head`, or of protocol 1 the first result.
+    Head {
         /// The task.
         task: Pick,
         /// The publisher.
         who: Option<usize>,
-        /// True if the first byte arrives at once.
-        delivers: bool,
     },
-    /// Bytes of a response arrive.
-    Bytes {
+    /// Bytes of an answer arrive; the first ones deliver it.
+    Data {
         /// The task.
         task: Pick,
     },
-    /// An upload ends.
+    /// An answer ends.
     End {
         /// The task.
         task: Pick,
         /// The way it ends.
         end: Ending,
-        /// True if it had ended by itself before the server stopped it.
-        crosses: bool,
     },
     /// A publisher of protocol 1 ends its work on a task that is over for its caller.
     WorkEnd {
@@ -197,13 +193,13 @@ pub enum Memory {
     Invented,
 }
 
-/// How an upload ends by itself.
+/// How an answer ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
-    /// Cleanly.
+    /// All of it has arrived: frame `end`, or of protocol 1 the last result.
     Complete,
-    /// Broken off.
-    Aborted,
+    /// By an invalid frame, or of protocol 1 by a request that breaks off.
+    Broken,
     /// No bytes for too long.
     Silent,
 }
@@ -221,7 +217,7 @@ const STATUSES: [ReportedStatus; 4] = [
 ];
 const REASONS: [GoneReason; 3] =
     [GoneReason::Disconnected, GoneReason::SlowConsumer, GoneReason::Revoked];
-const ENDINGS: [Ending; 3] = [Ending::Complete, Ending::Aborted, Ending::Silent];
+const ENDINGS: [Ending; 4] = [Ending::Complete, Ending::Complete, Ending::Broken, Ending::Silent];
 const FAILURES: [&str; 7] = [
     "backend_unreachable",
     "backend_unreachable",
@@ -262,17 +258,13 @@ impl Event {
             },
             19..21 => Self::Leave { task, reason: REASONS[choices.index(REASONS.len())] },
             21..24 => Self::Acknowledge { task, who: by },
-            24..27 => Self::Begin { task, who: by, delivers: true },
-            27 => Self::Begin { task, who: by, delivers: false },
-            28..31 => {
-                let end = ENDINGS[choices.index(ENDINGS.len())];
-                Self::End { task, end, crosses: choices.chance(30) }
-            }
+            24..27 => Self::Head { task, who: by },
+            27 | 39 => Self::Data { task },
+            28..31 => Self::End { task, end: ENDINGS[choices.index(ENDINGS.len())] },
             31..33 => Self::Fail { task, who: by, code: FAILURES[choices.index(FAILURES.len())] },
             33..35 => Self::WakeEnd { who: by, succeeds: choices.chance(60) },
             35..38 => Self::Pass { ms: choices.between(1, 40_000) },
             38 => Self::Gap { ms: choices.between(1, 200_000) },
-            39 => Self::Bytes { task },
             40 => Self::WorkEnd { task, who: by },
             _ => Self::rare(choices, who),
         }

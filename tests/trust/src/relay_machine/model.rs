@@ -13,10 +13,12 @@
 //! | register | §5.1, §7.3, §7.4 |
 //! | queue | §10 admission, choice, queue |
 //! | tasks | §5.6, §12 tasks, §13 cancellation, §15 slots |
+//! | answers | §5.7, §5.8, §12.2 |
 //! | timers | §14 timers |
 //! | actions | checks of the relay's actions |
 
 mod actions;
+mod answers;
 mod entries;
 mod names;
 mod queue;
@@ -25,12 +27,12 @@ mod sessions;
 mod tasks;
 mod timers;
 
+pub(super) use answers::Progress;
 use entries::{Entry, Wake};
 use names::Name;
 use relay::{CancelReason, ChannelId, Gauges, Limits, LlmId, Millis, SessionId, TaskId};
 use sessions::Session;
 use std::collections::{BTreeMap, BTreeSet};
-pub(super) use tasks::Upload;
 use tasks::{State, Task};
 
 /// The outcome of a check: a message that cites the violated section.
@@ -79,7 +81,8 @@ struct Expected {
     /// Tasks that must be forgotten, which gives their slots back.
     forgotten: BTreeSet<TaskId>,
     cancels: BTreeMap<TaskId, (ChannelId, CancelReason)>,
-    stopped_uploads: BTreeSet<TaskId>,
+    /// Answers of which nothing more may reach their callers.
+    stopped_answers: BTreeSet<TaskId>,
     /// Channels that must be closed: with `superseded`, with `revoked`, or without a last event.
     closed: BTreeMap<ChannelId, LastEventKind>,
     drained: BTreeSet<ChannelId>,
@@ -148,12 +151,12 @@ impl Model {
         };
         let notice = expected.notices.iter().find(missing);
         ensure(notice.is_none(), || format!("§14.3: no notice for {notice:?}"))?;
-        let Expected { completions, forgotten, cancels, stopped_uploads, .. } = &expected;
+        let Expected { completions, forgotten, cancels, stopped_answers, .. } = &expected;
         ensure(completions.is_empty(), || format!("§12.2: not completed: {completions:?}"))?;
         ensure(forgotten.is_empty(), || format!("§15.2: slots not given back: {forgotten:?}"))?;
         ensure(cancels.is_empty(), || format!("§13.1: not cancelled: {cancels:?}"))?;
-        ensure(stopped_uploads.is_empty(), || {
-            format!("§12.2: uploads not stopped: {stopped_uploads:?}")
+        ensure(stopped_answers.is_empty(), || {
+            format!("§12.2: answers not stopped: {stopped_answers:?}")
         })?;
         let Expected { closed, drained, withdrawn, .. } = &expected;
         ensure(closed.is_empty(), || format!("§6: channels not closed: {closed:?}"))?;

@@ -1,6 +1,6 @@
 //! The publishers of the harness, and what they declare.
 
-use super::event::Memory;
+use super::event::{Memory, Pick};
 use super::{Harness, owner};
 use relay::{ChannelId, Owner, OwnerId, SessionId, TaskSender};
 use wire::publisher::{Instance, Provider, Register};
@@ -93,7 +93,9 @@ impl Harness {
         // The protocol does not say which version counts for a task that runs when it changes.
         let old = session.and_then(|id| self.model.protocol_of_tasks(id)).unwrap_or(declared.old);
         let named = session.filter(|_| !forgets);
-        let named = named.map(|session| self.model.tasks_of(session)).unwrap_or_default();
+        let mut named = named.map(|session| self.model.tasks_of(session)).unwrap_or_default();
+        // The latest request may run elsewhere, wait, or be over.
+        named.extend(self.model.pick(Pick::Any(0)).filter(|_| !forgets));
         let copy = if matches!(memory, Memory::Copied) { "-copy" } else { "" };
         let instance = Instance { id: format!("machine-{who}{copy}"), ..Instance::default() };
         let request = Register {

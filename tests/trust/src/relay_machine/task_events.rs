@@ -1,10 +1,10 @@
-//! Events of one task: what its publisher reports, and how its upload goes.
+//! Events of one task: what its publisher reports, and how its answer goes.
 
 use super::Harness;
 use super::event::{Ending, Pick};
-use super::model::Upload;
+use super::model::Progress;
 use super::publishers::OWNERS;
-use relay::{AnswerEnd, SessionId, TaskSender};
+use relay::{AnswerEnd, SessionId, TaskId, TaskSender};
 use wire::publisher::{FailureCode, TaskFailure};
 
 impl Harness {
@@ -24,39 +24,73 @@ impl Harness {
         )
     }
 
-    pub(super) fn begin_upload(
-        &mut self,
-        task: Pick,
-        who: Option<usize>,
-        delivers: bool,
-    ) -> Result<(), String> {
+    pub(super) fn begin_answer(&mut self, task: Pick, who: Option<usize>) -> Result<(), String> {
         let Some(task) = self.model.pick(task) else { return Ok(()) };
         let from = self.sender(who, self.model.sent_to(task));
         self.check(
+            |relay, now, _| relay.answer_begins(&from, task, now),
+            |model, reply| model.answer_begun(&from, task, *reply),
+        )
+    }
+
+    /// Only bytes of an answer that has begun reach the relay.
+    pub(super) fn continue_answer(&mut self, task: Pick) -> Result<(), String> {
+        let Some(task) = self.model.pick(task) else { return Ok(()) };
+        let first = match self.model.progress(task) {
+            None => return Ok(()),
+            Some(progress) => progress == Progress::Begun,
+        };
+        self.check(
             |relay, now, out| {
-                let reply = relay.answer_begins(&from, task, now);
-                if reply.is_ok() && delivers {
+                relay.answer_goes_on(task, now);
+                if first {
                     relay.first_byte(task, out);
                 }
-                reply
             },
-            |model, reply| {
-                model.upload_begun(&from, task, *reply)?;
-                if reply.is_ok() && delivers {
-                    model.delivered(task);
-                }
+            |model, ()| {
+                model.answer_continued(task);
                 Ok(())
             },
         )
     }
 
-    pub(super) fn bytes(&mut self, task: Pick) -> Result<(), String> {
+    pub(super) fn end_answer(&mut self, task: Pick, end: Ending) -> Result<(), String> {
         let Some(task) = self.model.pick(task) else { return Ok(()) };
-        let Some(Upload::Open { .. }) = self.model.upload(task) else { return Ok(()) };
+        let Some(old) = self.model.is_protocol_1(task) else { return Ok(()) };
+        match (self.model.progress(task), end) {
+            // A frame may be invalid before an answer has begun.
+            (_, Ending::Broken) if !old => self.answer_ends(task, AnswerEnd::Invalid, false),
+            (None, _) => Ok(()),
+            // It is the end of its work.
+            (Some(Progress::Over), Ending::Complete) if old => Ok(()),
+            // The end of an empty response delivers it.
+            (Some(progress), Ending::Complete) => {
+                self.answer_ends(task, AnswerEnd::Complete, progress == Progress::Begun)
+            }
+            (Some(Progress::Begun | Progress::Delivered), Ending::Broken) => {
+                self.answer_ends(task, AnswerEnd::Aborted, false)
+            }
+            // Only a caller that has the first byte can wait for the next ones.
+            (Some(Progress::Delivered), Ending::Silent) => {
+                self.answer_ends(task, AnswerEnd::Silent, false)
+            }
+            (Some(Progress::Begun | Progress::Over), Ending::Silent | Ending::Broken) => Ok(()),
+        }
+    }
+
+    fn answer_ends(&mut self, task: TaskId, end: AnswerEnd, delivers: bool) -> Result<(), String> {
         self.check(
-            |relay, now, _| relay.answer_goes_on(task, now),
+            |relay, now, out| {
+                if delivers {
+                    relay.first_byte(task, out);
+                }
+                relay.answer_ended(task, end, now, out);
+            },
             |model, ()| {
-                model.bytes_arrived(task);
+                if delivers {
+                    model.delivered(task);
+                }
+                model.answer_ended(task, end);
                 Ok(())
             },
         )
@@ -69,42 +103,6 @@ impl Harness {
             |relay, now, out| relay.work_ended(&from, task, now, out),
             |model, ()| {
                 model.work_ended(&from, task);
-                Ok(())
-            },
-        )
-    }
-
-    pub(super) fn end_upload(
-        &mut self,
-        task: Pick,
-        end: Ending,
-        crosses: bool,
-    ) -> Result<(), String> {
-        let Some(task) = self.model.pick(task) else { return Ok(()) };
-        let Some(upload) = self.model.upload(task) else { return Ok(()) };
-        let end = match (upload, end) {
-            // An upload that the server stops ends by that, unless it ended just before.
-            (Upload::Stopped, _) if !crosses => AnswerEnd::Stopped,
-            (_, Ending::Complete) => AnswerEnd::Complete,
-            // Only a caller that has the first byte can wait for the next ones.
-            (Upload::Open { delivered: true }, Ending::Silent) => AnswerEnd::Silent,
-            (_, Ending::Silent | Ending::Aborted) => AnswerEnd::Aborted,
-        };
-        // The end of an empty response delivers it.
-        let delivers =
-            end == AnswerEnd::Complete && matches!(upload, Upload::Open { delivered: false });
-        self.check(
-            |relay, now, out| {
-                if delivers {
-                    relay.first_byte(task, out);
-                }
-                relay.answer_ended(task, end, now, out);
-            },
-            |model, ()| {
-                if delivers {
-                    model.delivered(task);
-                }
-                model.upload_ended(task, end);
                 Ok(())
             },
         )

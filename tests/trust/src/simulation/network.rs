@@ -1,10 +1,9 @@
 //! The network between publishers and the server: delays, reordering, duplicates and losses.
 
-use super::{Planned, Simulation};
-use crate::history::Call;
-use relay::{ChannelId, Opened, RegisterRefusal, SessionRefusal, TaskId};
+use super::messages::{Down, Frame, Step, Up, UplinkEnd};
+use super::{Conditions, Planned, Simulation};
+use relay::ChannelId;
 use std::collections::BTreeMap;
-use wire::publisher::{Heartbeat, HeartbeatReply, Register, Registered};
 
 /// Longest one-way delay without faults, in milliseconds.
 const MAX_DELAY: u64 = 80;
@@ -15,73 +14,11 @@ const REQUEST_TIMEOUT: u64 = 10_000;
 /// Longest time until the server's TCP gives up a dead connection, in milliseconds.
 const USER_TIMEOUT: u64 = 36_000;
 
-/// A message from a publisher to the server.
-#[derive(Clone)]
-pub(super) enum Up {
-    Register(Box<Register>),
-    Open(String),
-    Heartbeat(Box<Heartbeat>),
-    Acknowledge(TaskId),
-    Begin(TaskId),
-    /// A chunk of a response, with the request for which the backend wrote it.
-    Chunk {
-        task: TaskId,
-        written_for: Call,
-        number: u64,
-    },
-    End {
-        task: TaskId,
-        well: bool,
-    },
-    Failed {
-        task: TaskId,
-        code: &'static str,
-        tries: u32,
-    },
-    Woke {
-        task: TaskId,
-        well: bool,
-        tries: u32,
-    },
-}
-
-/// A message or connection event that reaches a publisher.
-#[derive(Clone)]
-pub(super) enum Down {
-    Registered(Box<(Register, Result<Registered, RegisterRefusal>)>),
-    Opened(Result<Opened, SessionRefusal>),
-    HeartbeatReply(Box<Result<HeartbeatReply, SessionRefusal>>),
-    Frame(ChannelId, Frame),
-    /// The control channel is closed.
-    Lost(ChannelId),
-    /// A request has failed without a response.
-    Unanswered(Box<Up>),
-    /// An upload is answered with 410, or its connection is closed.
-    Stop(TaskId),
-}
-
-/// An event on a control channel.
-#[derive(Clone)]
-pub(super) enum Frame {
-    Task { task: TaskId, call: Call, name: String },
-    Wake { task: TaskId, name: String },
-    Cancel(TaskId),
-    Drain(u64),
-    Superseded,
-    Revoked,
-}
-
-/// Connections of a publisher that the server will find closed.
-pub(super) struct DeadConnections {
-    pub(super) channels: Vec<ChannelId>,
-    pub(super) uploads: Vec<TaskId>,
-}
-
 /// A connection whose messages stay in order.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Stream {
     Channel(ChannelId),
-    Upload(TaskId),
+    Uplink(u64),
 }
 
 pub(super) struct Network {
@@ -89,11 +26,30 @@ pub(super) struct Network {
     cuts: Vec<(u64, u64)>,
     /// Arrival time of the last message of each stream.
     latest: BTreeMap<Stream, u64>,
+    uplinks: u64,
+    /// Uplinks that are broken; true if the part that arrives last has arrived.
+    broken: BTreeMap<u64, bool>,
 }
 
 impl Network {
     pub(super) fn new(publishers: usize) -> Self {
-        Self { cuts: vec![(0, 0); publishers], latest: BTreeMap::new() }
+        Self {
+            cuts: vec![(0, 0); publishers],
+            latest: BTreeMap::new(),
+            uplinks: 0,
+            broken: BTreeMap::new(),
+        }
+    }
+
+    /// The number of a new uplink.
+    pub(super) fn new_uplink(&mut self) -> u64 {
+        self.uplinks += 1;
+        self.uplinks
+    }
+
+    /// Breaks an uplink: of what is on its way, a part of the first message may still arrive.
+    pub(super) fn break_uplink(&mut self, number: u64) {
+        self.broken.entry(number).or_insert(false);
     }
 
     /// Returns the delay of a message that is sent now, or `None` if it is lost.
@@ -125,29 +81,29 @@ impl Simulation {
             let failed = Down::Unanswered(Box::new(up));
             return self.plan(REQUEST_TIMEOUT, Planned::ToPublisher(from, incarnation, failed));
         };
-        let stream = match &up {
-            Up::Begin(task) | Up::Chunk { task, .. } | Up::End { task, .. } => Some(*task),
-            Up::Register(_)
-            | Up::Open(_)
-            | Up::Heartbeat(_)
-            | Up::Acknowledge(_)
-            | Up::Failed { .. }
-            | Up::Woke { .. } => None,
-        };
         let arrival = self.now + delay;
-        let arrival = match stream {
-            Some(task) => self.network.in_order(Stream::Upload(task), arrival),
-            None => arrival,
+        let arrival = match &up {
+            Up::Uplink(number, _) => self.network.in_order(Stream::Uplink(*number), arrival),
+            Up::Register(_) | Up::Open(_) | Up::Heartbeat(_) | Up::Woke { .. } => arrival,
         };
-        let may_repeat = matches!(
-            up,
-            Up::Acknowledge(_) | Up::Heartbeat(_) | Up::Failed { .. } | Up::Woke { .. }
-        );
+        let may_repeat = matches!(up, Up::Heartbeat(_) | Up::Woke { .. });
         if may_repeat && self.choices.chance(5) {
             let later = arrival - self.now + self.delay();
             self.plan(later, Planned::ToServer(from, incarnation, up.clone()));
         }
         self.plan(arrival - self.now, Planned::ToServer(from, incarnation, up));
+    }
+
+    /// What arrives of this part of an uplink: of a broken one, a beginning of one message.
+    pub(super) fn arriving(&mut self, number: u64, step: Step) -> Option<Step> {
+        let Some(is_over) = self.network.broken.get_mut(&number) else { return Some(step) };
+        match step {
+            Step::Bytes(bytes) if !std::mem::replace(is_over, true) => {
+                let end = self.choices.index(bytes.len() + 1);
+                Some(Step::Bytes(bytes.slice(..end)))
+            }
+            Step::Open(_) | Step::Bytes(_) | Step::End => None,
+        }
     }
 
     /// Sends the server's response to a request.
@@ -166,6 +122,11 @@ impl Simulation {
 
     /// Sends an event on a control channel.
     pub(super) fn send_frame(&mut self, to: usize, channel: ChannelId, frame: Frame) {
+        // Gathered news may be lost; later ones make up for them.
+        let is_news = matches!(frame, Frame::Taken { .. } | Frame::Finished(_));
+        if is_news && self.conditions == Conditions::Faulty && self.choices.chance(5) {
+            return;
+        }
         let incarnation = self.publishers[to].incarnation;
         let delay = self.delay();
         if let Some(delay) = self.network.delivery(to, self.now, delay) {
@@ -189,7 +150,7 @@ impl Simulation {
                 | Down::HeartbeatReply(_)
                 | Down::Frame(..)
                 | Down::Unanswered(_)
-                | Down::Stop(_) => self.now + delay,
+                | Down::UplinkEnded(..) => self.now + delay,
             };
             self.plan(arrival - self.now, Planned::ToPublisher(to, incarnation, down));
         }
@@ -210,6 +171,30 @@ impl Simulation {
         if let Some(channel) = self.publishers[who].channel {
             self.plan(channel_timeout, Planned::ToPublisher(who, incarnation, Down::Lost(channel)));
         }
+        self.break_uplink(who, USER_TIMEOUT);
         self.server_notices(who, USER_TIMEOUT);
+    }
+
+    /// Breaks a publisher's uplink at a random byte; the publisher notices after this time.
+    pub(super) fn break_uplink(&mut self, who: usize, notices: u64) {
+        let publisher = &self.publishers[who];
+        let (incarnation, number) = (publisher.incarnation, publisher.uplinks.number());
+        if let Some(number) = number {
+            self.network.break_uplink(number);
+            let ended = Down::UplinkEnded(number, UplinkEnd::Lost);
+            self.plan(notices, Planned::ToPublisher(who, incarnation, ended));
+        }
+    }
+
+    /// Breaks a publisher's control channel; both ends notice soon.
+    pub(super) fn break_channel(&mut self, who: usize) {
+        let publisher = &self.publishers[who];
+        let (incarnation, channel) = (publisher.incarnation, publisher.channel);
+        if let Some(channel) = channel {
+            let delay = self.delay();
+            self.plan(delay, Planned::ToPublisher(who, incarnation, Down::Lost(channel)));
+            let delay = self.delay();
+            self.server_notices(who, delay);
+        }
     }
 }

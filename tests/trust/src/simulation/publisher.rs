@@ -1,9 +1,12 @@
-//! A simulated publisher. The registrar's real session decides when it reconnects; frames, backends and
-//! recipes are handled as the registrar does.
+//! A simulated publisher's connection. The registrar's real policy decides when it reconnects; events
+//! are handled as the registrar does.
 
-use super::network::{Down, Frame, Up};
-use super::{Planned, Simulation};
+use super::backend::{ACKNOWLEDGE_AFTER, Work, model_name};
+use super::messages::{Down, Frame, Timer, Up, UplinkEnd};
+use super::uplink::Uplinks;
+use super::{Conditions, Planned, Simulation};
 use crate::history::{Call, Fact};
+use registrar::fuzzing::Outbox;
 use registrar::limits::Times;
 use registrar::mcpd_client::Fault;
 use registrar::reconnect_policy::{Ending, Next, ReconnectPolicy};
@@ -23,31 +26,6 @@ pub(super) const WAKE_SECS: u64 = 20;
 const MANUAL_RESTART: u64 = 120_000;
 /// Retries of a report that gets no response.
 const RETRIES: u32 = 5;
-/// Most chunks of a response.
-const CHUNKS: u64 = 20;
-
-/// A timer of a publisher.
-pub(super) enum Timer {
-    Connect,
-    Heartbeat(ChannelId),
-    /// The backend writes the next chunk, or ends.
-    Step(TaskId),
-    Acknowledge(TaskId),
-    /// A wake recipe ends.
-    RecipeEnded {
-        name: String,
-        well: bool,
-    },
-}
-
-/// A request at a backend.
-pub(super) struct Work {
-    call: Call,
-    next: u64,
-    total: u64,
-    /// True if the response breaks off instead of ending.
-    breaks: bool,
-}
 
 pub(super) struct Publisher {
     pub(super) at: usize,
@@ -57,16 +35,17 @@ pub(super) struct Publisher {
     pub(super) epoch: u64,
     session: ReconnectPolicy,
     pub(super) channel: Option<ChannelId>,
-    published: BTreeSet<String>,
-    asleep: BTreeSet<String>,
+    pub(super) published: BTreeSet<String>,
+    pub(super) asleep: BTreeSet<String>,
+    /// The tasks that have arrived and that the server has not finished.
+    pub(super) tasks: BTreeMap<TaskId, Call>,
+    /// What is sent of their answers.
+    pub(super) outbox: Outbox,
+    pub(super) uplinks: Uplinks,
+    /// Requests at the backends.
     pub(super) works: BTreeMap<TaskId, Work>,
     /// Models whose recipe runs, with the wake tasks that wait for it.
     pub(super) wakes: BTreeMap<String, Vec<TaskId>>,
-}
-
-/// Returns the name of a publisher's first (0) or second (1) model; the second has a wake recipe.
-pub(super) fn model_name(publisher: usize, which: usize) -> String {
-    format!("m{publisher}-{which}")
 }
 
 pub(super) fn owner_id(publisher: usize) -> OwnerId {
@@ -88,6 +67,9 @@ impl Publisher {
             channel: None,
             published: (0..2).map(|which| model_name(at, which)).collect(),
             asleep: std::iter::once(model_name(at, 1)).collect(),
+            tasks: BTreeMap::new(),
+            outbox: Outbox::default(),
+            uplinks: Uplinks::new(),
             works: BTreeMap::new(),
             wakes: BTreeMap::new(),
         }
@@ -102,7 +84,7 @@ impl Publisher {
     }
 
     fn inflight(&self) -> Vec<String> {
-        self.works.keys().map(ToString::to_string).collect()
+        self.tasks.keys().map(ToString::to_string).collect()
     }
 
     fn provider(&self, name: &String) -> Provider {
@@ -156,24 +138,27 @@ impl Simulation {
                 self.set_heartbeat_timer(who, channel);
             }
             Timer::Heartbeat(_) => {}
-            Timer::Acknowledge(task) => {
-                if self.publishers[who].works.get(&task).is_some_and(|work| work.next == 0) {
-                    self.send_up(who, Up::Acknowledge(task));
-                }
+            Timer::Acknowledge => {
+                let begun_before = self.instant() - Duration::from_millis(ACKNOWLEDGE_AFTER);
+                self.publishers[who].outbox.acknowledge(begun_before);
+                self.send_answers(who);
             }
+            Timer::OpenUplink => self.pause_is_over(who),
+            Timer::ReplaceUplink(number) => self.end_uplink(who, number),
+            Timer::UplinkUnconfirmed(number) => self.uplink_ended(who, number, UplinkEnd::Lost),
             Timer::Step(task) => self.step(who, task),
             Timer::RecipeEnded { name, well } => self.recipe_ended(who, &name, well),
         }
     }
 
-    fn set_timer(&mut self, who: usize, delay: u64, timer: Timer) {
+    pub(super) fn set_timer(&mut self, who: usize, delay: u64, timer: Timer) {
         let incarnation = self.publishers[who].incarnation;
         self.plan(delay, Planned::Timer(who, incarnation, timer));
     }
 
     /// Registers the models that are published now.
     fn connect(&mut self, who: usize) {
-        if self.conditions == super::Conditions::Faulty && self.now < self.calls_end {
+        if self.conditions == Conditions::Faulty && self.now < self.calls_end {
             for which in 0..2 {
                 if self.choices.chance(15) {
                     let name = model_name(who, which);
@@ -192,7 +177,7 @@ impl Simulation {
     }
 
     fn set_heartbeat_timer(&mut self, who: usize, channel: ChannelId) {
-        let busy = !self.publishers[who].works.is_empty();
+        let busy = !self.publishers[who].tasks.is_empty();
         let period = if busy { 10_000 } else { 30_000 };
         let delay = period * 9 / 10 + self.choices.below(period / 5);
         self.set_timer(who, delay, Timer::Heartbeat(channel));
@@ -213,7 +198,10 @@ impl Simulation {
                 self.ended(who, Ending::Fault(Fault::UnknownSession));
             }
             Down::HeartbeatReply(reply) => match *reply {
-                Ok(reply) => self.cancelled(who, &reply.cancel),
+                Ok(reply) => {
+                    self.cancelled(who, &reply.cancel);
+                    self.finished(who, &reply.unknown);
+                }
                 Err(_) => self.ended(who, Ending::Fault(Fault::UnknownSession)),
             },
             Down::Frame(channel, frame) if self.publishers[who].channel == Some(channel) => {
@@ -226,7 +214,7 @@ impl Simulation {
                 }
             }
             Down::Unanswered(request) => self.unanswered(who, *request),
-            Down::Stop(task) => self.stop(who, task),
+            Down::UplinkEnded(number, end) => self.uplink_ended(who, number, end),
         }
     }
 
@@ -257,23 +245,48 @@ impl Simulation {
                 self.record(Fact::Withdrawn { model });
             }
         }
-        self.cancelled(who, &registered.cancel);
         let publisher = &mut self.publishers[who];
         publisher.epoch = registered.epoch;
         publisher.session_id = Some(registered.provider_session_id.clone());
+        self.resume(who, &registered);
         self.send_up(who, Up::Open(registered.provider_session_id));
+    }
+
+    /// Goes on with the answers that the server waits for, from where it says, and stops all others.
+    fn resume(&mut self, who: usize, registered: &Registered) {
+        self.restart_uplinks(who);
+        let publisher = &mut self.publishers[who];
+        publisher.outbox.uplink_lost();
+        let mut over: BTreeSet<TaskId> = publisher.tasks.keys().copied().collect();
+        for resumed in &registered.resume {
+            let Ok(task) = resumed.id.parse::<TaskId>() else { continue };
+            publisher.outbox.resume(task.0, resumed.offset);
+            over.remove(&task);
+        }
+        let is_cancelled = |task: &TaskId| registered.cancel.contains(&task.to_string());
+        over.retain(|task| !is_cancelled(task));
+        for task in over {
+            self.forget(who, task);
+        }
+        self.cancelled(who, &registered.cancel);
+        self.resume_stalled(who);
+        self.send_answers(who);
     }
 
     fn ended(&mut self, who: usize, ending: Ending) {
         let (now, random) = (self.instant(), self.choices.fraction());
         let publisher = &mut self.publishers[who];
-        publisher.channel = None;
-        let delay = match publisher.session.ended(ending, now, random) {
+        let was_online = publisher.channel.take().is_some();
+        let busy = !publisher.tasks.is_empty();
+        let delay = match publisher.session.ended(ending, busy, now, random) {
             Next::Register => 0,
             Next::Wait { delay, .. } => u64::try_from(delay.as_millis()).unwrap_or(MANUAL_RESTART),
             Next::Stop(_) => MANUAL_RESTART,
         };
         self.set_timer(who, delay, Timer::Connect);
+        if was_online {
+            self.record_interruption(who);
+        }
     }
 
     fn unanswered(&mut self, who: usize, request: Up) {
@@ -282,15 +295,12 @@ impl Simulation {
                 let failed = Fault::Failed { message: "no answer".into(), retry_after: None };
                 self.ended(who, Ending::Fault(failed));
             }
-            Up::Begin(task) | Up::Chunk { task, .. } | Up::End { task, .. } => self.stop(who, task),
-            Up::Failed { task, code, tries } if tries < RETRIES => {
-                self.send_up(who, Up::Failed { task, code, tries: tries + 1 });
-            }
+            Up::Uplink(number, _) => self.uplink_ended(who, number, UplinkEnd::Lost),
             Up::Woke { task, well, tries } if tries < RETRIES => {
                 self.send_up(who, Up::Woke { task, well, tries: tries + 1 });
             }
             // The next heartbeat reports the same.
-            Up::Heartbeat(_) | Up::Acknowledge(_) | Up::Failed { .. } | Up::Woke { .. } => {}
+            Up::Heartbeat(_) | Up::Woke { .. } => {}
         }
     }
 
@@ -299,6 +309,12 @@ impl Simulation {
             Frame::Task { task, call, name } => self.work(who, task, call, &name),
             Frame::Wake { task, name } => self.wake(who, task, name),
             Frame::Cancel(task) => self.stop(who, task),
+            Frame::Taken { task, offset, window } => {
+                self.publishers[who].outbox.taken(task.0, offset, window);
+                self.resume_stalled(who);
+                self.send_answers(who);
+            }
+            Frame::Finished(task) => self.forget(who, task),
             Frame::Drain(ms) if self.publishers[who].channel == Some(channel) => {
                 self.ended(who, Ending::Drain(Duration::from_millis(ms)));
             }
@@ -308,90 +324,15 @@ impl Simulation {
         }
     }
 
-    fn work(&mut self, who: usize, task: TaskId, call: Call, name: &str) {
-        let faulty = self.conditions == super::Conditions::Faulty;
-        let publisher = &self.publishers[who];
-        if publisher.works.contains_key(&task) {
-            return;
-        }
-        let down = publisher.asleep.contains(name) || faulty && self.choices.chance(3);
-        let code = match self.publishers[who].published.contains(name) {
-            false => Some("unpublished"),
-            true if down => Some(wire::error::Code::BackendUnreachable.as_str()),
-            true => None,
-        };
-        if let Some(code) = code {
-            return self.send_up(who, Up::Failed { task, code, tries: 0 });
-        }
-        self.record(Fact::BackendStarted(call));
-        let total = 1 + self.choices.below(CHUNKS);
-        let breaks = faulty && self.choices.chance(5);
-        self.publishers[who].works.insert(task, Work { call, next: 0, total, breaks });
-        let prefill = self.choices.below(5_000);
-        self.set_timer(who, 500, Timer::Acknowledge(task));
-        self.set_timer(who, prefill, Timer::Step(task));
-    }
-
-    fn step(&mut self, who: usize, task: TaskId) {
-        let Some(work) = self.publishers[who].works.get_mut(&task) else { return };
-        let (call, number) = (work.call, work.next);
-        if number < work.total {
-            work.next += 1;
-            self.record(Fact::BackendWrote { call, chunk: number });
-            if number == 0 {
-                self.send_up(who, Up::Begin(task));
-            }
-            self.send_up(who, Up::Chunk { task, written_for: call, number });
-            let pause = self.choices.below(1_000);
-            return self.set_timer(who, pause, Timer::Step(task));
-        }
-        let well = !work.breaks;
-        self.publishers[who].works.remove(&task);
-        if well {
-            self.record(Fact::BackendFinished(call));
-        }
-        self.record(Fact::BackendClosed(call));
-        self.send_up(who, Up::End { task, well });
-        // A backend with nothing to do may fall asleep.
-        if self.choices.chance(10) && self.publishers[who].works.is_empty() {
-            self.publishers[who].asleep.insert(model_name(who, 1));
-        }
-    }
-
     fn cancelled(&mut self, who: usize, tasks: &[String]) {
         for task in tasks.iter().filter_map(|task| task.parse().ok()) {
             self.stop(who, task);
         }
     }
 
-    /// Stops the backend's work on a task, then reports that it has ended.
-    fn stop(&mut self, who: usize, task: TaskId) {
-        if let Some(work) = self.publishers[who].works.remove(&task) {
-            self.record(Fact::BackendClosed(work.call));
-            self.send_up(who, Up::Failed { task, code: "cancelled", tries: 0 });
-        }
-    }
-
-    fn wake(&mut self, who: usize, task: TaskId, name: String) {
-        let waiting = self.publishers[who].wakes.entry(name.clone()).or_default();
-        waiting.push(task);
-        if waiting.len() == 1 {
-            self.record(Fact::WakeStarted { model: name.clone() });
-            let takes = self.choices.between(100, 25_000);
-            let well = self.choices.chance(80);
-            self.set_timer(who, takes, Timer::RecipeEnded { name, well });
-        }
-    }
-
-    fn recipe_ended(&mut self, who: usize, name: &str, well: bool) {
-        self.record(Fact::WakeEnded { model: name.to_owned() });
-        let publisher = &mut self.publishers[who];
-        let waiting = publisher.wakes.remove(name).unwrap_or_default();
-        if well {
-            publisher.asleep.remove(name);
-        }
-        for task in waiting {
-            self.send_up(who, Up::Woke { task, well, tries: 0 });
+    fn finished(&mut self, who: usize, tasks: &[String]) {
+        for task in tasks.iter().filter_map(|task| task.parse().ok()) {
+            self.forget(who, task);
         }
     }
 
@@ -404,8 +345,14 @@ impl Simulation {
         for model in std::mem::take(&mut self.publishers[who].wakes).into_keys() {
             self.record(Fact::WakeEnded { model });
         }
-        self.publishers[who].channel = None;
-        self.publishers[who].session = ReconnectPolicy::new(Times::default());
+        if let Some(number) = self.publishers[who].uplinks.number() {
+            self.network.break_uplink(number);
+        }
+        let publisher = &mut self.publishers[who];
+        publisher.channel = None;
+        publisher.session = ReconnectPolicy::new(Times::default());
+        publisher.tasks.clear();
+        (publisher.outbox, publisher.uplinks) = (Outbox::default(), Uplinks::new());
         self.server_notices(who, 50);
         let pause = self.choices.between(500, 60_000);
         self.set_timer(who, pause, Timer::Connect);

@@ -1,13 +1,15 @@
 //! The simulated server: the real relay, whose actions are applied as mcpd does.
 
-use super::network::{Down, Frame, Up};
+use super::answers::OpenUplink;
+use super::callers::Answer;
+use super::messages::{Down, Frame, Up, UplinkEnd};
 use super::publisher::{owner, owner_id};
 use super::{Planned, Simulation};
 use crate::history::{Call, Fact};
 use crate::stored_state::StoredState;
 use relay::{
-    Action, Actions, Allowed, AnswerEnd, ChannelId, LastEvent, Limits, Millis, Relay, Submit,
-    TaskId, TaskRefusal, TaskSender,
+    Action, Actions, Allowed, ChannelId, LastEvent, Limits, Millis, Relay, Submit, TaskId,
+    TaskSender,
 };
 use std::collections::BTreeMap;
 use wire::publisher::TaskFailure;
@@ -22,9 +24,13 @@ pub(super) struct Server {
     pub(super) draining: bool,
     up: bool,
     channels: BTreeMap<ChannelId, usize>,
-    tasks: BTreeMap<TaskId, Call>,
-    /// Open uploads, and the publisher of each.
-    uploads: BTreeMap<TaskId, usize>,
+    /// The tasks that the relay has not forgotten.
+    pub(super) tasks: BTreeMap<TaskId, Call>,
+    pub(super) answers: BTreeMap<TaskId, Answer>,
+    /// The publisher to which each task was sent last.
+    sent_to: BTreeMap<TaskId, usize>,
+    /// Open uplinks, by number.
+    pub(super) uplinks: BTreeMap<u64, OpenUplink>,
     next_task: u128,
     /// Due time of the tick that was planned last.
     ticks_at: Option<Millis>,
@@ -40,7 +46,9 @@ impl Server {
             up: true,
             channels: BTreeMap::new(),
             tasks: BTreeMap::new(),
-            uploads: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            sent_to: BTreeMap::new(),
+            uplinks: BTreeMap::new(),
             next_task: 0,
             ticks_at: None,
             stored,
@@ -82,23 +90,29 @@ impl Simulation {
         let task = TaskId(self.server.next_task);
         let key = String::new();
         let submit = Submit { name, key, allowed: Allowed::All, streaming: true, notices: false };
+        let answer = self.new_answer(call);
+        self.server.answers.insert(task, answer);
         self.server.tasks.insert(task, call);
         self.open.insert(call, task);
         let accepted = self.relay(|relay, now, out| relay.submit(&submit, task, now, out)).is_ok();
         if !accepted {
             self.server.tasks.remove(&task);
+            self.server.answers.remove(&task);
             self.open.remove(&call);
         }
         accepted
     }
 
-    fn apply_actions(&mut self, actions: Actions) {
+    pub(super) fn apply_actions(&mut self, actions: Actions) {
         for action in actions {
             self.server.stored.apply(&self.server.relay, &action);
             match action {
                 Action::Dispatch(sent) => {
                     let Some(call) = self.server.tasks.get(&sent.task).copied() else { continue };
                     self.record(Fact::Dispatched { call, model: sent.llm_name.clone() });
+                    if let Some(to) = self.server.channels.get(&sent.channel) {
+                        self.server.sent_to.insert(sent.task, *to);
+                    }
                     let frame = Frame::Task { task: sent.task, call, name: sent.llm_name };
                     self.send_to_channel(sent.channel, frame);
                 }
@@ -123,12 +137,12 @@ impl Simulation {
                 }
                 Action::Fail { task, .. } => self.response_ends(task, false),
                 Action::Complete { task } => self.response_ends(task, true),
-                Action::StopUpload { task } => {
-                    if let Some(from) = self.server.uploads.remove(&task) {
-                        self.close(from, Down::Stop(task));
-                    }
+                Action::StopAnswer { task } => self.stop_answer(task),
+                Action::Forget { task } => {
+                    self.server.tasks.remove(&task);
+                    self.server.sent_to.remove(&task);
+                    self.drop_read_answer(task);
                 }
-                Action::Forget { task } => drop(self.server.tasks.remove(&task)),
                 Action::Notice { .. }
                 | Action::SaveLlm(_)
                 | Action::SaveSession(_)
@@ -138,16 +152,9 @@ impl Simulation {
         }
     }
 
-    fn send_to_channel(&mut self, channel: ChannelId, frame: Frame) {
+    pub(super) fn send_to_channel(&mut self, channel: ChannelId, frame: Frame) {
         if let Some(to) = self.server.channels.get(&channel).copied() {
             self.send_frame(to, channel, frame);
-        }
-    }
-
-    fn response_ends(&mut self, task: TaskId, complete: bool) {
-        let Some(call) = self.server.tasks.get(&task).copied() else { return };
-        if self.open.remove(&call).is_some() {
-            self.record(Fact::Ended { call, complete });
         }
     }
 
@@ -164,9 +171,12 @@ impl Simulation {
         let owner = owner_id(from);
         match up.clone() {
             Up::Register(request) => {
-                let reply = self.relay(|relay, now, out| {
+                let mut reply = self.relay(|relay, now, out| {
                     relay.register(&super::publisher::owner(from), &request, now, out)
                 });
+                if let Ok(registered) = &mut reply {
+                    self.add_offsets(&mut registered.resume);
+                }
                 self.reply(from, up, Down::Registered(Box::new((*request, reply))));
             }
             Up::Open(session) => {
@@ -176,6 +186,7 @@ impl Simulation {
                     self.server.channels.insert(opened.channel, from);
                     let channel = opened.channel;
                     self.reply(from, up, Down::Opened(Ok(opened.clone())));
+                    self.send_progress(id, channel);
                     self.relay(|relay, now, out| relay.channel_ready(channel, now, out));
                 } else {
                     self.reply(from, up, Down::Opened(opened));
@@ -186,29 +197,10 @@ impl Simulation {
                     self.relay(|relay, now, out| relay.heartbeat(&owner, &heartbeat, now, out));
                 self.reply(from, up, Down::HeartbeatReply(Box::new(reply)));
             }
-            Up::Acknowledge(task) => {
-                let who = self.sender(from);
-                let refused = self.relay(|relay, now, _| relay.acknowledge(&who, task, now));
-                if refused == Err(TaskRefusal::Gone) {
-                    self.close(from, Down::Stop(task));
+            Up::Uplink(number, step) => {
+                if let Some(step) = self.arriving(number, step) {
+                    self.uplink_goes_on(from, number, step);
                 }
-            }
-            Up::Begin(task) => self.upload_begins(from, task),
-            Up::Chunk { task, written_for, number } => {
-                self.chunk_arrives(from, task, written_for, number);
-            }
-            Up::End { task, well } => {
-                if self.server.uploads.remove(&task).is_some() {
-                    let end = if well { AnswerEnd::Complete } else { AnswerEnd::Aborted };
-                    self.relay(|relay, now, out| relay.answer_ended(task, end, now, out));
-                }
-            }
-            Up::Failed { task, code, .. } => {
-                let (who, code) = (self.sender(from), Some(code.into()));
-                let failure = TaskFailure { message: String::new(), code };
-                // The publisher ignores the response.
-                let _ =
-                    self.relay(|relay, now, out| relay.task_failed(&who, task, &failure, now, out));
             }
             Up::Woke { task, well, .. } => self.wake_ended(from, task, well),
         }
@@ -218,31 +210,6 @@ impl Simulation {
         let publisher = &self.publishers[publisher];
         let session = publisher.session_id.as_ref().and_then(|id| id.parse().ok());
         TaskSender { owner: owner_id(publisher.at), session }
-    }
-
-    fn upload_begins(&mut self, from: usize, task: TaskId) {
-        let who = self.sender(from);
-        match self.relay(|relay, now, _| relay.answer_begins(&who, task, now)) {
-            Ok(()) => drop(self.server.uploads.insert(task, from)),
-            Err(TaskRefusal::Answered) => {}
-            Err(TaskRefusal::Unknown | TaskRefusal::Gone) => {
-                self.close(from, Down::Stop(task));
-            }
-        }
-    }
-
-    fn chunk_arrives(&mut self, from: usize, task: TaskId, written_for: Call, chunk: u64) {
-        if self.server.uploads.get(&task) != Some(&from) {
-            return;
-        }
-        let Some(call) = self.server.tasks.get(&task).copied() else { return };
-        self.relay(|relay, now, out| {
-            relay.first_byte(task, out);
-            relay.answer_goes_on(task, now);
-        });
-        if self.open.contains_key(&call) {
-            self.record(Fact::Received { call, written_for, chunk });
-        }
     }
 
     fn wake_ended(&mut self, from: usize, task: TaskId, well: bool) {
@@ -258,25 +225,16 @@ impl Simulation {
         });
     }
 
-    /// Plans that the server finds a publisher's connections closed after this time in milliseconds.
+    /// Plans that the server finds a publisher's channels closed after this time in milliseconds.
     pub(super) fn server_notices(&mut self, publisher: usize, after: u64) {
-        let channels: Vec<ChannelId> = self.server.channels_of(publisher).collect();
-        let uploads = self.server.uploads.iter().filter(|(_, from)| **from == publisher);
-        let uploads: Vec<TaskId> = uploads.map(|(task, _)| *task).collect();
-        let notices = super::network::DeadConnections { channels, uploads };
-        self.plan(after, Planned::ServerNotices(notices));
+        let channels = self.server.channels_of(publisher).collect();
+        self.plan(after, Planned::ServerNotices(channels));
     }
 
-    pub(super) fn connections_died(&mut self, dead: &super::network::DeadConnections) {
-        for channel in &dead.channels {
+    pub(super) fn channels_died(&mut self, dead: &[ChannelId]) {
+        for channel in dead {
             if self.server.channels.remove(channel).is_some() {
                 self.server.relay.channel_closed(*channel);
-            }
-        }
-        for task in &dead.uploads {
-            if self.server.uploads.remove(task).is_some() {
-                let end = AnswerEnd::Aborted;
-                self.relay(|relay, now, out| relay.answer_ended(*task, end, now, out));
             }
         }
     }
@@ -289,13 +247,15 @@ impl Simulation {
         for (channel, to) in std::mem::take(&mut self.server.channels) {
             self.close(to, Down::Lost(channel));
         }
-        for (task, from) in std::mem::take(&mut self.server.uploads) {
-            self.close(from, Down::Stop(task));
+        for (number, uplink) in std::mem::take(&mut self.server.uplinks) {
+            self.close(uplink.from, Down::UplinkEnded(number, UplinkEnd::Lost));
         }
         for (call, _) in std::mem::take(&mut self.open) {
             self.record(Fact::Ended { call, complete: false });
         }
         self.server.tasks.clear();
+        self.server.answers.clear();
+        self.server.sent_to.clear();
         self.server.ticks_at = None;
         // Replaced on restart; receives no events in the meantime.
         self.server.relay = StoredState::default().start_relay(limits(), self.now);
@@ -305,11 +265,11 @@ impl Simulation {
 
     /// Lets a publisher acknowledge a task of another publisher, which must be refused.
     pub(super) fn access_another_task(&mut self, who: usize) {
-        let tasks: Vec<TaskId> = self.server.uploads.keys().copied().collect();
+        let tasks: Vec<TaskId> = self.server.sent_to.keys().copied().collect();
         let Some(task) = (!tasks.is_empty()).then(|| tasks[self.choices.index(tasks.len())]) else {
             return;
         };
-        if self.server.uploads.get(&task) == Some(&who) {
+        if self.server.sent_to.get(&task) == Some(&who) {
             return;
         }
         let from = TaskSender { owner: owner(who).id, session: None };

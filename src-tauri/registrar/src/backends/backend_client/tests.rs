@@ -1,8 +1,10 @@
 //! The client against a backend whose every byte the test writes itself.
 
-use super::{BackendClient, BackendResponse, SendError};
+use super::{BackendClient, BackendRequest, BackendResponse, Endpoint, SendError};
+use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use reqwest::Client;
+use reqwest::header::HeaderMap;
+use std::sync::Arc;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -30,7 +32,9 @@ impl Backend {
     }
 
     async fn send(&self, client: &BackendClient) -> Result<BackendResponse, SendError> {
-        client.send(Client::new().post(&self.url).body("hello").build().unwrap()).await
+        let endpoint = Arc::new(Endpoint::new(self.url.parse().unwrap()));
+        let (headers, body) = (HeaderMap::new(), Bytes::from_static(b"hello"));
+        client.send(&BackendRequest { endpoint, headers, body }).await
     }
 
     /// Sends a request and responds with these bytes on this connection.

@@ -38,15 +38,15 @@ impl Model {
             Action::Notice { task, notice } => self.notified(*task, *notice),
             Action::Fail { task, failure } => self.request_failed(*task, failure),
             Action::Complete { task } => ensure(self.expected.completions.remove(task), || {
-                format!("§5.7.4: {task} must not be complete")
+                format!("§12.2: {task} must not be complete")
             }),
-            Action::StopUpload { task } => {
+            Action::StopAnswer { task } => {
                 let ended = matches!(
                     self.run(*task).map(|run| run.phase),
-                    Some(Phase::Ended { at, .. }) if at == self.now
+                    Some(Phase::Ended { at }) if at == self.now
                 );
-                self.expected.stopped_uploads.remove(task);
-                ensure(ended, || format!("§5.7.5: the upload of {task} must not be stopped"))
+                self.expected.stopped_answers.remove(task);
+                ensure(ended, || format!("§12.2: the answer of {task} must not be stopped"))
             }
             Action::Forget { task } => {
                 ensure(self.expected.forgotten.remove(task), || {
@@ -163,7 +163,7 @@ impl Model {
                     Phase::Dispatched | Phase::Accepted => true,
                     Phase::Answering { delivered } => !delivered,
                     // Before the end, which is expected in the same step.
-                    Phase::Ended { at, .. } => at == self.now && end.is_some(),
+                    Phase::Ended { at } => at == self.now && end.is_some(),
                 }
             }
             (State::Queued { .. }, Notice::Running) | (State::Running(_), _) => false,

@@ -1,7 +1,7 @@
 //! §5.1 register, §7.2 to §7.4, §12.4.
 
 use super::entries::{Entry, Reported};
-use super::sessions::{Session, texts};
+use super::sessions::Session;
 use super::tasks::Phase;
 use super::{Check, LastEventKind, Model, ensure};
 use relay::{LlmId, Owner, OwnerId, RegisterRefusal, SessionId, TaskId};
@@ -129,9 +129,24 @@ impl Model {
         let expected: BTreeSet<LlmId> = self.entries_of(id).into_iter().collect();
         ensure(found == expected, || format!("§5.1: llms is {found:?}, not {expected:?}"))?;
         self.check_name_requests(owner, &reply.name_requests)?;
-        let cancel = self.compare_tasks(id, &request.inflight);
-        let found: BTreeSet<String> = reply.cancel.iter().cloned().collect();
-        ensure(found == cancel, || format!("§12.4: cancel is {found:?}, not {cancel:?}"))
+        self.check_named(id, &request.inflight, reply)?;
+        self.compare_tasks(id, &request.inflight);
+        Ok(())
+    }
+
+    /// §12.4: `cancel` and `resume`. How much of an answer has arrived (§5.1) is not the relay's.
+    fn check_named(&self, id: SessionId, inflight: &[String], reply: &Registered) -> Check {
+        let goes_on = |task: &&String| {
+            let task = task.parse::<TaskId>().ok().and_then(|task| self.tasks.get(&task));
+            task.is_some_and(|task| {
+                task.is_open() && task.run().is_some_and(|run| run.session == id)
+            })
+        };
+        let (resume, cancel): (BTreeSet<&String>, _) = inflight.iter().partition(goes_on);
+        let found: BTreeSet<&String> = reply.cancel.iter().collect();
+        ensure(found == cancel, || format!("§12.4: cancel is {found:?}, not {cancel:?}"))?;
+        let found: BTreeSet<&String> = reply.resume.iter().map(|resumed| &resumed.id).collect();
+        ensure(found == resume, || format!("§12.4: resume is {found:?}, not {resume:?}"))
     }
 
     /// §7.3.4, §7.4; returns the entries that were taken.
@@ -247,38 +262,29 @@ impl Model {
         Ok(id)
     }
 
-    /// §12.4; returns the ids for `cancel`.
-    fn compare_tasks(&mut self, id: SessionId, inflight: &[String]) -> BTreeSet<String> {
+    /// §12.4.
+    fn compare_tasks(&mut self, id: SessionId, inflight: &[String]) {
         let named: BTreeSet<TaskId> =
             inflight.iter().filter_map(|task| task.parse().ok()).collect();
         let own = self.tasks_of(id);
         let now = self.now;
-        let is_unwanted = |task: &&TaskId| !own.contains(task) || !self.tasks[*task].is_open();
-        let cancel = texts(named.iter().filter(is_unwanted));
         for task in own {
             let Some(run) = self.run_mut(task) else { continue };
             // A publisher of protocol 1 names no tasks: those that it has go on (§20).
-            let old = run.protocol == wire::PROTOCOL_1;
+            let (phase, old) = (run.phase, run.protocol == wire::PROTOCOL_1);
             if named.contains(&task) {
                 run.named(now);
                 continue;
             }
-            match run.phase {
+            match phase {
                 Phase::Ended { .. } => self.must_release(task),
                 Phase::Dispatched | Phase::Accepted | Phase::Answering { .. } if old => {}
-                Phase::Dispatched => {
-                    if !self.sent_to_another(task) {
-                        self.must_fail(task, Code::PublisherLost);
-                        self.must_release(task);
-                    }
-                }
-                Phase::Accepted => {
+                Phase::Dispatched if self.sent_once_more(task) => {}
+                Phase::Dispatched | Phase::Accepted | Phase::Answering { .. } => {
                     self.must_fail(task, Code::PublisherLost);
                     self.must_release(task);
                 }
-                Phase::Answering { .. } => {}
             }
         }
-        cancel
     }
 }

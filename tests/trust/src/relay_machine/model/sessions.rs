@@ -3,10 +3,7 @@
 use super::tasks::{Phase, Task};
 use super::{Check, Expected, LastEventKind, Model, ensure};
 use crate::relay_machine::CROWD;
-use relay::{
-    CancelReason, ChannelId, Millis, Opened, OwnerId, SavedSession, SessionId, SessionRefusal,
-    TaskId,
-};
+use relay::{ChannelId, Millis, Opened, OwnerId, SavedSession, SessionId, SessionRefusal, TaskId};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::error::Code;
 use wire::publisher::{Heartbeat, HeartbeatReply, NameRequest};
@@ -202,8 +199,7 @@ impl Model {
             }
             match run.phase {
                 Phase::Accepted | Phase::Answering { .. } => {
-                    self.must_fail(task, Code::PublisherLost);
-                    self.must_end(task, CancelReason::Failed(Code::PublisherLost));
+                    self.must_fail_and_end(task, Code::PublisherLost);
                 }
                 Phase::Ended { .. } => self.must_release(task),
                 Phase::Dispatched => {}

@@ -4,8 +4,8 @@ use super::entries::Reported;
 use super::{Check, Model, ensure};
 use crate::relay_machine::event::Pick;
 use relay::{
-    Allowed, AnswerEnd, CancelReason, GoneReason, LlmId, Millis, OwnerId, SessionId, Submit,
-    TaskId, TaskRefusal, TaskSender,
+    Allowed, CancelReason, GoneReason, LlmId, Millis, OwnerId, SessionId, Submit, TaskId,
+    TaskRefusal, TaskSender,
 };
 use wire::error::Code;
 use wire::publisher::FailureCode;
@@ -83,10 +83,9 @@ pub(super) enum Phase {
     Answering {
         delivered: bool,
     },
-    /// Over for the caller. `stopped`: the server ended an upload with 410.
+    /// Over for the caller.
     Ended {
         at: Millis,
-        uploading: bool,
     },
 }
 
@@ -157,13 +156,9 @@ impl Model {
         runs.find(|run| run.session == session).map(|run| run.protocol == wire::PROTOCOL_1)
     }
 
-    /// The upload of a task, if one is open or was stopped by the server.
-    pub(in crate::relay_machine) fn upload(&self, task: TaskId) -> Option<Upload> {
-        match self.run(task)?.phase {
-            Phase::Answering { delivered } => Some(Upload::Open { delivered }),
-            Phase::Ended { uploading: true, .. } => Some(Upload::Stopped),
-            Phase::Ended { .. } | Phase::Dispatched | Phase::Accepted => None,
-        }
+    /// True if the running task was dispatched by protocol 1.
+    pub(in crate::relay_machine) fn is_protocol_1(&self, task: TaskId) -> Option<bool> {
+        self.run(task).map(|run| run.protocol == wire::PROTOCOL_1)
     }
 
     pub(super) fn run(&self, task: TaskId) -> Option<&Run> {
@@ -176,7 +171,7 @@ impl Model {
 
     /// §5.6: a task is found when it was sent to a session of the key's user, and when the session
     /// header, if sent, names that session. Renews the task's sign of life and the session's lease.
-    fn find(&mut self, from: &TaskSender, task: TaskId) -> Option<Phase> {
+    pub(super) fn find(&mut self, from: &TaskSender, task: TaskId) -> Option<Phase> {
         let run = self.run(task)?;
         let (session, phase) = (run.session, run.phase);
         let owner = &self.sessions.get(&session)?.owner;
@@ -191,7 +186,7 @@ impl Model {
         Some(phase)
     }
 
-    /// `POST …/ack` or `GET …/request` (§12.2).
+    /// Frame `accepted`, or `GET …/request` (§12.2).
     pub(in crate::relay_machine) fn acknowledged(
         &mut self,
         from: &TaskSender,
@@ -208,79 +203,10 @@ impl Model {
                 Ok(())
             }
         };
-        ensure(reply == expected, || format!("§12.2: ack gets {reply:?}, not {expected:?}"))
+        ensure(reply == expected, || format!("§12.2: accepted gets {reply:?}, not {expected:?}"))
     }
 
-    /// An upload begins: `POST …/response` (§12.2).
-    pub(in crate::relay_machine) fn upload_begun(
-        &mut self,
-        from: &TaskSender,
-        task: TaskId,
-        reply: Result<(), TaskRefusal>,
-    ) -> Check {
-        let expected = match self.find(from, task) {
-            None => Err(TaskRefusal::Unknown),
-            Some(Phase::Ended { .. }) => Err(TaskRefusal::Gone),
-            Some(Phase::Answering { .. }) => Err(TaskRefusal::Answered),
-            Some(Phase::Dispatched | Phase::Accepted) => {
-                self.set_phase(task, Phase::Answering { delivered: false });
-                Ok(())
-            }
-        };
-        ensure(reply == expected, || format!("§12.2: upload gets {reply:?}, not {expected:?}"))
-    }
-
-    /// The first byte has gone to the caller (§12.1).
-    pub(in crate::relay_machine) fn delivered(&mut self, task: TaskId) {
-        self.set_phase(task, Phase::Answering { delivered: true });
-        self.mark_served(task);
-    }
-
-    /// §14.4: bytes of a response are a sign of life.
-    pub(in crate::relay_machine) fn bytes_arrived(&mut self, task: TaskId) {
-        let now = self.now;
-        if let Some(run) = self.run_mut(task) {
-            run.sign_of_life = now;
-        }
-    }
-
-    /// §20: `body` or the last `chunk` of a task that has ended.
-    pub(in crate::relay_machine) fn work_ended(&mut self, from: &TaskSender, task: TaskId) {
-        if let Some(Phase::Ended { .. }) = self.find(from, task) {
-            self.must_release(task);
-        }
-    }
-
-    /// An upload has ended (§5.7, §12.2).
-    pub(in crate::relay_machine) fn upload_ended(&mut self, task: TaskId, end: AnswerEnd) {
-        let Some(run) = self.run(task) else { return };
-        match (run.phase, end) {
-            (Phase::Answering { .. }, AnswerEnd::Complete) => {
-                self.expected.completions.insert(task);
-            }
-            (Phase::Answering { delivered: true }, AnswerEnd::Aborted) => {
-                self.must_fail(task, Code::BackendAborted);
-            }
-            (Phase::Answering { .. }, AnswerEnd::Aborted) => {
-                self.must_fail(task, Code::PublisherLost);
-            }
-            // §14.2, the timer "silence", which the driver measures. Afterwards the publisher may
-            // still work on the task.
-            (Phase::Answering { .. }, AnswerEnd::Silent) => {
-                self.must_fail(task, Code::AnswerTimeout);
-                return self.must_end(task, CancelReason::Failed(Code::AnswerTimeout));
-            }
-            // The server itself ended the upload: the slot waits for §15.2.
-            (Phase::Ended { at, .. }, AnswerEnd::Stopped) => {
-                return self.set_phase(task, Phase::Ended { at, uploading: false });
-            }
-            (Phase::Ended { .. } | Phase::Dispatched | Phase::Accepted, _)
-            | (Phase::Answering { .. }, AnswerEnd::Stopped) => {}
-        }
-        self.must_release(task);
-    }
-
-    /// `POST …/result` with `error` (§12.2, §12.3).
+    /// Frame `failed`, or `POST …/result` with `error` (§12.2, §12.3).
     pub(in crate::relay_machine) fn failed(
         &mut self,
         from: &TaskSender,
@@ -311,7 +237,7 @@ impl Model {
                 Ok(())
             }
         };
-        ensure(reply == expected, || format!("§12.2: error gets {reply:?}, not {expected:?}"))
+        ensure(reply == expected, || format!("§12.2: failed gets {reply:?}, not {expected:?}"))
     }
 
     /// §12.3, first two rows.
@@ -361,6 +287,22 @@ impl Model {
         }
     }
 
+    /// §12.3, last row: the frame of the task was lost.
+    pub(super) fn sent_once_more(&mut self, task: TaskId) -> bool {
+        let Task { entry, sent_again, .. } = self.tasks[&task];
+        if self.sent_to_another(task) {
+            return true;
+        }
+        // A withdrawn entry (§9.4) takes no requests.
+        let once = sent_again == 0 && self.may_be_sent_again(task);
+        if once && self.entries.contains_key(&entry) {
+            self.put_in_front(task, entry);
+            self.advance(entry);
+            return true;
+        }
+        false
+    }
+
     /// §12.3: at most twice.
     fn may_be_sent_again(&self, task: TaskId) -> bool {
         self.tasks[&task].sent_again < self.limits.redispatch
@@ -391,15 +333,21 @@ impl Model {
     pub(super) fn must_end(&mut self, task: TaskId, reason: CancelReason) {
         let now = self.now;
         let Some(run) = self.run_mut(task) else { return };
-        let uploading = matches!(run.phase, Phase::Answering { .. });
-        run.phase = Phase::Ended { at: now, uploading };
+        let answering = matches!(run.phase, Phase::Answering { .. });
+        run.phase = Phase::Ended { at: now };
         let session = run.session;
-        if uploading {
-            self.expected.stopped_uploads.insert(task);
+        if answering {
+            self.expected.stopped_answers.insert(task);
         }
         if let Some(channel) = self.sessions.get(&session).and_then(|session| session.channel) {
             self.expected.cancels.insert(task, (channel, reason));
         }
+    }
+
+    /// §12.2 "Fail CODE, Stop with that reason".
+    pub(super) fn must_fail_and_end(&mut self, task: TaskId, code: Code) {
+        self.must_fail(task, code);
+        self.must_end(task, CancelReason::Failed(code));
     }
 
     /// §12.2 "Release": the slot is given back, the task is forgotten, and the queue is advanced.
@@ -420,14 +368,4 @@ impl Model {
             run.phase = phase;
         }
     }
-}
-
-/// An upload as the driver sees it.
-#[derive(Clone, Copy)]
-pub(in crate::relay_machine) enum Upload {
-    Open {
-        delivered: bool,
-    },
-    /// The server has answered it with 410.
-    Stopped,
 }

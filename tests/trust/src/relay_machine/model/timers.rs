@@ -2,7 +2,7 @@
 
 use super::Model;
 use super::tasks::{Phase, Run, State, Task};
-use relay::{CancelReason, Millis, TaskId};
+use relay::{Millis, TaskId};
 use wire::error::Code;
 use wire::publisher::FailureCode;
 
@@ -78,7 +78,7 @@ impl Model {
             Phase::Answering { delivered: false } => vec![first_byte, total, lost],
             Phase::Answering { delivered: true } => vec![total, lost],
             Phase::Ended { .. } if old => vec![(run.dispatched + limits.total, Timer::Release)],
-            Phase::Ended { at, .. } => {
+            Phase::Ended { at } => {
                 vec![(at.max(run.sign_of_life) + limits.lost, Timer::Release)]
             }
         }
@@ -134,15 +134,15 @@ impl Model {
         self.expected.ends.insert(task, at);
         match timer {
             Timer::Fail(code) => {
-                self.must_fail(task, code);
                 if self.run(task).is_some() {
-                    self.must_end(task, CancelReason::Failed(code));
+                    self.must_fail_and_end(task, code);
                     // §20: without a stop, the slot may be due at the same time.
                     let timers = self.run(task).map(|run| self.run_timers(run));
                     if timers.into_iter().flatten().any(|(due, _)| due <= self.now) {
                         self.must_release(task);
                     }
                 } else {
+                    self.must_fail(task, code);
                     self.expected.forgotten.insert(task);
                     self.expected.by_timer.insert(task);
                 }
