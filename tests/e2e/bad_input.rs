@@ -206,7 +206,7 @@ async fn invalid_request_bodies_are_refused_with_their_reason() {
     let large = post().body(vec![b' '; 65 << 20]).send().await;
     assert!(large.is_err() || large.is_ok_and(|response| response.status() == 413));
     assert_eq!(setup.chat(&chat_body()).await.status(), 200, "other calls still work");
-    let foreign = "/api/v1/llms/_provider-task/00000000000000000000000000000000/response";
+    let foreign = "/api/v1/llms/_provider-task/00000000000000000000000000000000/result";
     let response = setup.mcpd.post(foreign, &setup.publisher).body("x").send().await.unwrap();
     assert_eq!(response.status(), 404);
     let heartbeat = json!({"providerSessionId": "of-another-user"});
