@@ -47,6 +47,13 @@ impl Uplink {
         self.session
     }
 
+    /// Forgets stopped answers whose publisher never confirms it, when there are more than can run.
+    fn drop_stopped(&mut self) {
+        if self.answers.len() >= limits::INFLIGHT {
+            self.answers.retain(|_, arriving| !arriving.answer.is_stopped());
+        }
+    }
+
     /// Takes data of an answer whose head the caller has already, which is no event for the relay.
     /// False if the frame is anything else: nothing is taken.
     fn take_running(&self, frame: &Frame) -> bool {
@@ -130,6 +137,7 @@ impl Inner {
             Err(TaskRefusal::Answered) if call.answer.has_begun() => {}
             Err(refusal) => return Err(refusal.into()),
         }
+        uplink.drop_stopped();
         match uplink.answers.insert(task, Arriving::of(&call.answer)) {
             None => Ok(()),
             Some(_) => Err(Refused::Invalid(Violation::Order)),
