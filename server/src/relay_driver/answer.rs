@@ -80,7 +80,7 @@ impl Answer {
         self.state.lock().flow.received()
     }
 
-    /// How far it was taken, for a publisher that may not have been told; `None` before its head.
+    /// A report for a publisher that may have missed the last one; `None` before the head.
     /// The flag is true if it surely was not: there was no channel.
     pub(super) fn progress(&self) -> Option<(Taken, bool)> {
         let mut state = self.state.lock();
@@ -88,7 +88,7 @@ impl Answer {
         state.has_begun.then(|| (state.flow.tell(), is_untold))
     }
 
-    /// The publisher could not be told how far it was taken.
+    /// Records that there was no channel for a report.
     pub(super) fn mark_untold(&self) {
         self.state.lock().is_untold = true;
     }
@@ -186,7 +186,7 @@ impl Answer {
         self.caller.wake();
     }
 
-    /// Waits for the next event, and returns with it what the publisher must be told.
+    /// Waits for the next event, and returns with it the report that is due to the publisher.
     pub(super) async fn next(&self) -> (CallerEvent, Option<Taken>) {
         poll_fn(|context| self.poll_next(context)).await
     }

@@ -1,5 +1,5 @@
-//! How far an answer has arrived and was taken: decides what of a data frame is new, and when the
-//! publisher may send more. Pure; one [`Flow`] per answer.
+//! Flow control of one answer: decides which bytes of a data frame are new, and when the publisher may
+//! send more. Pure.
 
 use bytes::{Buf as _, Bytes};
 use wire::limits::WINDOW;
@@ -24,7 +24,7 @@ pub enum Violation {
     Payload,
 }
 
-/// What the publisher is told about an answer's progress.
+/// The report to the publisher about an answer's progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
     /// Bytes of the body that the caller's side has taken.
@@ -40,10 +40,10 @@ pub struct Flow {
     length: Option<u64>,
     received: u64,
     taken: u64,
-    /// What the publisher was told last.
+    /// The offset in the last report to the publisher.
     told: u64,
     window: u64,
-    /// The most that it may have sent by what it was told so far.
+    /// The most bytes that all reports so far allow it to send.
     most: u64,
 }
 
@@ -94,19 +94,19 @@ impl Flow {
         is_whole.then_some(()).ok_or(Violation::Length)
     }
 
-    /// Bytes that may still arrive before the publisher is told that more was taken.
+    /// Bytes that may still arrive before the next report to the publisher.
     #[must_use]
     pub fn room(&self) -> u64 {
         self.most - self.received
     }
 
-    /// The caller's side has taken bytes. Returns what the publisher must be told now.
+    /// Records that the caller's side has taken bytes. Returns the report that is due now.
     pub fn take(&mut self, bytes: usize) -> Option<Taken> {
         self.taken += bytes as u64;
         (self.taken - self.told >= self.window / 4).then(|| self.tell())
     }
 
-    /// What the publisher must be told when it cannot know what it was told before.
+    /// A report on the present state, also for a publisher that may have missed the last one.
     pub fn tell(&mut self) -> Taken {
         self.told = self.taken;
         self.most = self.most.max(self.taken + self.window);

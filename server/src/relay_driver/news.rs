@@ -1,5 +1,5 @@
-//! Progress of answers that waits to be told to a publisher. It is gathered, unlike the frames of the
-//! control channel's queue: what is newer replaces what is older.
+//! Reports about answers that wait for their publisher's channel. They are gathered, unlike the frames
+//! of the channel's queue: a newer one replaces an older one.
 
 use super::flow::Taken;
 use crate::limits;
@@ -22,7 +22,7 @@ struct Gathered {
     finished: BTreeSet<TaskId>,
 }
 
-/// How soon news must be told.
+/// The time by which news must be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Urgency {
     /// A publisher may wait for it.
@@ -38,8 +38,8 @@ impl News {
         self.changed.notify_one();
     }
 
-    /// Records how far an answer was taken, of which an earlier channel has told already; that may be
-    /// lost. It is told with the first event.
+    /// Records a report that an earlier channel has sent and may have lost. It goes out with the first
+    /// event.
     pub(super) fn taken_before(&self, task: TaskId, taken: Taken) {
         self.gathered.lock().taken.insert(task, taken);
     }
@@ -57,7 +57,7 @@ impl News {
         }
     }
 
-    /// Waits for news; returns how soon they must be told.
+    /// Waits for news; returns by when they must be sent.
     pub(crate) async fn changed(&self) -> Urgency {
         self.changed.notified().await;
         let is_urgent = !self.gathered.lock().taken.is_empty();
